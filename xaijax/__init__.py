@@ -1,0 +1,35 @@
+"""xaijax: why a JAX model said what it said.
+
+An explanation is a pure function of a model and an input. `xai.cam` and `xai.lime`, `xai.shap` hold the explainers,
+`xai.mask` says what removes features, `xai.plot` draws.
+"""
+
+from xaijax import cam, lime, mask, plot, shap
+from xaijax._attribution import Attribution, Surrogate, load, save
+from xaijax._game import Game, game
+from xaijax._model import Model, function, linen, tag
+from xaijax._tap import Layer, Layers, compose, layers
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Attribution",
+    "Game",
+    "Layer",
+    "Layers",
+    "Model",
+    "Surrogate",
+    "cam",
+    "compose",
+    "function",
+    "game",
+    "layers",
+    "lime",
+    "linen",
+    "load",
+    "mask",
+    "plot",
+    "save",
+    "shap",
+    "tag",
+]

@@ -1,0 +1,51 @@
+"""Evaluating in blocks: memory bounded by the block, shapes static, one compiled body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_INPUT_ELEMENTS = 2**22  # 16 MB of float32 inputs in flight: beyond the caches, far below any memory
+_ROWS = (32, 2**15)
+
+
+def rows_at_once(batch_size: int | None, elements_per_row: int) -> int:
+    """The number of model rows in one evaluation: the caller's, or as many as make about 16 MB of inputs."""
+    if batch_size is not None:
+        return batch_size
+    least, most = _ROWS
+    return min(most, max(least, _INPUT_ELEMENTS // max(1, elements_per_row)))
+
+
+def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
+    """`function(xs)` for a function that treats the rows of xs independently, with at most `size` rows at a time.
+
+    Blocks are of equal size, the last ones filled up with repeated rows that are dropped again. Each block takes rows
+    from all over xs (every n-th), so that where the rows are sharded over devices every device works on every block.
+    """
+    (length, *_) = (leaf.shape[0] for leaf in jax.tree.leaves(xs))
+    num_blocks = -(-length // size)
+    if num_blocks <= 1:
+        return function(xs)
+    size = -(-length // num_blocks)
+
+    def split(leaf: jax.Array) -> jax.Array:
+        missing = size * num_blocks - length
+        if missing:
+            leaf = jnp.concatenate([leaf, leaf[:missing]])  # missing < num_blocks <= length
+        return jnp.swapaxes(leaf.reshape(size, num_blocks, *leaf.shape[1:]), 0, 1)
+
+    def join(leaf: jax.Array) -> jax.Array:
+        return jnp.swapaxes(leaf, 0, 1).reshape(size * num_blocks, *leaf.shape[2:])[:length]
+
+    # Under reverse-mode differentiation a block is evaluated again, so that memory stays bounded by the block there too.
+    body = jax.checkpoint(function, prevent_cse=False)
+    return jax.tree.map(join, jax.lax.map(body, jax.tree.map(split, xs)))
+
+
+def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
+    """One key for each example, from its id alone, [N]."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)

@@ -1,0 +1,247 @@
+"""Games: what a coalition of players is worth. Perturbation methods know nothing else of a model."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from xaijax import _check
+from xaijax._attribution import Attribution
+from xaijax._blocks import example_keys, in_blocks, rows_at_once
+from xaijax._model import Model, as_model
+from xaijax._target import Target, TargetLike, apply, as_target, output_shapes
+from xaijax._typing import Array, Bool, Float
+from xaijax.mask import Masker
+
+Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
+Solve = Callable[[Value, Any, Any], dict[str, Array]]  # (v, key, alive[M]) -> the fields of the result, for one game
+Kind = TypeVar("Kind", bound=Attribution)
+
+
+class Game:
+    """A game written by hand: v(coalitions) is what each coalition of players is worth.
+
+    Why: the founding case of Shapley values, and a way to explain anything that can be switched on and off. The same
+    estimators explain it as explain models.
+
+    Args:
+      value: maps coalitions[S, M], booleans, to values [S], or [S, K] for K games at once; any callable PyTree.
+      num_players: M.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
+    >>> xai.shap.exact(game).values
+    Array([4., 7., 5.], dtype=float32)
+    """
+
+    num_examples: int | None = None
+
+    def __init__(self, value: Value, num_players: int):
+        if not callable(value):
+            raise TypeError(f"value must be callable as value(coalitions[S, M]), but it is {type(value).__name__}.")
+        self.value = as_model(value)
+        self.num_players = _check.positive_int("num_players", num_players)
+
+    @property
+    def rows_per_coalition(self) -> int:
+        """How many model rows one coalition costs."""
+        return 1
+
+    def rows_at_once(self, batch_size: int | None) -> int:
+        """How many model rows are evaluated together."""
+        return rows_at_once(batch_size, self.num_players)
+
+    def check_answers(self) -> None:
+        """Raises a full sentence if the game does not answer as it must."""
+        shape = apply.eval_shape(self.value, jax.ShapeDtypeStruct((2, self.num_players), bool)).shape
+        if len(shape) not in (1, 2) or shape[0] != 2:
+            raise ValueError(
+                f"value must map coalitions[S, {self.num_players}] to values [S] or [S, K], but for S = 2 it returned "
+                f"shape {list(shape)}."
+            )
+
+    def attribute(
+        self,
+        kind: type[Kind],
+        solve: Solve,
+        *,
+        key: Any = None,
+        ids: Any = None,
+        coalitions_at_once: int,
+        batch_size: int | None,
+        method: str,
+    ) -> Kind:
+        """Runs `solve(v, key, alive)`, which explains one game, for every game, and gathers the answers.
+
+        alive [M] are the players that can change anything: padding cannot.
+        """
+        rows = self.rows_at_once(batch_size)
+
+        def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
+            return in_blocks(lambda block: _float(self.value(block)), coalitions, rows)
+
+        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)  # pyright: ignore[reportArgumentType]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Example:
+    """One input, or all of them with a leading axis N: what differs between the games of a model."""
+
+    x: Array
+    prepared: Any
+    index: Array | None
+    key: Array | None
+
+
+class ModelGame(Game):
+    """N games with M players each: what the model's outputs are when parts of an input are absent.
+
+    v(S) = mean_b f(x_S, r_b), over the B references of the masker, of the target's output.
+    """
+
+    def __init__(self, model: Model, x: Array, masker: Masker, target: Target):
+        self.model, self.x, self.masker, self.target = model, x, masker, target
+
+    @property
+    def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.masker.num_players(self.x.shape[1:])
+
+    @property
+    def num_examples(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.x.shape[0]
+
+    @property
+    def rows_per_coalition(self) -> int:
+        references = jax.eval_shape(
+            lambda masker, x: jax.vmap(masker.references)(x, masker.prepare(x)), self.masker, self.x
+        )
+        return references.shape[1]
+
+    def rows_at_once(self, batch_size: int | None) -> int:
+        return rows_at_once(batch_size, math.prod(self.x.shape[1:]))
+
+    def check_answers(self) -> None:
+        """Checked when the game was made."""
+
+    def attribute(
+        self,
+        kind: type[Kind],
+        solve: Solve,
+        *,
+        key: Any = None,
+        ids: Any = None,
+        coalitions_at_once: int,
+        batch_size: int | None,
+        method: str,
+    ) -> Kind:
+        rows = self.rows_at_once(batch_size)
+        target = self.target
+        if target.is_top:
+            outputs = in_blocks(self.model, self.x, rows)
+            target = target.resolve(outputs)
+        prepared = self.masker.prepare(self.x)
+        ids = jnp.arange(self.num_examples) if ids is None else ids
+        keys = None if key is None else example_keys(key, ids)
+
+        def explain(example: _Example) -> dict[str, Array]:
+            one = dataclasses.replace(target, index=example.index)
+            alive = self.masker.alive(example.x, example.prepared)
+            return solve(lambda coalitions: self._value(example, one, coalitions, rows), example.key, alive)
+
+        examples_at_once = max(1, rows // (coalitions_at_once * self.rows_per_coalition))
+        answers = in_blocks(jax.vmap(explain), _Example(self.x, prepared, target.index, keys), examples_at_once)
+        answers = _check.nan_where(_check.rows_with_nan(self.x), answers)
+        regions = jax.vmap(lambda prepared: self.masker.owners(self.x.shape[1:], prepared), axis_size=len(self.x))
+        return kind(**answers, target=target.index, regions=regions(prepared), method=method)  # pyright: ignore
+
+    def _value(self, example: _Example, target: Target, coalitions: Bool[Array, "S M"], rows: int) -> Array:
+        """v(S) of one example: blocks of coalitions, each with all its references, or one with blocks of them."""
+        references = self.masker.references(example.x, example.prepared)
+
+        def outputs(coalitions: Bool[Array, "s M"], references: Array) -> Array:
+            compose = jax.vmap(self.masker.compose, in_axes=(None, 0, None, None))
+            inputs = jax.vmap(compose, in_axes=(None, None, 0, None))(
+                example.x, references, coalitions, example.prepared
+            )
+            scores = target.select(self.model(inputs.reshape(-1, *example.x.shape)))
+            return scores.reshape(len(coalitions), len(references), *scores.shape[1:])
+
+        if len(references) <= rows:
+            return in_blocks(
+                lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references)
+            )
+        return in_blocks(
+            lambda one: in_blocks(lambda block: outputs(one, block)[0], references, rows).mean(axis=0)[None],
+            coalitions,
+            1,
+        )
+
+
+def _float(values: Array) -> Array:
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def _flatten_game(game: Game) -> tuple[tuple[Any, ...], Any]:
+    return (game.value,), game.num_players
+
+
+def _unflatten_game(num_players: int, children: Any) -> Game:
+    game = object.__new__(Game)
+    (game.value,), game.num_players = children, num_players
+    return game
+
+
+jax.tree_util.register_pytree_node(Game, _flatten_game, _unflatten_game)
+jax.tree_util.register_pytree_node(
+    ModelGame,
+    lambda game: ((game.model, game.x, game.masker, game.target), None),
+    lambda _, children: ModelGame(*children),
+)
+
+
+def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> ModelGame:
+    """The games of a model: for each example, what its output becomes when players are absent.
+
+    Why: SHAP, LIME and every other perturbation method are estimators of such games; make one when the fronts
+    (`shap.values`, `lime.image`, ...) do not say what you want.
+
+    Args:
+      model: any model: `xai.linen(...)`, an NNX module, a function.
+      x: [N, ...] inputs.
+      masker: who the players are and what stands in for absent ones, from `xai.mask`.
+      target: the output that is explained: an int, ints [N], a callable from outputs [n, ...] to one number for each
+        row, "all" for all outputs at once, or None for the top class of each example. Default None.
+
+    Returns:
+      N games with M players each, for the estimators in `xai.shap` and `xai.lime`.
+
+    Raises:
+      TypeError, ValueError: if x does not fit the model or the masker, holds NaN, or the target is out of range.
+    """
+    model = as_model(model)
+    if not isinstance(masker, Masker):
+        raise TypeError(
+            f"masker must come from xai.mask, such as xai.mask.background(rows), but it is {type(masker).__name__}."
+        )
+    x = _check.numeric_array("x", x)
+    num_examples = _check.examples(x)
+    masker.check(x)
+    _check.no_nan("x", x)
+    outputs = output_shapes(model, x, num_examples)
+    return ModelGame(model, x, masker, as_target(target, outputs, num_examples, all_allowed=True))
+
+
+def as_game(game: Any) -> Game:
+    """Checks that an estimator got a game."""
+    if not isinstance(game, Game):
+        raise TypeError(
+            f"game must be xai.game(model, x, masker) or xai.Game(value, num_players), but it is {type(game).__name__}."
+        )
+    game.check_answers()
+    return game

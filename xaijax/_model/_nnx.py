@@ -1,0 +1,78 @@
+"""Flax NNX modules as models."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+from flax import nnx
+
+from xaijax._check import did_you_mean
+from xaijax._model._model import Model
+from xaijax._model._tag import tag_outputs
+
+_TRAINING = {"deterministic": False, "use_running_average": False}
+
+
+class NnxModel(Model):
+    """An NNX module, explained in inference mode through one of its methods, with bound arguments."""
+
+    def __init__(self, module: nnx.Module, method: str, *parameters: Any, **options: Any):
+        super().__init__((module, parameters, options), method)
+
+    def _rebuilt(self) -> tuple[nnx.Module, Any, Any]:
+        module, parameters, options = self.content
+        training = [
+            "/".join(map(str, path)) or type(part).__name__
+            for path, part in nnx.iter_modules(module)
+            if any(getattr(part, name, None) is value for name, value in _TRAINING.items())
+        ]
+        if training:
+            warnings.warn(
+                f"the NNX model is in training mode at {training}: it is explained in inference mode "
+                "(model.eval()), where dropout is off and batch normalisation uses its running statistics.",
+                stacklevel=2,
+            )
+            module.eval()  # a copy: the user's module is not changed
+        return module, parameters, options
+
+    def __call__(self, x: Any) -> Any:
+        module, parameters, options = self._rebuilt()
+        return getattr(module, self._method)(*parameters, x, **options)
+
+    @property
+    def _method(self) -> str:
+        (method,) = self.static.options
+        return str(method)
+
+    def tagged(self, x: Any) -> Any:
+        module, parameters, options = self._rebuilt()
+        for path, part in list(nnx.iter_modules(module)):
+            if path and callable(part):
+                part.__class__ = _tagging(type(part), "/".join(map(str, path)))
+        return getattr(module, self._method)(*parameters, x, **options)
+
+    def parameters(self, path: str) -> dict[str, Any]:
+        module, _, _ = self.content
+        modules = {"/".join(map(str, parts)): part for parts, part in nnx.iter_modules(module)}
+        if path not in modules:
+            raise ValueError(
+                f"the NNX model has no module {path!r}{did_you_mean(path, modules)}; "
+                f"it has {sorted(name for name in modules if name)}."
+            )
+        return {name: value[...] for name, value in vars(modules[path]).items() if isinstance(value, nnx.Param)}
+
+
+@functools.cache
+def _tagging(cls: type[nnx.Module], path: str) -> type[nnx.Module]:
+    """The class of a module with its output tagged by the module's path.
+
+    A module is a fresh copy when this is put on, so nothing of the user's is patched; one class per (class, path)
+    keeps the copies equal as PyTrees from one trace to the next.
+    """
+
+    def call(self, *args, **kwargs):
+        return tag_outputs(cls.__call__(self, *args, **kwargs), path)  # pyright: ignore
+
+    return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})

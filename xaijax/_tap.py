@@ -1,0 +1,221 @@
+"""Idea 2: a tap reaches inside a model.
+
+The model is traced once with its values named (see `_model/_tag.py`); the trace is then cut at the named value. All
+that does not depend on it is computed with the inputs, all that does becomes `head`, the outputs as a function of the
+activation. So only the tail of the network is ever differentiated or evaluated again, for every framework alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from xaijax import _check
+from xaijax._model import Model, as_model, tag
+from xaijax._typing import Array
+
+# Calls whose bodies are plain sequences of operations, so that a cut may run through them.
+_TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint")
+
+
+class Layer(NamedTuple):
+    """A value inside a model that can be tapped."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class Layers(tuple[Layer, ...]):
+    """The layers of a model in the order of evaluation; prints as a table."""
+
+    def __repr__(self) -> str:
+        width = max((len(layer.path) for layer in self), default=0)
+        return "\n".join(f"{layer.path:<{width}}  {layer.dtype.name}{list(layer.shape)}" for layer in self)
+
+
+def layers(model: Any, x: Any) -> Layers:
+    """Lists what can be tapped in a model, for a sample input.
+
+    Args:
+      model: any model: `xai.linen(...)`, an NNX module, a function with tagged values.
+      x: [N, ...] a sample input (arrays, or `jax.ShapeDtypeStruct`s: nothing is computed).
+
+    Returns:
+      The layers in the order of evaluation: `path` to give as `layer=`, `shape` and `dtype` of the activation. A
+      module that is called several times is listed once for each call, as "path:0", "path:1", ...
+
+    >>> import jax, jax.numpy as jnp, xaijax as xai
+    >>> model = lambda x: xai.tag(jnp.tanh(x), "hidden").sum(axis=1)
+    >>> xai.layers(model, jnp.ones((2, 3)))
+    hidden  float32[2, 3]
+    """
+    return _listing(_trace(as_model(model), x)[0].jaxpr)
+
+
+def compose(features: Any, head: Any) -> Model:
+    """Makes a model of two functions, `head(features(x))`, whose features can be tapped as layer "features".
+
+    Why: where a model comes as a backbone and a head, or where the cut is not a module's output.
+
+    Args:
+      features: any model from x[N, ...] to activations [N, ..., C].
+      head: any model from these activations to outputs [N, K].
+
+    Returns:
+      A model that every explainer takes; its one layer is called "features".
+    """
+    return as_model(jax.tree_util.Partial(_composed, as_model(features), as_model(head)))
+
+
+def _composed(features: Model, head: Model, x: Any) -> Any:
+    return head(tag(features(x), "features"))
+
+
+def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array], Any]]:
+    """The activation at a layer, and the outputs as a function of it.
+
+    Args:
+      model: the model.
+      x: [N, ...] inputs.
+      layer: a path from `layers`, or None for the last spatial one.
+
+    Returns:
+      activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
+    """
+    closed, outputs = _trace(model, x)
+    site = _find(_listing(closed.jaxpr), layer, examples=_check.examples(x))
+    arguments = (*jax.tree.leaves(model), *jax.tree.leaves(x))
+    cut = _Cut(site)
+    results = cut.evaluate(closed.jaxpr, (*closed.consts, *arguments))
+    assert cut.activation is not None, site  # the listing and the cut walk the same trace
+
+    def head(activations: Array) -> Any:
+        values = {cut.activation: activations}
+        for equation, inputs, pending in cut.deferred:
+            answers = _bind(equation, [_known(value, values) for value in inputs])
+            values.update(zip(pending, answers, strict=True))
+        return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
+
+    return cut.activation.value, head
+
+
+def _trace(model: Model, x: Any) -> tuple[Any, Any]:
+    """The model's operations with named values, and the structure of its outputs."""
+    closed, outputs = jax.make_jaxpr(lambda model, x: model.tagged(x), return_shape=True)(model, x)
+    return closed, jax.tree.structure(outputs)
+
+
+def _listing(jaxpr: Any) -> Layers:
+    named = list(_named(jaxpr))
+    names = [name for name, _ in named]
+    counts: dict[str, int] = {}
+    found = []
+    for name, aval in named:
+        call = counts.get(name, 0)
+        counts[name] = call + 1
+        path = f"{name}:{call}" if names.count(name) > 1 else name
+        found.append(Layer(path, tuple(aval.shape), jnp.dtype(aval.dtype)))
+    return Layers(found)
+
+
+def _named(jaxpr: Any):
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "name":
+            yield equation.params["name"], equation.outvars[0].aval
+        elif equation.primitive.name in _TRANSPARENT:
+            yield from _named(_body(equation)[0])
+
+
+def _body(equation: Any) -> tuple[Any, Any]:
+    """The jaxpr of a call and its constants."""
+    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    return (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+
+
+def _find(listing: Layers, layer: str | None, *, examples: int) -> int:
+    """The place of a layer in the listing."""
+    if not listing:
+        raise ValueError(
+            "the model has nothing to tap: no Flax module is called in it and no value is tagged; "
+            "name a value with xai.tag(value, name), or use xai.compose(features, head)."
+        )
+    paths = [path for path, _, _ in listing]
+    if layer is None:
+        spatial = [i for i, (_, shape, _) in enumerate(listing) if _is_spatial(shape, examples)]
+        if not spatial:
+            raise ValueError(
+                f"no layer of the model has spatial axes [N, ..., C]; name one of {paths} with layer=, if it has."
+            )
+        return spatial[-1]
+    if layer in paths:
+        return paths.index(layer)
+    calls = [path for path in paths if path.rpartition(":")[0] == layer]
+    if calls:
+        raise ValueError(f"layer {layer!r} is called {len(calls)} times: say which call, one of {calls}.")
+    shown = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
+    raise ValueError(f"the model has no layer {layer!r}{_check.did_you_mean(layer, paths)}; its layers are {shown}.")
+
+
+def _is_spatial(shape: tuple[int, ...], examples: int) -> bool:
+    return len(shape) >= 3 and shape[0] == examples and max(shape[1:-1]) > 1
+
+
+@dataclasses.dataclass(eq=False)
+class _Pending:
+    """A value that depends on the activation, and so is not known until the head is called."""
+
+    value: Any = None  # of the activation alone: what it was at the cut
+
+
+class _Cut:
+    """Evaluates a jaxpr, but defers every operation that depends on the value named at place `site`."""
+
+    def __init__(self, site: int):
+        self.site = site
+        self.seen = 0
+        self.activation: _Pending | None = None
+        self.deferred: list[tuple[Any, list[Any], list[_Pending]]] = []
+
+    def evaluate(self, jaxpr: Any, arguments: Any) -> list[Any]:
+        known = dict(zip((*jaxpr.constvars, *jaxpr.invars), arguments, strict=True))
+
+        def read(variable: Any) -> Any:
+            return variable.val if isinstance(variable, core.Literal) else known[variable]
+
+        for equation in jaxpr.eqns:
+            inputs = [read(variable) for variable in equation.invars]
+            answers = self._answers(equation, inputs)
+            known.update(zip(equation.outvars, answers, strict=True))
+        return [read(variable) for variable in jaxpr.outvars]
+
+    def _answers(self, equation: Any, inputs: list[Any]) -> list[Any]:
+        if equation.primitive.name == "name":
+            self.seen += 1
+            if self.seen == self.site + 1:
+                self.activation = _Pending(inputs[0])
+                return [self.activation]
+        elif equation.primitive.name in _TRANSPARENT and any(True for _ in _named(_body(equation)[0])):
+            body, constants = _body(equation)
+            return self.evaluate(body, (*constants, *inputs))
+        if any(isinstance(value, _Pending) for value in inputs):
+            pending = [_Pending() for _ in equation.outvars]
+            self.deferred.append((equation, inputs, pending))
+            return pending
+        return _bind(equation, inputs)
+
+
+def _known(value: Any, values: dict[_Pending, Any]) -> Any:
+    return values[value] if isinstance(value, _Pending) else value
+
+
+def _bind(equation: Any, inputs: list[Any]) -> list[Any]:
+    parameters = equation.primitive.get_bind_params(equation.params)
+    with equation.ctx.manager:
+        answers = equation.primitive.bind(*inputs, **parameters)
+    return answers if equation.primitive.multiple_results else [answers]

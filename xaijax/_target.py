@@ -1,0 +1,128 @@
+"""Which scalar of the outputs is explained, for each example."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xaijax import _check
+from xaijax._model import Model, as_model
+from xaijax._typing import Array, Int
+
+TargetLike = Any  # an int, ints [N], a callable, "all" or None
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """What is explained.
+
+    index: [N] the class of each example; None for the top class, for a score and for all outputs.
+    score: a callable from outputs [n, ...] to one scalar for each of the n rows, or None.
+    every: whether all outputs are explained at once.
+    """
+
+    index: Int[Array, "..."] | None = None
+    score: Model | None = None
+    every: bool = dataclasses.field(default=False, metadata={"static": True})
+
+    @property
+    def is_top(self) -> bool:
+        return self.index is None and self.score is None and not self.every
+
+    def resolve(self, outputs: Any) -> Target:
+        """With the top class of each example in place of None."""
+        if not self.is_top:
+            return self
+        return dataclasses.replace(self, index=jnp.argmax(_as_classes(outputs), axis=-1).astype(jnp.int32))
+
+    def select(self, outputs: Any) -> Array:
+        """The explained values of outputs [n, ...]: [n], or [n, K] for all outputs. An index out of range gives NaN."""
+        if self.score is not None:
+            scores = self.score(outputs)
+            rows = jax.tree.leaves(outputs)[0].shape[0]
+            if jnp.shape(scores) != (rows,):
+                raise ValueError(
+                    f"target must map the outputs of {rows} rows to one number each, shape ({rows},), but it returned "
+                    f"shape {jnp.shape(scores)}: the rows come first in the outputs and must stay."
+                )
+            return _at_least_float32(scores)
+        classes = _at_least_float32(_as_classes(outputs))
+        if self.every:
+            return classes
+        assert self.index is not None, "resolve the target first"
+        index = jnp.broadcast_to(self.index, classes.shape[:1])
+        inside = (index >= 0) & (index < classes.shape[1])
+        chosen = jnp.take_along_axis(classes, jnp.where(inside, index, 0)[:, None], axis=1)[:, 0]
+        return chosen * jnp.where(inside, 1.0, jnp.nan).astype(chosen.dtype)  # a factor, so that gradients are NaN too
+
+
+def _as_classes(outputs: Array) -> Array:
+    return outputs[:, None] if outputs.ndim == 1 else outputs
+
+
+def _at_least_float32(values: Array) -> Array:
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+@jax.jit
+def apply(model: Model, x: Any) -> Any:
+    """The bare model, compiled; `apply.eval_shape` shares the cache of traces."""
+    return model(x)
+
+
+def output_shapes(model: Model, x: Any, num_examples: int) -> Any:
+    """Shapes and types of the model's outputs, without computing them; its trace is cached like a compilation's."""
+    outputs = apply.eval_shape(model, x)
+    for leaf in jax.tree.leaves(outputs):
+        if not leaf.shape or leaf.shape[0] != num_examples:
+            shapes = jax.tree.map(lambda part: part.shape, x)
+            raise ValueError(
+                f"model must return one row of outputs for each of the {num_examples} examples, but for x of shape "
+                f"{shapes} it returned shape {leaf.shape}: check that x has a leading batch axis (x[None] for one "
+                "example) and that the model keeps it (jax.vmap(model) for a model of one example)."
+            )
+    return outputs
+
+
+def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowed: bool) -> Target:
+    """Reads the `target` argument and checks it against the shapes of the outputs.
+
+    Raises:
+      TypeError: if it is none of the kinds that `target` may be.
+      ValueError: if a class is out of range, or the number of classes is not the number of examples.
+    """
+    if callable(target):
+        return Target(score=as_model(target))
+    shape = getattr(outputs, "shape", None)
+    if shape is None or len(shape) > 2:
+        shown = jax.tree.map(lambda leaf: leaf.shape, outputs)
+        raise ValueError(
+            f"the model returns outputs of shape {shown}, neither [N, K] nor [N]: give target as a callable from these "
+            "outputs to one number for each example."
+        )
+    if target is None:
+        return Target()
+    if isinstance(target, str):
+        _check.one_of("target", target, ["all"] if all_allowed else [])
+        return Target(every=True)
+    index = _check.numeric_array("target", target)
+    if not jnp.issubdtype(index.dtype, jnp.integer):
+        raise TypeError(f"target must be an int, ints [N], a callable or None, but its type is {index.dtype}.")
+    if index.shape not in ((), (num_examples,)):
+        raise ValueError(
+            f"target must be one int or one for each of the {num_examples} examples, but its shape is {index.shape}."
+        )
+    num_classes = 1 if len(shape) == 1 else shape[1]
+    if _check.is_concrete(index):
+        wrong = np.unique(np.asarray(index)[(np.asarray(index) < 0) | (np.asarray(index) >= num_classes)])
+        if wrong.size:
+            raise ValueError(
+                f"target must lie between 0 and {num_classes - 1}, as the model returns {num_classes} "
+                f"output{'s' if num_classes > 1 else ''}, but it is {', '.join(map(str, wrong[:5]))}."
+            )
+    return Target(index=jnp.broadcast_to(index.astype(jnp.int32), (num_examples,)))
