@@ -96,6 +96,12 @@ def save(path: str | Path, attribution: Attribution) -> Path:
 def load(path: str | Path) -> Attribution:
     """Reads an attribution that `save` wrote.
 
+    Args:
+      path: of the file.
+
+    Returns:
+      The attribution, of the type it had.
+
     Raises:
       ValueError: if the file is not such a file.
     """

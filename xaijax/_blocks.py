@@ -41,7 +41,7 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     def join(leaf: jax.Array) -> jax.Array:
         return jnp.swapaxes(leaf, 0, 1).reshape(size * num_blocks, *leaf.shape[2:])[:length]
 
-    # Under reverse-mode differentiation a block is evaluated again, so that memory stays bounded by the block there too.
+    # Under reverse-mode differentiation a block is evaluated again, so that its size bounds the memory there too.
     body = jax.checkpoint(function, prevent_cse=False)
     return jax.tree.map(join, jax.lax.map(body, jax.tree.map(split, xs)))
 

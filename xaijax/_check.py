@@ -10,16 +10,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def is_concrete(*trees: Any) -> bool:
     """Whether every leaf has a value now, i.e. nothing is being traced."""
-    return not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
 def positive_int(name: str, value: Any, *, least: int = 1) -> int:
     """A static whole number of at least `least`."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(f"{name} must be known when compiling, but it is a traced array: pass a Python int.")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be an int of at least {least}, but it is {value!r}.")
@@ -32,10 +33,11 @@ def positive_float(name: str, value: Any, *, zero_allowed: bool = False) -> floa
     """A static finite number above zero (or at zero)."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a positive number, but it is {value!r}.")
+    value = float(value)
     if not np.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
         bound = "zero or more" if zero_allowed else "above zero"
         raise ValueError(f"{name} must be finite and {bound}, but it is {value}.")
-    return float(value)
+    return value
 
 
 def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
@@ -55,7 +57,8 @@ def did_you_mean(value: Any, choices: Iterable[str]) -> str:
 def numeric_array(name: str, value: Any) -> jax.Array:
     """A JAX array of numbers or booleans."""
     try:
-        array = jnp.asarray(value)
+        with jax.ensure_compile_time_eval():  # what is known stays known inside a transformation, and is checked
+            array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers, but it is {type(value).__name__}: {error}") from error
     return array
@@ -65,7 +68,9 @@ def no_nan(name: str, array: Any) -> None:
     """No NaN, where that can be known; under a transformation NaN inputs give NaN explanations instead."""
     if not is_concrete(array) or not jnp.issubdtype(array.dtype, jnp.inexact):
         return
-    if bool(_any_nan(array)):
+    with jax.ensure_compile_time_eval():
+        found = bool(_any_nan(array))
+    if found:
         rows = np.unique(np.argwhere(np.isnan(np.asarray(array, dtype=np.float32)))[:, 0])[:5].tolist()
         raise ValueError(
             f"{name} holds NaN (first rows concerned: {rows}): a model's answer to NaN cannot be explained; "

@@ -35,7 +35,7 @@ class Game:
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
-    >>> xai.shap.exact(game).values
+    >>> xai.shap.exact(game).values.round(3)
     Array([4., 7., 5.], dtype=float32)
     """
 
@@ -85,7 +85,7 @@ class Game:
         def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
             return in_blocks(lambda block: _float(self.value(block)), coalitions, rows)
 
-        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)  # pyright: ignore[reportArgumentType]
+        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)  # pyright: ignore
 
 
 @jax.tree_util.register_dataclass
@@ -173,9 +173,7 @@ class ModelGame(Game):
             return scores.reshape(len(coalitions), len(references), *scores.shape[1:])
 
         if len(references) <= rows:
-            return in_blocks(
-                lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references)
-            )
+            return in_blocks(lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references))
         return in_blocks(
             lambda one: in_blocks(lambda block: outputs(one, block)[0], references, rows).mean(axis=0)[None],
             coalitions,

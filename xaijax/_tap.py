@@ -7,8 +7,9 @@ activation. So only the tail of the network is ever differentiated or evaluated 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from xaijax import _check
 from xaijax._model import Model, as_model, tag
 from xaijax._typing import Array
 
-# Calls whose bodies are plain sequences of operations, so that a cut may run through them.
+# Calls whose bodies are plain sequences of operations: they are looked into, so that a cut may run through them.
 _TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint")
 
 
@@ -55,7 +56,7 @@ def layers(model: Any, x: Any) -> Layers:
     >>> xai.layers(model, jnp.ones((2, 3)))
     hidden  float32[2, 3]
     """
-    return _listing(_trace(as_model(model), x)[0].jaxpr)
+    return _listing(_values(_trace(as_model(model), x)[0].jaxpr))
 
 
 def compose(features: Any, head: Any) -> Model:
@@ -83,26 +84,28 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
     Args:
       model: the model.
       x: [N, ...] inputs.
-      layer: a path from `layers`, or None for the last spatial one.
+      layer: a path from `layers`, or None for the last value of the shape of the last layer with spatial axes.
 
     Returns:
       activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
     """
     closed, outputs = _trace(model, x)
-    site = _find(_listing(closed.jaxpr), layer, examples=_check.examples(x))
+    values = list(_values(closed.jaxpr))
+    site = _last_spatial(values, _check.examples(x)) if layer is None else _named_site(values, layer)
     arguments = (*jax.tree.leaves(model), *jax.tree.leaves(x))
     cut = _Cut(site)
     results = cut.evaluate(closed.jaxpr, (*closed.consts, *arguments))
-    assert cut.activation is not None, site  # the listing and the cut walk the same trace
+    activation = cut.activation
+    assert activation is not None, site  # the listing and the cut walk the same trace
 
     def head(activations: Array) -> Any:
-        values = {cut.activation: activations}
+        values = {activation: activations}
         for equation, inputs, pending in cut.deferred:
             answers = _bind(equation, [_known(value, values) for value in inputs])
             values.update(zip(pending, answers, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
-    return cut.activation.value, head
+    return activation.value, head
 
 
 def _trace(model: Model, x: Any) -> tuple[Any, Any]:
@@ -111,25 +114,32 @@ def _trace(model: Model, x: Any) -> tuple[Any, Any]:
     return closed, jax.tree.structure(outputs)
 
 
-def _listing(jaxpr: Any) -> Layers:
-    named = list(_named(jaxpr))
-    names = [name for name, _ in named]
-    counts: dict[str, int] = {}
+class _Value(NamedTuple):
+    """The result of one operation, or of several at once, in the order of evaluation."""
+
+    name: str | None
+    aval: Any
+
+
+def _values(jaxpr: Any) -> Iterator[_Value]:
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in _TRANSPARENT:
+            yield from _values(_body(equation)[0])
+        else:
+            name = equation.params["name"] if equation.primitive.name == "name" else None
+            yield _Value(name, equation.outvars[0].aval if len(equation.outvars) == 1 else None)
+
+
+def _listing(values: Iterable[_Value]) -> Layers:
+    named = [value for value in values if value.name is not None]
+    total = collections.Counter(value.name for value in named)
+    calls: collections.Counter[str | None] = collections.Counter()
     found = []
     for name, aval in named:
-        call = counts.get(name, 0)
-        counts[name] = call + 1
-        path = f"{name}:{call}" if names.count(name) > 1 else name
+        path = f"{name}:{calls[name]}" if total[name] > 1 else str(name)
+        calls[name] += 1
         found.append(Layer(path, tuple(aval.shape), jnp.dtype(aval.dtype)))
     return Layers(found)
-
-
-def _named(jaxpr: Any):
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "name":
-            yield equation.params["name"], equation.outvars[0].aval
-        elif equation.primitive.name in _TRANSPARENT:
-            yield from _named(_body(equation)[0])
 
 
 def _body(equation: Any) -> tuple[Any, Any]:
@@ -138,23 +148,17 @@ def _body(equation: Any) -> tuple[Any, Any]:
     return (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
 
 
-def _find(listing: Layers, layer: str | None, *, examples: int) -> int:
-    """The place of a layer in the listing."""
-    if not listing:
+def _named_site(values: list[_Value], layer: str) -> int:
+    """The place among the values of the layer with this path."""
+    listing = _listing(values)
+    paths = [path for path, _, _ in listing]
+    if layer in paths:
+        return [place for place, value in enumerate(values) if value.name is not None][paths.index(layer)]
+    if not paths:
         raise ValueError(
-            "the model has nothing to tap: no Flax module is called in it and no value is tagged; "
+            f"the model has no layer {layer!r}: no Flax module is called in it and no value is tagged; "
             "name a value with xai.tag(value, name), or use xai.compose(features, head)."
         )
-    paths = [path for path, _, _ in listing]
-    if layer is None:
-        spatial = [i for i, (_, shape, _) in enumerate(listing) if _is_spatial(shape, examples)]
-        if not spatial:
-            raise ValueError(
-                f"no layer of the model has spatial axes [N, ..., C]; name one of {paths} with layer=, if it has."
-            )
-        return spatial[-1]
-    if layer in paths:
-        return paths.index(layer)
     calls = [path for path in paths if path.rpartition(":")[0] == layer]
     if calls:
         raise ValueError(f"layer {layer!r} is called {len(calls)} times: say which call, one of {calls}.")
@@ -162,8 +166,26 @@ def _find(listing: Layers, layer: str | None, *, examples: int) -> int:
     raise ValueError(f"the model has no layer {layer!r}{_check.did_you_mean(layer, paths)}; its layers are {shown}.")
 
 
-def _is_spatial(shape: tuple[int, ...], examples: int) -> bool:
-    return len(shape) >= 3 and shape[0] == examples and max(shape[1:-1]) > 1
+def _last_spatial(values: list[_Value], examples: int) -> int:
+    """The place of the last value with spatial axes, of the shape of the last layer that has them.
+
+    That is the layer's output after what follows it without being a module, the ReLU above all: what the paper of
+    Grad-CAM calls the activations of a layer, and what a network for CAM pools.
+    """
+
+    def is_spatial(aval: Any) -> bool:
+        shape = getattr(aval, "shape", ())
+        return len(shape) >= 3 and shape[0] == examples and max(shape[1:-1]) > 1
+
+    spatial = [place for place, value in enumerate(values) if is_spatial(value.aval)]
+    named = [place for place in spatial if values[place].name is not None]
+    if not named:
+        raise ValueError(
+            "no layer of the model has spatial axes [N, ..., C]: its layers are "
+            f"{[layer.path for layer in _listing(values)]}; name a value that has with xai.tag(value, name)."
+        )
+    shape = values[named[-1]].aval.shape
+    return [place for place in spatial if values[place].aval.shape == shape][-1]
 
 
 @dataclasses.dataclass(eq=False)
@@ -174,7 +196,7 @@ class _Pending:
 
 
 class _Cut:
-    """Evaluates a jaxpr, but defers every operation that depends on the value named at place `site`."""
+    """Evaluates a jaxpr, but defers every operation that depends on the value at place `site`."""
 
     def __init__(self, site: int):
         self.site = site
@@ -190,19 +212,17 @@ class _Cut:
 
         for equation in jaxpr.eqns:
             inputs = [read(variable) for variable in equation.invars]
-            answers = self._answers(equation, inputs)
-            known.update(zip(equation.outvars, answers, strict=True))
+            known.update(zip(equation.outvars, self._answers(equation, inputs), strict=True))
         return [read(variable) for variable in jaxpr.outvars]
 
     def _answers(self, equation: Any, inputs: list[Any]) -> list[Any]:
-        if equation.primitive.name == "name":
-            self.seen += 1
-            if self.seen == self.site + 1:
-                self.activation = _Pending(inputs[0])
-                return [self.activation]
-        elif equation.primitive.name in _TRANSPARENT and any(True for _ in _named(_body(equation)[0])):
+        if equation.primitive.name in _TRANSPARENT:
             body, constants = _body(equation)
             return self.evaluate(body, (*constants, *inputs))
+        self.seen += 1
+        if self.seen == self.site + 1:
+            self.activation = _Pending(_bind(equation, inputs)[0])
+            return [self.activation]
         if any(isinstance(value, _Pending) for value in inputs):
             pending = [_Pending() for _ in equation.outvars]
             self.deferred.append((equation, inputs, pending))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax import _check
+from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._typing import Array, Int
 
@@ -69,7 +70,7 @@ def _at_least_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-@jax.jit
+@compiled
 def apply(model: Model, x: Any) -> Any:
     """The bare model, compiled; `apply.eval_shape` shares the cache of traces."""
     return model(x)

@@ -20,14 +20,11 @@ class LinenModel(Model):
     def __init__(self, module: nn.Module, variables: Any, **options: Any):
         super().__init__(variables, module, tuple(sorted(options.items())))
 
-    @property
-    def module(self) -> nn.Module:
-        return self.static.options[0]  # pyright: ignore[reportReturnType]
-
     def __call__(self, x: Any) -> Any:
-        _, options = self.static.options
+        module: Any = self.static.options[0]
+        options: Any = self.static.options[1]
         try:
-            return self.module.apply(self.content, x, **dict(options))  # pyright: ignore[reportArgumentType]
+            return module.apply(self.content, x, **dict(options))
         except _NOT_INFERENCE as error:
             raise ValueError(
                 "the Linen module is not in inference mode (it wants to update statistics or to draw random numbers): "
@@ -55,7 +52,7 @@ class LinenModel(Model):
 def _tag_method(next_method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
     outputs = next_method(*args, **kwargs)
     path, method = "/".join(context.module.path), context.method_name
-    if not path or method == "setup" or method.startswith("_") and method != "__call__":
+    if not path or method == "setup" or (method.startswith("_") and method != "__call__"):
         return outputs  # the root's output is the model's output, not something inside it
     return tag_outputs(outputs, path if method == "__call__" else f"{path}.{method}")
 

@@ -72,7 +72,9 @@ def _tagging(cls: type[nnx.Module], path: str) -> type[nnx.Module]:
     keeps the copies equal as PyTrees from one trace to the next.
     """
 
+    original: Any = cls.__call__
+
     def call(self, *args, **kwargs):
-        return tag_outputs(cls.__call__(self, *args, **kwargs), path)  # pyright: ignore
+        return tag_outputs(original(self, *args, **kwargs), path)
 
     return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})

@@ -5,7 +5,6 @@ y_c = sum_k w_k^c · 1/Z sum_xy f_k(x, y) + b_c        M_c(x, y) = sum_k w_k^c f
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -13,10 +12,17 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
+from xaijax._compile import compiled
 from xaijax._model import Model
 from xaijax._target import Target, TargetLike
-from xaijax._typing import Array, Bool, Float
-from xaijax.cam._map import Tapped, differentiate_tail, finish, read_arguments, spatial_axes
+from xaijax._typing import Array, Bool, Float, Int
+from xaijax.cam._map import (
+    Tapped,
+    differentiate_tail,
+    finish,
+    read_arguments,
+    spatial_axes,
+)
 
 
 def cam(
@@ -57,12 +63,11 @@ def cam(
     model, x, target = read_arguments(model, x, target)
     if head is not None and target.score is not None:
         raise ValueError("head= reads the weights of one class, so target must be a class or None, not a callable.")
-    attribution, fits = _cam(model, x, target, layer=layer, head=head, upsample=upsample, normalize=normalize)
-    if _check.is_concrete(fits) and not bool(fits.all()):
-        wrong = int((~fits).sum())
+    attribution, wrong = _cam(model, x, target, layer=layer, head=head, upsample=upsample, normalize=normalize)
+    if _check.is_concrete(wrong) and int(wrong):
         raise ValueError(
             "the model is not global average pooling and a linear layer after "
-            f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {wrong} of {len(fits)} examples "
+            f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {int(wrong)} of {len(attribution.output)} examples "
             "the mean of the class activation map plus the bias is not the logit, or the weights change with the "
             "input; name the pooled layer with layer=, explain logits instead of probabilities, or use "
             "xai.cam.grad_cam, which takes any network."
@@ -70,10 +75,10 @@ def cam(
     return attribution
 
 
-@partial(jax.jit, static_argnames=("layer", "head", "upsample", "normalize"))
+@compiled(static_argnames=("layer", "head", "upsample", "normalize"))
 def _cam(
     model: Model, x: Any, target: Target, *, layer: str | None, head: str | None, upsample: bool, normalize: bool
-) -> tuple[Attribution, Bool[Array, " N"]]:
+) -> tuple[Attribution, Int[Array, ""]]:
     tapped = differentiate_tail(model, x, layer, target)
     space = spatial_axes(tapped.activations)
     if head is None:
@@ -82,13 +87,15 @@ def _cam(
         weights, bias = _weights_by_path(model, head, tapped)
         constant = jnp.ones(len(bias), bool)
     maps = jnp.einsum("n...k,nk->n...", tapped.activations, weights, precision=jax.lax.Precision.HIGHEST)
-    fits = constant & _close(maps.mean(axis=space) + bias, tapped.scores, jnp.abs(maps).mean(axis=space), tapped)
+    pooled = jnp.abs(tapped.activations).mean(axis=space)
+    scale = jnp.einsum("nk,nk->n", pooled, jnp.abs(weights), precision=jax.lax.Precision.HIGHEST) + jnp.abs(bias)
+    fits = constant & (jnp.abs(maps.mean(axis=space) + bias - tapped.scores) <= _tolerance(tapped) * scale)
     broken = ~fits & ~_check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
     values = _check.nan_where(~fits, finish(maps, x, upsample=upsample, normalize=normalize))
     attribution = Attribution(
         values=values, output=tapped.scores, base_value=bias, target=tapped.target.index, method="CAM"
     )
-    return attribution, ~broken
+    return attribution, broken.sum()
 
 
 def _weights_by_differentiation(tapped: Tapped) -> tuple[Float[Array, "N C"], Float[Array, " N"], Bool[Array, " N"]]:
@@ -117,14 +124,15 @@ def _weights_by_path(model: Model, head: str, tapped: Tapped) -> tuple[Float[Arr
             f"head {head!r} must be a linear layer with a kernel [{channels}, classes], as the pooled layer has "
             f"{channels} channels, but its parameters are {shapes}."
         )
+    index = tapped.target.index
+    assert index is not None, "a class, as cam() checks"
     biases = jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
-    return jnp.take(kernel.T, tapped.target.index, axis=0), jnp.take(biases, tapped.target.index)
-
-
-def _close(left: Array, right: Array, scale: Array, tapped: Tapped) -> Bool[Array, " N"]:
-    return jnp.abs(left - right) <= _tolerance(tapped) * (jnp.abs(right) + scale)
+    return jnp.take(kernel.T, index, axis=0), jnp.take(biases, index)
 
 
 def _tolerance(tapped: Tapped) -> float:
-    """Room for rounding in the network: eight units of bfloat16, and what TF32 matrix products make of float32."""
-    return max(1e-3, 8 * float(jnp.finfo(tapped.layer_type).eps))
+    """Room for rounding: what TF32 products make of float32, or eight units of the coarsest type behind the layer."""
+    trace = jax.make_jaxpr(tapped.head)(jnp.zeros_like(tapped.activations, tapped.layer_type))
+    types = [variable.aval.dtype for equation in trace.jaxpr.eqns for variable in equation.outvars]
+    coarsest = max(float(jnp.finfo(kind).eps) for kind in types if jnp.issubdtype(kind, jnp.floating))
+    return max(1e-3, 8 * coarsest)

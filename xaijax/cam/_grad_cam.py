@@ -5,13 +5,13 @@ alpha_k = 1/Z sum_ij dy/dA_ij^k        L = ReLU(sum_k alpha_k A^k)
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from xaijax._attribution import Attribution
+from xaijax._compile import compiled
 from xaijax._model import Model
 from xaijax._target import Target, TargetLike
 from xaijax.cam._map import differentiate_tail, finish, read_arguments, spatial_axes
@@ -57,7 +57,7 @@ def grad_cam(
     return _grad_cam(model, x, target, layer=layer, relu=relu, upsample=upsample, normalize=normalize)
 
 
-@partial(jax.jit, static_argnames=("layer", "relu", "upsample", "normalize"))
+@compiled(static_argnames=("layer", "relu", "upsample", "normalize"))
 def _grad_cam(
     model: Model, x: Any, target: Target, *, layer: str | None, relu: bool, upsample: bool, normalize: bool
 ) -> Attribution:

@@ -6,7 +6,6 @@ Omega a small ridge.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Surrogate
+from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Bool, Key
 from xaijax.lime._kernel import DISTANCES, kernel
@@ -69,12 +69,10 @@ def fit(
     ridge = _check.positive_float("ridge", ridge)
     batch_size = _check.batch_size(batch_size)
     key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
-    return _fit(
-        game, key, ids, kernel_width, ridge, num_samples=num_samples, distance=distance, batch_size=batch_size
-    )
+    return _fit(game, key, ids, kernel_width, ridge, num_samples=num_samples, distance=distance, batch_size=batch_size)
 
 
-@partial(jax.jit, static_argnames=("num_samples", "distance", "batch_size"))
+@compiled(static_argnames=("num_samples", "distance", "batch_size"))
 def _fit(
     game: Game,
     key: Key[Array, ""],

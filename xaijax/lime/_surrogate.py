@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
+
 from xaijax._typing import Array, Float
 
 _HIGHEST = jax.lax.Precision.HIGHEST

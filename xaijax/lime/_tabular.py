@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ import jax.numpy as jnp
 from xaijax import _check
 from xaijax._attribution import Surrogate
 from xaijax._blocks import example_keys, in_blocks, rows_at_once
+from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Float, Int, Key
@@ -119,7 +119,7 @@ def tabular(
     )
 
 
-@partial(jax.jit, static_argnames=("num_samples", "batch_size"))
+@compiled(static_argnames=("num_samples", "batch_size"))
 def _tabular(
     model: Model,
     x: Float[Array, "N D"],

@@ -72,9 +72,7 @@ class Grid(Regions):
         Regions.check(super_labels, x)
 
     def prepare(self, x: Shaped[Array, "N H W C"]) -> Int[Array, "N H W"]:
-        rows, columns = (
-            np.arange(side) * cells // side for side, cells in zip(x.shape[1:3], self.cells, strict=True)
-        )
+        rows, columns = (np.arange(side) * cells // side for side, cells in zip(x.shape[1:3], self.cells, strict=True))
         return jnp.broadcast_to(jnp.asarray(rows[:, None] * self.cells[1] + columns, jnp.int32), x.shape[:3])
 
 

@@ -23,9 +23,7 @@ class Tokens(Masker):
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.integer):
-            raise ValueError(
-                f"x must be token ids, integers of shape [N, L], but it is {x.dtype.name}{list(x.shape)}."
-            )
+            raise ValueError(f"x must be token ids, integers of shape [N, L], but it is {x.dtype.name}{list(x.shape)}.")
 
     def num_players(self, shape: tuple[int, ...]) -> int:
         return shape[0]

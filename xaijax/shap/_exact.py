@@ -5,7 +5,6 @@ phi_i = sum over S not containing i of |S|! (M - |S| - 1)! / M! · [v(S ∪ {i})
 
 from __future__ import annotations
 
-from functools import partial
 from math import comb
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from xaijax import _check
 from xaijax._attribution import Attribution
+from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 
 MOST_PLAYERS = 16  # 65,536 coalitions for each input; beyond it the sampled estimators are the better use of the time
@@ -55,7 +55,7 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     return _exact(game, batch_size=batch_size)
 
 
-@partial(jax.jit, static_argnames="batch_size")
+@compiled(static_argnames=("batch_size",))
 def _exact(game: Game, batch_size: int | None) -> Attribution:
     num_players = game.num_players
     subsets = np.arange(2**num_players)

@@ -8,7 +8,6 @@ standard error.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax._blocks import in_blocks
+from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Float, Int, Key
 
@@ -56,7 +55,7 @@ def permutation(
     return _permutation(game, key, ids, num_permutations=num_permutations, batch_size=batch_size)
 
 
-@partial(jax.jit, static_argnames=("num_permutations", "batch_size"))
+@compiled(static_argnames=("num_permutations", "batch_size"))
 def _permutation(game: Game, key: Key[Array, ""], ids: Any, num_permutations: int, batch_size: int | None):
     num_players = game.num_players
     walk = 2 * max(1, num_players - 1)  # interior coalitions of one order, in both directions

@@ -1,0 +1,75 @@
+"""The weighted ridge regression against an independent solution in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from xaijax.lime._surrogate import fit_ridge
+
+
+def reference(points, values, weights, ridge):
+    """Normal equations with an intercept column, in float64; the ridge relative to the weighted variances."""
+    points, values, weights = (np.asarray(a, np.float64) for a in (points, values, weights / weights.sum()))
+    centre = weights @ points
+    variance = weights @ (points - centre) ** 2
+    design = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+    gram = design.T @ (weights[:, None] * design) + ridge * np.diag([*variance, 0])
+    solution = np.linalg.solve(gram, design.T @ (weights * values))
+    residuals = values - design @ solution
+    total = weights @ (values - weights @ values) ** 2
+    return solution[:-1], solution[-1], 1 - weights @ residuals**2 / total
+
+
+def problem(samples, columns, seed=0):
+    rng = np.random.default_rng(seed)
+    scales = np.logspace(-3, 4, columns)
+    mixing = np.eye(columns) + 0.5 * rng.normal(size=(columns, columns)) / np.sqrt(columns)
+    points = rng.normal(size=(samples, columns)) @ mixing * scales + 3 * scales
+    values = np.sin(points / scales).sum(axis=1) + rng.normal(size=samples)
+    return points.astype(np.float32), values.astype(np.float32), rng.random(samples).astype(np.float32)
+
+
+@pytest.mark.parametrize(("samples", "columns"), [(50, 1), (200, 8), (1000, 60)])
+@pytest.mark.parametrize("ridge", [1e-6, 0.3])
+def test_agrees_with_float64_on_badly_scaled_correlated_columns(samples, columns, ridge):
+    points, values, weights = problem(samples, columns)
+    coefficients, intercept, r_squared = reference(points, values, weights, ridge)
+    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), ridge)
+    scale = points.std(axis=0)
+    np.testing.assert_allclose(line.coefficients * scale, coefficients * scale, atol=1e-4)
+    np.testing.assert_allclose(line.intercept, intercept, atol=1e-3)
+    np.testing.assert_allclose(line.r_squared, r_squared, atol=1e-5)
+
+
+def test_constant_and_duplicate_columns_and_fewer_samples_than_columns_stay_finite():
+    points, values, weights = problem(30, 4)
+    points = np.concatenate([points, points[:, :1], np.full((30, 1), 7.0, np.float32)], axis=1)
+    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), 1e-6)
+    assert line.coefficients[-1] == 0
+    np.testing.assert_allclose(line.coefficients[0], line.coefficients[4], rtol=0.05)
+    wide = fit_ridge(jax.random.normal(jax.random.key(0), (6, 20)), jnp.arange(6.0), jnp.ones(6), 1e-4)
+    assert jnp.isfinite(wide.coefficients).all()
+    assert jnp.isinf(wide.std_errors).all()
+    np.testing.assert_allclose(wide.r_squared, 1, atol=1e-2)
+
+
+def test_several_outputs_are_several_fits():
+    points, values, weights = map(jnp.asarray, problem(100, 5))
+    both = fit_ridge(points, jnp.stack([values, -2 * values], axis=1), weights, 1e-6)
+    one = fit_ridge(points, values, weights, 1e-6)
+    np.testing.assert_allclose(both.coefficients[:, 0], one.coefficients, rtol=1e-4)
+    np.testing.assert_allclose(both.coefficients[:, 1], -2 * one.coefficients, rtol=1e-4)
+    np.testing.assert_allclose(both.std_errors[:, 1], 2 * one.std_errors, rtol=1e-3)
+
+
+def test_standard_errors_cover_the_large_sample_value_over_many_draws():
+    def draw(key, samples):
+        points = jax.random.normal(key, (samples, 4))
+        values = jnp.tanh(points.sum(axis=1)) + points[:, 0] * points[:, 1]
+        return fit_ridge(points, values, jnp.exp(-((points**2).sum(axis=1)) / 9), 1e-6)
+
+    truth = draw(jax.random.key(9), 400_000).coefficients
+    lines = jax.vmap(lambda key: draw(key, 300))(jax.random.split(jax.random.key(1), 800))
+    covered = jnp.abs(lines.coefficients - truth) < 1.96 * lines.std_errors
+    assert 0.92 < covered.mean() < 0.98

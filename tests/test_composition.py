@@ -1,0 +1,173 @@
+"""Every explainer, under every transformation, gives the numbers that it gives eagerly."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import jaxprs_in_params
+
+from tests.explainers import CASES, SAMPLED
+from xaijax._model import as_model
+from xaijax._model._model import FunctionModel
+
+each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_sampled = pytest.mark.parametrize("case", SAMPLED.values(), ids=SAMPLED)
+
+
+def assert_equal(left, right, tolerance=1e-5):
+    """The same numbers in every field, up to rounding in proportion to the largest of the field."""
+    for field in dataclasses.fields(left):
+        one, other = getattr(left, field.name), getattr(right, field.name)
+        if field.metadata.get("static") or one is None:
+            assert one == other
+            continue
+        one, other = np.asarray(one), np.asarray(other)
+        np.testing.assert_allclose(one, other, atol=tolerance * (np.abs(one).max() + 1e-30), err_msg=field.name)
+
+
+@each
+def test_jit_gives_the_eager_numbers(case):
+    model, x = as_model(case.model()), case.inputs()
+    assert_equal(case(model, x), jax.jit(lambda model, x: case(model, x))(model, x))
+
+
+@each
+def test_vmap_over_examples_gives_the_batch(case):
+    model, x = case.model(), case.inputs()
+    ids = jnp.arange(len(x))
+    alone = jax.vmap(lambda row, number: case(model, row[None], ids=number[None]))(x, ids)
+    assert_equal(case(model, x), jax.tree.map(lambda leaf: leaf[:, 0], alone))
+
+
+@each
+def test_scan_gives_the_eager_numbers(case):
+    model, x = case.model(), case.inputs()
+    _, scanned = jax.lax.scan(lambda carry, batch: (carry, case(model, batch)), 0, jnp.stack([x, x[::-1]]))
+    assert_equal(case(model, x), jax.tree.map(lambda leaf: leaf[0], scanned))
+    assert_equal(case(model, x[::-1]), jax.tree.map(lambda leaf: leaf[1], scanned))
+
+
+@each
+def test_gradient_of_an_explanation_agrees_with_finite_differences(case, float64):
+    model = as_model(case.model())
+    x = case.inputs()
+    x = x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
+    leaves, structure = jax.tree.flatten(model)
+    parameters = [leaf.astype(jnp.float64) for leaf in leaves if _is_float(leaf)]
+    weights = jax.random.normal(jax.random.key(1), jax.eval_shape(case, model, x).values.shape)
+
+    @jax.jit
+    def loss(parameters):
+        given = iter(parameters)
+        model = structure.unflatten([next(given) if _is_float(leaf) else leaf for leaf in leaves])
+        return (case(model, x).values * weights).sum()
+
+    direction = [jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(parameters)]
+    gradient = jax.grad(loss)(parameters)
+    slope = sum((one * other).sum() for one, other in zip(gradient, direction, strict=True))
+    step = 1e-6
+    ends = [
+        loss([leaf + sign * step * way for leaf, way in zip(parameters, direction, strict=True)]) for sign in (1, -1)
+    ]
+    difference = (ends[0] - ends[1]) / (2 * step)
+    assert abs(slope) > 1e-8
+    np.testing.assert_allclose(slope, difference, rtol=2e-5)
+
+
+@each
+@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+def test_sharding_over_eight_devices_gives_the_same_numbers(case, explicit):
+    model, x = case.model(), case.inputs()
+    x = jnp.concatenate([x, x + 1 if x.dtype == jnp.int32 else -x])
+    kind = jax.sharding.AxisType.Explicit if explicit else jax.sharding.AxisType.Auto
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(kind,))
+    sharded = jax.device_put(x, jax.NamedSharding(mesh, jax.P("batch")))
+    attribution = case(model, sharded)
+    assert len(attribution.values.sharding.device_set) == 8
+    assert_equal(case(model, x), attribution)
+    with jax.set_mesh(mesh):
+        assert_equal(attribution, case(model, sharded))
+
+
+@each_sampled
+def test_an_example_alone_and_in_a_batch_of_64_gives_the_same(case):
+    model, x = case.model(), case.inputs()
+    batch = jnp.concatenate([x] * 16)
+    whole = case(model, batch, ids=jnp.concatenate([jnp.arange(4)] * 15 + [jnp.array([0, 1, 2, 9])]))
+    alone = case(model, x[3:], ids=jnp.array([9]))
+    assert_equal(alone, jax.tree.map(lambda leaf: leaf[63:], whole))
+
+
+@each_sampled
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_the_batch_size_does_not_change_the_numbers(case, batch_size):
+    model, x = case.model(), case.inputs()
+    assert_equal(case(model, x), case(model, x, batch_size=batch_size))
+
+
+@each_sampled
+def test_other_ids_draw_other_samples(case):
+    if case is CASES["shap.exact, regions"]:
+        return  # nothing is drawn
+    model, x = case.model(), case.inputs()
+    values = case(model, x).values
+    assert jnp.abs(values - case(model, x, ids=jnp.arange(4) + 4).values).max() > 1e-6 * jnp.abs(values).max()
+
+
+@each
+def test_a_second_call_traces_nothing(case):
+    traces = []
+    model = as_model(case.model())
+    counting = _Counting(model, traces)
+    x = case.inputs()
+    case(counting, x)
+    first = len(traces)
+    assert first > 0
+    case(counting, x[::-1])
+    case(jax.tree.map(lambda leaf: 0.9 * leaf if _is_float(leaf) else leaf, counting), x)
+    assert len(traces) == first
+
+
+@each
+def test_parameters_are_arguments_of_the_compiled_program(case):
+    model, x = as_model(case.model()), case.inputs()
+    closed = jax.make_jaxpr(lambda model, x: case(model, x))(model, x)
+    large = max(leaf.size for leaf in jax.tree.leaves(model) if _is_float(leaf))
+
+    def constants(jaxpr):
+        for equation in jaxpr.eqns:
+            for inner in jaxprs_in_params(equation.params):
+                yield from constants(inner)
+            for value in equation.params.values():
+                yield from getattr(value, "consts", ())
+
+    values = [np.asarray(leaf) for leaf in jax.tree.leaves(model) if _is_float(leaf) and leaf.size == large]
+    for constant in (*closed.consts, *constants(closed.jaxpr)):
+        assert not any(constant.shape == value.shape and (constant == value).all() for value in values)
+
+
+def _is_float(leaf):
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+class _Counting(FunctionModel):
+    """A model that notes each time it is traced; its layers are those of the model inside."""
+
+    def __init__(self, model, traces):
+        super().__init__(_Noted(traces), model)
+
+    def tagged(self, x):
+        noted, (model,), _ = self.content
+        noted.traces.append(None)
+        return model.tagged(x)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Noted:
+    traces: list
+
+    def __call__(self, model, x):
+        self.traces.append(None)
+        return model(x)

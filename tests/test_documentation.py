@@ -1,0 +1,47 @@
+"""The examples in docstrings and in the README do what they say."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import xaijax
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(xaijax.__path__, "xaijax."))
+README = Path(__file__).parent.parent / "README.md"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples(name):
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert results.failed == 0
+
+
+def test_every_public_function_says_what_it_takes_and_returns():
+    for namespace in (xaijax, xaijax.cam, xaijax.lime, xaijax.mask, xaijax.plot, xaijax.shap):
+        for name in namespace.__all__:
+            thing = getattr(namespace, name)
+            if callable(thing) and not isinstance(thing, type):
+                assert "Args:" in thing.__doc__, name
+                assert "Returns:" in thing.__doc__, name
+
+
+def examples():
+    text = README.read_text()
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_readme_has_an_example_for_each_method():
+    for call in ("xai.cam.cam(", "xai.cam.grad_cam(", "xai.lime.", "xai.shap."):
+        assert any(call in example for example in examples()), call
+
+
+def test_the_readme_examples_run(tmp_path, monkeypatch):
+    """In order and in one namespace, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {}
+    for example in examples():
+        exec(compile(example, "README.md", "exec"), namespace)

@@ -1,0 +1,155 @@
+"""The tap: every layer of every kind of model, and nothing behind or before it evaluated twice."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import xaijax as xai
+from tests import models
+from xaijax._model import as_model
+from xaijax._tap import tap
+
+
+@pytest.mark.parametrize("name", models.IMAGE_MODELS)
+def test_the_head_of_every_layer_gives_the_outputs(name):
+    model, x = as_model(models.IMAGE_MODELS[name]()), models.images()
+    layers = xai.layers(model, x)
+    assert layers
+    for layer in [None, *(layer.path for layer in layers)]:
+        activations, head = tap(model, x, layer)
+        np.testing.assert_allclose(head(activations), model(x), atol=1e-6)
+        if not layer or "head" not in layer:
+            assert jnp.abs(head(activations + 1) - model(x)).max() > 1e-4
+
+
+def test_layers_of_an_nnx_model_in_lists_and_called_twice():
+    shapes = {layer.path: layer.shape for layer in xai.layers(models.nnx_net(), models.images())}
+    assert list(shapes)[:5] == ["stem", "blocks/0/conv", "blocks/0/norm", "blocks/0/drop", "blocks/0"]
+    assert {"blocks/1:0", "blocks/1:1", "blocks/1/conv:1"} <= set(shapes)
+    assert shapes["stem"] == (4, 4, 4, 4)
+    assert shapes["head"] == (4, 3)
+
+
+def test_layers_of_nested_linen_modules_lists_methods_and_repeated_calls():
+    class Inner(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(5, name="dense")(x)
+
+    class Outer(nn.Module):
+        def setup(self):
+            self.parts = [Inner() for _ in range(2)]
+            self.shared = nn.Dense(5)
+
+        def encode(self, x):
+            return self.parts[0](x)
+
+        def __call__(self, x):
+            return self.shared(jnp.tanh(self.shared(self.parts[1](self.encode(x)))))
+
+    x = models.rows(3)
+    model = xai.linen(Outer(), Outer().init(jax.random.key(0), x))
+    paths = [layer.path for layer in xai.layers(model, x)]
+    assert paths == ["parts_0/dense", "parts_0", "parts_1/dense", "parts_1", "shared:0", "shared:1"]
+    first, _ = tap(model, x, "shared:0")
+    second, _ = tap(model, x, "shared:1")
+    kernel = model.content["params"]["shared"]["kernel"]
+    np.testing.assert_allclose(second, jnp.tanh(first) @ kernel, atol=1e-6)
+
+
+def test_taps_reach_into_rematerialised_and_jitted_parts():
+    class Net(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.remat(nn.Dense)(4, name="saved")(x)
+            return jax.jit(lambda x: xai.tag(jnp.tanh(x), "inside"))(x).sum(axis=1)
+
+    x = models.rows(2)
+    model = xai.linen(Net(), Net().init(jax.random.key(0), x))
+    assert [layer.path for layer in xai.layers(model, x)] == ["saved", "inside"]
+    activations, head = tap(model, x, "saved")
+    np.testing.assert_allclose(head(2 * activations), jnp.tanh(2 * activations).sum(axis=1), atol=1e-6)
+
+
+def test_the_features_are_not_evaluated_again_by_the_head():
+    calls = []
+
+    def features(x):
+        jax.debug.callback(lambda: calls.append("features"))
+        return jnp.tanh(x)
+
+    model = as_model(xai.compose(features, lambda hidden: hidden.sum(axis=(1, 2))))
+    activations, head = tap(model, models.images(), "features")
+    for _ in range(3):
+        head(activations)
+    jax.effects_barrier()
+    assert calls == ["features"]
+
+
+def test_gradients_reach_the_parameters_on_both_sides_of_the_tap():
+    model, x = models.linen_net(), models.images()
+
+    def through_tap(model):
+        activations, head = tap(model, x, "conv")
+        return head(activations)[:, 0].sum()
+
+    left, right = jax.grad(through_tap)(model), jax.grad(lambda model: model(x)[:, 0].sum())(model)
+    for one, other in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_structured_outputs_are_tapped_by_their_place():
+    class Two(nnx.Module):
+        def __init__(self, rngs):
+            self.layer = nnx.Linear(12, 4, rngs=rngs)
+
+        def __call__(self, x):
+            return {"mean": self.layer(x), "scale": jnp.ones(4)}
+
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.two = Two(rngs)
+
+        def __call__(self, x):
+            both = self.two(x)
+            return both["mean"] * both["scale"]
+
+    assert [layer.path for layer in xai.layers(Net(nnx.Rngs(0)), models.rows(2))] == [
+        "two/layer",
+        "two['mean']",
+        "two['scale']",
+    ]
+
+
+def test_the_default_is_what_is_pooled():
+    """The last value of the shape of the last spatial layer: softplus of the normalisation, which is no module."""
+    model, x = models.linen_net(), models.images()
+    activations, head = tap(model, x, None)
+    kernel = model.content["params"]["head"]
+    np.testing.assert_allclose(
+        head(activations), activations.mean(axis=(1, 2)) @ kernel["kernel"] + kernel["bias"], atol=1e-6
+    )
+    norm, _ = tap(model, x, "norm")
+    np.testing.assert_allclose(activations, jax.nn.softplus(norm), atol=1e-6)
+
+
+def test_unknown_layers_are_answered_with_the_closest():
+    net, x = models.nnx_net(), models.images()
+    with pytest.raises(ValueError, match="no layer 'stam'.*did you mean 'stem'"):
+        xai.cam.grad_cam(net, x, layer="stam")
+    with pytest.raises(ValueError, match=r"'blocks/1' is called 2 times: .*'blocks/1:0', 'blocks/1:1'"):
+        xai.cam.grad_cam(net, x, layer="blocks/1")
+    with pytest.raises(ValueError, match="'head' has no spatial axes"):
+        xai.cam.grad_cam(net, x, layer="head")
+    with pytest.raises(ValueError, match="nothing is|no layer of the model has spatial axes"):
+        xai.cam.grad_cam(lambda x: x.sum(axis=(1, 2)), x)
+    with pytest.raises(ValueError, match="no Flax module is called in it and no value is tagged"):
+        xai.cam.grad_cam(lambda x: x.sum(axis=(1, 2)), x, layer="conv")
+
+
+def test_the_listing_prints_as_a_table():
+    lines = repr(xai.layers(models.linen_net(), models.images())).splitlines()
+    assert lines == ["conv  float32[4, 8, 8, 4]", "norm  float32[4, 8, 8, 4]", "head  float32[4, 3]"]

@@ -1,0 +1,65 @@
+"""Compiling the explainers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.core import Tracer
+from jax.sharding import AxisType, Mesh, NamedSharding
+
+
+def compiled(function: Callable[..., Any] | None = None, *, static_argnames: Sequence[str] = ()) -> Any:
+    """`jax.jit`, with the compiler left to place data on meshes whose axes are explicit.
+
+    Meshes from `jax.make_mesh` have explicit axes: shardings are part of types there, and every reshape, scan and slice
+    would have to name the sharding of its result, the ones in the user's model included. Arrays on such a mesh are
+    handed over as living on the same devices with automatic axes; nothing is copied. Arrays that are being traced stay
+    as they are: within explicitly sharded code call the explainer through `jax.sharding.auto_axes`.
+    """
+    if function is None:
+        return functools.partial(compiled, static_argnames=static_argnames)
+    jitted = jax.jit(function, static_argnames=static_argnames)
+
+    def over_automatic_axes(run: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*arguments: Any, **options: Any) -> Any:
+            leaves, structure = jax.tree.flatten((arguments, options))
+            if any(map(_is_explicit, leaves)):
+                arguments, options = jax.tree.unflatten(structure, map(_with_automatic_axes, leaves))
+            if any(isinstance(leaf, Tracer) for leaf in leaves):
+                return run(*arguments, **options)
+            with _automatic_context():
+                return run(*arguments, **options)
+
+        return call
+
+    call = over_automatic_axes(jitted)
+    call.eval_shape = over_automatic_axes(jitted.eval_shape)  # pyright: ignore[reportFunctionMemberAccess]
+    call.lower = over_automatic_axes(jitted.lower)  # pyright: ignore[reportFunctionMemberAccess]
+    return call
+
+
+def _is_explicit(leaf: Any) -> bool:
+    if not isinstance(leaf, jax.Array) or isinstance(leaf, Tracer):
+        return False
+    return isinstance(leaf.sharding, NamedSharding) and AxisType.Explicit in leaf.sharding.mesh.axis_types
+
+
+def _with_automatic_axes(leaf: Any) -> Any:
+    if not _is_explicit(leaf):
+        return leaf
+    mesh = leaf.sharding.mesh
+    automatic = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+    return jax.device_put(leaf, NamedSharding(automatic, leaf.sharding.spec))
+
+
+def _automatic_context() -> contextlib.AbstractContextManager[Any]:
+    """Where `jax.set_mesh` put an explicit mesh around the call, the same mesh with automatic axes."""
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or AxisType.Explicit not in mesh.axis_types:
+        return contextlib.nullcontext()
+    return jax.sharding.use_abstract_mesh(mesh.update_axis_types(dict.fromkeys(mesh.axis_names, AxisType.Auto)))
