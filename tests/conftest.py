@@ -7,11 +7,27 @@ import os
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("NPROC", "16")
 
+import pkgutil
+from pathlib import Path
+
 import jax
 import matplotlib
 import pytest
+from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
+
+# The shapes in the package's annotations are checked at every call. Not in `_attribution`: PyTrees pass through
+# transformations with None and other things in the place of their arrays.
+_PACKAGE = Path(__file__).parent.parent / "xaijax"
+install_import_hook(
+    [
+        module.name
+        for module in pkgutil.walk_packages([str(_PACKAGE)], "xaijax.")
+        if not module.ispkg and module.name != "xaijax._attribution"
+    ],
+    "beartype.beartype",
+)
 
 
 @pytest.fixture

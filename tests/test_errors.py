@@ -48,11 +48,23 @@ MISTAKES = {
     "target of one output": (lambda: table(model=lambda x: x[:, 0], target=1), "between 0 and 0, .*1 output, but"),
     "one target too few": (lambda: cam(target=[0, 1]), r"one for each of the 4 examples, but its shape is \(2,\)"),
     "a target that is no int": (lambda: cam(target=1.5), "target must be an int, .*but its type is float32"),
-    "a target that keeps no rows": (lambda: cam(target=lambda y: y.sum()), r"one number each, shape \(4,\).*shape \(\)"),
-    "target 'al'": (lambda: table(target="al"), r"target must be one of \['all'\], but it is 'al' \(did you mean 'all'"),
+    "a target that keeps no rows": (
+        lambda: cam(target=lambda y: y.sum()),
+        r"one number each, shape \(4,\).*shape \(\)",
+    ),
+    "target 'al'": (
+        lambda: table(target="al"),
+        r"target must be one of \['all'\], but it is 'al' \(did you mean 'all'",
+    ),
     "all targets of a map": (lambda: cam(target="all"), "target must be one of"),
-    "a model that drops rows": (lambda: table(model=lambda x: x[:2]), r"each of the 3 examples.*returned shape \(2, 12\)"),
-    "a model that returns a scalar": (lambda: table(model=lambda x: x.sum()), r"returned shape \(\).*jax\.vmap\(model\)"),
+    "a model that drops rows": (
+        lambda: table(model=lambda x: x[:2]),
+        r"each of the 3 examples.*returned shape \(2, 12\)",
+    ),
+    "a model that returns a scalar": (
+        lambda: table(model=lambda x: x.sum()),
+        r"returned shape \(\).*jax\.vmap\(model\)",
+    ),
     "a model of segments without target": (
         lambda: cam(model=lambda x: xai.tag(x, "a")),
         r"outputs of shape \(4, 8, 8, 2\).*give target as a callable",

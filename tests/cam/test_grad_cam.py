@@ -102,7 +102,9 @@ def test_only_the_tail_is_differentiated():
 
     def net(kernels, x):
         for kernel in kernels:
-            x = jnp.tanh(jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")))
+            x = jnp.tanh(
+                jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            )
             x = xai.tag(x, "layer")
         return x.mean(axis=(1, 2))
 

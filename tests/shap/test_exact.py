@@ -94,7 +94,9 @@ def test_linear_models_in_closed_form():
     attribution = xai.shap.exact(game)
     expected = (x - background.mean(axis=0))[:, :, None] * weights  # w_j (x_j - E[b_j])
     np.testing.assert_allclose(attribution.values, expected, atol=5e-6)
-    np.testing.assert_allclose(attribution.base_value, (background @ weights + 1.5).mean(0) + np.zeros((5, 2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        attribution.base_value, (background @ weights + 1.5).mean(0) + np.zeros((5, 2)), rtol=1e-5
+    )
     np.testing.assert_allclose(attribution.output, x @ weights + 1.5, rtol=1e-5)
 
 

@@ -93,9 +93,7 @@ def test_memory_is_bounded_by_the_batch_size():
     def temporary_bytes(num_background, num_permutations):
         masker = xai.mask.background(jnp.zeros((num_background, 30)))
         game = xai.game(models.table_net(30), models.rows(16, 30), masker)
-        lowered = _permutation.lower(
-            game, jax.random.key(0), None, num_permutations=num_permutations, batch_size=2048
-        )
+        lowered = _permutation.lower(game, jax.random.key(0), None, num_permutations=num_permutations, batch_size=2048)
         return lowered.compile().memory_analysis().temp_size_in_bytes
 
     small, large = temporary_bytes(100, 10), temporary_bytes(5000, 500)

@@ -26,7 +26,7 @@ class Fit(NamedTuple):
 
 
 def fit_ridge(
-    points: Float[Array, "S M"], values: Float[Array, "S ..."], weights: Float[Array, " S"], ridge: float
+    points: Float[Array, "S M"], values: Float[Array, "S ..."], weights: Float[Array, " S"], ridge: float | Array
 ) -> Fit:
     """Weighted ridge regression with an unpenalised intercept.
 

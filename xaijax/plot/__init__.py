@@ -1,1 +1,8 @@
-"""Pictures of attributions."""
+"""Pictures of attributions, all matplotlib: every function takes `ax=`, returns the axes and never calls `show`."""
+
+from xaijax.plot._bars import bars
+from xaijax.plot._image import image
+from xaijax.plot._text import text
+from xaijax.plot._waterfall import waterfall
+
+__all__ = ["bars", "image", "text", "waterfall"]
