@@ -1,0 +1,62 @@
+"""The tour's networks: one Flax NNX, two Flax Linen."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import flax.linen as nn
+import jax
+from flax import nnx
+
+
+class DigitBlock(nnx.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, channels_in: int, channels_out: int, rngs: nnx.Rngs):
+        self.conv = nnx.Conv(channels_in, channels_out, (3, 3), use_bias=False, rngs=rngs)
+        self.norm = nnx.BatchNorm(channels_out, momentum=0.9, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return nnx.relu(self.norm(self.conv(x)))
+
+
+class DigitNet(nnx.Module):
+    """Images [N, 40, 40, 1] to ten logits: four blocks, global average pooling, a linear head."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        widths = [1, 16, 32, 48, 48]
+        self.blocks = nnx.List([DigitBlock(*pair, rngs=rngs) for pair in itertools.pairwise(widths)])
+        self.head = nnx.Linear(widths[-1], 10, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number < 2:
+                x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+        return self.head(x.mean(axis=(1, 2)))
+
+
+class TableNet(nn.Module):
+    """Rows [N, D] to K outputs: two hidden layers with dropout while training."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        for width in (32, 16):
+            x = nn.Dropout(0.2, deterministic=not train)(nn.tanh(nn.Dense(width)(x)))
+        return nn.Dense(self.outputs)(x)
+
+
+class TextNet(nn.Module):
+    """Token ids [N, L] to two logits: the mean embedding of the words that are there, one hidden layer."""
+
+    vocabulary: int
+
+    @nn.compact
+    def __call__(self, ids: Any) -> jax.Array:
+        embedded = nn.Embed(self.vocabulary, 32)(ids)
+        present = (ids > 0)[..., None]
+        mean = (embedded * present).sum(axis=1) / jax.numpy.maximum(present.sum(axis=1), 1)
+        return nn.Dense(2)(nn.relu(nn.Dense(32)(mean)))

@@ -1,0 +1,99 @@
+"""The tour's second room: two tables (SHAP and LIME)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import xaijax as xai
+from experiments._networks import TableNet
+from experiments._report import Report
+from experiments._tables import Table, breast_cancer, diabetes
+from experiments._train import cross_entropy, train
+
+
+def visit(report: Report, key: Any, seed: int) -> None:
+    report.step("training on breast cancer")
+    _cancer(report, key, seed)
+    report.step("training on diabetes")
+    _diabetes(report, key, seed)
+
+
+def _cancer(report: Report, key: Any, seed: int) -> None:
+    table = breast_cancer(seed)
+    model = _fit(table, 2, lambda outputs, y: cross_entropy(outputs, y), key, epochs=60)
+    predicted = np.asarray(model(table.test_x).argmax(axis=1))
+    accuracy = float((predicted == table.test_y).mean())
+    report.numbers["breast cancer: test accuracy"] = accuracy
+    report.say(f"breast cancer: {len(predicted)} unseen tumours, test accuracy {accuracy:.1%}")
+
+    report.step("explaining breast cancer")
+    malignant = lambda logits: logits[:, 0] - logits[:, 1]  # noqa: E731  (the log odds)
+    background = xai.mask.background(table.train_x[:100])
+    shap = xai.shap.values(model, table.test_x, background, key=key, target=malignant, num_permutations=8)
+    lime = xai.lime.tabular(
+        model, table.test_x, xai.lime.statistics(table.train_x), key=key, target=malignant, num_samples=2000
+    )
+    case = int(np.argmax(shap.output))
+    report.numbers["breast cancer: SHAP, largest gap to efficiency"] = _efficiency_gap(shap)
+    report.numbers["breast cancer: LIME local R², mean"] = float(lime.r_squared.mean())
+    report.keep("breast_cancer_shap", shap)
+    report.keep("breast_cancer_lime", lime)
+
+    figure, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
+    units = table.in_units(table.test_x)
+    xai.plot.waterfall(shap, example=case, names=table.names, inputs=units, ax=ax)
+    ax.set_title("Why this tumour looks malignant (log odds, SHAP)", fontsize=10)
+    report.figure("breast_cancer_waterfall", figure, "one tumour, from the average to its log odds (SHAP)")
+
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
+    xai.plot.bars(shap, example=None, names=table.names, ax=axes[0], title="SHAP: mean |value| over the test set")
+    xai.plot.bars(lime, example=case, names=table.names, ax=axes[1])
+    axes[1].set_title(f"LIME for the same tumour\n{axes[1].get_title().partition(chr(10))[2]}", fontsize=10)
+    report.figure("breast_cancer_bars", figure, "what matters overall (SHAP), and around one tumour (LIME)")
+
+
+def _diabetes(report: Report, key: Any, seed: int) -> None:
+    table = diabetes(seed)
+    centre, spread = table.train_y.mean(), table.train_y.std()
+    model = _fit(table, 1, lambda outputs, y: ((outputs[:, 0] - (y - centre) / spread) ** 2).mean(), key, epochs=40)
+    progression = xai.function(lambda model, x: model(x)[:, 0] * spread + centre, model)
+    errors = np.asarray(progression(table.test_x)) - table.test_y
+    explained = 1 - float((errors**2).mean() / table.test_y.var())
+    report.numbers["diabetes: test R²"] = explained
+    report.say(f"diabetes: {len(errors)} unseen patients, test R² {explained:.2f}")
+
+    report.step("explaining diabetes")
+    shap = xai.shap.values(progression, table.test_x, xai.mask.background(table.train_x[:100]), key=key)
+    report.numbers["diabetes: SHAP, largest gap to efficiency"] = _efficiency_gap(shap)
+    report.keep("diabetes_shap", shap)
+    case = int(np.argmax(shap.output))
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+    units = table.in_units(table.test_x)
+    xai.plot.waterfall(shap, example=case, names=table.names, inputs=units, ax=axes[0])
+    axes[0].set_title("The patient with the worst forecast (exact SHAP)", fontsize=10)
+    xai.plot.bars(shap, example=None, names=table.names, ax=axes[1], title="SHAP: mean |value| over the test set")
+    report.figure("diabetes", figure, "disease progression: one patient and all (exact SHAP)")
+
+
+def _fit(table: Table, outputs: int, measure: Any, key: Any, *, epochs: int) -> xai.Model:
+    module = TableNet(outputs)
+    variables = module.init(key, jnp.asarray(table.train_x[:1]), train=False)
+
+    def loss(variables: Any, step_key: Any, batch: Any) -> tuple[jax.Array, Any]:
+        step_key, dropout = jax.random.split(step_key)
+        given = module.apply(variables, batch["x"], train=True, rngs={"dropout": dropout})
+        return measure(given, batch["y"]), step_key
+
+    data = {"x": table.train_x, "y": table.train_y}
+    variables, _ = train(loss, variables, key, data, epochs=epochs, batch_size=32, rate=5e-3, key=key)
+    return xai.linen(module, variables, train=False)
+
+
+def _efficiency_gap(attribution: xai.Attribution) -> float:
+    total = attribution.values.sum(axis=1)
+    return float(jnp.abs(total - (attribution.output - attribution.base_value)).max())
