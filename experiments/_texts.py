@@ -75,7 +75,7 @@ def _sentences(path: Path) -> list[list[str]]:
 
 
 def _is_prose(block: str) -> bool:
-    return not re.search(r"^\s*(>>>|\.\.|---|===|\*|-|\[)|::|\n\s{4,}|`{2}|https?:", block)
+    return not re.search(r"^\s*(\.\.|\*|-|\[)|>>>|---|===|::|\n\s{4,}|`{2}|https?:", block)
 
 
 def _balanced(part: list[tuple[list[str], int]], rng: np.random.Generator) -> list[tuple[list[str], int]]:

@@ -26,7 +26,7 @@ _SHOWN = 5
 def visit(report: Report, key: Any, seed: int) -> None:
     report.step("training the digit network")
     training, test = load_scenes(train_copies=5, seed=seed)
-    model = train_digit_net(training, key, seed)
+    model = train_digit_net(training, seed)
     predicted = np.asarray(jax.jit(lambda model, x: model(x).argmax(axis=1))(model, test.images))
     accuracy = float((predicted == test.labels).mean())
     report.numbers["digits: test accuracy"] = accuracy
@@ -58,7 +58,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)
 
 
-def train_digit_net(scenes: Scenes, key: Any, seed: int) -> DigitNet:
+def train_digit_net(scenes: Scenes, seed: int) -> DigitNet:
     net = DigitNet(nnx.Rngs(seed))
     net.train()
     structure, parameters, statistics = nnx.split(net, nnx.Param, ...)
@@ -69,7 +69,7 @@ def train_digit_net(scenes: Scenes, key: Any, seed: int) -> DigitNet:
         return value, nnx.split(model, nnx.Param, ...)[2]
 
     data = {"x": scenes.images, "y": scenes.labels}
-    parameters, statistics = train(loss, parameters, statistics, data, epochs=6, batch_size=64, rate=8e-3, key=key)
+    parameters, statistics = train(loss, parameters, statistics, data, epochs=6, batch_size=64, rate=8e-3, seed=seed)
     net = nnx.merge(structure, parameters, statistics)
     net.eval()
     return net

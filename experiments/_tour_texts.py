@@ -28,7 +28,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
         return cross_entropy(module.apply(variables, batch["x"]), batch["y"]), state
 
     data = {"x": corpus.train_ids, "y": corpus.train_labels}
-    variables, _ = train(loss, variables, (), data, epochs=8, batch_size=64, rate=4e-3, key=key)
+    variables, _ = train(loss, variables, (), data, epochs=8, batch_size=64, rate=4e-3, seed=seed)
     model = xai.linen(module, variables)
     logits = np.asarray(model(corpus.test_ids))
     accuracy = float((logits.argmax(axis=1) == corpus.test_labels).mean())
@@ -37,7 +37,9 @@ def visit(report: Report, key: Any, seed: int) -> None:
 
     report.step("explaining docstrings")
     margin = logits[:, 1] - logits[:, 0]
-    shown = np.concatenate([np.argsort(margin)[: _SHOWN // 2], np.argsort(-margin)[: _SHOWN // 2]])
+    lengths = (corpus.test_ids > UNKNOWN).sum(axis=1)
+    order = [place for place in np.argsort(margin) if lengths[place] >= 12]  # long enough to be worth reading
+    shown = np.array(order[: _SHOWN // 2] + order[-(_SHOWN // 2) :])
     ids = corpus.test_ids[shown]
     image_processing = lambda logits: logits[:, 1] - logits[:, 0]  # noqa: E731  (the log odds)
     lime = xai.lime.text(
@@ -46,7 +48,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
     report.numbers["docstrings: LIME local R², mean"] = float(lime.r_squared.mean())
     report.keep("docstrings_lime", lime)
 
-    figure, axes = plt.subplots(_SHOWN, 1, figsize=(9, 1.55 * _SHOWN), layout="constrained")
+    figure, axes = plt.subplots(_SHOWN, 1, figsize=(9, 1.15 * _SHOWN), layout="constrained")
     figure.suptitle(f"LIME: red words speak for {CLASSES[1]}, blue ones for {CLASSES[0]}", fontsize=11)
     for row, ax in enumerate(axes):
         said = CLASSES[int(margin[shown[row]] > 0)]

@@ -49,7 +49,7 @@ def fit(
         pi, so its width 0.25 is 0.35 here.
       ridge: the penalty on the squared coefficients, relative to the variance of the columns. Default 1e-6.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for about 16 MB of inputs.
+      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) the coefficients, with std_errors, intercept,

@@ -80,7 +80,7 @@ def tabular(
         takes the square root of pi, so that its neighbourhood is 1.4 times wider.
       ridge: the penalty on the squared coefficients, relative to the variance of the columns. Default 1e-6.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for about 16 MB of inputs.
+      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
 
     Returns:
       values [N, D] (all outputs: [N, D, K]) the change of the output for one standard deviation of each feature, with

@@ -19,7 +19,7 @@ def image(
     *,
     example: int = 0,
     ax: Axes | None = None,
-    alpha: float = 0.85,
+    alpha: float = 0.75,
     title: str | None = None,
 ) -> Axes:
     """Draws what counts in an image: the picture in grey, the values over it in colour.

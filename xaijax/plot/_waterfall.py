@@ -12,6 +12,8 @@ from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax.plot._axes import NEGATIVE, POSITIVE, new_axes, number, one_row, player_names, strongest
 
+_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # numbers stay legible over lines
+
 
 def waterfall(
     attribution: Attribution,
@@ -75,7 +77,7 @@ def waterfall(
     ax.set_xlim(ends.min() - margin, ends.max() + margin)
     for place, (start, value, error) in enumerate(zip(starts, values, errors, strict=True)):
         right = max(start, start + value + 1.96 * error, start + value)
-        ax.text(right + 0.015 * span, place, number(value), va="center", ha="left", fontsize=8)
+        ax.text(right + 0.015 * span, place, number(value), va="center", ha="left", fontsize=8, bbox=_PAPER)
     ax.axvline(row.base_value, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
     ax.axvline(row.output, color="0.2", linewidth=0.8, linestyle="--", zorder=0)
     ax.set_yticks(places, labels, fontsize=8)
