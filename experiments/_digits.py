@@ -7,6 +7,7 @@ ship with scikit-image. The test digits, and the upper left quarter of every pho
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,11 +36,11 @@ class Scenes:
 
 def load_scenes(*, train_copies: int, seed: int) -> tuple[Scenes, Scenes]:
     """Training scenes (every digit placed `train_copies` times) and test scenes (every digit once)."""
-    data = load_digits()
+    data: Any = load_digits()
     ink = np.asarray(
         jax.image.resize(data.images.astype(np.float32) / 16, (len(data.images), DIGIT, DIGIT), "cubic")
     ).clip(0, 1)
-    split = train_test_split(ink, data.target, test_size=0.2, random_state=seed, stratify=data.target)
+    split: Any = train_test_split(ink, data.target, test_size=0.2, random_state=seed, stratify=data.target)
     train_ink, test_ink, train_labels, test_labels = split
     rng = np.random.default_rng(seed)
     train = _place(np.tile(train_ink, (train_copies, 1, 1)), np.tile(train_labels, train_copies), False, rng)

@@ -52,7 +52,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
     games = xai.game(model, images, xai.mask.grid(8))
     shap = xai.shap.permutation(games, num_permutations=16, key=key)
     report.numbers["digits: LIME local R², mean"] = float(lime.r_squared.mean())
-    report.numbers["digits: SHAP largest standard error"] = float(shap.std_errors.max())
+    report.numbers["digits: SHAP largest standard error"] = float(jnp.max(jnp.asarray(shap.std_errors)))
     report.figure("digits", _draw(images, test, shown, maps, lime, shap), "where the network finds the digit")
     for name, attribution in {**maps, "LIME": lime, "SHAP": shap}.items():
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)

@@ -97,5 +97,6 @@ def _fit(table: Table, outputs: int, measure: Any, key: Any, seed: int, *, epoch
 
 
 def _efficiency_gap(attribution: xai.Attribution) -> float:
+    assert attribution.base_value is not None
     total = attribution.values.sum(axis=1)
     return float(jnp.abs(total - (attribution.output - attribution.base_value)).max())

@@ -25,7 +25,8 @@ def visit(report: Report, key: Any, seed: int) -> None:
     variables = module.init(key, jnp.asarray(corpus.train_ids[:1]))
 
     def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        return cross_entropy(module.apply(variables, batch["x"]), batch["y"]), state
+        logits: Any = module.apply(variables, batch["x"])
+        return cross_entropy(logits, batch["y"]), state
 
     data = {"x": corpus.train_ids, "y": corpus.train_labels}
     variables, _ = train(loss, variables, (), data, epochs=8, batch_size=64, rate=4e-3, seed=seed)

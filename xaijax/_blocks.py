@@ -23,6 +23,19 @@ def rows_at_once(batch_size: int | None, elements_per_row: int) -> int:
     return min(most, max(least, elements // max(1, elements_per_row)))
 
 
+def block_size(length: int, most: int) -> int:
+    """The size of equal blocks, of `most` at most, that cover `length` with the fewest rows too many.
+
+    Up to twice as many blocks as needed are tried: ten rows with four at most make five blocks of two, not three of
+    four, in which two rows would be evaluated for nothing.
+    """
+    least_blocks = -(-length // most)
+    return min(
+        (-(-length // blocks) for blocks in range(least_blocks, 2 * least_blocks + 1)),
+        key=lambda size: (-length % size, -size),
+    )
+
+
 def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     """`function(xs)` for a function that treats the rows of xs independently, with at most `size` rows at a time.
 
@@ -30,15 +43,15 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     from all over xs (every n-th), so that where the rows are sharded over devices every device works on every block.
     """
     (length, *_) = (leaf.shape[0] for leaf in jax.tree.leaves(xs))
+    size = block_size(length, size)
     num_blocks = -(-length // size)
     if num_blocks <= 1:
         return function(xs)
-    size = -(-length // num_blocks)
 
     def split(leaf: jax.Array) -> jax.Array:
         missing = size * num_blocks - length
         if missing:
-            leaf = jnp.concatenate([leaf, leaf[:missing]])  # missing < num_blocks <= length
+            leaf = jnp.concatenate([leaf, leaf[:missing]])  # missing < size <= length
         return jnp.swapaxes(leaf.reshape(size, num_blocks, *leaf.shape[1:]), 0, 1)
 
     def join(leaf: jax.Array) -> jax.Array:

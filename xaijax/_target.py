@@ -22,7 +22,7 @@ TargetLike = Any  # an int, ints [N], a callable, "all" or None
 class Target:
     """What is explained.
 
-    index: [N] the class of each example; None for the top class, for a score and for all outputs.
+    index: [N] the class of each example, or [] that of all rows; None for the top class, for a score and for all outputs.
     score: a callable from outputs [n, ...] to one scalar for each of the n rows, or None.
     every: whether all outputs are explained at once.
     """
@@ -56,9 +56,12 @@ class Target:
         if self.every:
             return classes
         assert self.index is not None, "resolve the target first"
-        index = jnp.broadcast_to(self.index, classes.shape[:1])
-        inside = (index >= 0) & (index < classes.shape[1])
-        chosen = jnp.take_along_axis(classes, jnp.where(inside, index, 0)[:, None], axis=1)[:, 0]
+        inside = (self.index >= 0) & (self.index < classes.shape[1])
+        index = jnp.where(inside, self.index, 0)
+        if index.ndim == 0:  # one example's class for all its rows: a slice, where a gather would go row by row
+            chosen = jax.lax.dynamic_index_in_dim(classes, index, axis=1, keepdims=False)
+        else:
+            chosen = jnp.take_along_axis(classes, index[:, None], axis=1)[:, 0]
         return chosen * jnp.where(inside, 1.0, jnp.nan).astype(chosen.dtype)  # a factor, so that gradients are NaN too
 
 

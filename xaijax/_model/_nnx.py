@@ -77,4 +77,5 @@ def _tagging(cls: type[nnx.Module], path: str) -> type[nnx.Module]:
     def call(self, *args, **kwargs):
         return tag_outputs(original(self, *args, **kwargs), path)
 
-    return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
+    metaclass: Any = type(cls)
+    return metaclass(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from xaijax._attribution import Attribution
@@ -74,7 +75,7 @@ def text(
             across, down = gap, down - line
             drawn.set_position((across, down))
         across += width + 1.6 * gap
-    bar = figure.colorbar(mpl.cm.ScalarMappable(norm, colours), ax=ax, fraction=0.03, pad=0.02)
+    bar = figure.colorbar(ScalarMappable(norm, colours), ax=ax, fraction=0.03, pad=0.02)
     bar.ax.tick_params(labelsize=7)
     ax.set_title(attribution.method if title is None else title, fontsize=10)
     return ax

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
+from xaijax._blocks import block_size
 from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Float, Int, Key
@@ -79,7 +80,7 @@ def _permutation(game: Game, key: Key[Array, ""], ids: Any, num_permutations: in
         shapley,
         key=key,
         ids=ids,
-        coalitions_at_once=min(walks_at_once, num_permutations) * walk,
+        coalitions_at_once=block_size(num_permutations, walks_at_once) * walk,
         batch_size=batch_size,
         method=f"permutation Shapley values ({num_permutations} antithetic permutations)",
     )
@@ -108,8 +109,8 @@ def _mean_and_spread(sample: Any, count: int, at_once: int) -> tuple[Array, Arra
     Blocks are merged by Chan, Golub & LeVeque (1983): nothing cancels where the spread is small beside the mean, and
     nothing but the two running results is kept.
     """
+    at_once = block_size(count, at_once)
     num_blocks = -(-count // at_once)
-    at_once = -(-count // num_blocks)
     if num_blocks == 1:
         samples = sample(jnp.arange(count))
         mean = samples.mean(axis=0)

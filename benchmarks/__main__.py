@@ -1,0 +1,92 @@
+"""Measures what explanations cost: python -m benchmarks --out results.json"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import jaxlib
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import xaijax as xai
+from benchmarks import _memory
+from benchmarks._cases import cases
+from benchmarks._timing import measure
+
+
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What explanations cost.")
+    parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
+    parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats of each case")
+    parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
+    options = parser.parse_args(arguments)
+
+    results = {
+        "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
+        "versions": {module.__name__: module.__version__ for module in (xai, jax, jaxlib, flax, np)}
+        | {"python": platform.python_version()},
+        "device": {
+            "kind": jax.devices()[0].device_kind,
+            "platform": jax.default_backend(),
+            "count": jax.device_count(),
+        },
+        "repeats": options.repeats,
+        "overhead": [measure(case, options.repeats) for case in cases(options.small)],
+        "memory": _memory.measure(),
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=2) + "\n")
+    console = Console(width=110)
+    console.print(f"$ {results['command']}", markup=False, highlight=False)
+    console.print(_overhead_table(results["overhead"]))
+    console.print(_memory_table(results["memory"]))
+    console.print(f"wrote {options.out}", markup=False, highlight=False)
+    return results
+
+
+def _overhead_table(measured: list[dict[str, Any]]) -> Table:
+    table = Table(title="time of the explanation ÷ time of the bare jitted model on as many rows (1.0 is the limit)")
+    for name in ("explanation", "rows", "ratio", "quartiles", "seconds", "first call", "rows/s", "bare model"):
+        table.add_column(name, justify="left" if name in ("explanation", "bare model") else "right")
+    for row in measured:
+        low, high = row["ratio_quartiles"]
+        table.add_row(
+            row["name"],
+            f"{row['rows']:,}",
+            f"{row['ratio']:.2f}",
+            f"{low:.2f}-{high:.2f}",
+            f"{row['seconds']:.3f}",
+            f"{row['first_seconds']:.1f} s",
+            f"{row['rows_per_second']:,.0f}",
+            row["bare_best"],
+        )
+    return table
+
+
+def _memory_table(measured: list[dict[str, Any]]) -> Table:
+    table = Table(title="temporary memory of permutation SHAP, 20 inputs of 30 features")
+    for name in ("batch_size", "background", "permutations", "model rows", "memory", "all rows at once"):
+        table.add_column(name, justify="right")
+    for row in measured:
+        table.add_row(
+            f"{row['batch_size']:,}",
+            f"{row['background']:,}",
+            f"{row['permutations']:,}",
+            f"{row['rows']:,}",
+            f"{row['bytes'] / 1e6:.1f} MB",
+            f"{row['bytes_at_once'] / 1e9:,.1f} GB",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

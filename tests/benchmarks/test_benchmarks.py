@@ -1,0 +1,34 @@
+"""The benchmark runs, and its file says what was measured."""
+
+import json
+import math
+
+import pytest
+
+from benchmarks import _memory
+from benchmarks.__main__ import main
+from benchmarks._timing import Case, measure
+
+
+def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(_memory, "measure", lambda: [])
+    main(["--small", "--repeats", "2", "--out", str(tmp_path / "results.json")])
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["command"].startswith("python -m benchmarks --small")
+    assert {"xaijax", "jax", "jaxlib", "flax", "numpy", "python"} == set(results["versions"])
+    assert len(results["overhead"]) == 4
+    for row in results["overhead"]:
+        assert math.isfinite(row["ratio"])
+        assert row["ratio"] > 0
+        assert row["ratio_quartiles"][0] <= row["ratio"] <= row["ratio_quartiles"][1]
+        assert row["first_seconds"] > row["second_seconds"] > 0
+        assert row["rows_per_second"] == pytest.approx(row["rows"] / row["seconds"])
+
+
+def test_the_ratio_is_taken_against_the_faster_bare_model():
+    def work(count):
+        return lambda: sum(range(count))
+
+    measured = measure(Case("sums", 7, work(200_000), {"slow": work(400_000), "fast": work(100_000)}, {}), repeats=9)
+    assert measured["bare_best"] == "fast"
+    assert 1.3 < measured["ratio"] < 3
