@@ -25,7 +25,7 @@ def cases(small: bool = False) -> list[Case]:
 def _bare(model: Any, rows: int, row: tuple[int, ...], blocks: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
     """The bare model on `rows` rows: at once, and in compiled loops over blocks of several sizes."""
     ways: dict[str, Callable[[], Any]] = {}
-    if rows * jnp.prod(jnp.array(row)) < 5e7:
+    if rows * jnp.prod(jnp.array(row)) < 5e6:
         whole = jax.random.normal(KEY, (rows, *row))
         ways["at once"] = lambda: _apply(model, whole)
     for size in blocks:
