@@ -152,4 +152,5 @@ def test_unknown_layers_are_answered_with_the_closest():
 
 def test_the_listing_prints_as_a_table():
     lines = repr(xai.layers(models.linen_net(), models.images())).splitlines()
+    assert lines == repr(xai.layers(models.linen_net(), jax.ShapeDtypeStruct((4, 8, 8, 2), jnp.float32))).splitlines()
     assert lines == ["conv  float32[4, 8, 8, 4]", "norm  float32[4, 8, 8, 4]", "head  float32[4, 3]"]

@@ -1,0 +1,64 @@
+"""Blocks: all rows, once each, in order, and as few too many as can be."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from tests import models
+from xaijax._blocks import block_size, example_keys, in_blocks, rows_at_once
+
+
+@pytest.mark.parametrize(
+    ("length", "most", "size"), [(10, 4, 2), (12, 4, 4), (7, 3, 2), (7, 100, 7), (1, 1, 1), (9, 5, 3)]
+)
+def test_blocks_are_equal_and_waste_little(length, most, size):
+    assert block_size(length, most) == size
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 11, 100])
+def test_every_row_is_answered_once_and_in_order(size):
+    seen = []
+
+    def function(rows):
+        seen.append(len(rows))
+        return {"doubled": 2 * rows, "sums": rows.sum(axis=1)}
+
+    rows = jnp.arange(22.0).reshape(11, 2)
+    answers = jax.jit(lambda rows: in_blocks(function, rows, size))(rows)
+    np.testing.assert_array_equal(answers["doubled"], 2 * rows)
+    np.testing.assert_array_equal(answers["sums"], rows.sum(axis=1))
+    assert max(seen) <= size
+
+
+def test_the_default_block_is_bounded_both_ways():
+    assert rows_at_once(None, 10**9) == 32
+    assert rows_at_once(None, 1) == 2**15
+    assert rows_at_once(5, 10**9) == 5
+
+
+def test_an_examples_key_depends_on_its_id_alone():
+    key = jax.random.key(0)
+    many, one = example_keys(key, jnp.array([4, 7, 9])), example_keys(key, jnp.array([7]))
+    np.testing.assert_array_equal(jax.random.key_data(many[1]), jax.random.key_data(one[0]))
+
+
+def test_memory_is_bounded_under_differentiation_too():
+    """Twenty times the permutations, then fifty times the background, in nearly the same memory."""
+
+    def temporary_bytes(num_background, num_permutations):
+        masker = xai.mask.background(jnp.zeros((num_background, 30)))
+
+        def loss(model, x):
+            game = xai.game(model, x, masker, target=0)
+            key = jax.random.key(0)
+            attribution = xai.shap.permutation(game, num_permutations=num_permutations, key=key, batch_size=2048)
+            return (attribution.values**2).sum()
+
+        lowered = jax.jit(jax.grad(loss)).lower(models.table_net(30), models.rows(16, 30))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    small = temporary_bytes(100, 10)
+    assert temporary_bytes(100, 200) < small + 2e6
+    assert temporary_bytes(5000, 10) < small + 6e6  # the background's rows and their cotangents count too
