@@ -25,7 +25,7 @@ _SHOWN = 5
 
 def visit(report: Report, key: Any, seed: int) -> None:
     report.step("training the digit network")
-    training, test = load_scenes(train_copies=5, seed=seed)
+    training, test = load_scenes(train_copies=3, seed=seed)
     model = train_digit_net(training, seed)
     predicted = np.asarray(jax.jit(lambda model, x: model(x).argmax(axis=1))(model, test.images))
     accuracy = float((predicted == test.labels).mean())

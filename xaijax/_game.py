@@ -35,8 +35,8 @@ class Game:
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
-    >>> xai.shap.exact(game).values.round(3)
-    Array([4., 7., 5.], dtype=float32)
+    >>> [f"{value:.3f}" for value in xai.shap.exact(game).values.tolist()]
+    ['4.000', '7.000', '5.000']
     """
 
     num_examples: int | None = None
