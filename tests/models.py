@@ -9,6 +9,18 @@ from flax import nnx
 
 import xaijax as xai
 
+
+def once(make):
+    """Caches what is made, as float32 values, wherever it is first asked for: within a trace or float64 too."""
+
+    @functools.cache
+    def made(*arguments, **options):
+        with jax.ensure_compile_time_eval(), jax.enable_x64(False):
+            return make(*arguments, **options)
+
+    return made
+
+
 IMAGE = (8, 8, 2)
 CLASSES = 3
 
@@ -49,12 +61,12 @@ class NnxNet(nnx.Module):
         return self.head(self.blocks[1](x).mean(axis=(1, 2)))
 
 
-@functools.cache
+@once
 def images(count=4):
     return jax.random.normal(jax.random.key(7), (count, *IMAGE))
 
 
-@functools.cache
+@once
 def linen_net():
     module = LinenNet()
     variables = module.init(jax.random.key(1), images(), train=False)
@@ -64,7 +76,7 @@ def linen_net():
     return xai.linen(module, variables, train=False)
 
 
-@functools.cache
+@once
 def nnx_net():
     net = NnxNet(nnx.Rngs(3))
     net.head.bias[...] = jnp.array([0.3, -0.2, 0.1])
@@ -78,7 +90,7 @@ def tagged(parameters, x):
     return hidden.mean(axis=(1, 2)) @ parameters["head"]
 
 
-@functools.cache
+@once
 def function_net():
     first, second = jax.random.split(jax.random.key(4))
     parameters = {"kernel": jax.random.normal(first, (IMAGE[-1], 4)), "head": jax.random.normal(second, (4, CLASSES))}
@@ -95,7 +107,7 @@ def mlp(parameters, x):
     return hidden @ parameters["w2"] + (x[:, :1] * x[:, 1:2])
 
 
-@functools.cache
+@once
 def table_net(features=FEATURES):
     first, second, third = jax.random.split(jax.random.key(5), 3)
     parameters = {
@@ -106,7 +118,7 @@ def table_net(features=FEATURES):
     return xai.function(mlp, parameters)
 
 
-@functools.cache
+@once
 def rows(count, features=FEATURES, seed=6):
     return jax.random.normal(jax.random.key(seed), (count, features))
 
@@ -115,14 +127,14 @@ def bag(parameters, ids):
     return jnp.tanh(parameters["embedding"][ids].sum(axis=1)) @ parameters["head"]
 
 
-@functools.cache
+@once
 def text_net():
     first, second = jax.random.split(jax.random.key(8))
     parameters = {"embedding": jax.random.normal(first, (20, 6)) / 2, "head": jax.random.normal(second, (6, CLASSES))}
     return xai.function(bag, parameters)
 
 
-@functools.cache
+@once
 def sentences():
     ids = jax.random.randint(jax.random.key(9), (4, 6), 2, 20)
     return ids.at[1, 4:].set(0)

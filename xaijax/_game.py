@@ -155,7 +155,7 @@ class ModelGame(Game):
             return solve(lambda coalitions: self._value(example, one, coalitions, rows), example.key, alive)
 
         examples_at_once = max(1, rows // (coalitions_at_once * self.rows_per_coalition))
-        answers = in_blocks(jax.vmap(explain), _Example(self.x, prepared, target.index, keys), examples_at_once)
+        answers = in_blocks(_each(explain), _Example(self.x, prepared, target.index, keys), examples_at_once)
         answers = _check.nan_where(_check.rows_with_nan(self.x), answers)
         regions = jax.vmap(lambda prepared: self.masker.owners(self.x.shape[1:], prepared), axis_size=len(self.x))
         return kind(**answers, target=target.index, regions=regions(prepared), method=method)  # pyright: ignore
@@ -179,6 +179,17 @@ class ModelGame(Game):
             coalitions,
             1,
         )
+
+
+def _each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`jax.vmap(function)`, without an axis of length one in the compiler's way where there is one example at a time."""
+
+    def over_all(xs: Any) -> Any:
+        if len(jax.tree.leaves(xs)[0]) > 1:
+            return jax.vmap(function)(xs)
+        return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], xs)))
+
+    return over_all
 
 
 def _float(values: Array) -> Array:

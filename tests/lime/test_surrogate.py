@@ -54,6 +54,23 @@ def test_constant_and_duplicate_columns_and_fewer_samples_than_columns_stay_fini
     np.testing.assert_allclose(wide.r_squared, 1, atol=1e-2)
 
 
+@pytest.mark.parametrize("spread", [1e-2, 1e-3])
+def test_nearly_equal_columns_keep_their_digits(spread):
+    """Where the Gram matrix loses the difference of two columns in float32, coefficients and errors must not."""
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(500, 4)).astype(np.float32)
+    points[:, 1] = points[:, 0] + spread * points[:, 1]
+    values = (points @ np.array([1.0, -2.0, 0.5, 0.0]) + 0.1 * rng.normal(size=500)).astype(np.float32)
+    weights = rng.random(500).astype(np.float32)
+    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), 1e-6)
+    coefficients, _, _ = reference(points, values, weights, 1e-6)
+    # The centred columns carry float32 rounding, 6e-8, of which the difference of the two is a share of `spread`.
+    np.testing.assert_allclose(line.coefficients, coefficients, atol=5e-7 / spread * np.abs(coefficients).max())
+    with jax.enable_x64(True):
+        precise = fit_ridge(*(jnp.asarray(part, jnp.float64) for part in (points, values, weights)), 1e-6)
+    np.testing.assert_allclose(line.std_errors, precise.std_errors, rtol=1e-3)
+
+
 def test_several_outputs_are_several_fits():
     points, values, weights = map(jnp.asarray, problem(100, 5))
     both = fit_ridge(points, jnp.stack([values, -2 * values], axis=1), weights, 1e-6)

@@ -90,10 +90,12 @@ def _pair_contributions(v: Value, ranks: Int[Array, "P M"], empty: Array, full: 
     """The marginal contribution of each player, mean of the forward and the backward walk of each order."""
     num_orders, num_players = ranks.shape
     steps = jnp.arange(1, num_players)
-    before = ranks[:, None, :] < steps[None, :, None]  # [P, M - 1, M]: the first k players of the order
-    after = ~before  # the first M - k players of the reverse order
+    # rank < k: the first k players of the order, [P, M - 1, M]. Written as a quotient, which the compiler computes once
+    # and keeps; a comparison it repeats inside the masking, for every background row. The half keeps clear of rounding.
+    before = (ranks[:, None, :] + 0.5) / steps[None, :, None] < 1
+    coalitions = before ^ jnp.array([False, True])[:, None, None, None]  # and the first M - k of the reverse order
     shape = (num_orders, num_players - 1)
-    worth = v(jnp.concatenate([before, after]).reshape(-1, num_players)) if num_players > 1 else empty[None][:0]
+    worth = v(coalitions.reshape(-1, num_players)) if num_players > 1 else empty[None][:0]
     worth = worth.reshape(2, *shape, *empty.shape)
 
     first, last = (jnp.broadcast_to(end, (num_orders, 1, *empty.shape)) for end in (empty, full))
