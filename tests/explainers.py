@@ -5,9 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 import xaijax as xai
 from tests import models
+from xaijax._compile import compiled
 
 KEY = jax.random.key(11)
 
@@ -20,20 +22,98 @@ class Case:
     model: Callable[[], Any]
     inputs: Callable[[], jax.Array]
     sampled: bool = True
+    chunked: bool = True
 
     def __call__(self, model, x, ids=None, batch_size=None):
-        return self.explain(model, x, **({"ids": ids, "batch_size": batch_size} if self.sampled else {}))
+        options = ({"ids": ids} if self.sampled else {}) | ({"batch_size": batch_size} if self.chunked else {})
+        return self.explain(model, x, **options)
 
 
 def _cam(model, x):
     return xai.cam.cam(model, x, target=1)
 
 
-def _grad_cam(model, x):
-    return xai.cam.grad_cam(model, x, layer="conv", target=1, upsample=True, normalize=True)
+ONE_PASS = {
+    name: getattr(xai.cam, name)
+    for name in [
+        "grad_cam",
+        "grad_cam_plus_plus",
+        "hires_cam",
+        "xgrad_cam",
+        "layer_cam",
+        "elementwise_grad_cam",
+        "shapley_cam",
+        "eigen_cam",
+        "eigen_grad_cam",
+        "kpca_cam",
+        "fem",
+    ]
+}
 
 
-def _exact(model, x, ids, batch_size):
+def _stacked(attributions):
+    """Several maps as one attribution, so that they share the price of compiling a test."""
+    first, *_ = attributions
+    return dataclasses.replace(first, values=_stack([one.values for one in attributions]), method="")
+
+
+@compiled
+def _stack(values):
+    return jnp.stack([one.reshape(len(one), *one.shape[1:3], -1).sum(axis=-1) for one in values], axis=1)
+
+
+def _one_pass(model, x):
+    maps = list(ONE_PASS.values())
+    found = xai.cam.several(model, x, maps, layer="blocks/0", target=1, upsample=True, normalize=True)
+    return _stacked(list(found.values()))
+
+
+def _all_classes(model, x):
+    return xai.cam.shapley_cam(model, x, layer="conv", target="all", relu=False)
+
+
+def _fuse(model, x):
+    return xai.cam.fuse(model, x, ["conv", "norm"], target=1)
+
+
+def _evaluated(model, x, batch_size):
+    options = {"layer": "conv", "target": 1, "batch_size": batch_size}
+    return _stacked(
+        [
+            xai.cam.score_cam(model, x, softmax=False, baseline=0.5, **options),
+            xai.cam.is_cam(model, x, num_steps=2, **options),
+            xai.cam.ablation_cam(model, x, **options),
+            xai.cam.group_cam(model, x, num_groups=2, relu=False, **options),
+            xai.cam.opti_cam(model, x, num_steps=3, **options),
+        ]
+    )
+
+
+def _noisy(model, x, ids, batch_size):
+    options = {"layer": "conv", "target": 1, "batch_size": batch_size, "ids": ids, "key": KEY}
+    return _stacked(
+        [
+            xai.cam.ss_cam(model, x, num_samples=2, **options),
+            xai.cam.smooth_grad_cam_plus_plus(model, x, num_samples=3, **options),
+        ]
+    )
+
+
+def _to_the_input(model, x):
+    full = [xai.cam.full_grad(model, x, target=1, rescale=rescale) for rescale in ("channel", "none")]
+    return _stacked([xai.cam.guided_grad_cam(model, x, target=1), *full])
+
+
+def _attention(model, x):
+    return _stacked([xai.cam.attention_rollout(model, x), xai.cam.attention_gradient(model, x, target=1)])
+
+
+def _channels(model, x, batch_size):
+    games = xai.cam.channel_game(model, x, layer="conv", target=1)
+    return xai.cam.channel_map(games, xai.shap.exact(games, batch_size=batch_size))
+
+
+def _exact(model, x, batch_size):
     return xai.shap.exact(xai.game(model, x, xai.mask.grid((3, 2))), batch_size=batch_size)
 
 
@@ -69,13 +149,21 @@ def _lime_text(model, x, ids, batch_size):
 
 
 CASES = {
-    "cam": Case(_cam, models.linen_net, models.images, sampled=False),
-    "grad_cam": Case(_grad_cam, models.linen_net, models.images, sampled=False),
-    "shap.exact, regions": Case(_exact, models.nnx_net, models.images),
+    "cam": Case(_cam, models.linen_net, models.images, sampled=False, chunked=False),
+    "cam, one pass": Case(_one_pass, models.nnx_net, models.images, sampled=False, chunked=False),
+    "cam, all classes": Case(_all_classes, models.linen_net, models.images, sampled=False, chunked=False),
+    "cam, several layers": Case(_fuse, models.linen_net, models.images, sampled=False, chunked=False),
+    "cam, evaluated": Case(_evaluated, models.linen_net, models.images, sampled=False),
+    "cam, noisy": Case(_noisy, models.linen_net, models.images),
+    "cam, to the input": Case(_to_the_input, models.relu_net, models.images, sampled=False, chunked=False),
+    "cam, attention": Case(_attention, models.vision_transformer, models.images, sampled=False, chunked=False),
+    "cam, channels": Case(_channels, models.linen_net, models.images, sampled=False),
+    "shap.exact, regions": Case(_exact, models.nnx_net, models.images, sampled=False),
     "shap.permutation, table": Case(_permutation, models.table_net, lambda: models.rows(4)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
     "lime.image": Case(_lime_image, models.linen_net, models.images),
     "lime.text": Case(_lime_text, models.text_net, models.sentences),
 }
+CHUNKED = {name: case for name, case in CASES.items() if case.chunked}
 SAMPLED = {name: case for name, case in CASES.items() if case.sampled}

@@ -61,6 +61,43 @@ class NnxNet(nnx.Module):
         return self.head(self.blocks[1](x).mean(axis=(1, 2)))
 
 
+class ReluNet(nnx.Module):
+    """Piecewise linear: convolution, batch normalisation, ReLU, max pooling, ReLU6, a hidden dense layer."""
+
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(IMAGE[-1], 4, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(4, rngs=rngs)
+        self.later = nnx.Conv(4, 5, (3, 3), rngs=rngs)
+        self.hidden = nnx.Linear(5, 6, rngs=rngs)
+        self.head = nnx.Linear(6, CLASSES, rngs=rngs)
+
+    def __call__(self, x):
+        x = jax.nn.relu(self.norm(self.conv(x)))
+        x = jax.nn.relu6(4 * self.later(nnx.max_pool(x, (2, 2), strides=(2, 2))))
+        return self.head(jax.nn.relu(self.hidden(x.mean(axis=(1, 2)))))
+
+
+class VisionTransformer(nnx.Module):
+    """Patches of 2 x 2, a class token, two blocks of attention, the class token read at the end."""
+
+    def __init__(self, rngs, registers=0):
+        self.patches = nnx.Conv(IMAGE[-1], 8, (2, 2), strides=2, rngs=rngs)
+        self.tokens = nnx.Param(jax.random.normal(rngs(), (1, 1 + registers, 8)))
+        self.norms = nnx.List([nnx.LayerNorm(8, rngs=rngs) for _ in range(2)])
+        self.attention = nnx.List(
+            [nnx.MultiHeadAttention(2, 8, decode=False, attention_fn=xai.tagged_attention, rngs=rngs) for _ in range(2)]
+        )
+        self.head = nnx.Linear(8, CLASSES, rngs=rngs)
+
+    def __call__(self, x):
+        patches = self.patches(x)
+        patches = patches.reshape(len(x), -1, patches.shape[-1])
+        x = jnp.concatenate([jnp.broadcast_to(self.tokens[...], (len(x), *self.tokens.shape[1:])), patches], axis=1)
+        for norm, attention in zip(self.norms, self.attention, strict=True):
+            x = x + attention(norm(x))
+        return self.head(x[:, 0])
+
+
 @once
 def images(count=4):
     return jax.random.normal(jax.random.key(7), (count, *IMAGE))
@@ -82,6 +119,23 @@ def nnx_net():
     net.head.bias[...] = jnp.array([0.3, -0.2, 0.1])
     net.eval()
     return net
+
+
+@once
+def relu_net():
+    net = ReluNet(nnx.Rngs(12))
+    net.eval()
+    net.norm.mean[...] = 0.2 * jax.random.normal(jax.random.key(14), (4,))
+    graph, parameters, rest = nnx.split(net, nnx.Param, ...)
+    shifted = jax.tree.map(
+        lambda leaf: leaf + 0.2 * jax.random.normal(jax.random.key(leaf.size), leaf.shape), parameters
+    )
+    return nnx.merge(graph, shifted, rest)
+
+
+@once
+def vision_transformer(registers=0):
+    return VisionTransformer(nnx.Rngs(13), registers)
 
 
 def tagged(parameters, x):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
-from tests.explainers import CASES, SAMPLED
+from tests.explainers import CASES, CHUNKED, SAMPLED
 from xaijax._model import as_model
 from xaijax._model._model import FunctionModel
 
 each = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+each_chunked = pytest.mark.parametrize("case", CHUNKED.values(), ids=CHUNKED)
 each_sampled = pytest.mark.parametrize("case", SAMPLED.values(), ids=SAMPLED)
 
 
@@ -91,7 +92,7 @@ def test_sharding_over_eight_devices_gives_the_same_numbers(case, explicit):
         assert_equal(attribution, case(model, sharded))
 
 
-@each_sampled
+@each
 def test_an_example_alone_and_in_a_batch_of_64_gives_the_same(case):
     model, x = case.model(), case.inputs()
     batch = jnp.concatenate([x] * 16)
@@ -100,7 +101,7 @@ def test_an_example_alone_and_in_a_batch_of_64_gives_the_same(case):
     assert_equal(alone, jax.tree.map(lambda leaf: leaf[63:], whole))
 
 
-@each_sampled
+@each_chunked
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
 def test_the_batch_size_does_not_change_the_numbers(case, batch_size):
     model, x = case.model(), case.inputs()
@@ -109,8 +110,6 @@ def test_the_batch_size_does_not_change_the_numbers(case, batch_size):
 
 @each_sampled
 def test_other_ids_draw_other_samples(case):
-    if case is CASES["shap.exact, regions"]:
-        return  # nothing is drawn
     model, x = case.model(), case.inputs()
     values = case(model, x).values
     assert jnp.abs(values - case(model, x, ids=jnp.arange(4) + 4).values).max() > 1e-6 * jnp.abs(values).max()

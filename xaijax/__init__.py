@@ -4,10 +4,10 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 `xai.mask` says what removes features, `xai.plot` draws.
 """
 
-from xaijax import cam, lime, mask, plot, shap
+from xaijax import cam, lime, mask, plot, shap, target
 from xaijax._attribution import Attribution, Surrogate, load, save
 from xaijax._game import Game, game
-from xaijax._model import Model, function, linen, tag
+from xaijax._model import Model, function, linen, tag, tagged_attention
 from xaijax._tap import Layer, Layers, compose, layers
 
 __version__ = "0.1.0"
@@ -32,4 +32,6 @@ __all__ = [
     "save",
     "shap",
     "tag",
+    "tagged_attention",
+    "target",
 ]

@@ -24,16 +24,19 @@ def rows_at_once(batch_size: int | None, elements_per_row: int) -> int:
 
 
 def block_size(length: int, most: int) -> int:
-    """The size of equal blocks, of `most` at most, that cover `length` with the fewest rows too many.
+    """The size of equal blocks, of `most` at most, that cover `length` with few rows too many: less than 1 %, or the fewest.
 
     Up to twice as many blocks as needed are tried: ten rows with four at most make five blocks of two, not three of
     four, in which two rows would be evaluated for nothing.
     """
     least_blocks = -(-length // most)
-    return min(
-        (-(-length // blocks) for blocks in range(least_blocks, 2 * least_blocks + 1)),
-        key=lambda size: (-length % size, -size),
-    )
+    sizes = (-(-length // blocks) for blocks in range(least_blocks, min(2 * least_blocks, length) + 1))
+    best = next(sizes)
+    for size in sizes:
+        if 100 * (-length % best) < length:
+            break
+        best = min(best, size, key=lambda size: -length % size)
+    return best
 
 
 def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
@@ -60,6 +63,17 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     # Under reverse-mode differentiation a block is evaluated again, so that its size bounds the memory there too.
     body = jax.checkpoint(function, prevent_cse=False)
     return jax.tree.map(join, jax.lax.map(body, jax.tree.map(split, xs)))
+
+
+def each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`jax.vmap(function)`, without an axis of length one in the compiler's way where there is one example at a time."""
+
+    def over_all(xs: Any) -> Any:
+        if len(jax.tree.leaves(xs)[0]) > 1:
+            return jax.vmap(function)(xs)
+        return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], xs)))
+
+    return over_all
 
 
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax._blocks import example_keys, in_blocks, rows_at_once
+from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, apply, as_target, output_shapes
 from xaijax._typing import Array, Bool, Float
@@ -90,44 +90,47 @@ class Game:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class _Example:
+class Example:
     """One input, or all of them with a leading axis N: what differs between the games of a model."""
 
     x: Array
     prepared: Any
-    index: Array | None
+    target: Any
     key: Array | None
 
 
-class ModelGame(Game):
-    """N games with M players each: what the model's outputs are when parts of an input are absent.
+class ExampleGames(Game):
+    """N games, one for each example of an input. Subclasses say what a coalition of one example is worth."""
 
-    v(S) = mean_b f(x_S, r_b), over the B references of the masker, of the target's output.
-    """
-
-    def __init__(self, model: Model, x: Array, masker: Masker, target: Target):
-        self.model, self.x, self.masker, self.target = model, x, masker, target
-
-    @property
-    def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.masker.num_players(self.x.shape[1:])
+    model: Model
+    x: Any
+    target: Target
 
     @property
     def num_examples(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.x.shape[0]
-
-    @property
-    def rows_per_coalition(self) -> int:
-        references = jax.eval_shape(
-            lambda masker, x: jax.vmap(masker.references)(x, masker.prepare(x)), self.masker, self.x
-        )
-        return references.shape[1]
+        return _check.examples(self.x)
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        return rows_at_once(batch_size, math.prod(self.x.shape[1:]))
+        return rows_at_once(batch_size, sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x)))
 
     def check_answers(self) -> None:
         """Checked when the game was made."""
+
+    def prepare(self) -> Any:
+        """Whatever differs from example to example, with leading axis N."""
+        return ()
+
+    def alive(self, example: Example) -> Bool[Array, " M"]:
+        """Which players of an example can change anything."""
+        return jnp.ones(self.num_players, bool)
+
+    def value_of(self, example: Example, target: Target, rows: int) -> Value:
+        """v of one example, with at most `rows` model rows at a time."""
+        raise NotImplementedError
+
+    def regions(self, prepared: Any) -> Any:
+        """[N, ...] the player that each place of an input belongs to, or None."""
+        return None
 
     def attribute(
         self,
@@ -143,26 +146,55 @@ class ModelGame(Game):
         rows = self.rows_at_once(batch_size)
         target = self.target
         if target.is_top:
-            outputs = in_blocks(self.model, self.x, rows)
-            target = target.resolve(outputs)
-        prepared = self.masker.prepare(self.x)
+            target = target.resolve(in_blocks(self.model, self.x, rows))
+        prepared = self.prepare()
         ids = jnp.arange(self.num_examples) if ids is None else ids
         keys = None if key is None else example_keys(key, ids)
 
-        def explain(example: _Example) -> dict[str, Array]:
-            one = dataclasses.replace(target, index=example.index)
-            alive = self.masker.alive(example.x, example.prepared)
-            return solve(lambda coalitions: self._value(example, one, coalitions, rows), example.key, alive)
+        def explain(example: Example) -> dict[str, Array]:
+            value = self.value_of(example, target.of_example(example.target), rows)
+            return solve(value, example.key, self.alive(example))
 
         examples_at_once = max(1, rows // (coalitions_at_once * self.rows_per_coalition))
-        answers = in_blocks(_each(explain), _Example(self.x, prepared, target.index, keys), examples_at_once)
+        examples = Example(self.x, prepared, target.per_example, keys)
+        answers = in_blocks(each(explain), examples, examples_at_once)
         answers = _check.nan_where(_check.rows_with_nan(self.x), answers)
-        regions = jax.vmap(lambda prepared: self.masker.owners(self.x.shape[1:], prepared), axis_size=len(self.x))
-        return kind(**answers, target=target.index, regions=regions(prepared), method=method)  # pyright: ignore
+        return kind(**answers, target=target.index, regions=self.regions(prepared), method=method)  # pyright: ignore
 
-    def _value(self, example: _Example, target: Target, coalitions: Bool[Array, "S M"], rows: int) -> Array:
-        """v(S) of one example: blocks of coalitions, each with all its references, or one with blocks of them."""
-        references = self.masker.references(example.x, example.prepared)
+
+class ModelGame(ExampleGames):
+    """N games with M players each: what the model's outputs are when parts of an input are absent.
+
+    v(S) = mean_b f(x_S, r_b), over the B references of the masker, of the target's output.
+    """
+
+    def __init__(self, model: Model, x: Array, masker: Masker, target: Target):
+        self.model, self.x, self.masker, self.target = model, x, masker, target
+
+    @property
+    def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.masker.num_players(self.x.shape[1:])
+
+    @property
+    def rows_per_coalition(self) -> int:
+        references = jax.eval_shape(
+            lambda masker, x: jax.vmap(masker.references)(x, masker.prepare(x)), self.masker, self.x
+        )
+        return references.shape[1]
+
+    def prepare(self) -> Any:
+        return self.masker.prepare(self.x)
+
+    def alive(self, example: Example) -> Bool[Array, " M"]:
+        return self.masker.alive(example.x, example.prepared)
+
+    def regions(self, prepared: Any) -> Any:
+        return jax.vmap(lambda prepared: self.masker.owners(self.x.shape[1:], prepared), axis_size=len(self.x))(
+            prepared
+        )
+
+    def value_of(self, example: Example, target: Target, rows: int) -> Value:
+        """Blocks of coalitions, each with all its references, or one coalition with blocks of them."""
 
         def outputs(coalitions: Bool[Array, "s M"], references: Array) -> Array:
             compose = jax.vmap(self.masker.compose, in_axes=(None, 0, None, None))
@@ -172,24 +204,19 @@ class ModelGame(Game):
             scores = target.select(self.model(inputs.reshape(-1, *example.x.shape)))
             return scores.reshape(len(coalitions), len(references), *scores.shape[1:])
 
-        if len(references) <= rows:
-            return in_blocks(lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references))
-        return in_blocks(
-            lambda one: in_blocks(lambda block: outputs(one, block)[0], references, rows).mean(axis=0)[None],
-            coalitions,
-            1,
-        )
+        def value(coalitions: Bool[Array, "S M"]) -> Array:
+            references = self.masker.references(example.x, example.prepared)
+            if len(references) <= rows:
+                return in_blocks(
+                    lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references)
+                )
+            return in_blocks(
+                lambda one: in_blocks(lambda block: outputs(one, block)[0], references, rows).mean(axis=0)[None],
+                coalitions,
+                1,
+            )
 
-
-def _each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`jax.vmap(function)`, without an axis of length one in the compiler's way where there is one example at a time."""
-
-    def over_all(xs: Any) -> Any:
-        if len(jax.tree.leaves(xs)[0]) > 1:
-            return jax.vmap(function)(xs)
-        return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], xs)))
-
-    return over_all
+        return value
 
 
 def _float(values: Array) -> Array:

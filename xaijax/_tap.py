@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
 
 from xaijax import _check
+from xaijax._jaxpr import apply, arguments, evaluate, operations, trace
 from xaijax._model import Model, as_model, tag
 from xaijax._typing import Array
-
-# Calls whose bodies are plain sequences of operations: they are looked into, so that a cut may run through them.
-_TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint")
 
 
 class Layer(NamedTuple):
@@ -56,7 +53,8 @@ def layers(model: Any, x: Any) -> Layers:
     >>> xai.layers(model, jnp.ones((2, 3)))
     hidden  float32[2, 3]
     """
-    return _listing(_values(_trace(as_model(model), x)[0].jaxpr))
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
+    return _listing(_values(trace(as_model(model), shapes)[0].jaxpr))
 
 
 def compose(features: Any, head: Any) -> Model:
@@ -89,29 +87,56 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
     Returns:
       activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
     """
-    closed, outputs = _trace(model, x)
-    values = list(_values(closed.jaxpr))
-    site = _last_spatial(values, _check.examples(x)) if layer is None else _named_site(values, layer)
-    arguments = (*jax.tree.leaves(model), *jax.tree.leaves(x))
-    cut = _Cut(site)
-    results = cut.evaluate(closed.jaxpr, (*closed.consts, *arguments))
+    closed, outputs = trace(model, x)
+    cut = _Cut(_site(list(_values(closed.jaxpr)), layer, _check.examples(x)))
+    results = evaluate(closed.jaxpr, arguments(closed, model, x), cut)
     activation = cut.activation
-    assert activation is not None, site  # the listing and the cut walk the same trace
+    assert activation is not None, layer  # the listing and the cut walk the same trace
 
     def head(activations: Array) -> Any:
         values = {activation: activations}
         for equation, inputs, pending in cut.deferred:
-            answers = _bind(equation, [_known(value, values) for value in inputs])
+            answers = apply(equation, [_known(value, values) for value in inputs])
             values.update(zip(pending, answers, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
     return activation.value, head
 
 
-def _trace(model: Model, x: Any) -> tuple[Any, Any]:
-    """The model's operations with named values, and the structure of its outputs."""
-    closed, outputs = jax.make_jaxpr(lambda model, x: model.tagged(x), return_shape=True)(model, x)
-    return closed, jax.tree.structure(outputs)
+def tap_several(
+    model: Model, x: Any, paths: str | Sequence[str]
+) -> tuple[list[jax.ShapeDtypeStruct], Callable[[Sequence[Array]], tuple[Any, list[Array]]]]:
+    """Several layers at once, for one forward and one backward pass.
+
+    Args:
+      model: the model.
+      x: [N, ...] inputs.
+      paths: the layers, from `layers`; or one name, for all calls with that name.
+
+    Returns:
+      The shapes of their activations, and `run(bumps)`: the outputs with a bump added to each of these activations,
+      and the activations themselves. At bumps of zero, the gradient for a bump is the one for its layer's activation.
+    """
+    closed, outputs = trace(model, x)
+    values = list(_values(closed.jaxpr))
+    paths = _calls(values, paths) if isinstance(paths, str) else paths
+    sites = [_site(values, path, _check.examples(x)) for path in paths]
+    shapes = [jax.ShapeDtypeStruct(values[site].aval.shape, values[site].aval.dtype) for site in sites]
+
+    def run(bumps: Sequence[Array]) -> tuple[Any, list[Array]]:
+        places = iter(range(len(values)))
+        found: dict[int, Array] = {}
+
+        def bump(equation: Any, inputs: list[Any]) -> list[Any]:
+            answers, place = apply(equation, inputs), next(places)
+            if place in sites:
+                (found[place],) = answers = [answers[0] + bumps[sites.index(place)]]
+            return answers
+
+        results = evaluate(closed.jaxpr, arguments(closed, model, x), bump)
+        return jax.tree.unflatten(outputs, results), [found[site] for site in sites]
+
+    return shapes, run
 
 
 class _Value(NamedTuple):
@@ -122,12 +147,9 @@ class _Value(NamedTuple):
 
 
 def _values(jaxpr: Any) -> Iterator[_Value]:
-    for equation in jaxpr.eqns:
-        if equation.primitive.name in _TRANSPARENT:
-            yield from _values(_body(equation)[0])
-        else:
-            name = equation.params["name"] if equation.primitive.name == "name" else None
-            yield _Value(name, equation.outvars[0].aval if len(equation.outvars) == 1 else None)
+    for equation in operations(jaxpr):
+        name = equation.params["name"] if equation.primitive.name == "name" else None
+        yield _Value(name, equation.outvars[0].aval if len(equation.outvars) == 1 else None)
 
 
 def _listing(values: Iterable[_Value]) -> Layers:
@@ -142,10 +164,18 @@ def _listing(values: Iterable[_Value]) -> Layers:
     return Layers(found)
 
 
-def _body(equation: Any) -> tuple[Any, Any]:
-    """The jaxpr of a call and its constants."""
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-    return (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+def _site(values: list[_Value], layer: str | None, examples: int) -> int:
+    """The place among the values of a layer, or of the one that is meant where none is named."""
+    return _last_spatial(values, examples) if layer is None else _named_site(values, layer)
+
+
+def _calls(values: list[_Value], name: str) -> list[str]:
+    """The paths of all calls with a name."""
+    paths = [path for path, _, _ in _listing(values)]
+    found = [path for path in paths if path == name or path.rpartition(":")[0] == name]
+    if not found:
+        raise ValueError(f"no layer of the model is named {name!r}{_check.did_you_mean(name, paths)}.")
+    return found
 
 
 def _named_site(values: list[_Value], layer: str) -> int:
@@ -196,7 +226,7 @@ class _Pending:
 
 
 class _Cut:
-    """Evaluates a jaxpr, but defers every operation that depends on the value at place `site`."""
+    """A rule that defers every operation that depends on the value at place `site`."""
 
     def __init__(self, site: int):
         self.site = site
@@ -204,38 +234,17 @@ class _Cut:
         self.activation: _Pending | None = None
         self.deferred: list[tuple[Any, list[Any], list[_Pending]]] = []
 
-    def evaluate(self, jaxpr: Any, arguments: Any) -> list[Any]:
-        known = dict(zip((*jaxpr.constvars, *jaxpr.invars), arguments, strict=True))
-
-        def read(variable: Any) -> Any:
-            return variable.val if isinstance(variable, core.Literal) else known[variable]
-
-        for equation in jaxpr.eqns:
-            inputs = [read(variable) for variable in equation.invars]
-            known.update(zip(equation.outvars, self._answers(equation, inputs), strict=True))
-        return [read(variable) for variable in jaxpr.outvars]
-
-    def _answers(self, equation: Any, inputs: list[Any]) -> list[Any]:
-        if equation.primitive.name in _TRANSPARENT:
-            body, constants = _body(equation)
-            return self.evaluate(body, (*constants, *inputs))
+    def __call__(self, equation: Any, inputs: list[Any]) -> list[Any]:
         self.seen += 1
         if self.seen == self.site + 1:
-            self.activation = _Pending(_bind(equation, inputs)[0])
+            self.activation = _Pending(apply(equation, inputs)[0])
             return [self.activation]
         if any(isinstance(value, _Pending) for value in inputs):
             pending = [_Pending() for _ in equation.outvars]
             self.deferred.append((equation, inputs, pending))
             return pending
-        return _bind(equation, inputs)
+        return apply(equation, inputs)
 
 
 def _known(value: Any, values: dict[_Pending, Any]) -> Any:
     return values[value] if isinstance(value, _Pending) else value
-
-
-def _bind(equation: Any, inputs: list[Any]) -> list[Any]:
-    parameters = equation.primitive.get_bind_params(equation.params)
-    with equation.ctx.manager:
-        answers = equation.primitive.bind(*inputs, **parameters)
-    return answers if equation.primitive.multiple_results else [answers]

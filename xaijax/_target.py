@@ -14,7 +14,15 @@ from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._typing import Array, Int
 
-TargetLike = Any  # an int, ints [N], a callable, "all" or None
+TargetLike = Any  # an int, ints [N], a callable, one of xai.target, "all" or None
+
+
+class ExampleScore:
+    """A score of one example's outputs, with arrays that belong to the example: what `xai.target` makes."""
+
+    def bind(self, outputs: Any, num_examples: int) -> Target:
+        """Checked against the shapes of the outputs [N, ...], as a target."""
+        raise NotImplementedError
 
 
 @jax.tree_util.register_dataclass
@@ -22,14 +30,18 @@ TargetLike = Any  # an int, ints [N], a callable, "all" or None
 class Target:
     """What is explained.
 
-    index: [N] the class of each example, or [] that of all rows; None for the top class, for a score and for all outputs.
+    index: [N] the class of each example; None for the top class, for a score and for all outputs.
     score: a callable from outputs [n, ...] to one scalar for each of the n rows, or None.
+    arguments: what differs between examples in a score, with leading axis N; then score(row, arguments) is of one row.
     every: whether all outputs are explained at once.
+    single: whether index and arguments are those of one example, without N, whatever the number of rows.
     """
 
     index: Int[Array, "..."] | None = None
     score: Model | None = None
+    arguments: Any = None
     every: bool = dataclasses.field(default=False, metadata={"static": True})
+    single: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def is_top(self) -> bool:
@@ -41,10 +53,24 @@ class Target:
             return self
         return dataclasses.replace(self, index=jnp.argmax(_as_classes(outputs), axis=-1).astype(jnp.int32))
 
+    @property
+    def per_example(self) -> tuple[Any, Any]:
+        """What differs between the examples, for `of_example`."""
+        return self.index, self.arguments
+
+    def of_example(self, per_example: tuple[Any, Any]) -> Target:
+        """The target of one example, given its part of `per_example`, for any number of rows."""
+        index, arguments = per_example
+        return dataclasses.replace(self, index=index, arguments=arguments, single=True)
+
     def select(self, outputs: Any) -> Array:
         """The explained values of outputs [n, ...]: [n], or [n, K] for all outputs. An index out of range gives NaN."""
         if self.score is not None:
-            scores = self.score(outputs)
+            if self.arguments is None:
+                scores = self.score(outputs)
+            else:
+                of_row = jax.vmap(lambda row, arguments: self.score((row, arguments)), (0, None if self.single else 0))  # pyright: ignore[reportOptionalCall]
+                scores = of_row(outputs, self.arguments)
             rows = jax.tree.leaves(outputs)[0].shape[0]
             if jnp.shape(scores) != (rows,):
                 raise ValueError(
@@ -58,7 +84,7 @@ class Target:
         assert self.index is not None, "resolve the target first"
         inside = (self.index >= 0) & (self.index < classes.shape[1])
         index = jnp.where(inside, self.index, 0)
-        if index.ndim == 0:  # one example's class for all its rows: a slice, where a gather would go row by row
+        if self.single:  # one example's class for all its rows: a slice, where a gather would go row by row
             chosen = jax.lax.dynamic_index_in_dim(classes, index, axis=1, keepdims=False)
         else:
             chosen = jnp.take_along_axis(classes, index[:, None], axis=1)[:, 0]
@@ -100,6 +126,8 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
       TypeError: if it is none of the kinds that `target` may be.
       ValueError: if a class is out of range, or the number of classes is not the number of examples.
     """
+    if isinstance(target, ExampleScore):
+        return target.bind(outputs, num_examples)
     if callable(target):
         return Target(score=as_model(target))
     shape = getattr(outputs, "shape", None)
@@ -114,6 +142,12 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
     if isinstance(target, str):
         _check.one_of("target", target, ["all"] if all_allowed else [])
         return Target(every=True)
+    num_classes = 1 if len(shape) == 1 else shape[1]
+    return Target(index=class_index(target, num_classes, num_examples))
+
+
+def class_index(target: Any, num_classes: int, num_examples: int) -> Int[Array, " N"]:
+    """Reads an int or ints [N] that name classes; out of range raises, or stays as it is where it is being traced."""
     index = _check.numeric_array("target", target)
     if not jnp.issubdtype(index.dtype, jnp.integer):
         raise TypeError(f"target must be an int, ints [N], a callable or None, but its type is {index.dtype}.")
@@ -121,7 +155,6 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
         raise ValueError(
             f"target must be one int or one for each of the {num_examples} examples, but its shape is {index.shape}."
         )
-    num_classes = 1 if len(shape) == 1 else shape[1]
     if _check.is_concrete(index):
         wrong = np.unique(np.asarray(index)[(np.asarray(index) < 0) | (np.asarray(index) >= num_classes)])
         if wrong.size:
@@ -129,4 +162,4 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
                 f"target must lie between 0 and {num_classes - 1}, as the model returns {num_classes} "
                 f"output{'s' if num_classes > 1 else ''}, but it is {', '.join(map(str, wrong[:5]))}."
             )
-    return Target(index=jnp.broadcast_to(index.astype(jnp.int32), (num_examples,)))
+    return jnp.broadcast_to(index.astype(jnp.int32), (num_examples,))

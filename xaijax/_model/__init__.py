@@ -9,12 +9,13 @@ from typing import Any
 import flax.linen as nn
 from flax import nnx
 
+from xaijax._model._attention import tagged_attention
 from xaijax._model._linen import LinenModel, linen
 from xaijax._model._model import FunctionModel, Model, function
 from xaijax._model._nnx import NnxModel
 from xaijax._model._tag import tag
 
-__all__ = ["Model", "as_model", "function", "linen", "tag"]
+__all__ = ["FunctionModel", "Model", "as_model", "function", "linen", "tag", "tagged_attention"]
 
 
 def as_model(model: Any) -> Model:

@@ -5,6 +5,7 @@ y_c = sum_k w_k^c · 1/Z sum_xy f_k(x, y) + b_c        M_c(x, y) = sum_k w_k^c f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,11 +18,14 @@ from xaijax._model import Model
 from xaijax._target import Target, TargetLike
 from xaijax._typing import Array, Bool, Float, Int
 from xaijax.cam._map import (
+    HIGHEST,
+    Finish,
     Tapped,
-    differentiate_tail,
-    finish,
+    differentiate,
     read_arguments,
-    spatial_axes,
+    read_finish,
+    read_shape,
+    tap_places,
 )
 
 
@@ -32,7 +36,9 @@ def cam(
     layer: str | None = None,
     head: str | None = None,
     target: TargetLike = None,
-    upsample: bool = False,
+    grid: tuple[int, ...] | None = None,
+    relu: bool = False,
+    upsample: bool | tuple[int, ...] = False,
     normalize: bool = False,
 ) -> Attribution:
     """CAM: the channels before global average pooling, each weighed by the linear head's weight for the class.
@@ -46,8 +52,11 @@ def cam(
       layer: the path of the layer that is pooled, from `xai.layers(model, x)`. Default: the last with spatial axes.
       head: the path of the linear layer, whose `kernel` [K, classes] and `bias` are read. Default: weights and bias
         are found by differentiating what follows the layer, which is exact for an affine head.
-      target: an int, ints [N], a callable that is linear in the outputs, or None for the top class.
-      upsample: resize the maps linearly to the size of the input. Default off.
+      target: an int, ints [N], a callable that is linear in the outputs, "all" for a map of every class [N, h, w, K],
+        or None for the top class.
+      grid: the places (h, w) of a layer of tokens. Default: inferred where the input is an image.
+      relu: keep only what speaks for the class. Default off: the map is the logit, with what speaks against it.
+      upsample: resize the maps linearly to the size of the input, or to a size (h, w). Default off.
       normalize: bring each map to [0, 1]. Default off: then the mean of the map plus the bias is the logit.
 
     Returns:
@@ -63,7 +72,8 @@ def cam(
     model, x, target = read_arguments(model, x, target)
     if head is not None and target.score is not None:
         raise ValueError("head= reads the weights of one class, so target must be a class or None, not a callable.")
-    attribution, wrong = _cam(model, x, target, layer=layer, head=head, upsample=upsample, normalize=normalize)
+    finish, places = read_finish(relu, upsample, normalize), read_shape("grid", grid)
+    attribution, wrong = _cam(model, x, target, layer=layer, head=head, finish=finish, grid=places)
     if _check.is_concrete(wrong) and int(wrong):
         raise ValueError(
             "the model is not global average pooling and a linear layer after "
@@ -75,64 +85,82 @@ def cam(
     return attribution
 
 
-@compiled(static_argnames=("layer", "head", "upsample", "normalize"))
+@compiled(static_argnames=("layer", "head", "finish", "grid"))
 def _cam(
-    model: Model, x: Any, target: Target, *, layer: str | None, head: str | None, upsample: bool, normalize: bool
+    model: Model,
+    x: Any,
+    target: Target,
+    *,
+    layer: str | None,
+    head: str | None,
+    finish: Finish,
+    grid: tuple[int, ...] | None,
 ) -> tuple[Attribution, Int[Array, ""]]:
-    tapped = differentiate_tail(model, x, layer, target)
-    space = spatial_axes(tapped.activations)
-    if head is None:
-        weights, bias, constant = _weights_by_differentiation(tapped)
+    activations, tail = tap_places(model, x, layer, grid)
+    tolerance = _tolerance(activations, tail)
+    given = None if head is None else _linear_layer(model, head, activations)
+
+    def of_class(target: Target) -> tuple[Array, Array, Array, Target, Array]:
+        tapped, target = differentiate(activations, tail, target)
+        if given is None:
+            weights, bias, constant = _weights_by_differentiation(tapped, tolerance)
+        else:
+            assert target.index is not None, "a class, as cam() checks"
+            weights, bias = given[0][target.index], given[1][target.index]
+            constant = jnp.ones(len(bias), bool)
+        maps = tapped.weigh(weights)
+        scale = jnp.einsum(
+            "nk,nk->n", jnp.abs(activations).mean(axis=tapped.space), jnp.abs(weights), precision=HIGHEST
+        )
+        gap = jnp.abs(maps.mean(axis=tapped.space) + bias - tapped.scores)
+        fits = constant & (gap <= tolerance * (scale + jnp.abs(bias)))
+        broken = ~fits & ~_check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
+        return _check.nan_where(~fits, finish(maps, x)), tapped.scores, bias, target, broken
+
+    if target.every:
+        classes = jax.eval_shape(lambda values: target.select(tail(values)), activations).shape[1]
+        numbers = jnp.broadcast_to(jnp.arange(classes)[:, None], (classes, len(activations)))
+        maps, scores, bias, _, broken = jax.vmap(lambda number: of_class(Target(index=number)), out_axes=-1)(numbers)
+        broken = broken.any(axis=-1)
     else:
-        weights, bias = _weights_by_path(model, head, tapped)
-        constant = jnp.ones(len(bias), bool)
-    maps = jnp.einsum("n...k,nk->n...", tapped.activations, weights, precision=jax.lax.Precision.HIGHEST)
-    pooled = jnp.abs(tapped.activations).mean(axis=space)
-    scale = jnp.einsum("nk,nk->n", pooled, jnp.abs(weights), precision=jax.lax.Precision.HIGHEST) + jnp.abs(bias)
-    fits = constant & (jnp.abs(maps.mean(axis=space) + bias - tapped.scores) <= _tolerance(tapped) * scale)
-    broken = ~fits & ~_check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
-    values = _check.nan_where(~fits, finish(maps, x, upsample=upsample, normalize=normalize))
-    attribution = Attribution(
-        values=values, output=tapped.scores, base_value=bias, target=tapped.target.index, method="CAM"
-    )
+        maps, scores, bias, target, broken = of_class(target)
+    attribution = Attribution(values=maps, output=scores, base_value=bias, target=target.index, method="CAM")
     return attribution, broken.sum()
 
 
-def _weights_by_differentiation(tapped: Tapped) -> tuple[Float[Array, "N C"], Float[Array, " N"], Bool[Array, " N"]]:
+def _weights_by_differentiation(
+    tapped: Tapped, tolerance: float
+) -> tuple[Float[Array, "N C"], Float[Array, " N"], Bool[Array, " N"]]:
     """w_c = Z · dy/dA and b_c = y(A = 0), and whether dy/dA is the same at all places and at A = 0, as it must be."""
-    zeros = jnp.zeros_like(tapped.activations, tapped.layer_type)
-    bias, pull_back = jax.vjp(lambda activations: tapped.target.select(tapped.head(activations)), zeros)
+    bias, pull_back = jax.vjp(tapped.score, jnp.zeros_like(tapped.activations))
     (at_zero,) = pull_back(jnp.ones_like(bias))
-    space = spatial_axes(tapped.gradients)
-    mean = tapped.gradients.mean(axis=space, keepdims=True)
-    axes = (*space, tapped.gradients.ndim - 1)
+    mean = tapped.gradients.mean(axis=tapped.space, keepdims=True)
+    axes = (*tapped.space, tapped.gradients.ndim - 1)
     scale = jnp.abs(mean).max(axis=axes)
     constant = jnp.ones(len(bias), bool)
     for gradients in (tapped.gradients, at_zero):
-        constant &= jnp.abs(gradients - mean).max(axis=axes) <= _tolerance(tapped) * scale
+        constant &= jnp.abs(gradients - mean).max(axis=axes) <= tolerance * scale
     num_places = tapped.gradients[0, ..., 0].size
-    return num_places * jnp.squeeze(mean, space), bias, constant
+    return num_places * jnp.squeeze(mean, tapped.space), bias, constant
 
 
-def _weights_by_path(model: Model, head: str, tapped: Tapped) -> tuple[Float[Array, "N C"], Float[Array, " N"]]:
+def _linear_layer(model: Model, head: str, activations: Array) -> tuple[Float[Array, "K C"], Float[Array, " K"]]:
+    """The weights of each class and the biases of the linear layer at a path."""
     parameters = model.parameters(head)
     kernel, bias = parameters.get("kernel"), parameters.get("bias")
-    channels = tapped.activations.shape[-1]
+    channels = activations.shape[-1]
     if kernel is None or kernel.ndim != 2 or kernel.shape[0] != channels:
         shapes = {name: list(jnp.shape(value)) for name, value in parameters.items()}
         raise ValueError(
             f"head {head!r} must be a linear layer with a kernel [{channels}, classes], as the pooled layer has "
             f"{channels} channels, but its parameters are {shapes}."
         )
-    index = tapped.target.index
-    assert index is not None, "a class, as cam() checks"
-    biases = jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
-    return jnp.take(kernel.T, index, axis=0), jnp.take(biases, index)
+    return kernel.T, jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
 
 
-def _tolerance(tapped: Tapped) -> float:
+def _tolerance(activations: Array, tail: Callable[[Array], Any]) -> float:
     """Room for rounding: what TF32 products make of float32, or eight units of the coarsest type behind the layer."""
-    trace = jax.make_jaxpr(tapped.head)(jnp.zeros_like(tapped.activations, tapped.layer_type))
+    trace = jax.make_jaxpr(tail)(activations)
     types = [variable.aval.dtype for equation in trace.jaxpr.eqns for variable in equation.outvars]
     coarsest = max(float(jnp.finfo(kind).eps) for kind in types if jnp.issubdtype(kind, jnp.floating))
     return max(1e-3, 8 * coarsest)

@@ -14,60 +14,102 @@ from xaijax._model import Model, as_model
 from xaijax._tap import tap
 from xaijax._target import Target, TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Float
+from xaijax.cam._places import find_places
+
+HIGHEST = jax.lax.Precision.HIGHEST
 
 
 @dataclasses.dataclass(frozen=True)
 class Tapped:
-    """One forward pass, cut at a layer.
+    """One forward pass, cut at a layer, and the gradient of a score there.
 
-    activations: [N, ..., C] A, in float32 or more.
-    gradients: [N, ..., C] the gradient of each example's score with respect to its activations, dy/dA.
+    activations: [N, *space, C] A, in float32 or more.
+    gradients: [N, *space, C] the gradient of each example's score with respect to its activations, dy/dA.
     scores: [N] the explained outputs y.
-    target: the target with the top classes found.
-    head: the outputs as a function of the activations in the layer's own type, `layer_type`.
+    score: y as a function of the activations; each example's depends on its own alone.
     """
 
     activations: Float[Array, "N *space C"]
     gradients: Float[Array, "N *space C"]
     scores: Float[Array, " N"]
-    target: Target
-    head: Callable[[Array], Any]
-    layer_type: Any
+    score: Callable[[Array], Array]
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        """The axes of the places."""
+        return tuple(range(1, self.activations.ndim - 1))
+
+    def weigh(self, weights: Float[Array, "N C"]) -> Float[Array, "N *space"]:
+        """sum_k weights_k A_k"""
+        return weigh(self.activations, weights)
 
 
-def differentiate_tail(model: Model, x: Any, layer: str | None, target: Target) -> Tapped:
-    """Activations at a layer and the gradient of the score there: one forward pass and the backward of the tail."""
-    activations, head = tap(model, x, layer)
-    if activations.ndim < 3 or activations.shape[0] != _check.examples(x):
-        raise ValueError(
-            f"layer {layer!r} has no spatial axes: a map needs activations [N, ..., C], but its shape is "
-            f"{list(activations.shape)}; xai.layers(model, x) lists all layers with their shapes."
-        )
-    if not jnp.issubdtype(activations.dtype, jnp.floating):
-        raise ValueError(f"layer {layer!r} is of type {activations.dtype}, which has no gradients.")
-    outputs, pull_back = jax.vjp(head, activations)
+def weigh(activations: Float[Array, "N *space C"], weights: Float[Array, "N C"]) -> Float[Array, "N *space"]:
+    """sum_k weights_k A_k"""
+    return jnp.einsum("n...k,nk->n...", activations, weights, precision=HIGHEST)
+
+
+def tap_places(model: Model, x: Any, layer: str | None, grid: tuple[int, ...] | None) -> tuple[Array, Callable]:
+    """Activations [N, *space, C] in float32 or more, and the outputs as a function of them."""
+    raw, head = tap(model, x, layer)
+    places = find_places(raw, x, layer, grid)
+    activations = at_least_float32(places.take(raw))
+    return activations, lambda values: head(places.put(raw, values.astype(raw.dtype)))
+
+
+def differentiate(activations: Array, tail: Callable, target: Target) -> tuple[Tapped, Target]:
+    """The gradient of the score at the activations: the backward of the tail alone. And the target, top classes found."""
+    outputs, pull_back = jax.vjp(tail, activations)
     target = target.resolve(outputs)
     scores, pull_scores = jax.vjp(target.select, outputs)
     (gradients,) = pull_back(*pull_scores(jnp.ones_like(scores)))
-    return Tapped(_float(activations), _float(gradients), scores, target, head, activations.dtype)
+    return Tapped(activations, gradients, scores, lambda values: target.select(tail(values))), target
 
 
-def finish(maps: Float[Array, "N *space"], x: Any, *, upsample: bool, normalize: bool) -> Array:
-    """Resizes maps to the input's size and brings them to [0, 1], each if asked for; NaN where an input holds NaN."""
-    if upsample:
-        size = jax.tree.leaves(x)[0].shape[1 : maps.ndim]
-        if len(size) != maps.ndim - 1:
-            raise ValueError(
-                f"upsample needs inputs with the {maps.ndim - 1} spatial axes of the map, but x has shape "
-                f"{jax.tree.map(jnp.shape, x)}: leave it off and resize the map yourself."
-            )
-        maps = jax.image.resize(maps, (len(maps), *size), method="linear")
-    if normalize:
-        maps = _to_unit_range(maps)
-    return _check.nan_where(_check.rows_with_nan(x), maps)
+@dataclasses.dataclass(frozen=True)
+class Finish:
+    """What is done to a map when it is made, in this order; the options that all maps share.
+
+    relu: keep only what speaks for the target.
+    upsample: resize linearly to the size of the input, or to a given size.
+    normalize: bring each map to [0, 1].
+    """
+
+    relu: bool
+    upsample: bool | tuple[int, ...]
+    normalize: bool
+
+    def __call__(self, maps: Float[Array, "N *space"], x: Any) -> Float[Array, "N *other"]:
+        if self.relu:
+            maps = jax.nn.relu(maps)
+        if self.upsample:
+            size = input_size(x, maps.ndim - 1) if self.upsample is True else self.upsample
+            if len(size) != maps.ndim - 1:
+                raise ValueError(f"upsample must give {maps.ndim - 1} sides, as many as the map has, but it is {size}.")
+            maps = resize(maps, size)
+        if self.normalize:
+            maps = to_unit_range(maps)
+        return _check.nan_where(_check.rows_with_nan(x), maps)
 
 
-def _to_unit_range(maps: Float[Array, "N *space"]) -> Float[Array, "N *space"]:
+def input_size(x: Any, axes: int) -> tuple[int, ...]:
+    """The sides of the input's places: of the first array of x with as many spatial axes as the map."""
+    for spare in (2, 1):  # [N, ..., C] first, [N, ...] else
+        for leaf in jax.tree.leaves(x):
+            if jnp.ndim(leaf) == axes + spare:
+                return jnp.shape(leaf)[1 : axes + 1]
+    raise ValueError(
+        f"upsample needs inputs with the {axes} spatial axes of the map, but x has shape "
+        f"{jax.tree.map(jnp.shape, x)}: give upsample=(h, w), or leave it off."
+    )
+
+
+def resize(maps: Float[Array, "N *space"], size: tuple[int, ...]) -> Float[Array, "N *other"]:
+    """Linear resizing, each map by itself."""
+    return jax.image.resize(maps, (len(maps), *size), method="linear")
+
+
+def to_unit_range(maps: Float[Array, "N *space"]) -> Float[Array, "N *space"]:
     """(map - min) / (max - min) for each example; a constant map becomes all zero, with zero gradient."""
     axes = tuple(range(1, maps.ndim))
     least, most = maps.min(axis=axes, keepdims=True), maps.max(axis=axes, keepdims=True)
@@ -75,7 +117,13 @@ def _to_unit_range(maps: Float[Array, "N *space"]) -> Float[Array, "N *space"]:
     return jnp.where(constant, 0, maps - least) / jnp.where(constant, 1, most - least)
 
 
-def read_arguments(model: Any, x: Any, target: TargetLike) -> tuple[Model, Any, Target]:
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """numerator / denominator, and 0 with zero gradient where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0, numerator) / jnp.where(zero, 1, denominator)
+
+
+def read_arguments(model: Any, x: Any, target: TargetLike, *, all_allowed: bool = True) -> tuple[Model, Any, Target]:
     """Validates at the door what all maps take."""
     model = as_model(model)
     x = jax.tree.map(lambda leaf: _check.numeric_array("x", leaf), x)
@@ -83,12 +131,22 @@ def read_arguments(model: Any, x: Any, target: TargetLike) -> tuple[Model, Any, 
     for leaf in jax.tree.leaves(x):
         _check.no_nan("x", leaf)
     outputs = output_shapes(model, x, num_examples)
-    return model, x, as_target(target, outputs, num_examples, all_allowed=False)
+    return model, x, as_target(target, outputs, num_examples, all_allowed=all_allowed)
 
 
-def spatial_axes(activations: Array) -> tuple[int, ...]:
-    return tuple(range(1, activations.ndim - 1))
+def read_shape(name: str, value: Any) -> tuple[int, ...] | None:
+    """A static size, such as (14, 14)."""
+    if value is None:
+        return None
+    sides = (value,) if isinstance(value, int) else tuple(value)
+    return tuple(_check.positive_int(name, side) for side in sides)
 
 
-def _float(values: Array) -> Array:
+def read_finish(relu: bool, upsample: Any, normalize: bool) -> Finish:
+    """Reads the options of `Finish`."""
+    size = upsample if isinstance(upsample, bool) else read_shape("upsample", upsample) or False
+    return Finish(bool(relu), size, bool(normalize))
+
+
+def at_least_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))

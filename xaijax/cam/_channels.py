@@ -1,0 +1,196 @@
+"""Channels as players: the Shapley values that Ablation-CAM and Score-CAM approximate."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xaijax import _check
+from xaijax._attribution import Attribution
+from xaijax._blocks import in_blocks, rows_at_once
+from xaijax._compile import compiled
+from xaijax._game import Example, ExampleGames, Value
+from xaijax._model import Model
+from xaijax._target import Target, TargetLike
+from xaijax._typing import Array, Bool, Float, Int
+from xaijax.cam._map import HIGHEST, Finish, ratio, read_arguments, read_finish, read_shape, tap_places
+
+
+class ChannelGame(ExampleGames):
+    """N games whose players are the channels of a layer, or groups of them; absent channels are zero.
+
+    v(S) = y(A with the channels outside S at zero): the features once for each example, then the tail alone.
+    """
+
+    def __init__(
+        self, model: Model, x: Any, target: Target, groups: Int[Array, " C"], layer: str | None, options: tuple
+    ):
+        self.model, self.x, self.target, self.groups = model, x, target, groups
+        self.layer, self.options = layer, options
+
+    @property
+    def grid(self) -> tuple[int, ...] | None:
+        return self.options[0]
+
+    @property
+    def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.options[1]
+
+    def rows_at_once(self, batch_size: int | None) -> int:
+        return rows_at_once(batch_size, math.prod(self.options[2]))
+
+    def value_of(self, example: Example, target: Target, rows: int) -> Value:
+        alone = jax.tree.map(lambda leaf: leaf[None], example.x)
+        activations, tail = tap_places(self.model, alone, self.layer, self.grid)
+
+        def worth(coalition: Bool[Array, " M"]) -> Array:
+            return target.select(tail(jnp.where(coalition[self.groups], activations, 0)))[0]
+
+        return lambda coalitions: in_blocks(jax.vmap(worth), coalitions, rows)
+
+
+def channel_game(
+    model: Any,
+    x: Any,
+    *,
+    layer: str | None = None,
+    target: TargetLike = None,
+    groups: Any = None,
+    grid: tuple[int, ...] | None = None,
+) -> ChannelGame:
+    """The games of a layer's channels: what the output becomes when channels are switched off.
+
+    Why: Ablation-CAM and Score-CAM weigh channels by what one of them does alone or what is lost without it; the Shapley
+    value is the average over all orders, and shares interactions fairly. Every estimator in `xai.shap` explains these
+    games at the cost of the tail, and `xai.cam.channel_map` turns the values into a map.
+
+    Args:
+      model: any model.
+      x: [N, ...] inputs, or a PyTree of them.
+      layer: the path of the layer, from `xai.layers(model, x)`. Default: the last one with spatial axes.
+      target: an int, ints [N], a callable, one of `xai.target`, "all" for all outputs, or None for the top class.
+      groups: ints [C], the player (from 0) that each channel belongs to; or an int, so many groups of neighbouring
+        channels. Default: every channel is a player.
+      grid: the places (h, w) of a layer of tokens; tokens before them stay as they are.
+
+    Returns:
+      N games with M players each.
+
+    Raises:
+      TypeError, ValueError: as `xai.cam.grad_cam`; if groups do not fit the channels.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> model = xai.compose(lambda x: x, lambda a: a.sum(axis=(1, 2)) @ jnp.array([[1.0], [2.0]]))
+    >>> games = xai.cam.channel_game(model, jnp.ones((1, 2, 2, 2)))
+    >>> shapley = xai.shap.exact(games)
+    >>> shapley.values.tolist(), xai.cam.channel_map(games, shapley).values.tolist()
+    ([[4.0, 8.0]], [[[3.0, 3.0], [3.0, 3.0]]])
+    """
+    model, x, target = read_arguments(model, x, target)
+    places = read_shape("grid", grid)
+    shape = _activations.eval_shape(model, x, layer=layer, grid=places).shape
+    members, num_players = _read_groups(groups, shape[-1])
+    return ChannelGame(model, x, target, members, layer, (places, num_players, shape[1:]))
+
+
+def channel_map(
+    games: ChannelGame,
+    attribution: Attribution,
+    *,
+    relu: bool = False,
+    upsample: bool | tuple[int, ...] = False,
+    normalize: bool = False,
+) -> Attribution:
+    """The map of channel values: each channel's value spread over its places in proportion to its activations.
+
+    L = sum_k phi_k |A_k| / sum_ij |A_k|        a group's value is shared by its channels in the same way
+
+    Why: the map sums to the sum of the values: with Shapley values to y(A) - y(0), so that it is the output laid out in
+    space. A channel that is zero everywhere has nowhere to go; its Shapley value is 0.
+
+    Args:
+      games: what `xai.cam.channel_game` returned.
+      attribution: what an estimator returned for these games, values [N, M].
+      relu: keep only what speaks for the target. Default off, as the sum would not hold.
+      upsample: resize the maps to the size of the input, or to a size (h, w). Default off.
+      normalize: bring each map to [0, 1]. Default off.
+
+    Returns:
+      values [N, h, w], or [N, h, w, K] where all outputs are explained; output and base_value as the attribution's.
+
+    Raises:
+      TypeError, ValueError: if the attribution is not one of these games.
+    """
+    if not isinstance(games, ChannelGame):
+        raise TypeError(f"games must be what xai.cam.channel_game returns, but it is {type(games).__name__}.")
+    expected = (games.num_examples, games.num_players)
+    if not isinstance(attribution, Attribution) or attribution.values.shape[:2] != expected:
+        got = attribution.values.shape if isinstance(attribution, Attribution) else type(attribution).__name__
+        raise ValueError(f"attribution must hold values {list(expected)} for these games, but it is {got}.")
+    return _channel_map(games, attribution, finish=read_finish(relu, upsample, normalize))
+
+
+@compiled(static_argnames=("finish",))
+def _channel_map(games: ChannelGame, attribution: Attribution, *, finish: Finish) -> Attribution:
+    activations, _ = tap_places(games.model, games.x, games.layer, games.grid)
+    mass = jnp.abs(activations)
+    space = tuple(range(1, mass.ndim - 1))
+    members = jax.nn.one_hot(games.groups, games.num_players, dtype=mass.dtype)
+    of_group = jnp.einsum("nc,cm->nm", mass.sum(axis=space), members, precision=HIGHEST)
+
+    def lay_out(values: Float[Array, "N M"]) -> Array:
+        density = ratio(values, of_group)
+        return finish(jnp.einsum("n...c,cm,nm->n...", mass, members, density, precision=HIGHEST), games.x)
+
+    values = attribution.values
+    maps = lay_out(values) if values.ndim == 2 else jax.vmap(lay_out, in_axes=-1, out_axes=-1)(values)
+    return Attribution(
+        values=maps,
+        output=attribution.output,
+        base_value=attribution.base_value,
+        target=attribution.target,
+        method=f"channels, {attribution.method}",
+    )
+
+
+@compiled(static_argnames=("layer", "grid"))
+def _activations(model: Model, x: Any, *, layer: str | None, grid: tuple[int, ...] | None) -> Array:
+    return tap_places(model, x, layer, grid)[0]
+
+
+def _read_groups(groups: Any, channels: int) -> tuple[Int[Array, " C"], int]:
+    """The player of each channel, and the number of players."""
+    if groups is None:
+        return jnp.arange(channels), channels
+    if isinstance(groups, int):
+        count = _check.positive_int("groups", groups)
+        if count > channels:
+            raise ValueError(f"groups must be at most the {channels} channels, but it is {count}.")
+        return jnp.arange(channels) * count // channels, count
+    members = _check.numeric_array("groups", groups)
+    if members.shape != (channels,) or not jnp.issubdtype(members.dtype, jnp.integer):
+        raise ValueError(
+            f"groups must be ints [{channels}], the player of each channel, but it is {members.dtype.name}"
+            f"{list(members.shape)}."
+        )
+    if not _check.is_concrete(members):
+        raise TypeError("groups must be known when compiling, as they say how many players there are.")
+    count = int(members.max()) + 1
+    missing = sorted(set(range(count)) - set(members.tolist()))
+    if int(members.min()) < 0 or missing:
+        raise ValueError(f"groups must count from 0 without gaps, but players {missing or 'below 0'} have no channels.")
+    return members.astype(jnp.int32), count
+
+
+def _unflatten(static: Any, children: Any) -> ChannelGame:
+    return ChannelGame(*children, *static)
+
+
+jax.tree_util.register_pytree_node(
+    ChannelGame,
+    lambda game: ((game.model, game.x, game.target, game.groups), (game.layer, game.options)),
+    _unflatten,
+)

@@ -1,0 +1,194 @@
+"""Scores of changed inputs and of changed activations, example by example, never more rows than fit at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xaijax import _check
+from xaijax._attribution import Attribution
+from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
+from xaijax._compile import compiled
+from xaijax._model import Model
+from xaijax._target import Target, TargetLike
+from xaijax._typing import Array, Float
+from xaijax.cam._map import (
+    Finish,
+    differentiate,
+    input_size,
+    read_arguments,
+    read_finish,
+    read_shape,
+    resize,
+    tap_places,
+    to_unit_range,
+)
+
+Method = Callable[["Example"], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """What differs between the examples."""
+
+    x: Any
+    target: Any
+    key: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One example, as the equations of the evaluated maps see it.
+
+    model: the model; x: [1, ...] its input; key: its random key, or None.
+    target: of any number of rows that are variants of this example.
+    activations: [1, *space, C] A, in float32 or more; tail: the outputs as a function of them.
+    tap: both of them, for another input [1, ...].
+    rows: how many model rows are evaluated together.
+    """
+
+    model: Model
+    x: Any
+    key: Any
+    target: Target
+    activations: Float[Array, "1 *space C"]
+    tail: Callable[[Array], Any]
+    tap: Callable[[Any], tuple[Array, Callable[[Array], Any]]]
+    rows: int
+
+    @property
+    def channels(self) -> int:
+        return self.activations.shape[-1]
+
+    def scores(self, change: Callable[[Any], Any], variants: Any) -> Array:
+        """y of the inputs change(variant), one example's each, for all variants [V, ...]; [V], or [V, K] for all."""
+
+        def of_block(block: Any) -> Array:
+            return self.target.select(self.model(jax.vmap(change)(block)))
+
+        return in_blocks(of_block, variants, self.rows)
+
+    def tail_scores(self, change: Callable[[Any], Array], variants: Any) -> Array:
+        """y of the activations change(variant), [*space, C] each, by the tail alone; [V], or [V, K] for all."""
+
+        def of_variant(variant: Any) -> Array:
+            return self.target.select(self.tail(change(variant)[None]))[0]
+
+        return in_blocks(jax.vmap(of_variant), variants, self.rows)
+
+    @property
+    def size(self) -> tuple[int, ...]:
+        """The sides of the input's places."""
+        return input_size(self.x, self.activations.ndim - 2)
+
+    def mask(self, map: Float[Array, "*space"]) -> Float[Array, "*other"]:
+        """A map as a mask on the input: resized to its size and brought to [0, 1]."""
+        return to_unit_range(resize(map[None], self.size))[0]
+
+    def masked(self, mask: Float[Array, "*space"]) -> Any:
+        """X ∘ H: the input times a mask; arrays of x without the mask's places stay as they are."""
+        return jax.tree.map(lambda leaf: over_places(mask, leaf[0]), self.x)
+
+    def gradients(self) -> Float[Array, "1 *space C"]:
+        """dy/dA"""
+        return differentiate(self.activations, self.tail, self.target)[0].gradients
+
+
+def over_places(mask: Float[Array, "*space"], one: Array) -> Array:
+    """One input [*space, C] or [*space] times a mask, or as it is where it has other places."""
+    if one.shape[: mask.ndim] != mask.shape or one.ndim > mask.ndim + 1:
+        return one
+    return one * mask.reshape(mask.shape + (1,) * (one.ndim - mask.ndim)).astype(one.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+    """An equation, example -> map [*space] or [*space, K], with what it is evaluated for; compared by value."""
+
+    function: Callable[..., Array]
+    title: str
+    layer: str | None
+    grid: tuple[int, ...] | None
+    finish: Finish
+    batch_size: int | None
+    options: tuple[tuple[str, Any], ...]
+
+
+def explain(
+    function: Callable[..., Array],
+    title: str,
+    model: Any,
+    x: Any,
+    *,
+    layer: str | None,
+    target: TargetLike,
+    grid: Any,
+    relu: bool,
+    upsample: Any,
+    normalize: bool,
+    batch_size: int | None,
+    key: Any = None,
+    ids: Any = None,
+    arrays: Any = (),
+    all_allowed: bool = False,
+    **options: Any,
+) -> Attribution:
+    """The attribution whose maps are function(example, *arrays, **options), for each example; options are static."""
+    model, x, target = read_arguments(model, x, target, all_allowed=all_allowed)
+    equation = Evaluated(
+        function,
+        title,
+        layer,
+        read_shape("grid", grid),
+        read_finish(relu, upsample, normalize),
+        _check.batch_size(batch_size),
+        tuple(sorted(options.items())),
+    )
+    return _explain(model, x, target, key, _check.example_ids(ids, _check.examples(x)), arrays, equation=equation)
+
+
+@compiled(static_argnames=("equation",))
+def _explain(
+    model: Model, x: Any, target: Target, key: Any, ids: Any, arrays: Any, *, equation: Evaluated
+) -> Attribution:
+    num_examples = _check.examples(x)
+    per_row = sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(x))
+    rows = rows_at_once(equation.batch_size, per_row)
+    outputs = in_blocks(model, x, rows)
+    target = target.resolve(outputs)
+    keys = None if key is None else example_keys(key, jnp.arange(num_examples) if ids is None else ids)
+
+    def tapped(model: Model, x: Any) -> tuple[Array, Callable[[Array], Any]]:
+        return tap_places(model, x, equation.layer, equation.grid)
+
+    def of_example(row: _Row) -> Array:
+        alone = jax.tree.map(lambda leaf: leaf[None], row.x)
+        activations, tail = tapped(model, alone)
+        own = target.of_example(row.target)
+        example = Example(model, alone, row.key, own, activations, tail, lambda x: tapped(model, x), rows)
+        return equation.function(example, *arrays, **dict(equation.options))
+
+    # Most methods evaluate a variant of the example for each channel.
+    channels = jax.eval_shape(lambda model, x: tapped(model, x)[0], model, x).shape[-1]
+    examples_at_once = max(1, rows // channels)
+    maps = in_blocks(each(of_example), _Row(x, target.per_example, keys), examples_at_once)
+    scores = target.select(outputs)
+    maps = _finished(maps, x, equation.finish, target.every)
+    return Attribution(
+        values=maps if target.every else _check.nan_where(jnp.isnan(scores), maps),  # NaN: no such class
+        output=scores,
+        target=target.index,
+        method=equation.title,
+    )
+
+
+def _finished(maps: Array, x: Any, finish: Finish, every: bool) -> Array:
+    if not every:
+        return finish(maps, x)
+    return jax.vmap(lambda one: finish(one, x), in_axes=-1, out_axes=-1)(maps)

@@ -1,0 +1,113 @@
+"""Guided Grad-CAM (Selvaraju et al. 2017; guided backpropagation: Springenberg et al. 2015)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xaijax._attribution import Attribution
+from xaijax._compile import compiled
+from xaijax._jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._model import Model
+from xaijax._target import Target, TargetLike
+from xaijax._typing import Array
+from xaijax.cam._grad_cam import grad_cam
+from xaijax.cam._map import (
+    Finish,
+    at_least_float32,
+    differentiate,
+    input_size,
+    read_arguments,
+    read_shape,
+    tap_places,
+)
+
+
+def guided_grad_cam(
+    model: Any,
+    x: Any,
+    *,
+    layer: str | None = None,
+    target: TargetLike = None,
+    grid: tuple[int, ...] | None = None,
+) -> Attribution:
+    """Guided Grad-CAM: guided backpropagation to the input, times the upsampled Grad-CAM map.
+
+    R = guided dy/dx, where each ReLU passes a gradient on only where both it and the activation are positive
+    L = R ⊙ Up(Grad-CAM)
+
+    Why: the details of the one in the places of the other. (Guided backpropagation alone hardly depends on the class:
+    Adebayo et al. 2018, arXiv:1810.03292.) The ReLUs are found in the trace of the model, which is not changed.
+
+    Args:
+      model: any model with ReLUs.
+      x: [N, H, W, C] inputs.
+      layer: the path of the layer for Grad-CAM, from `xai.layers(model, x)`. Default: the last with spatial axes.
+      target: an int, ints [N], a callable, one of `xai.target`, or None for the top class.
+      grid: the places (h, w) of a layer of tokens.
+
+    Returns:
+      values [N, H, W, C] like x, output [N] the explained scores, target [N].
+
+    Raises:
+      TypeError, ValueError: as `xai.cam.grad_cam`; if x is not one array of floating numbers, or the model has no ReLU.
+
+    References:
+      Selvaraju et al. (2017), Grad-CAM, arXiv:1610.02391, section 3.3; Springenberg et al. (2015), Striving for
+      simplicity: The all convolutional net, arXiv:1412.6806, section 3.4.
+    """
+    model, x, target = read_arguments(model, x, target, all_allowed=False)
+    if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            "guided_grad_cam needs x to be one array of floating numbers, as its values are laid out like x."
+        )
+    return _guided_grad_cam(model, x, target, layer=layer, grid=read_shape("grid", grid))
+
+
+@compiled(static_argnames=("layer", "grid"))
+def _guided_grad_cam(
+    model: Model, x: Array, target: Target, *, layer: str | None, grid: tuple[int, ...] | None
+) -> Attribution:
+    tapped, target = differentiate(*tap_places(model, x, layer, grid), target)
+    maps = Finish(relu=True, upsample=input_size(x, len(tapped.space)), normalize=False)(grad_cam.equation(tapped), x)
+
+    guided = _guided(model, x)
+    scores, pull_back = jax.vjp(lambda x: target.select(guided(x)), x)
+    (gradients,) = pull_back(jnp.ones_like(scores))
+    values = at_least_float32(gradients) * maps.reshape(maps.shape + (1,) * (x.ndim - maps.ndim))
+    return Attribution(values=values, output=tapped.scores, target=target.index, method="Guided Grad-CAM")
+
+
+def _guided(model: Model, x: Array) -> Any:
+    """The model as a function of x, with ReLUs whose gradient is guided."""
+    closed, structure = trace(model, x)
+    if not any(is_relu(equation) for equation in operations(closed.jaxpr)):
+        raise ValueError(
+            "guided backpropagation changes the gradients of ReLUs, but the model has none: use xai.cam.grad_cam."
+        )
+
+    def rule(equation: Any, inputs: list[Any]) -> list[Any]:
+        if is_relu(equation):
+            (value,) = [one for one in inputs if jnp.ndim(one)]
+            return [_guided_relu(value)]
+        return apply(equation, inputs)
+
+    return lambda x: jax.tree.unflatten(structure, evaluate(closed.jaxpr, arguments(closed, model, x), rule))
+
+
+@jax.custom_vjp
+def _guided_relu(x: Array) -> Array:
+    return jnp.maximum(x, 0)
+
+
+def _forward(x: Array) -> tuple[Array, Array]:
+    return jnp.maximum(x, 0), x
+
+
+def _backward(x: Array, gradient: Array) -> tuple[Array]:
+    return (jnp.where(x > 0, jnp.maximum(gradient, 0), 0),)
+
+
+_guided_relu.defvjp(_forward, _backward)
