@@ -33,6 +33,10 @@ def cam(**options):
     return xai.cam.grad_cam(**{"model": models.linen_net(), "x": models.images(), **options})
 
 
+def maps(name, **options):
+    return getattr(xai.cam, name)(models.linen_net(), models.images(), **options)
+
+
 MISTAKES = {
     "wrong rank": (lambda: table(x=models.rows(3)[0]), r"x must have the shape \[N, 12\].*but its shape is \[12\]"),
     "another number of features": (lambda: table(x=models.rows(3, 5)), r"\[N, 12\].*but its shape is \[3, 5\]"),
@@ -56,7 +60,56 @@ MISTAKES = {
         lambda: table(target="al"),
         r"target must be one of \['all'\], but it is 'al' \(did you mean 'all'",
     ),
-    "all targets of a map": (lambda: cam(target="all"), "target must be one of"),
+    "all targets of several layers": (
+        lambda: maps("fuse", layers=["conv", "norm"], target="all"),
+        "target must be one of",
+    ),
+    "one layer to fuse": (lambda: maps("fuse", layers=["conv"]), "layers must be two or more paths of layers"),
+    "a name to fuse": (lambda: maps("fuse", layers="conv"), "layers must be two or more paths of layers"),
+    "an unknown way to fuse": (lambda: maps("fuse", layers=["conv", "norm"], how="sum"), "how must be one of.*'sum'"),
+    "several maps that share nothing": (
+        lambda: maps("several", maps=[xai.cam.score_cam]),
+        "must be one-pass maps.*number 0",
+    ),
+    "an unknown option of a map": (
+        lambda: maps("fem", deviation=1),
+        r"fem\(\) has no option 'deviation'.*\['deviations'\]",
+    ),
+    "a kernel that is none": (lambda: maps("kpca_cam", kernel="poly"), "kernel must be one of.*'poly'"),
+    "a grid that does not fit": (
+        lambda: maps("grad_cam", layer="conv", grid=(4, 4)),
+        r"grid \[4, 4\] has 16 places, which does not fit layer 'conv' with its axes \[8, 8\]",
+    ),
+    "a grid with more places than tokens": (
+        lambda: xai.cam.grad_cam(models.vision_transformer(), models.images(), layer="norms/1", grid=(5, 4)),
+        r"grid \[5, 4\] has 20 places.*axes \[17\]",
+    ),
+    "a token count that is no grid": (
+        lambda: xai.cam.grad_cam(lambda x: xai.tag(x.reshape(4, 32, 4), "a").mean(axis=1), models.images(), layer="a"),
+        r"32 tokens, which are no grid of square patches.*give grid=\(h, w\), or grid=\(32,\)",
+    ),
+    "a size with too many sides": (lambda: maps("grad_cam", upsample=(4, 4, 4)), "upsample must give 2 sides"),
+    "a baseline of another size": (
+        lambda: maps("score_cam", baseline=jnp.ones(5)),
+        "baseline must be a number or an array",
+    ),
+    "more groups than channels": (lambda: maps("group_cam"), "num_groups must be at most the 4 channels, but it is 32"),
+    "a quantile of one": (lambda: maps("group_cam", num_groups=2, quantile=1.0), "quantile must be below 1"),
+    "no steps": (lambda: maps("opti_cam", num_steps=0), "num_steps must be at least 1, but it is 0"),
+    "a negative spread": (lambda: maps("ss_cam", key=KEY, sigma=-1.0), "sigma must be finite and zero or more"),
+    "a seed for a key in a map": (lambda: maps("smooth_grad_cam_plus_plus", key=3), "key must be one JAX random key"),
+    "groups of too few channels": (
+        lambda: maps("channel_game", groups=jnp.array([0, 1])),
+        r"groups must be ints \[4\]",
+    ),
+    "groups of channels with a gap": (
+        lambda: maps("channel_game", groups=jnp.array([0, 2, 2, 0])),
+        "without gaps, but players \\[1\\]",
+    ),
+    "values of other games": (
+        lambda: xai.cam.channel_map(maps("channel_game"), table()),
+        r"values \[4, 4\] for these games, but it is \(3, 12\)",
+    ),
     "a model that drops rows": (
         lambda: table(model=lambda x: x[:2]),
         r"each of the 3 examples.*returned shape \(2, 12\)",

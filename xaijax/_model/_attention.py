@@ -28,7 +28,7 @@ def tagged_attention(
     force_fp32_for_softmax: bool = False,
     is_causal: bool = False,
 ) -> Array:
-    """Flax's dot-product attention with its weights [..., heads, T, T] tagged "attention".
+    """Flax's dot-product attention with its weights [..., heads, T, T] tagged "attention_weights".
 
     Why: Flax computes the weights within one function, where no tap reaches them. Give it to the modules that you have:
     `nn.MultiHeadDotProductAttention(..., attention_fn=xai.tagged_attention)` in Linen,
@@ -58,4 +58,4 @@ def tagged_attention(
         module,
         force_fp32_for_softmax,
     )
-    return jnp.einsum("...hqk,...khd->...qhd", tag(weights, "attention"), value, precision=precision)
+    return jnp.einsum("...hqk,...khd->...qhd", tag(weights, "attention_weights"), value, precision=precision)

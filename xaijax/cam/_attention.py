@@ -22,7 +22,7 @@ def attention_rollout(
     model: Any,
     x: Any,
     *,
-    layers: str | Sequence[str] = "attention",
+    layers: str | Sequence[str] = "attention_weights",
     token: int | None = 0,
     grid: tuple[int, ...] | None = None,
     upsample: bool | tuple[int, ...] = False,
@@ -37,7 +37,7 @@ def attention_rollout(
 
     Args:
       model: any model whose attention weights [N, heads, T, T] (or [N, T, T]) are tapped: pass
-        `attention_fn=xai.tagged_attention` to Flax's attention modules, or name them with `xai.tag(weights, "attention")`.
+        `attention_fn=xai.tagged_attention` to Flax's attention modules, or name them with `xai.tag(weights, "attention_weights")`.
       x: [N, ...] inputs.
       layers: the name that all the weights were tagged with, or their paths in order, first layer first.
       token: the row that is read: 0, the class token; None for the mean over all tokens (pooled models).
@@ -63,7 +63,7 @@ def attention_gradient(
     model: Any,
     x: Any,
     *,
-    layers: str | Sequence[str] = "attention",
+    layers: str | Sequence[str] = "attention_weights",
     target: TargetLike = None,
     token: int | None = 0,
     grid: tuple[int, ...] | None = None,
@@ -118,7 +118,7 @@ def _attention(
     except ValueError as error:
         raise ValueError(
             f"{error} Attention weights are tapped where attention_fn=xai.tagged_attention is given to Flax's modules, "
-            'or where the model names them with xai.tag(weights, "attention").'
+            'or where the model names them with xai.tag(weights, "attention_weights").'
         ) from None
     _check_square(shapes)
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from xaijax import _check
 from xaijax._typing import Array
 
-# Class and register tokens that may stand before the patches when the grid is inferred: DINOv2 has five.
-_MOST_PREFIX_TOKENS = 16
+# Class and register tokens that may stand before the patches when the grid is inferred: DINOv2 has five. And fewer than
+# half as many as patches, so that the tokens of another grid are not taken for a small one with much before it.
+_MOST_PREFIX_TOKENS = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +51,7 @@ def find_places(raw: Any, x: Any, layer: str | None, grid: tuple[int, ...] | Non
     space = raw.shape[1:-1]
     if grid is not None:
         return _given(space, grid, name)
-    if len(space) == 1 and (sides := _input_sides(x)):
+    if len(space) == 1 and not _is_signal(x, space[0]) and (sides := _input_sides(x)):
         return _inferred(space[0], sides, name)
     return Places(0, space)
 
@@ -73,13 +74,19 @@ def _inferred(tokens: int, sides: tuple[int, ...], name: str) -> Places:
         if any(side % patch for side in sides):
             continue
         space = tuple(side // patch for side in sides)
-        if 0 <= tokens - math.prod(space) <= min(_MOST_PREFIX_TOKENS, math.prod(space)):
-            return Places(tokens - math.prod(space), space)
+        prefix = tokens - math.prod(space)
+        if 0 <= prefix <= _MOST_PREFIX_TOKENS and 2 * prefix < math.prod(space):
+            return Places(prefix, space)
     raise ValueError(
         f"{name} has {tokens} tokens, which are no grid of square patches of the input's {list(sides)} places with at "
         f"most {_MOST_PREFIX_TOKENS} class and register tokens before them: give grid=(h, w), or grid=({tokens},) for "
         "a map over the tokens."
     )
+
+
+def _is_signal(x: Any, places: int) -> bool:
+    """Whether an input [N, T] or [N, T, C] has as many places as the layer."""
+    return any(jnp.ndim(leaf) in (2, 3) and jnp.shape(leaf)[1] == places for leaf in jax.tree.leaves(x))
 
 
 def _input_sides(x: Any) -> tuple[int, ...] | None:

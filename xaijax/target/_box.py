@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax import _check
 from xaijax._model import FunctionModel
@@ -42,7 +43,7 @@ def box(boxes: Any, classes: Any, *, read: Callable[[Any], tuple[Any, Any]] | No
                 "box needs predicted boxes [N, Q, 4] and class scores [N, Q, K], but the outputs read are of shapes "
                 f"{list(predicted.shape)} and {list(scores.shape)}: give read= to take them out of the outputs."
             )
-        number = jnp.shape(boxes)[-2:-1] or (1,)
+        number = np.shape(boxes)[-2:-1] or (1,)
         wanted = read_array("boxes", boxes, ((*number, 4),), num_examples)
         labels = read_array("classes", classes, (number,), num_examples)
         if _check.is_concrete(labels) and not bool(((labels >= 0) & (labels < scores.shape[-1])).all()):

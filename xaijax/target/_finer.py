@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax import _check
 from xaijax._model import FunctionModel
@@ -45,7 +46,7 @@ def finer(target: Any = None, *, against: Any = None, num_similar: int | None = 
             if num_similar is not None and num_similar >= classes:
                 raise ValueError(f"num_similar must be less than the {classes} classes, but it is {num_similar}.")
             return index, ()
-        width = jnp.shape(against)[-1:] or (1,)
+        width = np.shape(against)[-1:] or (1,)
         others = read_array("against", jnp.atleast_1d(_check.numeric_array("against", against)), (width,), num_examples)
         if _check.is_concrete(others) and not bool(((others >= 0) & (others < classes)).all()):
             raise ValueError(f"against must hold classes between 0 and {classes - 1}, but it is {others}.")

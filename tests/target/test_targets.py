@@ -1,0 +1,185 @@
+"""Targets: each is the number that its formula says, for every example its own, in gradients and in games alike."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from tests import models
+
+LOGITS = np.array([[2.0, 1.0, 0.5, -1.0], [0.1, 0.4, 0.3, 3.0], [-2.0, -1.0, -1.5, -4.0]])
+
+
+def identity(x):
+    return x
+
+
+def explained(target, outputs=LOGITS, model=identity):
+    """The explained score, as the games of a model see it; the gradient paths are tested by the maps below."""
+    outputs = jnp.asarray(outputs, jnp.float32)
+    game = xai.game(model, outputs, xai.mask.baseline(jnp.zeros(outputs.shape[1:])), target=target)
+    return np.asarray(xai.shap.permutation(game, num_permutations=1, key=jax.random.key(0)).output)
+
+
+def probabilities(logits):
+    return np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+
+
+def test_the_probability_of_a_class_and_of_the_top_class():
+    np.testing.assert_allclose(explained(xai.target.probability(2)), probabilities(LOGITS)[:, 2], rtol=1e-5)
+    np.testing.assert_allclose(explained(xai.target.probability()), probabilities(LOGITS).max(axis=1), rtol=1e-5)
+    each = explained(xai.target.probability(jnp.array([3, 0, 1])))
+    np.testing.assert_allclose(each, probabilities(LOGITS)[[0, 1, 2], [3, 0, 1]], rtol=1e-5)
+
+
+def test_finer_takes_the_nearest_classes_or_the_given_ones():
+    top = LOGITS.max(axis=1)
+    # Nearest to 2.0 are 1.0 and 0.5; to 3.0 are 0.4 and 0.3; to -1.0 are -1.5 and -2.0.
+    expected = top - 0.5 * np.array([0.75, 0.35, -1.75])
+    np.testing.assert_allclose(explained(xai.target.finer(num_similar=2, gamma=0.5)), expected, rtol=1e-5)
+    against = explained(xai.target.finer(0, against=[3], gamma=1.0))
+    np.testing.assert_allclose(against, LOGITS[:, 0] - LOGITS[:, 3], rtol=1e-5)
+    each = explained(xai.target.finer(0, against=jnp.array([[1, 2], [3, 1], [2, 3]]), gamma=1.0))
+    np.testing.assert_allclose(each, LOGITS[:, 0] - [0.75, 1.7, -2.75], rtol=1e-5)
+    # By default three classes, as in the paper: all the others of four.
+    others = LOGITS.sum(axis=1) - top
+    np.testing.assert_allclose(explained(xai.target.finer()), top - 0.6 * others / 3, rtol=1e-5)
+
+
+def test_the_similarity_is_the_cosine():
+    wanted = np.array([1.0, 0.0, 2.0, 1.0])
+    expected = LOGITS @ wanted / np.linalg.norm(LOGITS, axis=1) / np.linalg.norm(wanted)
+    np.testing.assert_allclose(explained(xai.target.similarity(wanted)), expected, rtol=1e-5)
+    np.testing.assert_allclose(explained(xai.target.similarity(LOGITS)), 1, rtol=1e-5)
+    zero = xai.cam.grad_cam(
+        lambda x: xai.tag(x, "a").mean(axis=(1, 2)), models.images() * 0, target=xai.target.similarity([1.0, 1.0])
+    )
+    assert (zero.values == 0).all()
+
+
+def test_a_region_sums_or_averages_its_places():
+    outputs = np.random.default_rng(0).normal(size=(2, 4, 3, 5))
+    mask = np.zeros((4, 3))
+    mask[1:3, 2] = 1
+    both = np.stack([mask, 1 - mask])
+    everywhere = xai.target.region(3)
+    np.testing.assert_allclose(explained(everywhere, outputs), outputs[..., 3].sum(axis=(1, 2)), rtol=1e-4)
+    summed = explained(xai.target.region(3, mask.astype(bool)), outputs)
+    np.testing.assert_allclose(summed, (outputs[..., 3] * mask).sum(axis=(1, 2)), rtol=1e-4)
+    mean = explained(xai.target.region(jnp.array([1, 4]), both, reduce="mean"), outputs)
+    expected = [(outputs[n, ..., k] * both[n]).sum() / both[n].sum() for n, k in [(0, 1), (1, 4)]]
+    np.testing.assert_allclose(mean, expected, rtol=1e-4)
+    largest = explained(xai.target.region(), outputs)
+    np.testing.assert_allclose(largest, outputs.sum(axis=(1, 2)).max(axis=1), rtol=1e-4)
+    assert (explained(xai.target.region(0, np.zeros((4, 3)), reduce="mean"), outputs) == 0).all()
+
+
+def test_a_box_finds_the_prediction_that_fits_it():
+    predicted = np.array([[0.0, 0, 4, 4], [2, 2, 6, 6], [0, 0, 1, 1]])
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
+
+    def detector(x):
+        shift = x.mean(axis=1)[:, None, None]
+        return {"boxes": predicted[None] + shift, "scores": jnp.broadcast_to(scores, (len(x), 3, 2)) + 0 * shift}
+
+    # The box (0, 0, 4, 4) and (2, 2, 6, 6) share 4 of 28 places.
+    cases = [
+        ([[0, 0, 4, 4]], [0], 0.9),
+        ([[2, 2, 6, 6]], [1], 0.8),
+        ([[2, 2, 6, 6]], [0], 0.2),
+        ([[0, 0, 4, 4], [2, 2, 6, 6]], [0, 1], 1.7),
+        ([[0, 0, 4, 4], [0, 0, 0, 0]], [0, 1], 0.9),  # no area, no box
+        ([[0, 0, 4, 8]], [0], 0.9 / 2),
+        ([[9, 9, 10, 10]], [0], 0.0),
+    ]
+    x = np.zeros((2, 3))
+    for boxes, classes, expected in cases:
+        np.testing.assert_allclose(explained(xai.target.box(boxes, classes), x, detector), expected, rtol=1e-5)
+    # Boxes of each example, and their gradient: a shift of 0.1 takes 2 · 0.4 - 0.01 of 16 places away on either side.
+    each = xai.target.box(jnp.array([[[0.0, 0, 4, 4]], [[2.0, 2, 6, 6]]]), jnp.array([[0], [1]]))
+    np.testing.assert_allclose(explained(each, x, detector), [0.9, 0.8], rtol=1e-5)
+    shared = 3.9**2
+    np.testing.assert_allclose(
+        explained(each, x + 0.1, detector), np.array([0.9, 0.8]) * shared / (32 - shared), rtol=1e-4
+    )
+    assert xai.target.box([0.0, 0, 4, 4], 0) is not None
+
+
+def test_targets_with_arrays_go_with_their_example_through_every_explainer():
+    """What example i is asked does not depend on the batch it is in."""
+    net, x = models.linen_net(), models.images()
+    wanted = jax.random.normal(jax.random.key(1), (4, 3))
+    explainers = {
+        "grad_cam": lambda x, target: xai.cam.grad_cam(net, x, layer="conv", target=target),
+        "score_cam": lambda x, target: xai.cam.score_cam(net, x, layer="conv", target=target),
+        "shap": lambda x, target: xai.shap.exact(xai.game(net, x, xai.mask.grid((2, 2)), target=target)),
+    }
+    for name, explain in explainers.items():
+        together = explain(x, xai.target.similarity(wanted)).values
+        for n in (0, 3):
+            alone = explain(x[n : n + 1], xai.target.similarity(wanted[n])).values
+            np.testing.assert_allclose(together[n], alone[0], atol=1e-5, err_msg=name)
+
+
+def test_new_arrays_in_a_target_do_not_compile_again():
+    traces = []
+
+    def model(x):
+        traces.append(None)
+        return xai.tag(x, "a").mean(axis=(1, 2))
+
+    for scale in (1.0, 2.0, 3.0):
+        xai.cam.grad_cam(model, models.images(), target=xai.target.similarity([scale, 1.0]))
+        xai.cam.grad_cam(model, models.images(), target=xai.target.finer(0, against=[1], gamma=scale))
+        if scale == 1:
+            first = len(traces)
+    assert len(traces) == first
+
+
+MISTAKES = {
+    "a class that does not exist": (xai.target.probability(4), LOGITS, "between 0 and 3"),
+    "a mask of another size": (
+        xai.target.region(0, np.ones((3, 4))),
+        np.zeros((2, 4, 3, 5)),
+        r"mask must have shape \[4, 3\] or \['N', 4, 3\] with N = 2 here, but its shape is \[3, 4\]",
+    ),
+    "a region of a classifier": (xai.target.region(0), LOGITS, r"needs outputs \[N, ..., K\] with places"),
+    "an embedding of another length": (xai.target.similarity(np.ones(5)), LOGITS, "embedding must have shape"),
+    "boxes of a classifier": (
+        xai.target.box([[0, 0, 1, 1]], [0]),
+        LOGITS,
+        r"box takes outputs \(boxes, scores\)|needs predicted boxes",
+    ),
+    "more similar classes than there are": (
+        xai.target.finer(num_similar=4),
+        LOGITS,
+        "num_similar must be less than the 4",
+    ),
+    "against a class that does not exist": (
+        xai.target.finer(0, against=[9]),
+        LOGITS,
+        "against must hold classes between",
+    ),
+    "an array for too few examples": (
+        xai.target.each(lambda y, w: y @ w, jnp.ones((2, 4))),
+        LOGITS,
+        r"one entry for each of the 3 examples, but one has shape \[2, 4\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_sentences(name):
+    target, outputs, message = MISTAKES[name]
+    with pytest.raises(ValueError, match=message):
+        explained(target, outputs)
+
+
+def test_mistakes_at_the_door():
+    with pytest.raises(ValueError, match="reduce must be one of"):
+        xai.target.region(0, reduce="max")
+    with pytest.raises(TypeError, match="score must be callable"):
+        xai.target.each(3)
+    with pytest.raises(ValueError, match="gamma must be finite and zero or more"):
+        xai.target.finer(gamma=-1)
