@@ -20,16 +20,21 @@ from rich.table import Table
 import xaijax as xai
 from benchmarks import _memory
 from benchmarks._cases import cases
-from benchmarks._timing import measure
+from benchmarks._timing import Case, measure
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What explanations cost.")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats of each case")
+    parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
     parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
     options = parser.parse_args(arguments)
 
+    console = Console(width=110)
+    chosen = [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
+    if not chosen:
+        parser.error(f"no case has {options.only!r} in its name; there are: {[case.name for case in cases(True)]}")
     results = {
         "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
         "versions": {module.__name__: module.__version__ for module in (xai, jax, jaxlib, flax, np)}
@@ -40,17 +45,24 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             "count": jax.device_count(),
         },
         "repeats": options.repeats,
-        "overhead": [measure(case, options.repeats) for case in cases(options.small)],
-        "memory": _memory.measure(),
+        "overhead": [_measured(case, options.repeats, console) for case in chosen],
+        "memory": [] if options.only else _memory.measure(),
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
-    console = Console(width=110)
     console.print(f"$ {results['command']}", markup=False, highlight=False)
     console.print(_overhead_table(results["overhead"]))
-    console.print(_memory_table(results["memory"]))
+    if results["memory"]:
+        console.print(_memory_table(results["memory"]))
     console.print(f"wrote {options.out}", markup=False, highlight=False)
     return results
+
+
+def _measured(case: Case, repeats: int, console: Console) -> dict[str, Any]:
+    """Measures a case and says so: a whole run takes minutes."""
+    found = measure(case, repeats)
+    console.print(f"{found['name']}: {found['ratio']:.2f}", markup=False, highlight=False)
+    return found
 
 
 def _overhead_table(measured: list[dict[str, Any]]) -> Table:

@@ -3,26 +3,36 @@
 import json
 import math
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from benchmarks import _memory
 from benchmarks.__main__ import main
+from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
 
 
 def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(_memory, "measure", lambda: [])
-    main(["--small", "--repeats", "2", "--out", str(tmp_path / "results.json")])
+    main(["--small", "--repeats", "1", "--only", "perceptron", "--out", str(tmp_path / "results.json")])
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["command"].startswith("python -m benchmarks --small")
+    assert results["command"].startswith("python -m benchmarks --small --repeats 1 --only perceptron")
     assert {"xaijax", "jax", "jaxlib", "flax", "numpy", "python"} == set(results["versions"])
-    assert len(results["overhead"]) == 4
+    assert [row["name"] for row in results["overhead"]] == ["permutation SHAP, perceptron", "LIME, perceptron"]
     for row in results["overhead"]:
         assert math.isfinite(row["ratio"])
         assert row["ratio"] > 0
         assert row["ratio_quartiles"][0] <= row["ratio"] <= row["ratio_quartiles"][1]
         assert row["first_seconds"] > row["second_seconds"] > 0
         assert row["rows_per_second"] == pytest.approx(row["rows"] / row["seconds"])
+
+
+def test_every_case_runs():
+    names = [case.name for case in cases(small=True)]
+    assert len(names) == len(set(names))
+    for case in cases(small=True):
+        assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), case.explain())), case.name
 
 
 def test_the_ratio_is_taken_against_the_faster_bare_model():

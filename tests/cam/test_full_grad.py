@@ -64,8 +64,7 @@ def test_the_biases_are_those_of_every_layer():
     shapes = {path: term.shape[1:] for path, term in found.biases.items()}
     assert shapes == {
         "conv": (8, 8, 4),  # its bias
-        "norm": (8, 8, 4),  # minus the running mean
-        "norm#1": (8, 8, 4),  # its offset
+        "norm": (8, 8, 4),  # its offset minus the scaled running mean
         "later": (4, 4, 5),
         "hidden": (4, 4, 5),  # the 6 of the ReLU6 before it
         "hidden#1": (6,),

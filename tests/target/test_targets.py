@@ -122,6 +122,20 @@ def test_targets_with_arrays_go_with_their_example_through_every_explainer():
             np.testing.assert_allclose(together[n], alone[0], atol=1e-5, err_msg=name)
 
 
+def test_targets_with_arrays_in_tabular_lime():
+    net, x, wanted = models.table_net(), models.rows(4), jax.random.normal(jax.random.key(1), (4, 3))
+    statistics, key = xai.lime.statistics(models.rows(50)), jax.random.key(2)
+
+    def explain(x, target, ids):
+        return xai.lime.tabular(net, x, statistics, key=key, target=target, num_samples=50, ids=ids).values
+
+    together = explain(x, xai.target.similarity(wanted), jnp.arange(4))
+    alone = explain(x[2:3], xai.target.similarity(wanted[2]), jnp.array([2]))
+    np.testing.assert_allclose(together[2], alone[0], atol=1e-5)
+    classes = explain(x, jnp.array([0, 1, 2, 1]), jnp.arange(4))
+    np.testing.assert_allclose(classes[2], explain(x, 2, jnp.arange(4))[2], atol=1e-6)
+
+
 def test_new_arrays_in_a_target_do_not_compile_again():
     traces = []
 

@@ -33,7 +33,8 @@ def ablation_cam(
     each channel.
 
     Differences: the paper divides by y, which is the same for positive scores; where a score is negative that would
-    turn the map around. pytorch-grad-cam divides by y too.
+    turn the map around. pytorch-grad-cam divides by y too; and where a layer's least activation is not zero it sets
+    ablated channels to -1e7, class tokens included.
 
     Args:
       model, x, layer, grid, relu, upsample, normalize: as for `xai.cam.grad_cam`.

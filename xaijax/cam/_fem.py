@@ -19,7 +19,8 @@ def fem(tapped: Tapped, *, deviations: float = 2.0) -> Float[Array, "N *space"]:
     says whose score is reported; the map does not depend on it.) Its gradient with respect to the activations is that
     of mu_k alone, as the steps of B have none.
 
-    Differences: pytorch-grad-cam weighs a channel by the share of its places that are strong, not by mu_k.
+    Differences: pytorch-grad-cam weighs a channel by the share of its places that are strong, not by mu_k, and sums the
+    activations so weighed, not the binary maps.
 
     Args:
       deviations: K, how many standard deviations above its mean a channel must be. Default 2, as in the paper.

@@ -86,7 +86,8 @@ def full_grad(
 
     Why: no layer to choose: all layers count, from the pixels to the last.
 
-    Differences: the authors' code rescales a layer as a whole, `rescale="layer"`; the paper each channel.
+    Differences: the authors' code rescales a layer as a whole, `rescale="layer"`; the paper each channel. Biases of
+    layers without places are left out there too.
 
     Args:
       model: any model.
@@ -265,12 +266,17 @@ def _full_gradients(model: Model, x: Any, target: Target) -> tuple[FullGradients
 
 
 def _by_path(paths: list[str | None], products: list[Array]) -> dict[str, Array]:
-    """Names for the terms: the module's path, numbered where a module adds several constants."""
+    """Names for the terms: the module's path, numbered where a module's constants are of several shapes.
+
+    Those of one shape are added up: a normalisation's mean and offset, each times its slope, make the one bias
+    (offset - scale · mean / deviation) that the paper counts.
+    """
     named: dict[str, Array] = {}
     for path, product in zip(paths, products, strict=True):
-        base = path or "output"
-        number = 0
-        while (name := base if number == 0 else f"{base}#{number}") in named:
+        base, number = path or "output", 0
+        name = base
+        while name in named and named[name].shape != product.shape:
             number += 1
-        named[name] = product
+            name = f"{base}#{number}"
+        named[name] = named[name] + product if name in named else product
     return named

@@ -33,6 +33,9 @@ def score_cam(
 
     H_k = s(Up(A_k))    C_k = y(X ∘ H_k) - y(X_b)    alpha = softmax(C)    L = ReLU(sum_k alpha_k A_k)
 
+    Differences: pytorch-grad-cam resizes the masks so that their corners meet those of the input; here places stay at
+    the middle of their cells, as in all other maps.
+
     Why: what a channel is worth is tried out, not read off a gradient that may be saturated or noisy. It costs one
     forward pass for each channel.
 

@@ -19,6 +19,8 @@ def shapley_cam(tapped: Tapped) -> Float[Array, "N *space"]:
     contribution of a place depends on which others are there, and H says how. The same as Grad-CAM where the tail is
     piecewise linear; for saturated tails (tanh, GELU, softmax) it is not. Costs about two more passes of the tail.
 
+    Differences: on layers of tokens, those without a place (the class token) are held; pytorch-grad-cam moves them too.
+
     References:
       Cai (2025), CAMs as Shapley value-based explainers, arXiv:2501.06261, equation 15.
     """

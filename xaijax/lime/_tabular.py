@@ -137,11 +137,11 @@ def _tabular(
     mean, deviation = training_statistics.mean, training_statistics.deviation
     target = target.resolve(in_blocks(model, x, rows)) if target.is_top else target
 
-    def surrogate(example: tuple[Array, Array, Array | None]) -> dict[str, Array]:
-        row, key, index = example
+    def surrogate(example: tuple[Array, Array, Any]) -> dict[str, Array]:
+        row, key, per_example = example
         steps = jax.random.normal(key, (num_samples, num_features), row.dtype).at[0].set(0)
         steps = jnp.where(deviation > 0, steps, 0)  # in standard deviations from the row
-        one = dataclasses.replace(target, index=index)
+        one = target.of_example(per_example)
         outputs = in_blocks(lambda steps: one.select(model(row + deviation * steps)), steps, rows)
         weights = kernel(jnp.linalg.norm(steps, axis=1), width)
         line = fit_ridge(steps, outputs, weights, ridge)
@@ -160,6 +160,6 @@ def _tabular(
 
     keys = example_keys(key, jnp.arange(num_examples) if ids is None else ids)
     examples_at_once = max(1, rows // num_samples)
-    answers = in_blocks(jax.vmap(surrogate), (x, keys, target.index), examples_at_once)
+    answers = in_blocks(jax.vmap(surrogate), (x, keys, target.per_example), examples_at_once)
     answers = _check.nan_where(_check.rows_with_nan(x), answers)
     return Surrogate(**answers, target=target.index, method=f"LIME, tabular ({num_samples} samples)")

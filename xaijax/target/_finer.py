@@ -19,6 +19,9 @@ def finer(target: Any = None, *, against: Any = None, num_similar: int | None = 
     Why: a plain map shows what speaks for "bird"; this target shows what speaks for this bird and not the other. Any
     explainer takes it; with Grad-CAM it is Finer-CAM.
 
+    Differences: pytorch-grad-cam weighs the similar classes by their softmax probabilities, and differentiates these
+    weights too; its default gamma is 1.
+
     Args:
       target: the class c, an int, ints [N], or None for the top class.
       against: the classes d, ints [R] for all examples or [N, R]. Default: the `num_similar` classes whose logits
