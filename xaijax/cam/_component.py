@@ -8,33 +8,70 @@ import jax.numpy as jnp
 from xaijax._typing import Array, Float
 from xaijax.cam._map import HIGHEST, ratio
 
-# After eight squarings the largest eigenvalue leads by the power 256, and by 4096 after sixteen products more:
-# eigenvalues that differ by 0.5 % are apart by float32's precision. No host, no LAPACK, only small matrix products.
+# Lanczos reduces larger matrices to one of this size, whose extreme eigenvectors are those of the whole: with 40 steps
+# eigenvalues that differ by 1 % are apart by float32's precision, at the price of 40 products with a vector.
+_LANCZOS_STEPS = 40
+# After eight squarings the largest eigenvalue leads by the power 256, and by 4096 after sixteen products more. No host,
+# no LAPACK, only small matrix products.
 _SQUARINGS, _PRODUCTS = 8, 16
 
 
 @jax.custom_jvp
 def leading_eigenvector(gram: Float[Array, "N n n"]) -> Float[Array, "N n"]:
-    """The eigenvector of the eigenvalue largest in size of symmetric matrices; of a zero matrix, zero.
+    """The eigenvector of the largest eigenvalue of symmetric matrices; of a zero matrix, any vector or zero."""
+    if gram.shape[-1] <= _LANCZOS_STEPS:
+        return jax.vmap(_leading_of_small)(gram)
+    return jax.vmap(_leading_of_large)(gram)
 
-    To be differentiated it must be the largest of all, as in positive semi-definite matrices.
-    """
 
-    def product(left: Array, right: Array) -> Array:
-        return jnp.matmul(left, right, precision=HIGHEST)
+def _leading_of_small(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """By squaring. Where the eigenvalue largest in size is negative, it is shifted to zero first."""
+    vector = _largest_in_size(matrix)
+    value = jnp.vdot(vector, _product(matrix, vector), precision=HIGHEST)
+    shifted = matrix + jnp.maximum(-value, 0) * jnp.eye(len(matrix), dtype=matrix.dtype)
+    return _largest_in_size(shifted)
 
-    def of_size_one(matrix: Array) -> Array:
-        return ratio(matrix, jnp.abs(matrix).max(axis=(-2, -1), keepdims=True))
 
-    powers = of_size_one(gram)
+def _largest_in_size(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+    powers = _of_size_one(matrix)
     for _ in range(_SQUARINGS):
-        powers = of_size_one(product(powers, powers))
-    strongest = jnp.argmax(jnp.diagonal(powers, axis1=-2, axis2=-1), axis=-1)
-    vector = jnp.take_along_axis(powers, strongest[..., None, None], axis=-1)
+        powers = _of_size_one(_product(powers, powers))
+    vector = powers[:, jnp.argmax(jnp.diagonal(powers))]
     for _ in range(_PRODUCTS):
-        vector = product(powers, vector)
-        vector = ratio(vector, jnp.sqrt((vector**2).sum(axis=-2, keepdims=True)))
-    return vector[..., 0]
+        vector = _unit(_product(powers, vector))
+    return vector
+
+
+def _leading_of_large(matrix: Float[Array, "n n"]) -> Float[Array, " n"]:
+    """By Lanczos' iteration, every new direction made orthogonal to all before, twice."""
+    size = len(matrix)
+    start = _unit(jax.random.normal(jax.random.key(0), (size,), matrix.dtype))  # any but the unluckiest will do
+    basis = jnp.zeros((_LANCZOS_STEPS, size), matrix.dtype).at[0].set(start)
+
+    def step(basis: Array, number: Array) -> tuple[Array, None]:
+        image = _of_size_one(_product(matrix, basis[number]))
+        for _ in range(2):
+            image = image - _product(_product(basis, image), basis)
+        # What is rounding alone, once the directions are exhausted, is no direction.
+        image = jnp.where(jnp.abs(image).max() > 1e-5, _unit(image), 0)
+        return basis.at[number + 1].set(image), None
+
+    basis, _ = jax.lax.scan(step, basis, jnp.arange(_LANCZOS_STEPS - 1))
+    small = _product(basis, _product(matrix, basis.T))
+    return _unit(_product(_leading_of_small((small + small.T) / 2), basis))
+
+
+def _product(left: Array, right: Array) -> Array:
+    return jnp.matmul(left, right, precision=HIGHEST)
+
+
+def _of_size_one(values: Array) -> Array:
+    return ratio(values, jnp.abs(values).max())
+
+
+def _unit(vector: Array) -> Array:
+    vector = _of_size_one(vector)
+    return ratio(vector, jnp.sqrt((vector**2).sum()))
 
 
 @leading_eigenvector.defjvp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 
 from xaijax import _check
@@ -47,16 +46,8 @@ def kpca_cam(tapped: Tapped, *, kernel: str = "sigmoid", gamma: float | None = N
         gram = products
     gram = gram - gram.mean(axis=1, keepdims=True)
     gram = gram - gram.mean(axis=2, keepdims=True)
-    vector = leading_eigenvector(_shifted(gram))
+    vector = leading_eigenvector(gram)
     value = jnp.einsum("np,npq,nq->n", vector, gram, vector, precision=HIGHEST)[:, None]
     positive = value > 0
     maps = vector * jnp.where(positive, jnp.sqrt(jnp.where(positive, value, 1)), 0)
     return signed_like(maps.reshape(activations.shape[:-1]), strength(tapped))
-
-
-def _shifted(gram: Float[Array, "N P P"]) -> Float[Array, "N P P"]:
-    """Plus a multiple of the identity where a negative eigenvalue is the largest in size (sigmoid kernels may have one)."""
-    gram_only = jax.lax.stop_gradient(gram)
-    vector = leading_eigenvector(gram_only)
-    value = jnp.einsum("np,npq,nq->n", vector, gram_only, vector, precision=HIGHEST)
-    return gram + jnp.maximum(-value, 0)[:, None, None] * jnp.eye(gram.shape[-1], dtype=gram.dtype)
