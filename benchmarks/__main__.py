@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _memory
+from benchmarks import _memory, _peers
 from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
 
@@ -29,11 +29,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats of each case")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
     parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
+    parser.add_argument("--peers", action="store_true", help="only this: images per second beside pytorch-grad-cam")
     options = parser.parse_args(arguments)
 
     console = Console(width=110)
-    chosen = [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
-    if not chosen:
+    chosen = (
+        [] if options.peers else [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
+    )
+    if not chosen and not options.peers:
         parser.error(f"no case has {options.only!r} in its name; there are: {[case.name for case in cases(True)]}")
     results = {
         "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
@@ -46,12 +49,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         },
         "repeats": options.repeats,
         "overhead": [_measured(case, options.repeats, console) for case in chosen],
-        "memory": [] if options.only else _memory.measure(),
+        "memory": [] if options.only or options.peers else _memory.measure(),
+        "peers": _peers.measure(options.repeats, small=options.small) if options.peers else [],
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
     console.print(f"$ {results['command']}", markup=False, highlight=False)
-    console.print(_overhead_table(results["overhead"]))
+    if results["overhead"]:
+        console.print(_overhead_table(results["overhead"]))
+    if results["peers"]:
+        console.print(_peers_table(results["peers"]))
     if results["memory"]:
         console.print(_memory_table(results["memory"]))
     console.print(f"wrote {options.out}", markup=False, highlight=False)
@@ -80,6 +87,23 @@ def _overhead_table(measured: list[dict[str, Any]]) -> Table:
             f"{row['first_seconds']:.1f} s",
             f"{row['rows_per_second']:,.0f}",
             row["bare_best"],
+        )
+    return table
+
+
+def _peers_table(measured: list[dict[str, Any]]) -> Table:
+    table = Table(title="images per second, small ResNet, maps at the size of the input")
+    for name in ("map", "images", "xaijax", "pytorch-grad-cam", "times faster", "first call", "theirs"):
+        table.add_column(name, justify="left" if name == "map" else "right")
+    for row in measured:
+        table.add_row(
+            row["name"],
+            f"{row['images']}",
+            f"{row['images_per_second']:,.0f}",
+            f"{row['peer_images_per_second']:,.0f}",
+            f"{row['times_faster']:.1f}",
+            f"{row['first_seconds']:.1f} s",
+            f"{row['peer_first_seconds']:.1f} s",
         )
     return table
 

@@ -52,18 +52,19 @@ def test_scan_gives_the_eager_numbers(case):
 
 @each
 def test_gradient_of_an_explanation_agrees_with_finite_differences(case, float64):
+    """With respect to the parameters and the input, along one random direction in both."""
     model = as_model(case.model())
     x = case.inputs()
     x = x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x
     leaves, structure = jax.tree.flatten(model)
-    parameters = [leaf.astype(jnp.float64) for leaf in leaves if _is_float(leaf)]
+    parameters = [leaf.astype(jnp.float64) for leaf in leaves if _is_float(leaf)] + ([x] if _is_float(x) else [])
     weights = jax.random.normal(jax.random.key(1), jax.eval_shape(case, model, x).values.shape)
 
     @jax.jit
     def loss(parameters):
         given = iter(parameters)
         model = structure.unflatten([next(given) if _is_float(leaf) else leaf for leaf in leaves])
-        return (case(model, x).values * weights).sum()
+        return (case(model, next(given, x)).values * weights).sum()
 
     direction = [jax.random.normal(jax.random.key(i), leaf.shape) for i, leaf in enumerate(parameters)]
     gradient = jax.grad(loss)(parameters)

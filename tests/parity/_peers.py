@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.parity import _torchvision_stub
+from benchmarks import _torchvision_stub
 from tests.parity._models import TARGETS, torch_images
 
 _torchvision_stub.install()

@@ -4,12 +4,16 @@ import importlib.machinery
 import importlib.util
 import sys
 import types
+from typing import Any
 
 
-def install():
+def install() -> None:
     """Puts a stand-in where torchvision is not installed: it is large, and bound to one version of torch."""
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is not None:
         return
+    torchvision: Any
+    transforms: Any
+    functional: Any
     torchvision, transforms, functional = (
         types.ModuleType(name)
         for name in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional")
@@ -24,8 +28,8 @@ def install():
         sys.modules[module.__name__] = module
 
 
-def _missing(name):
-    def transform(*_, **__):
+def _missing(name: str) -> Any:
+    def transform(*_: Any, **__: Any) -> None:
         raise NotImplementedError(f"torchvision is not installed, so there is no {name}.")
 
     return transform
