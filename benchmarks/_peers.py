@@ -5,6 +5,7 @@ Needs the packages of the extra `peers` (see `.ci/run` for how they are installe
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,9 +40,9 @@ _EVALUATED = ("ablation_cam", "score_cam")  # tens of passes for each image: few
 def measure(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
     """Medians of interleaved repeats, for every map that both packages have; maps at the size of the input."""
     _torchvision_stub.install()
-    import pytorch_grad_cam
-    import torch
-    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+    import pytorch_grad_cam  # pyright: ignore[reportMissingImports]
+    import torch  # pyright: ignore[reportMissingImports]
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # pyright: ignore[reportMissingImports]
 
     images, side = (2, 16) if small else (32, 64)
     model = small_resnet(side)
@@ -61,10 +62,8 @@ def measure(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
         explainer = getattr(pytorch_grad_cam, peer)(net, layers)
         explainer.batch_size = 32
         options = {} if name == "full_grad" else {"upsample": True, "normalize": True}
-        ours = lambda name=name, count=count, options=options: jax.block_until_ready(
-            getattr(xai.cam, name)(model, x[:count], target=0, **options).values
-        )
-        theirs = lambda explainer=explainer, targets=targets, count=count: explainer(theirs_x[:count], targets)  # noqa: E731
+        ours = functools.partial(_explain, name, model, x[:count], options)
+        theirs = functools.partial(explainer, theirs_x[:count], targets)
         first = [_seconds(run) for run in (ours, theirs)]
         times = np.array([[_seconds(run) for run in (ours, theirs)] for _ in range(repeats)])
         speeds = count / np.median(times, axis=0)
@@ -83,6 +82,10 @@ def measure(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
     return found
 
 
+def _explain(name: str, model: xai.Model, x: np.ndarray, options: dict[str, Any]) -> None:
+    jax.block_until_ready(getattr(xai.cam, name)(model, x, target=0, **options).values)
+
+
 def _seconds(run: Callable[[], Any]) -> float:
     start = time.perf_counter()
     run()
@@ -91,8 +94,8 @@ def _seconds(run: Callable[[], Any]) -> float:
 
 def torch_resnet(model: xai.Model) -> Any:
     """The small ResNet of `_models.py` in torch, with the same weights."""
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     variables = jax.tree.map(np.asarray, model.content)
     parameters, statistics = variables["params"], variables["batch_stats"]

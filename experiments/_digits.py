@@ -7,15 +7,21 @@ ship with scikit-image. The test digits, and the upper left quarter of every pho
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 import skimage.data
+from flax import nnx
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from experiments._networks import DigitNet
+from experiments._train import cross_entropy, train
+
 CANVAS, DIGIT = 40, 16
+Network = TypeVar("Network", bound=nnx.Module)
 _PHOTOGRAPHS = ("camera", "brick", "grass", "gravel", "moon")
 
 
@@ -34,8 +40,8 @@ class Scenes:
         return inside[0][:, :, None] & inside[1][:, None, :]
 
 
-def load_scenes(*, train_copies: int, seed: int) -> tuple[Scenes, Scenes]:
-    """Training scenes (every digit placed `train_copies` times) and test scenes (every digit once)."""
+def load_scenes(*, train_copies: int, seed: int, test_copies: int = 1) -> tuple[Scenes, Scenes]:
+    """Training scenes and test scenes, every digit placed as many times as there are copies."""
     data: Any = load_digits()
     ink = np.asarray(
         jax.image.resize(data.images.astype(np.float32) / 16, (len(data.images), DIGIT, DIGIT), "cubic")
@@ -44,7 +50,33 @@ def load_scenes(*, train_copies: int, seed: int) -> tuple[Scenes, Scenes]:
     train_ink, test_ink, train_labels, test_labels = split
     rng = np.random.default_rng(seed)
     train = _place(np.tile(train_ink, (train_copies, 1, 1)), np.tile(train_labels, train_copies), False, rng)
-    return train, _place(test_ink, test_labels, True, rng)
+    return train, _place(np.tile(test_ink, (test_copies, 1, 1)), np.tile(test_labels, test_copies), True, rng)
+
+
+def train_digit_net(
+    scenes: Scenes,
+    seed: int,
+    *,
+    epochs: int = 6,
+    network: Callable[[nnx.Rngs], Network] = DigitNet,
+) -> Network:
+    """A network that names the digit, in inference mode."""
+    net: Any = network(nnx.Rngs(seed))
+    net.train()
+    structure, parameters, statistics = nnx.split(net, nnx.Param, ...)
+
+    def loss(parameters: Any, statistics: Any, batch: Any) -> tuple[jax.Array, Any]:
+        model = nnx.merge(structure, parameters, statistics, copy=True)
+        value = cross_entropy(model(batch["x"]), batch["y"])
+        return value, nnx.split(model, nnx.Param, ...)[2]
+
+    data = {"x": scenes.images, "y": scenes.labels}
+    parameters, statistics = train(
+        loss, parameters, statistics, data, epochs=epochs, batch_size=64, rate=8e-3, seed=seed
+    )
+    net = nnx.merge(structure, parameters, statistics)
+    net.eval()
+    return net
 
 
 def _place(ink: np.ndarray, labels: np.ndarray, testing: bool, rng: np.random.Generator) -> Scenes:

@@ -62,4 +62,5 @@ class Report:
         for name, what in self.figures:
             self.say(f"  {name:<26} {what}")
         self.say(f"  {'numbers.json':<26} accuracies, localisation, fidelity: {len(self.numbers)} entries")
-        self.say(f"  {'*.npz':<26} the attributions behind the figures, for xai.load")
+        if any(self.out.glob("*.npz")):
+            self.say(f"  {'*.npz':<26} the attributions behind the figures, for xai.load")

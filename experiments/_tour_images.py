@@ -8,16 +8,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from flax import nnx
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from skimage.segmentation import slic
 
 import xaijax as xai
-from experiments._digits import DIGIT, Scenes, load_scenes
-from experiments._networks import DigitNet
+from experiments._digits import DIGIT, Scenes, load_scenes, train_digit_net
 from experiments._report import Report
-from experiments._train import cross_entropy, train
 
 LEAST_ACCURACY = 0.95
 _SHOWN = 5
@@ -56,23 +53,6 @@ def visit(report: Report, key: Any, seed: int) -> None:
     report.figure("digits", _draw(images, test, shown, maps, lime, shap), "where the network finds the digit")
     for name, attribution in {**maps, "LIME": lime, "SHAP": shap}.items():
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)
-
-
-def train_digit_net(scenes: Scenes, seed: int) -> DigitNet:
-    net = DigitNet(nnx.Rngs(seed))
-    net.train()
-    structure, parameters, statistics = nnx.split(net, nnx.Param, ...)
-
-    def loss(parameters: Any, statistics: Any, batch: Any) -> tuple[jax.Array, Any]:
-        model = nnx.merge(structure, parameters, statistics, copy=True)
-        value = cross_entropy(model(batch["x"]), batch["y"])
-        return value, nnx.split(model, nnx.Param, ...)[2]
-
-    data = {"x": scenes.images, "y": scenes.labels}
-    parameters, statistics = train(loss, parameters, statistics, data, epochs=6, batch_size=64, rate=8e-3, seed=seed)
-    net = nnx.merge(structure, parameters, statistics)
-    net.eval()
-    return net
 
 
 def _localise(report: Report, maps: dict[str, xai.Attribution], test: Scenes) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xaijax._convolutions import with_fast_convolutions
+
 # Input elements in one evaluation. On a CPU 2 MB of float32: the activations of a few hundred small images still stay
 # near the caches (a small CNN ran three times faster so than with 16 MB). Accelerators want to be filled: 64 MB.
 _INPUT_ELEMENTS = {"cpu": 2**19, "accelerator": 2**24}
@@ -61,7 +63,7 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
         return jnp.swapaxes(leaf, 0, 1).reshape(size * num_blocks, *leaf.shape[2:])[:length]
 
     # Under reverse-mode differentiation a block is evaluated again, so that its size bounds the memory there too.
-    body = jax.checkpoint(function, prevent_cse=False)
+    body = jax.checkpoint(with_fast_convolutions(function), prevent_cse=False)
     return jax.tree.map(join, jax.lax.map(body, jax.tree.map(split, xs)))
 
 

@@ -34,8 +34,9 @@ def eigen_grad_cam(tapped: Tapped) -> Float[Array, "N *space"]:
 
     G ⊙ A = U S V'        L = (G ⊙ A) v_1
 
-    Why: Eigen-CAM for a class. The sign is chosen so that the map agrees with HiResCAM, sum_k G^k ⊙ A^k: positive
-    speaks for the target.
+    Why: Eigen-CAM for a class. The sign is chosen so that the map agrees with HiResCAM, sum_k G^k ⊙ A^k, on the whole:
+    positive speaks for the target. Not so where a head is pooled and linear: what speaks against the class is strong
+    there as well, a channel's weight in v_1 has the sign of its gradient, and both come out positive.
 
     Differences: pytorch-grad-cam subtracts the mean of each channel first and leaves the sign to the SVD.
 

@@ -25,6 +25,7 @@ from xaijax.cam._map import (
     read_arguments,
     read_finish,
     resize,
+    to_unit_range,
 )
 from xaijax.cam._places import find_places
 
@@ -135,8 +136,7 @@ def _shown(term: Array, x: Any, size: tuple[int, ...], rescale: str) -> Array:
         return jnp.zeros((len(term), *size))
     if rescale != "none":
         axes = space if rescale == "channel" else (*space, term.ndim - 1)
-        least, most = term.min(axis=axes, keepdims=True), term.max(axis=axes, keepdims=True)
-        return resize(ratio(term - least, most - least).sum(axis=-1), size)
+        return resize(to_unit_range(term, axes).sum(axis=-1), size)
     summed = term.sum(axis=-1)
     large = resize(summed, size)
     axes = tuple(range(1, large.ndim))

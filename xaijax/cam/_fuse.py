@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,9 +31,9 @@ from xaijax.cam._one_pass import Equation, OnePassMap
 from xaijax.cam._places import find_places
 
 _JOIN = {
-    "product": lambda maps: jnp.prod(maps, axis=0),
-    "mean": lambda maps: jnp.mean(maps, axis=0),
-    "max": lambda maps: jnp.max(maps, axis=0),
+    "product": lambda maps: functools.reduce(jnp.multiply, maps),
+    "mean": lambda maps: functools.reduce(jnp.add, maps) / len(maps),
+    "max": lambda maps: functools.reduce(jnp.maximum, maps),
 }
 
 
@@ -121,6 +122,6 @@ def _fuse(
     if len(axes) > 1:
         raise ValueError(f"the maps of the layers must have the same number of spatial axes, but they have {axes}.")
     size = size or input_size(x, axes.pop())
-    values = _JOIN[how](jnp.stack([to_unit_range(resize(one, size)) for one in maps]))
+    values = _JOIN[how]([to_unit_range(resize(one, size)) for one in maps])
     title = f"{equation.title}, {how} of {len(layers)} layers"
     return Attribution(values=values, output=scores, target=target.index, method=title)

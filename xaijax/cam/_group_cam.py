@@ -13,7 +13,7 @@ from xaijax._blur import gaussian_blur
 from xaijax._target import TargetLike
 from xaijax._typing import Array, Float
 from xaijax.cam._evaluate import Example, explain, over_places
-from xaijax.cam._map import HIGHEST, ratio, resize
+from xaijax.cam._map import HIGHEST, extremes, ratio, resize
 
 # The paper blurs images of 224 places with a kernel of 51 places and a standard deviation of 50: nearly a box.
 _BLUR_SIGMA, _BLUR_RADIUS = 50 / 224, 25 / 50
@@ -99,7 +99,8 @@ def _group_cam(example: Example, *, num_groups: int, quantile: float) -> Float[A
 
 
 def _range_of(values: Array) -> tuple[Array, Array]:
-    return values.min(), values.max()
+    least, most = extremes(values, tuple(range(values.ndim)))
+    return least.ravel()[0], most.ravel()[0]
 
 
 def _first(tree: Any) -> Any:

@@ -109,12 +109,32 @@ def resize(maps: Float[Array, "N *space"], size: tuple[int, ...]) -> Float[Array
     return jax.image.resize(maps, (len(maps), *size), method="linear")
 
 
-def to_unit_range(maps: Float[Array, "N *space"]) -> Float[Array, "N *space"]:
-    """(map - min) / (max - min) for each example; a constant map becomes all zero, with zero gradient."""
-    axes = tuple(range(1, maps.ndim))
-    least, most = maps.min(axis=axes, keepdims=True), maps.max(axis=axes, keepdims=True)
-    constant = most == least
+def to_unit_range(maps: Float[Array, "N *space"], axes: tuple[int, ...] | None = None) -> Float[Array, "N *space"]:
+    """(map - min) / (max - min) for each example (or over other axes).
+
+    A map that is constant but for rounding becomes all zero, with zero gradient: its noise is no map.
+    """
+    axes = tuple(range(1, maps.ndim)) if axes is None else axes
+    least, most = extremes(maps, axes)
+    rounding = 16 * jnp.finfo(maps.dtype).eps * jnp.maximum(jnp.abs(least), jnp.abs(most))
+    constant = ~(most - least > rounding) & ~jnp.isnan(most)
     return jnp.where(constant, 0, maps - least) / jnp.where(constant, 1, most - least)
+
+
+def extremes(maps: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
+    """The least and the largest value over some axes, which stay as axes of length one.
+
+    By their places: the gradient of `max` looks for values equal to the largest one, and finds others or none where the
+    compiler computes the values twice, in two fusions that round differently.
+    """
+    others = [axis for axis in range(maps.ndim) if axis not in axes]
+    lines = jnp.transpose(maps, (*others, *axes)).reshape(*(maps.shape[axis] for axis in others), -1)
+    kept = tuple(1 if axis in axes else side for axis, side in enumerate(maps.shape))
+
+    def value_at(places: Array) -> Array:
+        return jnp.take_along_axis(lines, places[..., None], axis=-1).reshape(kept)
+
+    return value_at(jnp.argmin(lines, axis=-1)), value_at(jnp.argmax(lines, axis=-1))
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

@@ -10,6 +10,7 @@ import optax
 
 from xaijax import _check
 from xaijax._attribution import Attribution
+from xaijax._convolutions import with_fast_convolutions
 from xaijax._target import TargetLike
 from xaijax._typing import Array, Float
 from xaijax.cam._evaluate import Example, explain
@@ -74,5 +75,5 @@ def _opti_cam(example: Example, learning_rate: Array, *, num_steps: int) -> Floa
         return (logits + jnp.asarray(updates), moments), None
 
     start = jnp.zeros(example.channels, activations.dtype)
-    (logits, _), _ = jax.lax.scan(step, (start, optimizer.init(start)), length=num_steps)
+    (logits, _), _ = jax.lax.scan(with_fast_convolutions(step), (start, optimizer.init(start)), length=num_steps)
     return saliency(logits)

@@ -79,8 +79,9 @@ class Grid(Regions):
 def region_means(x: Shaped[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Shaped[Array, "H W C"]:
     """Every place with the mean colour of its region."""
     ids, places = labels.reshape(-1), x.reshape(-1, x.shape[-1])
-    sums = jax.ops.segment_sum(places.astype(jnp.float32), ids, num_regions)
-    sizes = jax.ops.segment_sum(jnp.ones(ids.shape, jnp.float32), ids, num_regions)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    sums = jax.ops.segment_sum(places.astype(wide), ids, num_regions)
+    sizes = jax.ops.segment_sum(jnp.ones(ids.shape, wide), ids, num_regions)
     return (sums / jnp.maximum(sizes, 1)[:, None])[labels].astype(x.dtype)
 
 

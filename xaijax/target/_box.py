@@ -69,7 +69,8 @@ def _best_matches(read: Callable[[Any], Any], output_and_arguments: Any) -> jax.
 
     def best(box: Any, label: Any) -> Any:
         overlap = jax.vmap(lambda other: intersection_over_union(box, other))(predicted)
-        return (overlap * take_class(scores, (label,))).max()
+        fits = overlap * take_class(scores, (label,))
+        return fits[jnp.argmax(fits)]
 
     present = (wanted[:, 2] > wanted[:, 0]) & (wanted[:, 3] > wanted[:, 1])
     return jnp.where(present, jax.vmap(best)(wanted, labels), 0).sum()

@@ -1,0 +1,93 @@
+"""Mosaics of four test images, whether a map points where it should, and how sure that share is.
+
+Pointing game: Zhang et al. (2018), Top-down neural attention by excitation backprop, IJCV 126. Grid pointing game:
+Böhle, Fritz and Schiele (2021), Convolutional dynamic alignment networks for interpretable classifications,
+arXiv:2104.00032, section 5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+_SIDE = 2
+CELLS = _SIDE * _SIDE
+_Z = 1.96  # the normal quantile of 95 % intervals
+
+
+class Interval(NamedTuple):
+    """An estimate and its 95 % confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Mosaics:
+    """images: [N, 2h, 2w, C]; labels: [N, 4], one of each cell, in reading order, all different; members: [N, 4]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    members: np.ndarray
+
+    def cells(self) -> np.ndarray:
+        """Which places belong to each cell, [4, 2h, 2w]."""
+        sides = np.array(self.images.shape[1:3]) // _SIDE
+        inside = np.kron(np.eye(CELLS).reshape(CELLS, _SIDE, _SIDE), np.ones(sides))
+        return inside.astype(bool)
+
+
+def make_mosaics(images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator) -> Mosaics:
+    """As many mosaics of four different classes, every image used at most once.
+
+    The next four images come from the four classes with most images left, so that no class is left over at the end.
+    """
+    left = {label: list(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)}
+    members = np.empty((count, CELLS), int)
+    for number in range(count):
+        fullest = sorted(left, key=lambda label: (-len(left[label]), rng.random()))[:CELLS]
+        if len(fullest) < CELLS or not left[fullest[-1]]:
+            raise ValueError(f"{len(images)} images give {number} mosaics of {CELLS} classes, not {count}.")
+        members[number] = rng.permutation([left[label].pop() for label in fullest])
+    height, width, channels = images.shape[1:]
+    tiles = images[members].reshape(count, _SIDE, _SIDE, height, width, channels)
+    canvas = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(count, _SIDE * height, _SIDE * width, channels)
+    return Mosaics(canvas, labels[members], members)
+
+
+def points_into(heat: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Whether the strongest place of each map is in its region, [N]; where several are strongest, all of them.
+
+    A map that is the same everywhere (all zero, say) points nowhere.
+    """
+    strongest = heat == heat.max(axis=(1, 2), keepdims=True)
+    return ~(strongest & ~regions).any(axis=(1, 2))
+
+
+def mass_within(heat: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """The share of each map's positive mass in its region, [N]; none where there is no mass."""
+    positive = np.maximum(heat, 0).astype(np.float64)
+    total = positive.sum(axis=(1, 2))
+    return (positive * regions).sum(axis=(1, 2)) / np.where(total > 0, total, 1)
+
+
+def wilson(successes: int, trials: int) -> Interval:
+    """A share with its score interval: right also for few trials and for shares near 0 and 1.
+
+    Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.
+    """
+    share = successes / trials
+    centre = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
+    half = _Z / (1 + _Z**2 / trials) * math.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
+    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def mean_interval(values: np.ndarray) -> Interval:
+    """A mean with its normal interval."""
+    half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
+    mean = float(values.mean())
+    return Interval(mean, mean - half, mean + half)

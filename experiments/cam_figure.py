@@ -1,0 +1,152 @@
+"""How a class activation map comes about: the weights of the linear head, projected back on the channel maps.
+
+Zhou et al. (2016), Learning deep features for discriminative localization, arXiv:1512.04150, figure 2 and equation 2,
+
+  M_c(x, y) = sum_k w_k^c f_k(x, y),        mean over x, y of M_c + b_c = the logit of class c,
+
+with the numbers of one real image: the channels that count most, each with its weight, what all others add, the sum,
+and where in the image it is.
+
+python -m experiments.cam_figure --out out/cam_figure
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+import xaijax as xai
+from experiments._featured import PooledDigitNet, first_right, trained
+from experiments._report import Report
+
+_SHOWN = 5
+_SIGN = 0.28  # the width of an operator between two maps, in widths of a map
+
+
+def decompose(model: PooledDigitNet, image: Any, label: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Channel maps f [h, w, C], the class's weights w [C] and its bias, from the model itself."""
+    maps = np.asarray(model.features(image[None])[0])
+    head: Any = model.head
+    return maps, np.asarray(head.kernel[...])[:, label], float(head.bias[...][label])
+
+
+def draw(attribution: xai.Attribution, image: Any, maps: np.ndarray, weights: np.ndarray, bias: float) -> Figure:
+    label, class_map = int(np.asarray(attribution.target)[0]), np.asarray(attribution.values[0])
+    contributions = weights * maps.mean(axis=(0, 1))
+    order = np.argsort(-np.abs(contributions))
+    shown, others = order[:_SHOWN], order[_SHOWN:]
+
+    figure = plt.figure(figsize=(13.8, 6.2), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[1, 1.25])
+    above, below = parts
+    figure.get_layout_engine().set(w_pad=0.1)  # pyright: ignore
+    widths = [1.0, _SIGN] * (_SHOWN + 1) + [1.0]
+    grid = above.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
+    scale = Normalize(0, maps[..., shown].max())
+    for ax, channel in zip(grid[0 : 2 * _SHOWN : 2], shown, strict=True):
+        ax.imshow(maps[..., channel], cmap="viridis", norm=scale)
+        ax.set_title(f"${weights[channel]:.2f} \\times f_{{{channel}}}$", fontsize=11)
+        ax.set_xlabel(f"adds {contributions[channel]:+.2f}", fontsize=10)
+    above.colorbar(
+        ScalarMappable(scale, "viridis"),
+        ax=list(grid[: 2 * _SHOWN]),
+        location="bottom",
+        fraction=0.05,
+        shrink=0.4,
+        label="$f_k$",
+    )
+    limit = np.abs(class_map).max()
+    signed: Any = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
+    grid[2 * _SHOWN].imshow(np.tensordot(maps[..., others], weights[others], 1), **signed)
+    grid[2 * _SHOWN].set_title(f"{len(others)} more $w_k\\,f_k$", fontsize=11)
+    grid[2 * _SHOWN].set_xlabel(f"add {contributions[others].sum():+.2f}", fontsize=10)
+    drawn = grid[-1].imshow(class_map, **signed)
+    grid[-1].set_title(f"$M_{label} = \\Sigma_k\\,w_k\\,f_k$", fontsize=11)
+    grid[-1].set_xlabel(f"mean {class_map.mean():+.2f}", fontsize=10)
+    above.colorbar(drawn, ax=list(grid[2 * _SHOWN :]), location="bottom", fraction=0.05, shrink=0.7, label="evidence")
+    for number, ax in enumerate(grid[1::2]):
+        _operator(ax, "=" if number == _SHOWN else "+")
+    for ax in grid[::2]:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    return _draw_below(below, figure, attribution, image, contributions, bias)
+
+
+def _draw_below(
+    below: Any, figure: Figure, attribution: xai.Attribution, image: Any, contributions: np.ndarray, bias: float
+) -> Figure:
+    """Where it is in the image, and how the contributions add up to the logit."""
+    label, logit = int(np.asarray(attribution.target)[0]), float(attribution.output[0])
+    mean = float(attribution.values[0].mean())
+    axes = below.subplots(1, 3, gridspec_kw={"width_ratios": [1, 1.15, 2]})
+    axes[0].imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+    axes[0].set_xticks([])
+    axes[0].set_yticks([])
+    axes[0].set_title("the image", fontsize=11)
+    overlay = jnp.maximum(attribution.values, 0)
+    xai.plot.image(
+        xai.Attribution(values=overlay, output=attribution.output, method="CAM"), image[None],
+        ax=axes[1], title=f"where the network finds its {label}",
+    )  # fmt: skip
+    parts = xai.Attribution(
+        values=jnp.asarray(contributions)[None], output=attribution.output, base_value=jnp.array([bias]), method="CAM"
+    )
+    names = [f"mean of $w_{{{channel}}}\\,f_{{{channel}}}$" for channel in range(len(contributions))]
+    xai.plot.waterfall(parts, names=names, top=_SHOWN, ax=axes[2], title="from the bias to the logit")
+    equation = f"mean of $M_{label}$ + $b_{label}$ = {mean:.3f} {'+' if bias >= 0 else '−'} {abs(bias):.3f} = {mean + bias:.3f}"
+    figure.suptitle(
+        f"Class activation map of the {label}:  {equation},  and the network's logit is {logit:.3f}", fontsize=13
+    )
+    return figure
+
+
+def _operator(ax: Axes, sign: str) -> None:
+    ax.set_axis_off()
+    ax.set_box_aspect(1 / _SIGN)  # as high as the square maps beside it, so that the sign is at their middle
+    ax.text(0.5, 0.5, sign, transform=ax.transAxes, ha="center", va="center", fontsize=20)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="How a class activation map comes about, with one image's numbers.")
+    parser.add_argument("--out", type=Path, default=Path("out/cam_figure"), help="the folder for the figure")
+    parser.add_argument("--digit", type=int, default=3, help="the class that is explained")
+    parser.add_argument("--epochs", type=int, default=6, help="of training")
+    parser.add_argument("--seed", type=int, default=0, help="of the data and the training")
+    options = parser.parse_args(arguments)
+
+    with Report(options.out, total=2) as report:
+        report.step("training the digit network")
+        model, test, accuracy = trained(PooledDigitNet, epochs=options.epochs, seed=options.seed)
+        report.step("explaining")
+        image = test.images[first_right(model, test, options.digit)]
+        attribution = xai.cam.cam(model, image[None], target=options.digit)
+        maps, weights, bias = decompose(model, image, options.digit)
+        by_hand = np.tensordot(maps, weights, axes=1)
+        gap = float(np.abs(by_hand - np.asarray(attribution.values[0])).max())
+        report.figure("cam", draw(attribution, image, maps, weights, bias), "the head's weights on the channel maps")
+        report.keep("cam", attribution)
+    report.numbers = {
+        "test accuracy": accuracy,
+        "class": options.digit,
+        "mean of the map": float(by_hand.mean()),
+        "bias": bias,
+        "logit": float(model(image[None])[0, options.digit]),
+        "largest gap between the map by hand and xai.cam.cam": gap,
+    }
+    total = report.numbers["mean of the map"] + bias
+    report.say(f"mean of the map {by_hand.mean():.4f} + bias {bias:.4f} = {total:.4f}")
+    report.say(f"the network's logit:                        {report.numbers['logit']:.4f}")
+    report.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""How a Grad-CAM heat map comes about, step by step, for a network that CAM cannot explain.
+
+Selvaraju et al. (2017), Grad-CAM: Visual explanations from deep networks via gradient-based localization,
+arXiv:1610.02391, equations 1 and 2,
+
+  alpha_k = 1/Z sum_ij dy_c / dA_ij^k,        L = ReLU(sum_k alpha_k A^k),
+
+for a network with a convolution and a hidden layer behind these channel maps, so that no weight of the head belongs to
+one channel: the gradients say what a channel is worth around this image. Every step is computed here by hand, and the result compared
+with xai.cam.grad_cam.
+
+python -m experiments.grad_cam_figure --out out/grad_cam_figure
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+import xaijax as xai
+from experiments._featured import LAYER, HiddenDigitNet, first_right, trained
+from experiments._report import Report
+
+_SHOWN = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """activations, gradients: [h, w, C]; weights: [C] the mean gradient of each channel."""
+
+    activations: np.ndarray
+    gradients: np.ndarray
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.gradients.mean(axis=(0, 1))
+
+    @property
+    def weighted(self) -> np.ndarray:
+        return self.activations * self.weights
+
+    @property
+    def total(self) -> np.ndarray:
+        return self.weighted.sum(axis=-1)
+
+
+def compute(model: HiddenDigitNet, image: Any, label: int) -> Steps:
+    """Every step by hand: features forward, then the gradient of the logit behind them."""
+    activations = model.features(image[None])
+    gradients = jax.grad(lambda maps: model.classify(maps)[0, label])(activations)
+    return Steps(np.asarray(activations[0]), np.asarray(gradients[0]))
+
+
+def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> Figure:
+    shown = np.argsort(-np.abs(steps.weighted).sum(axis=(0, 1)))[:_SHOWN]
+    figure = plt.figure(figsize=(12.4, 10.4), layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=[2.75, 1.2])
+    above, below = parts
+    figure.get_layout_engine().set(w_pad=0.1)  # pyright: ignore
+    grid = above.subplots(3, _SHOWN)
+    rows = {
+        "activations  $A^k$": (steps.activations, "viridis"),
+        "gradients  $\\partial y_c / \\partial A^k$": (steps.gradients, "PuOr_r"),
+        "weighted  $\\alpha_k\\,A^k$": (steps.weighted, "RdBu_r"),
+    }
+    for axes, (name, (values, colours)) in zip(grid, rows.items(), strict=True):
+        most = np.abs(values[..., shown]).max()
+        scale = Normalize(0 if values is steps.activations else -most, most)
+        for ax, channel in zip(axes, shown, strict=True):
+            ax.imshow(values[..., channel], cmap=colours, norm=scale)
+            ax.set_xticks([])
+            ax.set_yticks([])
+        above.colorbar(ScalarMappable(scale, colours), ax=list(axes), fraction=0.02, pad=0.01)
+        axes[0].set_ylabel(name, fontsize=12)
+    for place, channel in enumerate(shown):
+        grid[0, place].set_title(f"channel {channel}", fontsize=11)
+        grid[1, place].set_xlabel(f"mean = $\\alpha_{{{channel}}}$ = {steps.weights[channel]:+.4f}", fontsize=11)
+
+    axes = below.subplots(1, 4)
+    drawn = axes[0].imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
+    below.colorbar(drawn, ax=axes[0], fraction=0.046, pad=0.03)  # so that all four panels have the same size
+    axes[0].set_title(f"the image; logit of the {label}: {float(attribution.output[0]):.2f}", fontsize=11)
+    most = np.abs(steps.total).max()
+    drawn = axes[1].imshow(steps.total, cmap="RdBu_r", vmin=-most, vmax=most)
+    axes[1].set_title(f"sum over all {len(steps.weights)} channels", fontsize=11)
+    below.colorbar(drawn, ax=axes[1], fraction=0.046, pad=0.03)
+    drawn = axes[2].imshow(np.maximum(steps.total, 0), cmap="inferno", vmin=0)
+    axes[2].set_title("ReLU: what speaks for the class", fontsize=11)
+    below.colorbar(drawn, ax=axes[2], fraction=0.046, pad=0.03)
+    xai.plot.image(attribution, image[None], ax=axes[3], title="")
+    axes[3].set_title("over the image, by xai.cam.grad_cam", fontsize=11)
+    for ax in axes[:3]:
+        ax.set_xticks([])
+        ax.set_yticks([])
+    figure.suptitle(
+        "Grad-CAM:  $L = \\mathrm{ReLU}\\,(\\Sigma_k\\,\\alpha_k\\,A^k)$,  where $\\alpha_k$ is the mean gradient of channel $k$",
+        fontsize=14,
+    )
+    return figure
+
+
+def cam_refuses(model: HiddenDigitNet, image: Any) -> bool:
+    """Whether CAM says that this network is not of its form, as it must."""
+    try:
+        xai.cam.cam(model, image[None])
+    except ValueError:
+        return True
+    return False
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="How a Grad-CAM heat map comes about, with one image's numbers.")
+    parser.add_argument("--out", type=Path, default=Path("out/grad_cam_figure"), help="the folder for the figure")
+    parser.add_argument("--digit", type=int, default=5, help="the class that is explained")
+    parser.add_argument("--epochs", type=int, default=6, help="of training")
+    parser.add_argument("--seed", type=int, default=0, help="of the data and the training")
+    options = parser.parse_args(arguments)
+
+    with Report(options.out, total=2) as report:
+        report.step("training the digit network")
+        model, test, accuracy = trained(HiddenDigitNet, epochs=options.epochs, seed=options.seed)
+        report.step("explaining")
+        image = test.images[first_right(model, test, options.digit)]
+        steps = compute(model, image, options.digit)
+        attribution = xai.cam.grad_cam(model, image[None], layer=LAYER, target=options.digit)
+        gap = float(np.abs(np.maximum(steps.total, 0) - np.asarray(attribution.values[0])).max())
+        report.figure("grad_cam", draw(attribution, image, steps, options.digit), "from activations to the heat map")
+        report.keep("grad_cam", attribution)
+    report.numbers = {
+        "test accuracy": accuracy,
+        "class": options.digit,
+        "logit": float(attribution.output[0]),
+        "largest value of the map": float(attribution.values.max()),
+        "largest gap between the map by hand and xai.cam.grad_cam": gap,
+        "xai.cam.cam refuses this network": cam_refuses(model, image),
+    }
+    report.say(f"by hand and by xai.cam.grad_cam the map is the same within {gap:.1e}")
+    report.close()
+
+
+if __name__ == "__main__":
+    main()

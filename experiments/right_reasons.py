@@ -1,0 +1,226 @@
+"""Right for the right reasons: a network that is trained not to look where the answer is given away.
+
+Ross, Hughes and Doshi-Velez (2017), Right for the right reasons: training differentiable models by constraining their
+explanations, arXiv:1703.03717, with a class activation map (HiResCAM) in the place of the input gradient: maps of xaijax
+are differentiable with respect to the parameters, so that an explanation can be part of the loss,
+
+  loss = cross entropy + lambda · mean over the images of the share of the map's positive mass on the decoy.
+
+The training images carry a swatch whose colour is the label; the test images carry none, or one of a random colour.
+Four trainings, for every seed: without the explanation loss; with it on the map of the label's logit; with it on the
+map of the label against all others; and, to know what is possible, on the same images without decoys.
+
+python -m experiments.right_reasons --out out/right_reasons
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib.pyplot as plt
+import numpy as np
+from flax import nnx
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+import xaijax as xai
+from experiments._decoys import CANVAS, CLASSES, Pictures, load_pictures, with_decoys
+from experiments._report import Report
+from experiments._train import cross_entropy, train
+
+STRENGTH = 10.0  # lambda: 30 gives the same accuracies within a percent; 1 is too weak, six percent less without decoys
+NO_DECOYS = "no decoys"  # the test that counts
+_EXAMPLES = (0, 3, 5, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """A way to train: lambda, whose map is in the loss, and whether the training images have decoys."""
+
+    title: str
+    colour: str
+    strength: float = 0.0
+    against_others: bool = False
+    decoyed: bool = True
+
+
+TRAININGS = (
+    Training("no explanation loss", "#c44e2b"),
+    Training("loss on the map of the logit", "#d9a441", STRENGTH),
+    Training("loss on the map of the contrast", "#2b6ca3", STRENGTH, against_others=True),
+    Training("no decoys in training", "#7a7a7a", decoyed=False),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A trained network, its accuracy in each test, and the share of its maps on the decoys of test images."""
+
+    model: DecoyNet
+    accuracies: dict[str, float]
+    on_decoy: float
+
+
+class DecoyNet(nnx.Module):
+    """Pictures [N, 20, 20, 3] to ten logits: two convolutions and a linear layer over all places.
+
+    With a linear layer behind it HiResCAM is exact: the map sums to the logit without its bias, so that mass on the
+    decoy is influence of the decoy. Few and small convolutions keep the decoy's colour where the decoy is; a deep
+    network could carry it to where the map may be.
+    """
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.first = nnx.Conv(3, 16, (3, 3), rngs=rngs)
+        self.second = nnx.Conv(16, 32, (3, 3), rngs=rngs)
+        self.head = nnx.Linear(32 * (CANVAS // 2) ** 2, CLASSES, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nnx.max_pool(nnx.relu(self.first(x)), (2, 2), strides=(2, 2))
+        return self.head(nnx.relu(self.second(x)).reshape(len(x), -1))
+
+
+def explain(model: DecoyNet, images: Any, labels: Any, against_others: bool) -> xai.Attribution:
+    """What speaks for the labels, upsampled and normalised.
+
+    The logit alone leaves a way out: colours that speak against the other classes are no evidence for the label's own.
+    The label's logit minus the mean of all others counts both.
+    """
+    target = xai.target.finer(labels, num_similar=CLASSES - 1, gamma=1.0) if against_others else labels
+    return xai.cam.hires_cam(model, images, target=target, relu=True, upsample=True, normalize=True)
+
+
+def share_on(regions: Any, maps: Any) -> jax.Array:
+    """The share of each map's mass in its region, [N]; 0 for a map without mass."""
+    total = maps.sum(axis=(1, 2))
+    return (maps * regions).sum(axis=(1, 2)) / jax.numpy.where(total > 0, total, 1)
+
+
+def fit(pictures: Pictures, training: Training, *, epochs: int, seed: int) -> DecoyNet:
+    """Trains a network; without the explanation loss where its strength is 0."""
+    structure, parameters = nnx.split(DecoyNet(nnx.Rngs(seed)))
+
+    def loss(parameters: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
+        model = nnx.merge(structure, parameters)
+        value = cross_entropy(model(batch["x"]), batch["y"])
+        if training.strength:
+            maps = explain(model, batch["x"], batch["y"], training.against_others).values
+            value += training.strength * share_on(batch["regions"], maps).mean()
+        return value, state
+
+    data = {"x": pictures.images, "y": pictures.labels, "regions": pictures.regions}
+    parameters, _ = train(loss, parameters, (), data, epochs=epochs, batch_size=64, rate=2e-3, seed=seed)
+    return nnx.merge(structure, parameters)
+
+
+def accuracy(model: DecoyNet, pictures: Pictures) -> float:
+    logits = nnx.jit(lambda model, x: model(x))(model, pictures.images)
+    return float((np.asarray(logits).argmax(axis=1) == pictures.labels).mean())
+
+
+def compare(report: Report, *, epochs: int, seed: int) -> tuple[list[Outcome], Pictures]:
+    """The outcome of every training on the same images, and the test images with truthful decoys."""
+    clean, test = load_pictures(copies=2, seed=seed)
+    rng = np.random.default_rng(seed)
+    decoyed, truthful = with_decoys(clean, clean.labels, rng), with_decoys(test, test.labels, rng)
+    random = with_decoys(test, rng.integers(CLASSES, size=len(test.labels)), rng)
+    tests = {"decoys as in training": truthful, NO_DECOYS: test, "random decoys": random}
+    outcomes = []
+    for training in TRAININGS:
+        report.step(f"seed {seed}: {training.title}")
+        model = fit(decoyed if training.decoyed else clean, training, epochs=epochs, seed=seed)
+        maps = explain(model, truthful.images, truthful.labels, against_others=True).values
+        accuracies = {name: accuracy(model, pictures) for name, pictures in tests.items()}
+        outcomes.append(Outcome(model, accuracies, float(share_on(truthful.regions, maps).mean())))
+    return outcomes, truthful
+
+
+def draw_accuracies(outcomes: list[list[Outcome]]) -> Figure:
+    """A dot for each seed, a bar for their mean."""
+    tests = list(outcomes[0][0].accuracies)
+    figure, axes = plt.subplots(1, len(tests), figsize=(10.5, 3.5), sharey=True, layout="constrained")
+    for ax, test in zip(axes, tests, strict=True):
+        for place, training in enumerate(TRAININGS):
+            found = np.array([of_seed[place].accuracies[test] for of_seed in outcomes])
+            ax.bar(place, found.mean(), width=0.75, color=training.colour, alpha=0.35)
+            beside = place + 0.12 * (np.arange(len(found)) - (len(found) - 1) / 2)
+            ax.plot(beside, found, "o", ms=5, color=training.colour, mec="white", mew=0.7)
+            top = (place, found.max())
+            ax.annotate(f"{found.mean():.1%}", top, (0, 6), textcoords="offset points", ha="center", fontsize=9)
+        ax.axhline(1 / CLASSES, color="black", lw=1, ls=(0, (4, 3)))
+        ax.set_xticks([])
+        ax.set_title(f"test: {test}", fontsize=10)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylim(0, 1.09)
+    axes[0].set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)], fontsize=8)
+    axes[0].set_ylabel("accuracy", fontsize=9)
+    handles = [Patch(color=training.colour, alpha=0.6, label=training.title) for training in TRAININGS]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
+    figure.suptitle("Trained where a swatch's colour is the label (dots: seeds, dashed: chance)", fontsize=11)
+    return figure
+
+
+def draw_maps(outcomes: list[Outcome], pictures: Pictures) -> Figure:
+    """Test pictures with a decoy, and what speaks for the label rather than the others before and after."""
+    chosen = np.array([np.flatnonzero(pictures.labels == label)[0] for label in _EXAMPLES])
+    images, labels, regions = pictures.images[chosen], pictures.labels[chosen], pictures.regions[chosen]
+    shown = [(place, training) for place, training in enumerate(TRAININGS) if training.decoyed]
+    size = (3.1 * (1 + len(shown)), 2.45 * len(chosen))
+    figure, grid = plt.subplots(len(chosen), 1 + len(shown), figsize=size, layout="constrained")
+    for row, label in enumerate(labels):
+        grid[row, 0].imshow(images[row])
+        grid[row, 0].set_title(f"a {label} with its decoy", fontsize=10)
+        grid[row, 0].set_axis_off()
+    for column, (place, training) in enumerate(shown, start=1):
+        attribution = explain(outcomes[place].model, images, labels, against_others=True)
+        shares = np.asarray(share_on(regions, attribution.values))
+        for row, share in enumerate(shares):
+            title = f"{share:.0%} on the decoy"
+            title = f"{training.title}\n{title}" if row == 0 else title
+            xai.plot.image(attribution, images, example=row, ax=grid[row, column], title=title)
+    figure.suptitle("What speaks for the label rather than the other classes", fontsize=12)
+    return figure
+
+
+def summarise(report: Report, outcomes: list[list[Outcome]]) -> None:
+    """Mean and standard deviation over the seeds, in words and numbers."""
+    for place, training in enumerate(TRAININGS):
+        of_training = [of_seed[place] for of_seed in outcomes]
+        parts = []
+        for test in of_training[0].accuracies:
+            found = np.array([outcome.accuracies[test] for outcome in of_training])
+            spread = float(found.std(ddof=1)) if len(found) > 1 else 0.0
+            parts.append(f"{test} {found.mean():.1%} ± {spread:.1%}")
+            numbers = {"mean": float(found.mean()), "sd": spread, "seeds": found.tolist()}
+            report.numbers[f"{training.title}: accuracy, {test}"] = numbers
+        on_decoy = [outcome.on_decoy for outcome in of_training]
+        report.numbers[f"{training.title}: share of the map on the decoy"] = on_decoy
+        report.say(f"{training.title}: {', '.join(parts)}; {np.mean(on_decoy):.0%} of the map on the decoy")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Training with an explanation loss on digits with decoys.")
+    parser.add_argument("--out", type=Path, default=Path("out/right_reasons"), help="the folder for the results")
+    parser.add_argument("--seeds", type=int, default=3, help="how many trainings of each kind")
+    parser.add_argument("--epochs", type=int, default=12, help="of each training")
+    options = parser.parse_args(arguments)
+
+    start = time.perf_counter()
+    with Report(options.out, total=options.seeds * len(TRAININGS)) as report:
+        outcomes, pictures = zip(
+            *(compare(report, epochs=options.epochs, seed=seed) for seed in range(options.seeds)), strict=True
+        )
+        report.figure("right_reasons_maps", draw_maps(outcomes[0], pictures[0]), "the maps before and after")
+        figure = draw_accuracies(list(outcomes))
+        report.figure("right_reasons", figure, "what the networks know when the decoy is gone")
+    summarise(report, list(outcomes))
+    report.numbers["seconds"] = round(time.perf_counter() - start, 1)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Decoys that tell the label, and a loss that takes the maps off them."""
+
+import json
+
+import numpy as np
+
+from experiments import right_reasons
+from experiments._decoys import CANVAS, COLOURS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
+
+
+def test_a_decoy_is_a_swatch_of_its_codes_colour_and_leaves_the_digit_alone():
+    pictures, _ = load_pictures(copies=1, seed=0)
+    codes = np.arange(len(pictures.labels)) % 10
+    decoyed = with_decoys(pictures, codes, np.random.default_rng(0))
+    changed = (decoyed.images != pictures.images).any(axis=-1)
+    assert (changed.sum(axis=(1, 2)) == SWATCH**2).all()
+    assert (decoyed.regions[changed] == 1).all()
+    assert (decoyed.regions.sum(axis=(1, 2)) == (SWATCH + MARGIN) ** 2).all()
+    for number in range(20):
+        assert (decoyed.images[number][changed[number]] == COLOURS[codes[number]]).all()
+    inside = slice(SWATCH + MARGIN, SWATCH + MARGIN + DIGIT)
+    assert inside.stop + SWATCH + MARGIN == CANVAS
+    assert not decoyed.regions[:, inside, inside].any()
+    assert not pictures.regions.any()
+    assert len({tuple(np.argwhere(one)[0]) for one in changed}) == 4, "in every corner"
+
+
+def test_the_share_on_a_region_is_one_where_all_mass_is_there_and_zero_without_mass():
+    regions = np.array([[[1.0, 0.0]]] * 3)
+    maps = np.array([[[2.0, 0.0]], [[1.0, 3.0]], [[0.0, 0.0]]])
+    assert np.asarray(right_reasons.share_on(regions, maps)).tolist() == [1.0, 0.25, 0.0]
+
+
+def test_the_explanation_loss_takes_the_map_off_the_decoy(tmp_path, monkeypatch):
+    without, _, contrast, _ = right_reasons.TRAININGS
+    monkeypatch.setattr(right_reasons, "TRAININGS", (without, contrast))
+    right_reasons.main(["--out", str(tmp_path), "--seeds", "1", "--epochs", "3"])
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers[f"{without.title}: share of the map on the decoy"][0] > 0.15
+    assert numbers[f"{contrast.title}: share of the map on the decoy"][0] < 0.05
+    accuracies = {
+        (training.title, test): numbers[f"{training.title}: accuracy, {test}"]["mean"]
+        for training in (without, contrast)
+        for test in ("decoys as in training", "random decoys")
+    }
+    assert accuracies[without.title, "decoys as in training"] > accuracies[without.title, "random decoys"] + 0.2
+    assert accuracies[contrast.title, "random decoys"] > accuracies[without.title, "random decoys"] + 0.1
+    for name in ("right_reasons.png", "right_reasons_maps.png"):
+        assert (tmp_path / name).stat().st_size > 20_000
