@@ -86,8 +86,7 @@ METHODS = (
     Method("Grad-CAM", _at_layer(xai.cam.grad_cam), GRADIENT, earlier=True),
     Method("Finer-CAM", _finer, GRADIENT, earlier=True),
     Method("Grad-CAM++", _at_layer(xai.cam.grad_cam_plus_plus), GRADIENT, earlier=True),
-    # Its samples differentiate what follows the layer in a loop: convolutions there are too slow on CPU.
-    Method("Smooth Grad-CAM++", _sampled(xai.cam.smooth_grad_cam_plus_plus), GRADIENT),
+    Method("Smooth Grad-CAM++", _sampled(xai.cam.smooth_grad_cam_plus_plus), GRADIENT, earlier=True),
     Method("HiResCAM", _at_layer(xai.cam.hires_cam), GRADIENT, earlier=True),
     Method("XGrad-CAM", _at_layer(xai.cam.xgrad_cam), GRADIENT, earlier=True),
     Method("LayerCAM", _at_layer(xai.cam.layer_cam), GRADIENT, earlier=True),

@@ -98,11 +98,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Every activation map on images whose answer is known.")
     parser.add_argument("--out", type=Path, default=Path("out/pointing"), help="the folder for figures and numbers")
     parser.add_argument("--images", type=int, default=500, help="how many images and maps of mosaics, at most 500")
+    parser.add_argument("--full", action="store_true", help="as many images for the expensive maps, too (half an hour)")
     parser.add_argument("--epochs", type=int, default=6, help="of training")
     parser.add_argument("--maps", nargs="*", help="the titles of the maps to try; default: all")
     parser.add_argument("--seed", type=int, default=0, help="of the data, the training and the sampling")
     options = parser.parse_args(arguments)
     methods = [method for method in METHODS if not options.maps or method.title in options.maps]
+    if options.full:
+        methods = [dataclasses.replace(method, share=1.0) for method in methods]
     tasks = [(method, None) for method in methods] + [(each, EARLIER_LAYER) for each in methods if each.earlier]
 
     start, key = time.perf_counter(), jax.random.key(options.seed)

@@ -7,6 +7,7 @@ import os
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("NPROC", "16")
 
+import gc
 import pkgutil
 from pathlib import Path
 
@@ -28,6 +29,16 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+
+@pytest.fixture(autouse=True)
+def few_programs():
+    """Compiled programs are kept, each in memory maps of its own, of which a process may have 65,530."""
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_text().count("\n") > 30_000:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture

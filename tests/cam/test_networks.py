@@ -206,3 +206,40 @@ def test_bfloat16_models_have_float32_maps(name):
     expected = getattr(xai.cam, name)(exact, x, target=1, **options).values
     assert values.dtype == jnp.float32
     np.testing.assert_allclose(values, expected, atol=0.06 * float(jnp.abs(expected).max()))
+
+
+def test_detectors_are_asked_for_a_box():
+    """Each place predicts a box around itself; evidence for the box is at the places that predict it."""
+    corners = jnp.stack(jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0), indexing="ij"), axis=-1).reshape(64, 2)
+
+    def detector(x):
+        hidden = xai.tag(jnp.tanh(x), "hidden")
+        scores = hidden.reshape(len(x), 64, 2) @ jnp.array([[1.0, 0.3], [-0.2, 0.8]])
+        boxes = jnp.concatenate([corners - 1, corners + 2], axis=-1)
+        return jnp.broadcast_to(boxes, (len(x), 64, 4)), scores
+
+    x = models.images()
+    target = xai.target.box(jnp.array([[2.0, 4, 5, 7]]), jnp.array([1]))  # the box of place (3, 5)
+    attribution = xai.cam.hires_cam(detector, x, target=target)
+    _, scores = detector(x)
+    places = np.arange(64)
+    rows, columns = places // 8, places % 8
+    shared = np.maximum(3 - abs(rows - 3), 0) * np.maximum(3 - abs(columns - 5), 0)
+    fits = np.asarray(scores)[:, :, 1] * (shared / (18 - shared))
+    best = fits.argmax(axis=1)
+    np.testing.assert_allclose(attribution.output, fits.max(axis=1), rtol=1e-5)
+    expected = np.zeros((4, 64))
+    expected[np.arange(4), best] = fits.max(axis=1)  # the score is linear in the hidden place that predicts the box
+    np.testing.assert_allclose(attribution.values.reshape(4, 64), expected, atol=1e-6)
+
+
+def test_maps_vectorise_over_targets_and_over_noise():
+    net, x = models.linen_net(), models.images()
+    every = xai.cam.grad_cam(net, x, layer="conv", target="all").values
+    over_targets = jax.vmap(lambda target: xai.cam.grad_cam(net, x, layer="conv", target=target).values)(jnp.arange(3))
+    np.testing.assert_allclose(jnp.moveaxis(over_targets, 0, -1), every, atol=1e-6)
+    noise = 0.1 * jax.random.normal(jax.random.key(0), (5, *x.shape))
+    over_noise = jax.vmap(lambda bump: xai.cam.grad_cam(net, x + bump, layer="conv", target=1).values)(noise)
+    np.testing.assert_allclose(
+        over_noise[3], xai.cam.grad_cam(net, x + noise[3], layer="conv", target=1).values, atol=1e-6
+    )

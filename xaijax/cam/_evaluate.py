@@ -109,7 +109,10 @@ def over_places(mask: Float[Array, "*space"], one: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """An equation, example -> map [*space] or [*space, K], with what it is evaluated for; compared by value."""
+    """An equation, example -> map [*space] or [*space, K], with what it is evaluated for; compared by value.
+
+    variants: how many rows the equation evaluates at once for an example; None for one for each channel.
+    """
 
     function: Callable[..., Array]
     title: str
@@ -117,6 +120,7 @@ class Evaluated:
     grid: tuple[int, ...] | None
     finish: Finish
     batch_size: int | None
+    variants: int | None
     options: tuple[tuple[str, Any], ...]
 
 
@@ -136,6 +140,7 @@ def explain(
     key: Any = None,
     ids: Any = None,
     arrays: Any = (),
+    variants: int | None = None,
     all_allowed: bool = False,
     **options: Any,
 ) -> Attribution:
@@ -148,6 +153,7 @@ def explain(
         read_shape("grid", grid),
         read_finish(relu, upsample, normalize),
         _check.batch_size(batch_size),
+        variants,
         tuple(sorted(options.items())),
     )
     return _explain(model, x, target, key, _check.example_ids(ids, _check.examples(x)), arrays, equation=equation)
@@ -174,10 +180,8 @@ def _explain(
         example = Example(model, alone, row.key, own, activations, tail, lambda x: tapped(model, x), rows)
         return equation.function(example, *arrays, **dict(equation.options))
 
-    # Most methods evaluate a variant of the example for each channel.
-    channels = jax.eval_shape(lambda model, x: tapped(model, x)[0], model, x).shape[-1]
-    examples_at_once = max(1, rows // channels)
-    maps = in_blocks(each(of_example), _Row(x, target.per_example, keys), examples_at_once)
+    variants = equation.variants or jax.eval_shape(lambda model, x: tapped(model, x)[0], model, x).shape[-1]
+    maps = in_blocks(each(of_example), _Row(x, target.per_example, keys), max(1, rows // variants))
     scores = target.select(outputs)
     maps = _finished(maps, x, equation.finish, target.every)
     return Attribution(

@@ -65,7 +65,7 @@ def group_cam(
         raise ValueError(f"quantile must be below 1, but it is {quantile}.")
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
-        _group_cam, "Group-CAM", model, x, layer=layer, target=target,
+        _group_cam, "Group-CAM", model, x, layer=layer, target=target, variants=num_groups,
         num_groups=_check.positive_int("num_groups", num_groups), quantile=quantile, **options,
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ def opti_cam(
     return explain(
         _opti_cam, "Opti-CAM", model, x, layer=layer, target=target,
         arrays=(_check.positive_float("learning_rate", learning_rate),),
-        num_steps=_check.positive_int("num_steps", num_steps), **options,
+        variants=1, num_steps=_check.positive_int("num_steps", num_steps), **options,
     )  # fmt: skip
 
 

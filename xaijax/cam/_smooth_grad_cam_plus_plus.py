@@ -59,7 +59,7 @@ def smooth_grad_cam_plus_plus(
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
         _smooth_grad_cam_plus_plus, "Smooth Grad-CAM++", model, x, layer=layer, target=target,
-        key=_check.random_key(key), ids=ids,
+        key=_check.random_key(key), ids=ids, variants=num_samples,
         arrays=(_check.positive_float("sigma", sigma, zero_allowed=True),),
         num_samples=_check.positive_int("num_samples", num_samples), **options,
     )  # fmt: skip
