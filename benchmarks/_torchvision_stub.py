@@ -30,6 +30,6 @@ def install() -> None:
 
 def _missing(name: str) -> Any:
     def transform(*_: Any, **__: Any) -> None:
-        raise NotImplementedError(f"torchvision is not installed, so there is no {name}.")
+        raise RuntimeError(f"torchvision is not installed, so there is no {name}.")
 
     return transform

@@ -126,7 +126,7 @@ class ExampleGames(Game):
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         """v of one example, with at most `rows` model rows at a time."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say what a coalition is worth.")
 
     def regions(self, prepared: Any) -> Any:
         """[N, ...] the player that each place of an input belongs to, or None."""

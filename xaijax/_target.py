@@ -22,7 +22,7 @@ class ExampleScore:
 
     def bind(self, outputs: Any, num_examples: int) -> Target:
         """Checked against the shapes of the outputs [N, ...], as a target."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} does not say how it scores outputs.")
 
 
 @jax.tree_util.register_dataclass

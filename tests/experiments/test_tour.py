@@ -9,8 +9,6 @@ import pytest
 
 import xaijax as xai
 
-pytestmark = pytest.mark.xdist_group("tour")  # one run of the tour for all of them
-
 
 @pytest.fixture(scope="module")
 def tour(tmp_path_factory):

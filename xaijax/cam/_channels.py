@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,32 +21,39 @@ from xaijax._typing import Array, Bool, Float, Int
 from xaijax.cam._map import HIGHEST, Finish, ratio, read_arguments, read_finish, read_shape, tap_places
 
 
+@dataclasses.dataclass(frozen=True)
+class _Tapped:
+    """What is static of a tapped layer: its path and grid, its activations' shape without N, and the number of players."""
+
+    layer: str | None
+    grid: tuple[int, ...] | None
+    shape: tuple[int, ...]
+    num_players: int
+
+
 class ChannelGame(ExampleGames):
     """N games whose players are the channels of a layer, or groups of them; absent channels are zero.
 
     v(S) = y(A with the channels outside S at zero): the features once for each example, then the tail alone.
     """
 
-    def __init__(
-        self, model: Model, x: Any, target: Target, groups: Int[Array, " C"], layer: str | None, options: tuple
-    ):
-        self.model, self.x, self.target, self.groups = model, x, target, groups
-        self.layer, self.options = layer, options
-
-    @property
-    def grid(self) -> tuple[int, ...] | None:
-        return self.options[0]
+    def __init__(self, model: Model, x: Any, target: Target, groups: Int[Array, " C"], tapped: _Tapped):
+        self.model, self.x, self.target, self.groups, self.tapped = model, x, target, groups, tapped
 
     @property
     def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.options[1]
+        return self.tapped.num_players
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        return rows_at_once(batch_size, math.prod(self.options[2]))
+        return rows_at_once(batch_size, math.prod(self.tapped.shape))
+
+    def tap(self, x: Any) -> tuple[Array, Callable[[Array], Any]]:
+        """Activations [N, *space, C] and the outputs as a function of them."""
+        return tap_places(self.model, x, self.tapped.layer, self.tapped.grid)
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         alone = jax.tree.map(lambda leaf: leaf[None], example.x)
-        activations, tail = tap_places(self.model, alone, self.layer, self.grid)
+        activations, tail = self.tap(alone)
 
         def worth(coalition: Bool[Array, " M"]) -> Array:
             return target.select(tail(jnp.where(coalition[self.groups], activations, 0)))[0]
@@ -93,7 +102,7 @@ def channel_game(
     places = read_shape("grid", grid)
     shape = _activations.eval_shape(model, x, layer=layer, grid=places).shape
     members, num_players = _read_groups(groups, shape[-1])
-    return ChannelGame(model, x, target, members, layer, (places, num_players, shape[1:]))
+    return ChannelGame(model, x, target, members, _Tapped(layer, places, shape[1:], num_players))
 
 
 def channel_map(
@@ -135,7 +144,7 @@ def channel_map(
 
 @compiled(static_argnames=("finish",))
 def _channel_map(games: ChannelGame, attribution: Attribution, *, finish: Finish) -> Attribution:
-    activations, _ = tap_places(games.model, games.x, games.layer, games.grid)
+    activations, _ = games.tap(games.x)
     mass = jnp.abs(activations)
     space = tuple(range(1, mass.ndim - 1))
     members = jax.nn.one_hot(games.groups, games.num_players, dtype=mass.dtype)
@@ -185,12 +194,8 @@ def _read_groups(groups: Any, channels: int) -> tuple[Int[Array, " C"], int]:
     return members.astype(jnp.int32), count
 
 
-def _unflatten(static: Any, children: Any) -> ChannelGame:
-    return ChannelGame(*children, *static)
-
-
 jax.tree_util.register_pytree_node(
     ChannelGame,
-    lambda game: ((game.model, game.x, game.target, game.groups), (game.layer, game.options)),
-    _unflatten,
+    lambda game: ((game.model, game.x, game.target, game.groups), game.tapped),
+    lambda tapped, children: ChannelGame(*children, tapped),
 )
