@@ -15,9 +15,9 @@ from benchmarks._timing import Case, measure
 
 def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(_memory, "measure", lambda: [])
-    main(["--small", "--repeats", "1", "--only", "SHAP", "--out", str(tmp_path / "results.json")])
+    main(["--small", "--repeats", "1", "--only", "permutation SHAP", "--out", str(tmp_path / "results.json")])
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["command"].startswith("python -m benchmarks --small --repeats 1 --only SHAP")
+    assert results["command"].startswith("python -m benchmarks --small --repeats 1 --only 'permutation SHAP'")
     assert {"xaijax", "jax", "jaxlib", "flax", "numpy", "python"} == set(results["versions"])
     assert [row["name"] for row in results["overhead"]] == ["permutation SHAP, perceptron"]
     for row in results["overhead"]:

@@ -122,19 +122,28 @@ def to_unit_range(maps: Float[Array, "N *space"], axes: tuple[int, ...] | None =
 
 
 def extremes(maps: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """The least and the largest value over some axes, which stay as axes of length one.
-
-    By their places: the gradient of `max` looks for values equal to the largest one, and finds others or none where the
-    compiler computes the values twice, in two fusions that round differently.
-    """
+    """The least and the largest value over some axes, which stay as axes of length one."""
     others = [axis for axis in range(maps.ndim) if axis not in axes]
     lines = jnp.transpose(maps, (*others, *axes)).reshape(*(maps.shape[axis] for axis in others), -1)
     kept = tuple(1 if axis in axes else side for axis, side in enumerate(maps.shape))
+    return -_largest(-lines).reshape(kept), _largest(lines).reshape(kept)
 
-    def value_at(places: Array) -> Array:
-        return jnp.take_along_axis(lines, places[..., None], axis=-1).reshape(kept)
 
-    return value_at(jnp.argmin(lines, axis=-1)), value_at(jnp.argmax(lines, axis=-1))
+@jax.custom_jvp
+def _largest(lines: Float[Array, "... n"]) -> Float[Array, "..."]:
+    """The largest value of each line, with the gradient of its place.
+
+    JAX's own gradient of `max` looks for values equal to the largest one, and finds others or none where the compiler
+    computes the values twice, in two fusions that round differently.
+    """
+    return lines.max(axis=-1)
+
+
+@_largest.defjvp
+def _at_its_place(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (lines,), (changes,) = primals, tangents
+    places = jnp.argmax(lines, axis=-1)[..., None]
+    return _largest(lines), jnp.take_along_axis(changes, places, axis=-1)[..., 0]
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:
