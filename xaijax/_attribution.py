@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array, Float, Int
+from xaijax._typing import Array, Bool, Float, Int
 
 _STATIC = {"static": True}
 
@@ -55,12 +55,23 @@ class Surrogate(Attribution):
     intercept: [N] or [N, K] the surrogate at the origin of the interpretable representation.
     prediction: [N] or [N, K] the surrogate's own prediction at the input, to hold against `output`.
     r_squared: [N] or [N, K] weighted R² of the surrogate on its neighbourhood: its local fidelity, 1 at best.
+    held_out_r_squared: [N] or [N, K] the same with each sample predicted by a fit of the others.
+    effective_samples: [N] how many samples of equal weight would know as much as the weighted ones.
+    stability: [N] or [N, K] the probability that another draw would find the same players largest; NaN where there are
+      too few samples to say.
+    num_samples: [N] how many samples were evaluated, the input's own among them.
+    converged: [N] whether the precision asked for was reached; None where none was.
     slopes: [N, D] or [N, D, K] for tabular inputs, the coefficients for one unit of each feature; None elsewhere.
     """
 
     intercept: Float[Array, "..."] = dataclasses.field(kw_only=True)
     prediction: Float[Array, "..."] = dataclasses.field(kw_only=True)
     r_squared: Float[Array, "..."] = dataclasses.field(kw_only=True)
+    held_out_r_squared: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    effective_samples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    stability: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    num_samples: Int[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    converged: Bool[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     slopes: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
 
 

@@ -103,7 +103,7 @@ def test_the_fit_is_the_weighted_least_squares_of_its_neighbourhood(distance, fl
         return jnp.einsum("si,ij,sj->s", z.astype(float), coupling, z.astype(float))
 
     surrogate = xai.lime.fit(
-        xai.Game(worth, 6), key=jax.random.key(5), num_samples=50, distance=distance, kernel_width=0.4
+        xai.Game(worth, 6), key=jax.random.key(5), num_samples=50, sampling="coins", distance=distance, kernel_width=0.4
     )
     jax.effects_barrier()
     z = seen[-1].astype(float)

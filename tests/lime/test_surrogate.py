@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xaijax.lime._surrogate import fit_ridge
+from tests.lime.regressions import fit_line
 
 
 def reference(points, values, weights, ridge):
@@ -35,23 +35,25 @@ def problem(samples, columns, seed=0):
 def test_agrees_with_float64_on_badly_scaled_correlated_columns(samples, columns, ridge):
     points, values, weights = problem(samples, columns)
     coefficients, intercept, r_squared = reference(points, values, weights, ridge)
-    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), ridge)
+    found, found_intercept, _, found_r_squared = fit_line(*map(jnp.asarray, (points, values, weights)), ridge)
     scale = points.std(axis=0)
-    np.testing.assert_allclose(line.coefficients * scale, coefficients * scale, atol=1e-4)
-    np.testing.assert_allclose(line.intercept, intercept, atol=1e-3)
-    np.testing.assert_allclose(line.r_squared, r_squared, atol=1e-5)
+    np.testing.assert_allclose(found * scale, coefficients * scale, atol=1e-4)
+    np.testing.assert_allclose(found_intercept, intercept, atol=1e-3)
+    np.testing.assert_allclose(found_r_squared, r_squared, atol=1e-5)
 
 
 def test_constant_and_duplicate_columns_and_fewer_samples_than_columns_stay_finite():
     points, values, weights = problem(30, 4)
     points = np.concatenate([points, points[:, :1], np.full((30, 1), 7.0, np.float32)], axis=1)
-    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), 1e-6)
-    assert line.coefficients[-1] == 0
-    np.testing.assert_allclose(line.coefficients[0], line.coefficients[4], rtol=0.05)
-    wide = fit_ridge(jax.random.normal(jax.random.key(0), (6, 20)), jnp.arange(6.0), jnp.ones(6), 1e-4)
-    assert jnp.isfinite(wide.coefficients).all()
-    assert jnp.isinf(wide.std_errors).all()
-    np.testing.assert_allclose(wide.r_squared, 1, atol=1e-2)
+    coefficients, *_ = fit_line(*map(jnp.asarray, (points, values, weights)), 1e-6)
+    assert coefficients[-1] == 0
+    np.testing.assert_allclose(coefficients[0], coefficients[4], rtol=0.05)
+    wide, _, errors, r_squared = fit_line(
+        jax.random.normal(jax.random.key(0), (6, 20)), jnp.arange(6.0), jnp.ones(6), 1e-4
+    )
+    assert jnp.isfinite(wide).all()
+    assert jnp.isinf(errors).all()
+    np.testing.assert_allclose(r_squared, 1, atol=1e-2)
 
 
 @pytest.mark.parametrize("spread", [1e-2, 1e-3])
@@ -62,31 +64,31 @@ def test_nearly_equal_columns_keep_their_digits(spread):
     points[:, 1] = points[:, 0] + spread * points[:, 1]
     values = (points @ np.array([1.0, -2.0, 0.5, 0.0]) + 0.1 * rng.normal(size=500)).astype(np.float32)
     weights = rng.random(500).astype(np.float32)
-    line = fit_ridge(*map(jnp.asarray, (points, values, weights)), 1e-6)
+    found, _, errors, _ = fit_line(*map(jnp.asarray, (points, values, weights)), 1e-6)
     coefficients, _, _ = reference(points, values, weights, 1e-6)
     # The centred columns carry float32 rounding, 6e-8, of which the difference of the two is a share of `spread`.
-    np.testing.assert_allclose(line.coefficients, coefficients, atol=5e-7 / spread * np.abs(coefficients).max())
+    np.testing.assert_allclose(found, coefficients, atol=5e-7 / spread * np.abs(coefficients).max())
     with jax.enable_x64(True):
-        precise = fit_ridge(*(jnp.asarray(part, jnp.float64) for part in (points, values, weights)), 1e-6)
-    np.testing.assert_allclose(line.std_errors, precise.std_errors, rtol=1e-3)
+        precise = fit_line(*(jnp.asarray(part, jnp.float64) for part in (points, values, weights)), 1e-6)
+    np.testing.assert_allclose(errors, precise[2], rtol=1e-3)
 
 
 def test_several_outputs_are_several_fits():
     points, values, weights = map(jnp.asarray, problem(100, 5))
-    both = fit_ridge(points, jnp.stack([values, -2 * values], axis=1), weights, 1e-6)
-    one = fit_ridge(points, values, weights, 1e-6)
-    np.testing.assert_allclose(both.coefficients[:, 0], one.coefficients, rtol=1e-4)
-    np.testing.assert_allclose(both.coefficients[:, 1], -2 * one.coefficients, rtol=1e-4)
-    np.testing.assert_allclose(both.std_errors[:, 1], 2 * one.std_errors, rtol=1e-3)
+    both, _, both_errors, _ = fit_line(points, jnp.stack([values, -2 * values], axis=1), weights, 1e-6)
+    one, _, one_errors, _ = fit_line(points, values, weights, 1e-6)
+    np.testing.assert_allclose(both[:, 0], one, rtol=1e-4)
+    np.testing.assert_allclose(both[:, 1], -2 * one, rtol=1e-4)
+    np.testing.assert_allclose(both_errors[:, 1], 2 * one_errors, rtol=1e-3)
 
 
 def test_standard_errors_cover_the_large_sample_value_over_many_draws():
     def draw(key, samples):
         points = jax.random.normal(key, (samples, 4))
         values = jnp.tanh(points.sum(axis=1)) + points[:, 0] * points[:, 1]
-        return fit_ridge(points, values, jnp.exp(-((points**2).sum(axis=1)) / 9), 1e-6)
+        return fit_line(points, values, jnp.exp(-((points**2).sum(axis=1)) / 9), 1e-6)
 
-    truth = draw(jax.random.key(9), 400_000).coefficients
-    lines = jax.vmap(lambda key: draw(key, 300))(jax.random.split(jax.random.key(1), 800))
-    covered = jnp.abs(lines.coefficients - truth) < 1.96 * lines.std_errors
+    truth = draw(jax.random.key(9), 400_000)[0]
+    found, _, errors, _ = jax.vmap(lambda key: draw(key, 300))(jax.random.split(jax.random.key(1), 800))
+    covered = jnp.abs(found - truth) < 1.96 * errors
     assert 0.92 < covered.mean() < 0.98

@@ -2,7 +2,21 @@
 
 from xaijax.lime._fit import fit
 from xaijax.lime._image import image
-from xaijax.lime._tabular import Statistics, statistics, tabular
+from xaijax.lime._statistics import Statistics, statistics
+from xaijax.lime._strings import Words, strings
+from xaijax.lime._submodular_pick import Pick, submodular_pick
+from xaijax.lime._tabular import tabular
 from xaijax.lime._text import text
 
-__all__ = ["Statistics", "fit", "image", "statistics", "tabular", "text"]
+__all__ = [
+    "Pick",
+    "Statistics",
+    "Words",
+    "fit",
+    "image",
+    "statistics",
+    "strings",
+    "submodular_pick",
+    "tabular",
+    "text",
+]

@@ -1,25 +1,26 @@
 """LIME over any game (Ribeiro, Singh & Guestrin 2016, equation 1).
 
 xi(x) = argmin_g L(f, g, pi_x) + Omega(g), with g linear in which players are present, L the weighted squared error and
-Omega a small ridge.
+Omega a small ridge, or few players.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import jax
-import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Surrogate
 from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Bool, Key
-from xaijax.lime._kernel import DISTANCES, kernel
-from xaijax.lime._surrogate import fit_ridge
+from xaijax.lime._coalitions import SAMPLINGS, draw, layout
+from xaijax.lime._explain import Recipe, explain, read_recipe
+from xaijax.lime._kernel import DISTANCES, KERNEL_WIDTHS, check_width
+from xaijax.lime._surrogate import Ridge
 
 RIDGE = 1e-6  # of each column's variance: keeps too few samples finite and changes the sixth digit of the others
+DEFINITIONS = ["xaijax", "lime"]
 
 
 def fit(
@@ -27,85 +28,121 @@ def fit(
     *,
     key: Any,
     num_samples: int = 1000,
+    sampling: str | None = None,
     distance: str = "cosine",
-    kernel_width: float = 0.25,
-    ridge: float = RIDGE,
+    kernel_width: float | None = None,
+    ridge: float | None = None,
+    num_features: int | None = None,
+    feature_selection: str = "auto",
+    until: float | None = None,
+    max_samples: int | None = None,
+    top: int = 5,
+    definitions: str = "xaijax",
     ids: Any = None,
     batch_size: int | None = None,
 ) -> Surrogate:
     """LIME: a linear surrogate of a game around the coalition of all players.
 
-    Why: shows the slope of the model around one input in terms of the presence of its parts, and says by `r_squared`
-    how far a line is a fair picture of it.
+    Why: shows the slope of the model around one input in terms of the presence of its parts, says by `r_squared` how
+    far a line is a fair picture of it, and by `std_errors` and `stability` what another draw would change.
 
     Args:
       game: N games from `xai.game`, or one written by hand.
       key: a JAX random key. Each example's neighbourhood depends on the key and its id alone.
-      num_samples: S coalitions, the coalition of all players first, then each player present or absent by a fair coin,
-        as in the paper. Default 1000, as in lime for images.
+      num_samples: S coalitions, that of all players first. Default 1000, as in lime for images.
+      sampling: "weighted" draws coalitions from the law that the kernel makes, each with weight one: the same line as
+        the others with many samples, at far smaller error where the kernel is narrow. "coins" is the paper's: each
+        player is there by a fair coin, weighted by the kernel. "sizes": the number of absent players is uniform, as in
+        lime for text. Default "weighted".
       distance: D, how far a coalition is from all players: "cosine" 1 - sqrt(|z|/M) as in lime for images and text,
         "euclidean" sqrt(1 - |z|/M), or "hamming" 1 - |z|/M. Default "cosine".
-      kernel_width: sigma in pi = exp(-D²/sigma²). Default 0.25, as in lime for images; lime takes the square root of
-        pi, so its width 0.25 is 0.35 here.
+      kernel_width: sigma in pi = exp(-D²/sigma²). Default 0.25 for "cosine", 0.75 for "euclidean", 0.4 for "hamming".
       ridge: the penalty on the squared coefficients, relative to the variance of the columns. Default 1e-6.
+      num_features: how many players may have coefficients other than 0. Default: all.
+      feature_selection: how these are found: "forward_selection", "highest_weights", "lasso_path", "none", or "auto":
+        forward for at most 6, else highest weights, as in lime. Standard errors are those of the fit of the chosen.
+      until: a precision to reach: the largest standard error over the largest coefficient. Rounds of `num_samples` are
+        drawn until then. Default: one round. Such a loop has no reverse-mode gradient.
+      max_samples: the cap of `until`. Default 16 rounds. `converged` says whether the precision was reached before it.
+      top: how many of the largest coefficients `stability` is about. Default 5.
+      definitions: "lime" for those of the package lime 0.2: pi = sqrt(exp(-D²/width²)), so that its width 0.25 is 0.35
+        here; sampling "coins"; and ridge 1, added to the weighted sums of squares instead of their means, which pulls
+        coefficients to 0 where weights are small. What is given besides is taken in these definitions.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
 
     Returns:
-      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) the coefficients, with std_errors, intercept,
-      the surrogate's own prediction at the input beside the model's output, and r_squared. Weights that all vanish
-      (far too narrow a kernel) leave the original alone in the fit, with coefficients 0 and infinite errors.
+      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) the coefficients, with std_errors (those of
+      another draw, over independent blocks of samples; infinite for fewer samples than players), intercept, the
+      surrogate's own prediction at the input beside the model's output, r_squared and held_out_r_squared,
+      effective_samples, stability, num_samples, and converged.
 
     Raises:
-      TypeError, ValueError: if an argument is of the wrong type, not positive, or no name of a distance.
+      TypeError, ValueError: if an argument is of the wrong type, not positive, no name of those above, or the kernel so
+        narrow that nothing but the input has weight.
 
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, equation 1 and section 3.4.
+      Tan, Tian & Li (2023), GLIME, arXiv:2311.15722, for sampling from the weighted law.
     """
     game = as_game(game)
     num_samples = _check.positive_int("num_samples", num_samples, least=2)
     _check.one_of("distance", distance, DISTANCES)
-    kernel_width = _check.positive_float("kernel_width", kernel_width)
-    ridge = _check.positive_float("ridge", ridge)
+    as_lime = _check.one_of("definitions", definitions, DEFINITIONS) == "lime"
+    if sampling is None:
+        sampling = "coins" if as_lime else "weighted"
+    _check.one_of("sampling", sampling, SAMPLINGS)
+    width = KERNEL_WIDTHS[distance] if kernel_width is None else _check.positive_float("kernel_width", kernel_width)
+    width = width * math.sqrt(2) if as_lime else width
+    check_width(width, distance, game.num_players)
+    recipe = read_recipe(
+        layout(sampling, num_samples - 1),
+        read_ridge(ridge, as_lime),
+        num_players=game.num_players,
+        num_features=num_features,
+        feature_selection=feature_selection,
+        top=top,
+        until=until,
+        max_samples=max_samples,
+        certain=sampling == "weighted",
+    )
     batch_size = _check.batch_size(batch_size)
     key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
-    return _fit(game, key, ids, kernel_width, ridge, num_samples=num_samples, distance=distance, batch_size=batch_size)
+    return _fit(game, key, ids, width, recipe=recipe, sampling=sampling, distance=distance, batch_size=batch_size)
 
 
-@compiled(static_argnames=("num_samples", "distance", "batch_size"))
+def read_ridge(ridge: Any, as_lime: bool) -> Ridge:
+    """The penalty, relative to the variances or, as in lime, absolute."""
+    if ridge is None:
+        return Ridge(1.0 if as_lime else RIDGE, as_lime)
+    return Ridge(_check.positive_float("ridge", ridge), as_lime)
+
+
+@compiled(static_argnames=("recipe", "sampling", "distance", "batch_size"))
 def _fit(
     game: Game,
     key: Key[Array, ""],
     ids: Any,
-    kernel_width: Any,
-    ridge: Any,
-    num_samples: int,
+    width: Any,
+    recipe: Recipe,
+    sampling: str,
     distance: str,
     batch_size: int | None,
 ) -> Surrogate:
-    num_players = game.num_players
-
     def surrogate(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
-        coalitions = jax.random.bernoulli(key, 0.5, (num_samples, num_players)).at[0].set(True) | ~alive
-        worth = v(coalitions)
-        share = jnp.mean(coalitions, axis=1, where=alive, dtype=worth.dtype)
-        weights = kernel(DISTANCES[distance](share), kernel_width)
-        line = fit_ridge(coalitions.astype(worth.dtype), worth, weights, ridge)
-        return {
-            "values": line.coefficients,
-            "std_errors": line.std_errors,
-            "intercept": line.intercept,
-            "prediction": line.intercept + line.coefficients.sum(axis=0),
-            "r_squared": line.r_squared,
-            "output": worth[0],
-        }
+        def coalitions(key: Array) -> tuple[Any, Any]:
+            samples = draw(sampling, key, alive, distance, width, recipe.together)
+            return samples, samples.points > -0.5  # present players: absent ones are at -1
+
+        fields = explain(coalitions, v, key, recipe, alive=alive)
+        return fields | {"intercept": fields["prediction"] - fields["values"].sum(axis=0)}
 
     return game.attribute(
         Surrogate,
         surrogate,
         key=key,
         ids=ids,
-        coalitions_at_once=num_samples,
+        coalitions_at_once=recipe.samples(1),
         batch_size=batch_size,
-        method=f"LIME ({num_samples} samples)",
+        method=f"LIME ({recipe.samples(1)} samples)",
     )

@@ -1,90 +1,127 @@
 """The surrogate of LIME: a weighted ridge regression in closed form.
 
-w = argmin sum_s pi_s (y_s - b - w·z_s)² / sum_s pi_s + lambda sum_j v_j w_j²      (v_j the weighted variance of z_j)
+w = argmin sum_s pi_s (y_s - b - w·z_s)² / sum_s pi_s + sum_j p_j w_j²
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from xaijax._typing import Array, Float
+from xaijax._typing import Array, Bool, Float
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+_REFINEMENTS = 2
 
 
-class Fit(NamedTuple):
-    """coefficients [M] or [M, K]; intercept [] or [K]; std_errors like coefficients; r_squared like intercept."""
+@dataclasses.dataclass(frozen=True)
+class Ridge:
+    """The penalty p: `amount` times the weighted variance of each column, or over the sum of the weights as in lime."""
 
-    coefficients: Float[Array, "M ..."]
-    intercept: Float[Array, "..."]
-    std_errors: Float[Array, "M ..."]
-    r_squared: Float[Array, "..."]
+    amount: float
+    absolute: bool = False
 
 
-def fit_ridge(
-    points: Float[Array, "S M"], values: Float[Array, "S ..."], weights: Float[Array, " S"], ridge: float | Array
-) -> Fit:
-    """Weighted ridge regression with an unpenalised intercept.
+class Regression(NamedTuple):
+    """The problem on columns of mean 0 and variance 1 under the weights, whose line has no intercept.
+
+    rows [S, M] and goal [S, K], each row times the root of its share of the weights; shares [S]; scale [M] of the
+    columns; centre [M], mean [K] the weighted means; penalty [M]; inverse [M, M] of R with R'R = rows'rows + penalty.
+    """
+
+    rows: Float[Array, "S M"]
+    goal: Float[Array, "S K"]
+    shares: Float[Array, " S"]
+    scale: Float[Array, " M"]
+    centre: Float[Array, " M"]
+    mean: Float[Array, " K"]
+    varies: Bool[Array, " M"]
+    penalty: Float[Array, " M"]
+    inverse: Float[Array, "M M"]
+
+
+class Line(NamedTuple):
+    """scaled [M, K] the coefficients of the scaled columns; residuals [S, K], each times the root of its row's share;
+    inverse [M, M] and whitened [S, M] = rows R^-1, whose product is what one unit of a row's residual adds to the
+    coefficients; leverage [S] the share of a row's own value in its fit."""
+
+    scaled: Float[Array, "M K"]
+    residuals: Float[Array, "S K"]
+    inverse: Float[Array, "M M"]
+    whitened: Float[Array, "S M"]
+    leverage: Float[Array, " S"]
+
+
+def regression(
+    points: Float[Array, "S M"], values: Float[Array, "S K"], weights: Float[Array, " S"], ridge: Ridge
+) -> Regression:
+    """Centres and scales the columns, and reduces the rows to their triangular factor.
 
     Columns are centred by their weighted means, which takes the intercept and its conditioning out of the problem, and
-    scaled to unit weighted variance, so that the penalty means the same for every column and unit. The R factor of the
-    rows, extended by the penalty's, replaces the Gram matrix: the error grows with its condition number instead of the
-    square, which float32 needs for correlated columns. One refinement step takes the residual through the data itself
-    (corrected semi-normal equations, Björck 1987). Columns without variance get the coefficient 0.
-
-    The standard errors are the sandwich estimate with the factor n / (n - M - 1) for n the effective sample size
-    (White 1980; MacKinnon & White 1985, HC1): what another draw of the neighbourhood would change. Fewer effective
-    samples than coefficients make them infinite. All weights zero gives NaN.
+    scaled to unit weighted variance, so that the penalty means the same for every column and unit. Columns without
+    variance get the coefficient 0.
     """
-    outputs = values.reshape(len(values), -1)
     shares = weights / weights.sum()
-    centre, mean = _dot(shares, points), _dot(shares, outputs)
-    centred, residual_of_mean = points - centre, outputs - mean
-    variance = _dot(shares, centred**2)
+    centre, mean = dot(shares, points), dot(shares, values)
+    centred = points - centre
+    variance = dot(shares, centred**2)
     # A constant column leaves rounding dust behind; dividing by it would make a feature of it. Less spread than this,
     # and less than half of the digits of its values would tell it from dust.
     varies = variance > jnp.finfo(points.dtype).eps * centre**2
     scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 1)
     columns = jnp.where(varies, centred / scale, 0)
-    rows, goal = jnp.sqrt(shares)[:, None] * columns, jnp.sqrt(shares)[:, None] * residual_of_mean
-
-    num_columns = points.shape[1]
-    penalty = jnp.sqrt(jnp.asarray(ridge, rows.dtype)) * jnp.eye(num_columns, dtype=rows.dtype)
-    triangle = jnp.linalg.qr(jnp.concatenate([rows, penalty]))[1]
-
-    def solve(right: Float[Array, "M k"]) -> Float[Array, "M k"]:
-        return solve_triangular(triangle, solve_triangular(triangle, right, trans=1))  # (R'R)^-1
-
-    scaled = solve(_dot(rows.T, goal))
-    scaled += solve(_dot(rows.T, goal - _dot(rows, scaled)) - ridge * scaled)
-
-    residuals = goal - _dot(rows, scaled)
-    leftover, total = (residuals**2).sum(axis=0), (goal**2).sum(axis=0)
-    r_squared = jnp.where(total > 0, 1 - leftover / jnp.where(total > 0, total, 1), 1)
-    inverse = solve_triangular(triangle, jnp.eye(num_columns, dtype=rows.dtype))
-    # What each sample's own residual adds to the coefficients. The errors need no refinement, so two small inverses and
-    # a product serve, many times faster than solving for every sample.
-    influence = _dot(_dot(inverse, inverse.T), rows.T) * jnp.sqrt(shares)
-    effective = 1 / (shares**2).sum()
-    spare = effective - num_columns - 1
-    variances = _dot(influence**2, (residual_of_mean - _dot(columns, scaled)) ** 2)
-    corrected = variances * jnp.where(spare > 0, effective / jnp.where(spare > 0, spare, 1), jnp.inf)
-    std_errors = jnp.sqrt(jnp.where(corrected > 0, corrected, 1)) * (corrected > 0)
-
-    coefficients = scaled / scale[:, None]
-    intercept = mean - _dot(centre, coefficients)
-    shape = values.shape[1:]
-    return Fit(
-        coefficients.reshape(num_columns, *shape),
-        intercept.reshape(shape),
-        (std_errors / scale[:, None]).reshape(num_columns, *shape),
-        r_squared.reshape(shape),
-    )
+    roots = jnp.sqrt(shares)[:, None]
+    rows, goal = roots * columns, roots * (values - mean)
+    amount = jnp.asarray(ridge.amount, rows.dtype)
+    penalty = amount / (weights.sum() * scale**2) if ridge.absolute else jnp.full(points.shape[1], amount)
+    return Regression(rows, goal, shares, scale, centre, mean, varies, penalty, _inverse_factor(rows, penalty))
 
 
-def _dot(left: Array, right: Array) -> Array:
+def _inverse_factor(rows: Float[Array, "S M"], penalty: Float[Array, " M"]) -> Float[Array, "M M"]:
+    """R^-1 with R'R = rows'rows + penalty, whose error grows with the condition of the rows and not with its square.
+
+    A Cholesky factor of the Gram matrix loses nearly equal columns in float32. Here (shifted CholeskyQR2: Fukaya et al.
+    2020) the first factor is of a matrix moved away from singular ones, and the second of the Gram matrix of the rows
+    that the first has made nearly orthogonal; all in matrix products, many times faster than orthogonalising the rows.
+    """
+    identity = jnp.eye(rows.shape[1], dtype=rows.dtype)
+    dust = 10 * jnp.finfo(rows.dtype).eps
+
+    def inverse_of_cholesky(gram: Array) -> Array:
+        return solve_triangular(jnp.linalg.cholesky(gram), identity, lower=True).T
+
+    gram = dot(rows.T, rows) + jnp.diag(penalty)
+    first = inverse_of_cholesky(gram + dust * jnp.trace(gram) * identity)
+    nearly = dot(rows, first)
+    gram = dot(nearly.T, nearly) + dot(first.T, penalty[:, None] * first)
+    return dot(first, inverse_of_cholesky(gram + dust * identity))
+
+
+def solve(problem: Regression, goal: Float[Array, "S K"], support: Bool[Array, " M"] | None = None) -> Line:
+    """The lines of some outputs, of the columns in `support` alone.
+
+    Refinement takes the residual through the rows themselves (corrected semi-normal equations, Björck 1987).
+    """
+    rows, inverse, penalty = problem.rows, problem.inverse, problem.penalty[:, None]
+    if support is not None:
+        rows = rows * support
+        inverse = _inverse_factor(rows, jnp.where(support, problem.penalty, 1))
+
+    def inverse_of_gram(right: Float[Array, "M K"]) -> Float[Array, "M K"]:
+        return dot(inverse, dot(inverse.T, right))  # (R'R)^-1
+
+    scaled = inverse_of_gram(dot(rows.T, goal))
+    for _ in range(_REFINEMENTS):
+        scaled += inverse_of_gram(dot(rows.T, goal - dot(rows, scaled)) - penalty * scaled)
+    whitened = dot(rows, inverse)
+    leverage = (whitened**2).sum(axis=1) + problem.shares
+    return Line(scaled, goal - dot(rows, scaled), inverse, whitened, leverage)
+
+
+def dot(left: Array, right: Array) -> Array:
+    """The product in full precision, on every device."""
     return jnp.matmul(left, right, precision=_HIGHEST)

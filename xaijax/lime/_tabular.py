@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax import _check
 from xaijax._attribution import Surrogate
-from xaijax._blocks import example_keys, in_blocks, rows_at_once
+from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
 from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Float, Int, Key
-from xaijax.lime._fit import RIDGE
-from xaijax.lime._kernel import kernel
-from xaijax.lime._surrogate import fit_ridge
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Statistics:
-    """What tabular LIME knows of the training data: mean [D] and standard deviation [D] of each feature."""
-
-    mean: Float[Array, " D"]
-    deviation: Float[Array, " D"]
-
-
-def statistics(rows: Any) -> Statistics:
-    """The statistics of training rows that `lime.tabular` perturbs by.
-
-    Args:
-      rows: [B, D] training data; at least 2 rows.
-
-    Returns:
-      Mean and standard deviation of each feature.
-
-    Raises:
-      ValueError: if the rows have another rank, are fewer than two, or hold NaN.
-    """
-    rows = _check.numeric_array("rows", rows)
-    if rows.ndim != 2 or rows.shape[0] < 2:
-        raise ValueError(f"rows must have shape [B, D] with at least 2 rows, but its shape is {list(rows.shape)}.")
-    _check.no_nan("rows", rows)
-    rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
-    return Statistics(rows.mean(axis=0), rows.std(axis=0))
+from xaijax.lime import _rows
+from xaijax.lime._explain import Recipe, explain, read_recipe
+from xaijax.lime._fit import DEFINITIONS, read_ridge
+from xaijax.lime._statistics import Statistics
 
 
 def tabular(
@@ -56,18 +29,28 @@ def tabular(
     *,
     key: Any,
     target: TargetLike = None,
-    num_samples: int = 1000,
+    num_samples: int | None = None,
+    sampling: str | None = None,
+    around: str | None = None,
     kernel_width: float | None = None,
-    ridge: float = RIDGE,
+    ridge: float | None = None,
+    num_features: int | None = None,
+    feature_selection: str = "auto",
+    until: float | None = None,
+    max_samples: int | None = None,
+    top: int = 5,
+    definitions: str = "xaijax",
     ids: Any = None,
     batch_size: int | None = None,
 ) -> Surrogate:
     """LIME for tables: a linear surrogate of the model around each row.
 
-    The neighbourhood is Gaussian around the row, z = x + deviation · normal, and everything is measured in standard
-    deviations of the training data: D(x, z) = ||(z - x) / deviation||.
+    Numbers vary around the row, z = x + deviation · normal; conditions (bins and categories, see `lime.statistics`)
+    hold or fail by their frequency in the training data. Everything is measured in standard deviations and failed
+    conditions: D² = ||(z - x) / deviation||² + the number of failed conditions.
 
-    Why: the slopes of the model near one input, in comparable units, with their errors and the local fidelity.
+    Why: the slopes of the model near one input, in comparable units, or what its conditions count for, with their
+    errors and the local fidelity.
 
     Args:
       model: any model of rows [N, D].
@@ -75,51 +58,66 @@ def tabular(
       training_statistics: from `xai.lime.statistics(training_rows)`.
       key: a JAX random key. Each example's neighbourhood depends on the key and its id alone.
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
-      num_samples: S perturbed rows, the row itself first. Default 1000.
-      kernel_width: sigma in pi = exp(-D²/sigma²), in standard deviations. Default 0.75·sqrt(D), as in lime, which
-        takes the square root of pi, so that its neighbourhood is 1.4 times wider.
-      ridge: the penalty on the squared coefficients, relative to the variance of the columns. Default 1e-6.
+      num_samples: S perturbed rows, the row itself first. Default 1000 ("lime": 5000).
+      sampling: "weighted" draws rows from the law that the kernel makes, each with weight one, evenly spread:
+        the same line as the paper's sampling with many samples, at far smaller error. "independent" is the paper's:
+        drawn one by one, weighted by the kernel. Default "weighted" ("lime": "independent").
+      around: "row", or "data" for numbers drawn around the mean of the training data. Default "row" ("lime": "data").
+      kernel_width: sigma in pi = exp(-D²/sigma²). Default 0.75·sqrt(D).
+      ridge, num_features, feature_selection, until, max_samples, top: as for `xai.lime.fit`.
+      definitions: "lime" for those of the package lime 0.2: pi = sqrt(exp(-D²/width²)), so that its neighbourhood is 1.4
+        times wider; the defaults above; ridge 1, added to the weighted sums of squares; 10 features; and features
+        ranked by coefficient times value.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
 
     Returns:
-      values [N, D] (all outputs: [N, D, K]) the change of the output for one standard deviation of each feature, with
-      std_errors; slopes, the same for one unit; intercept, the surrogate at the mean of the training data; prediction,
-      the surrogate at x, beside the model's output; r_squared. A feature without deviation has the value 0.
+      values [N, D] (all outputs: [N, D, K]) the change of the output for one standard deviation of each number, or for
+      a condition that holds, with std_errors; slopes, the same for one unit, where all features are numbers; intercept,
+      the surrogate at the mean of the training data where no condition holds; prediction, the surrogate at x, beside
+      the model's output; r_squared and the rest as for `xai.lime.fit`. A feature without deviation has the value 0.
 
     Raises:
-      TypeError, ValueError: if x does not fit the model or the statistics, holds NaN, or an option is out of range.
+      TypeError, ValueError: if x does not fit the model or the statistics, holds NaN or a category that the training
+        data does not, or an option is out of range.
 
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, equation 1 and section 3.4.
     """
     model, x = as_model(model), _check.numeric_array("x", x)
-    if not isinstance(training_statistics, Statistics):
-        raise TypeError(
-            "training_statistics must be xai.lime.statistics(training_rows), "
-            f"but it is {type(training_statistics).__name__}."
-        )
-    features = len(training_statistics.mean)
-    if x.ndim != 2 or x.shape[1] != features:
-        raise ValueError(
-            f"x must have shape [N, {features}], with the features of the training statistics, "
-            f"but its shape is {list(x.shape)}."
-        )
-    num_examples = _check.examples(x)
-    _check.no_nan("x", x)
+    num_examples = _check_rows(x, training_statistics)
+    features = x.shape[1]
+    as_lime = _check.one_of("definitions", definitions, DEFINITIONS) == "lime"
+    num_samples = (5000 if as_lime else 1000) if num_samples is None else num_samples
     num_samples = _check.positive_int("num_samples", num_samples, least=2)
+    sampling = ("independent" if as_lime else "weighted") if sampling is None else sampling
+    _check.one_of("sampling", sampling, _rows.SAMPLINGS)
+    around = _check.one_of("around", ("data" if as_lime else "row") if around is None else around, ["row", "data"])
     width = 0.75 * features**0.5 if kernel_width is None else _check.positive_float("kernel_width", kernel_width)
-    ridge = _check.positive_float("ridge", ridge)
+    width = width * math.sqrt(2) if as_lime else width
+    _check_width(width, sampling, training_statistics)
+    recipe = read_recipe(
+        _rows.layout(sampling, num_samples - 1),
+        read_ridge(ridge, as_lime),
+        num_players=features,
+        num_features=min(10, features) if as_lime and num_features is None else num_features,
+        feature_selection=feature_selection,
+        top=top,
+        until=until,
+        max_samples=max_samples,
+        certain=sampling == "weighted",
+    )
     batch_size = _check.batch_size(batch_size)
     target = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=True)
     key, ids = _check.random_key(key), _check.example_ids(ids, num_examples)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     return _tabular(
-        model, x, training_statistics, target, key, ids, width, ridge, num_samples=num_samples, batch_size=batch_size
-    )
+        model, x, training_statistics, target, key, ids, width,
+        recipe=recipe, sampling=sampling, around=around, as_lime=as_lime, batch_size=batch_size,
+    )  # fmt: skip
 
 
-@compiled(static_argnames=("num_samples", "batch_size"))
+@compiled(static_argnames=("recipe", "sampling", "around", "as_lime", "batch_size"))
 def _tabular(
     model: Model,
     x: Float[Array, "N D"],
@@ -128,38 +126,83 @@ def _tabular(
     key: Key[Array, ""],
     ids: Int[Array, " N"] | None,
     width: Any,
-    ridge: Any,
-    num_samples: int,
+    recipe: Recipe,
+    sampling: str,
+    around: str,
+    as_lime: bool,
     batch_size: int | None,
 ) -> Surrogate:
     num_examples, num_features = x.shape
     rows = rows_at_once(batch_size, num_features)
-    mean, deviation = training_statistics.mean, training_statistics.deviation
     target = target.resolve(in_blocks(model, x, rows)) if target.is_top else target
+    conditional = training_statistics.conditional
+    deviation = training_statistics.deviation
+    per_unit = jnp.where(deviation > 0, 1 / jnp.where(deviation > 0, deviation, 1), 0)
 
     def surrogate(example: tuple[Array, Array, Any]) -> dict[str, Array]:
         row, key, per_example = example
-        steps = jax.random.normal(key, (num_samples, num_features), row.dtype).at[0].set(0)
-        steps = jnp.where(deviation > 0, steps, 0)  # in standard deviations from the row
         one = target.of_example(per_example)
-        outputs = in_blocks(lambda steps: one.select(model(row + deviation * steps)), steps, rows)
-        weights = kernel(jnp.linalg.norm(steps, axis=1), width)
-        line = fit_ridge(steps, outputs, weights, ridge)
-        per_unit = jnp.where(deviation > 0, 1 / jnp.where(deviation > 0, deviation, 1), 0)
-        from_mean = (row - mean) * per_unit
-        return {
-            "values": line.coefficients,
-            "std_errors": line.std_errors,
-            "slopes": jnp.einsum("d,d...->d...", per_unit, line.coefficients),
-            "prediction": line.intercept,  # the steps start at the row
-            "intercept": line.intercept
-            - jnp.einsum("d,d...->...", from_mean, line.coefficients, precision=jax.lax.Precision.HIGHEST),
-            "r_squared": line.r_squared,
-            "output": outputs[0],
-        }
+        # The row in the surrogate's units: 1 for conditions, which hold, and standard deviations from the mean.
+        at = jnp.where(conditional, 1.0, (row - training_statistics.mean) * per_unit)
+        fields = explain(
+            lambda key: _rows.draw(sampling, key, row, training_statistics, width, around, recipe.together),
+            lambda seen: in_blocks(lambda block: one.select(model(block)), seen, rows),
+            key,
+            recipe,
+            alive=_rows.alive(row, training_statistics),
+            at=at if as_lime else None,
+        )
+        fields["intercept"] = fields["prediction"] - jnp.einsum(
+            "d,d...->...", at, fields["values"], precision=jax.lax.Precision.HIGHEST
+        )
+        if not conditional.any():
+            fields["slopes"] = jnp.einsum("d,d...->d...", per_unit, fields["values"])
+        return fields
 
     keys = example_keys(key, jnp.arange(num_examples) if ids is None else ids)
-    examples_at_once = max(1, rows // num_samples)
-    answers = in_blocks(jax.vmap(surrogate), (x, keys, target.per_example), examples_at_once)
-    answers = _check.nan_where(_check.rows_with_nan(x), answers)
-    return Surrogate(**answers, target=target.index, method=f"LIME, tabular ({num_samples} samples)")
+    examples_at_once = max(1, rows // recipe.samples(1))
+    answers = in_blocks(each(surrogate), (x, keys, target.per_example), examples_at_once)
+    bad = _check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)
+    answers = _check.nan_where(bad, answers)
+    return Surrogate(**answers, target=target.index, method=f"LIME, tabular ({recipe.samples(1)} samples)")
+
+
+def _check_rows(x: Array, statistics: Any) -> int:
+    if not isinstance(statistics, Statistics):
+        raise TypeError(
+            f"training_statistics must be xai.lime.statistics(training_rows), but it is {type(statistics).__name__}."
+        )
+    features = len(statistics.mean)
+    if x.ndim != 2 or x.shape[1] != features:
+        raise ValueError(
+            f"x must have shape [N, {features}], with the features of the training statistics, "
+            f"but its shape is {list(x.shape)}."
+        )
+    num_examples = _check.examples(x)
+    _check.no_nan("x", x)
+    if _check.is_concrete(x, statistics) and statistics.bins is not None:
+        unseen = np.argwhere(np.asarray(statistics.unseen(x)))
+        if len(unseen):
+            row, column = map(int, unseen[0])
+            name = statistics.names[column] if statistics.names else f"column {column}"
+            known = np.asarray(statistics.bins.mean)[column][np.asarray(statistics.bins.frequency)[column] > 0]
+            raise ValueError(
+                f"x[{row}] has the category {float(x[row, column]):g} in {name}, which the training rows do not hold; "
+                f"they hold {[float(value) for value in known[:10]]}."
+            )
+    return num_examples
+
+
+def _check_width(width: float, sampling: str, statistics: Statistics) -> None:
+    """Raises where the kernel leaves no weight in float32 to any of the samples."""
+    conditional = statistics.conditional
+    if conditional.any() and math.exp(-1 / width**2) < np.finfo(np.float32).tiny:
+        found = f"a failed condition, at distance 1, has weight exp(-1/{width:g}²) = 0"
+    elif sampling == "independent" and len(conditional) / 2 * math.log1p(2 / width**2) > 80:
+        found = f"the samples, at a median distance of about {math.sqrt(len(conditional)):.3g}, have weight 0"
+    else:
+        return
+    raise ValueError(
+        f"kernel_width {width:g} is so narrow that {found}: choose one of the order of "
+        f"0.75·sqrt(D) = {0.75 * math.sqrt(len(conditional)):.3g}."
+    )

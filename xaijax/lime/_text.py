@@ -1,4 +1,4 @@
-"""LIME for text: the players are tokens."""
+"""LIME for token ids: the players are tokens, or groups of them."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ def text(
     x: Any,
     *,
     key: Any,
-    mask_id: int,
+    mask_id: int | None = None,
     pad_id: int | None = None,
+    groups: Any = None,
     target: TargetLike = None,
     **options: Any,
 ) -> Surrogate:
-    """LIME for text: which tokens of a sequence speak for the output.
+    """LIME for token ids: which tokens of a sequence speak for the output. For strings see `xai.lime.strings`.
 
     Args:
       model: any model of token ids [N, L].
       x: [N, L] token ids, integers.
       key: a JAX random key.
-      mask_id: the id that replaces an absent token.
+      mask_id: the id that replaces an absent token. Default None: absent tokens are cut out, which needs a pad_id.
       pad_id: the id of padding, whose positions are left as they are. Default: there is none.
+      groups: [N, L] which player each position belongs to, -1 for none, as in `xai.mask.tokens`. Default: every
+        position is a player.
       target: an int, ints [N], a callable, "all", or None for the top class.
-      **options: of `xai.lime.fit`: num_samples, distance, kernel_width, ridge, ids, batch_size.
+      **options: further arguments of `xai.lime.fit`, such as num_samples.
 
     Returns:
-      As `xai.lime.fit`, one coefficient for each position; padding has 0.
+      As `xai.lime.fit`, one coefficient for each position or group; padding has 0.
     """
-    return fit(game(model, x, mask.tokens(mask_id, pad_id=pad_id), target=target), key=key, **options)
+    masker = mask.tokens(mask_id, pad_id=pad_id, groups=groups)
+    return fit(game(model, x, masker, target=target), key=key, **options)

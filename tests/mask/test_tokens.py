@@ -1,0 +1,104 @@
+"""Tokens as players: masked or cut out, one by one or in groups."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+
+PAD, MASK = 0, 9
+X = jnp.array([[3, 4, 5, 4, PAD], [6, 7, PAD, PAD, PAD]])
+WORDS = [[0, 1, -1, 1, -1], [0, 0, -1, -1, -1]]  # the second has one word of two tokens
+
+
+def inputs_for(masker, coalition, row=0, x=X):
+    prepared = jax.tree.map(lambda leaf: leaf[row], masker.prepare(x))
+    (reference,) = masker.references(x[row], prepared)
+    return masker.compose(x[row], reference, jnp.asarray(coalition, bool), prepared).tolist()
+
+
+@pytest.mark.parametrize("bits", range(16))
+def test_cutting_out_is_the_shorter_list_filled_up(bits):
+    coalition = [bits >> place & 1 for place in range(4)]
+    kept = [token for token, present in zip([3, 4, 5, 4], coalition, strict=True) if present]
+    masker = xai.mask.tokens(pad_id=PAD)
+    for padding in (0, 1):  # padding is no player: nobody can take it away
+        assert inputs_for(masker, [*coalition, padding]) == kept + [PAD] * (5 - len(kept))
+
+
+def test_padding_in_front_stays_there():
+    masker, x = xai.mask.tokens(pad_id=PAD), jnp.array([[PAD, 3, 4, 5]])
+    assert inputs_for(masker, [1, 1, 1, 1], x=x) == [PAD, 3, 4, 5]
+    assert inputs_for(masker, [0, 1, 0, 1], x=x) == [PAD, 3, 5, PAD]
+
+
+def test_groups_go_together_and_tokens_of_nobody_stay():
+    cut, masked = (xai.mask.tokens(mask_id, pad_id=PAD, groups=WORDS) for mask_id in (None, MASK))
+    assert inputs_for(masked, [1, 0]) == [3, MASK, 5, MASK, PAD]
+    assert inputs_for(cut, [1, 0]) == [3, 5, PAD, PAD, PAD]
+    assert inputs_for(cut, [0, 1]) == [4, 5, 4, PAD, PAD]
+    assert inputs_for(cut, [0, 0]) == [5, PAD, PAD, PAD, PAD]
+    assert inputs_for(masked, [0, 1], row=1) == [MASK, MASK, PAD, PAD, PAD]
+    assert inputs_for(cut, [0, 1], row=1) == [PAD] * 5
+
+
+def test_padding_and_players_that_an_example_lacks_are_not_alive():
+    masker = xai.mask.tokens(pad_id=PAD, groups=WORDS)
+    prepared = masker.prepare(X)
+    assert masker.num_players((5,)) == 2
+    alive = jax.vmap(masker.alive)(X, prepared)
+    np.testing.assert_array_equal(alive, [[True, True], [True, False]])
+    np.testing.assert_array_equal(xai.mask.tokens(pad_id=PAD).alive(X[0], ()), [True] * 4 + [False])
+    padded_player = xai.mask.tokens(MASK, pad_id=PAD, groups=[[0, 0, 0, 0, 1], [0, 0, 1, 1, 1]])
+    np.testing.assert_array_equal(jax.vmap(padded_player.alive)(X, padded_player.prepare(X)), [[True, False]] * 2)
+
+
+def test_shapley_values_of_words_are_the_sums_over_their_tokens():
+    weights = jnp.arange(10.0).at[PAD].set(0)
+
+    def model(ids):
+        return weights[ids].sum(axis=1)
+
+    for mask_id in (None, MASK):
+        masker = xai.mask.tokens(mask_id, pad_id=PAD, groups=WORDS)
+        gone = 0 if mask_id is None else 9.0
+        attribution = xai.shap.exact(xai.game(model, X, masker))
+        expected = [[3 - gone, 8 - 2 * gone], [13 - 2 * gone, 0]]
+        np.testing.assert_allclose(attribution.values, expected, atol=1e-5)
+        np.testing.assert_array_equal(attribution.regions, WORDS)
+
+
+def test_cutting_out_is_the_same_program_for_every_coalition():
+    masker = xai.mask.tokens(pad_id=PAD)
+    coalitions = jax.random.bernoulli(jax.random.key(0), 0.5, (64, 5))
+    reference = masker.references(X[0], ())[0]
+    together = jax.jit(jax.vmap(lambda coalition: masker.compose(X[0], reference, coalition, ())))(coalitions)
+    assert together.shape == (64, 5)
+    np.testing.assert_array_equal(together, [inputs_for(masker, coalition) for coalition in coalitions])
+
+
+MISTAKES = {
+    "neither mask nor padding": (lambda: xai.mask.tokens(), "both are None: give one of them"),
+    "a negative id": (lambda: xai.mask.tokens(pad_id=-1), "pad_id must be at least 0, but it is -1"),
+    "a mask that is no id": (lambda: xai.mask.tokens("[MASK]"), "mask_id must be an int"),
+    "groups of one row": (lambda: xai.mask.tokens(1, groups=[0, 1]), r"shape \[N, L\] of x, but its shape is \[2\]"),
+    "groups with a gap": (lambda: xai.mask.tokens(1, groups=[[0, 2, -1]]), r"without gaps.*without \[1\]"),
+    "groups below -1": (lambda: xai.mask.tokens(1, groups=[[0, -2]]), "without gaps, but runs from -2"),
+    "groups of nobody": (lambda: xai.mask.tokens(1, groups=[[-1, -1]]), "-1 everywhere"),
+    "groups of floats": (lambda: xai.mask.tokens(1, groups=[[0.0, 1.0]]), "groups must be integers"),
+    "groups of another shape": (
+        lambda: xai.game(lambda ids: ids.sum(axis=1), X, xai.mask.tokens(1, groups=[[0, 1]])),
+        r"groups must have the shape of x, \[2, 5\], but its shape is \[1, 2\]",
+    ),
+    "traced groups": (
+        lambda: jax.jit(lambda groups: xai.mask.tokens(1, groups=groups).groups)(jnp.array(WORDS)),
+        "groups must be known when compiling",
+    ),
+}
+
+
+@pytest.mark.parametrize(("mistake", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        mistake()

@@ -1,0 +1,236 @@
+"""From samples around one input to its explanation: xi(x) = argmin_g L(f, g, pi_x) + Omega(g)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xaijax import _check
+from xaijax._typing import Array, Bool, Float, Key
+from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._reliability import effective_samples, r_squared, reliability, stability
+from xaijax.lime._select import SELECTIONS, select
+from xaijax.lime._surrogate import Line, Regression, Ridge, dot, regression, solve
+
+# rows of the problem, the line's residuals -> what to add to coefficients and intercept, and the errors
+Improve = Callable[[Samples, Array], tuple[Array, Array, Array]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What does not differ between inputs; compared by value.
+
+    together: how one round of samples is drawn. rounds: at most so many. until: the precision that ends them, or None.
+    certain: whether the input's weight is a share of the law, and grows with the rounds.
+    """
+
+    together: Blocks
+    ridge: Ridge
+    num_features: int | None
+    feature_selection: str
+    top: int
+    rounds: int = 1
+    until: float | None = None
+    certain: bool = True
+
+    def samples(self, rounds: int) -> int:
+        """How many samples so many rounds take, the input's own among them."""
+        return 1 + rounds * self.together.drawn
+
+
+def read_recipe(
+    together: Blocks,
+    ridge: Ridge,
+    *,
+    num_players: int,
+    num_features: Any,
+    feature_selection: Any,
+    top: Any,
+    until: Any,
+    max_samples: Any,
+    certain: bool,
+) -> Recipe:
+    """Checks the options that all fronts share."""
+    _check.one_of("feature_selection", feature_selection, SELECTIONS)
+    if num_features is not None:
+        num_features = min(_check.positive_int("num_features", num_features), num_players)
+    if num_features == num_players or feature_selection == "none":
+        num_features = None
+    rounds = 1
+    if until is None:
+        if max_samples is not None:
+            raise ValueError(
+                "max_samples is the cap of until, the precision to reach: give until, or num_samples alone."
+            )
+    else:
+        until = _check.positive_float("until", until)
+        if max_samples is None:
+            rounds = 16
+        else:
+            max_samples = _check.positive_int("max_samples", max_samples, least=together.drawn + 1)
+            rounds = (max_samples - 1) // together.drawn
+    top = min(_check.positive_int("top", top), num_players)
+    return Recipe(together, ridge, num_features, feature_selection, top, rounds, until, certain)
+
+
+def explain(
+    draw: Callable[[Array], tuple[Samples, Any]],
+    evaluate: Callable[[Any], Float[Array, "S ..."]],
+    key: Key[Array, ""],
+    recipe: Recipe,
+    *,
+    alive: Bool[Array, " M"],
+    improve: Improve | None = None,
+    at: Float[Array, " M"] | None = None,
+) -> dict[str, Array]:
+    """The surrogate around one input.
+
+    Args:
+      draw: key -> a round of samples, the input's own first, and what to evaluate for them.
+      evaluate: that -> values [S] or [S, K].
+      key: of this input.
+      recipe: all the rest.
+      alive: which players can change anything; the others have the coefficient 0 for certain.
+      improve: what a better surrogate makes of the line's residuals.
+      at: what to multiply coefficients by to rank players, where the largest are kept; default 1.
+
+    Returns:
+      The fields of a Surrogate, with the coefficients per unit of the points and the prediction at the points' 0.
+    """
+    draw_key, stability_key = jax.random.split(key)
+    samples, inputs = draw(draw_key)
+    values = evaluate(inputs)
+    shape, values = values.shape[1:], values.reshape(len(values), -1)
+
+    def fitted(samples: Samples, values: Array, rounds: int) -> dict[str, Array]:
+        layout = dataclasses.replace(recipe.together, rounds=rounds)
+        return _fitted(samples, values, layout, stability_key, recipe, alive, improve, at)
+
+    if recipe.until is None:
+        fields = fitted(samples, values, 1)
+        count = jnp.asarray(1, jnp.int32)
+    else:
+        until, rounds = recipe.until, recipe.rounds
+
+        def room(leaf: Array) -> Array:
+            free = jnp.zeros(((rounds - 1) * (len(leaf) - 1), *leaf.shape[1:]), leaf.dtype)
+            return jnp.concatenate([leaf, free])
+
+        samples, values = jax.tree.map(room, (samples, values))
+        weight = samples.weights[0]
+
+        def more(state: Any) -> Array:
+            count, _, _, fields = state
+            return (count < rounds) & ~(_precision(fields) <= until)
+
+        def another(state: Any) -> Any:
+            count, samples, values, _ = state
+            new, inputs = draw(jax.random.fold_in(draw_key, count))
+            answers = evaluate(jax.tree.map(lambda leaf: leaf[1:], inputs))
+            found = jax.tree.map(lambda leaf: leaf[1:], new), answers.reshape(len(answers), -1)
+            start = 1 + count * recipe.together.drawn
+            samples, values = jax.tree.map(
+                lambda every, part: jax.lax.dynamic_update_slice_in_dim(every, part.astype(every.dtype), start, axis=0),
+                (samples, values),
+                found,
+            )
+            if recipe.certain:
+                samples = samples._replace(weights=samples.weights.at[0].set(weight * (count + 1)))
+            return count + 1, samples, values, fitted(samples, values, rounds)
+
+        start = (jnp.asarray(1, jnp.int32), samples, values, fitted(samples, values, rounds))
+        count, _, values, fields = jax.lax.while_loop(more, another, start)
+        fields["converged"] = _precision(fields) <= until
+    fields = {name: _unflatten(value, shape) for name, value in fields.items()}
+    fields["num_samples"] = 1 + count * recipe.together.drawn
+    fields["output"] = values[0].reshape(shape)
+    return fields
+
+
+def _fitted(
+    samples: Samples,
+    values: Float[Array, "S K"],
+    together: Blocks,
+    key: Array,
+    recipe: Recipe,
+    alive: Bool[Array, " M"],
+    improve: Improve | None,
+    at: Array | None,
+) -> dict[str, Array]:
+    players = samples.points.shape[1]
+    columns = jnp.concatenate([samples.points, samples.beside], axis=1).astype(values.dtype)
+    problem = regression(columns, values, samples.weights, recipe.ridge)
+    effective = effective_samples(samples)
+    line = solve(problem, problem.goal)
+    whole = reliability(line, samples, together, problem.varies.sum(), effective)
+    per_unit = 1 / problem.scale[:players, None]
+    # What is said of the largest coefficients is said of the fit of all players, before any were dropped.
+    stable = stability(key, line.scaled[:players] * per_unit, whole.scores[:, :players] * per_unit, recipe.top)
+    scaled, errors = line.scaled[:players], whole.errors[:players]
+    fidelity = r_squared(problem, line, samples.drawn, players)
+    if recipe.num_features is not None:
+        scaled, errors, fidelity = _sparse(problem, line, samples, together, effective, recipe, at)
+    coefficients, errors = scaled * per_unit, errors * per_unit
+    prediction = problem.mean - dot(problem.centre[:players], coefficients)
+    if improve is not None:
+        roots = jnp.sqrt(problem.shares)[:, None]
+        residuals = jnp.where(roots > 0, line.residuals / jnp.where(roots > 0, roots, 1), 0)
+        more, more_prediction, errors = improve(samples, residuals)
+        coefficients, prediction = coefficients + more, prediction + more_prediction
+    # A player that no sample lacked says nothing of itself: its coefficient 0 may be anything.
+    unknown = alive & ~problem.varies[:players]
+    return {
+        "values": coefficients,
+        "std_errors": jnp.where(unknown[:, None], jnp.inf, jnp.where(alive[:, None], errors, 0)),
+        "prediction": prediction,
+        "r_squared": fidelity[0],
+        "held_out_r_squared": fidelity[1],
+        "effective_samples": effective,
+        "stability": jnp.where(jnp.isfinite(whole.errors).all(axis=0), stable, jnp.nan),
+    }
+
+
+def _sparse(
+    problem: Regression,
+    line: Line,
+    samples: Samples,
+    together: Blocks,
+    effective: Array,
+    recipe: Recipe,
+    at: Array | None,
+) -> tuple[Array, Array, tuple[Array, Array]]:
+    """Omega(g): each output's own players, and the fit of these alone."""
+    num_features, players = recipe.num_features, samples.points.shape[1]
+    assert num_features is not None
+    scale = problem.scale[:players, None]
+    ranked = line.scaled[:players] * (1 / scale if at is None else at[:, None] / scale)
+
+    def one_output(each: tuple[Array, Array]) -> tuple[Array, Array, tuple[Array, Array]]:
+        goal, weights = each
+        support = select(problem, goal, num_features, recipe.feature_selection, weights)
+        all_columns = jnp.concatenate([support, jnp.ones(samples.beside.shape[1], bool)])
+        line = solve(problem, goal[:, None], all_columns)
+        errors = reliability(line, samples, together, all_columns.sum(), effective).errors[:players, 0]
+        alone = problem._replace(goal=goal[:, None])
+        fidelity = tuple(part[0] for part in r_squared(alone, line, samples.drawn, players))
+        return line.scaled[:players, 0] * support, jnp.where(support, errors, 0), fidelity
+
+    scaled, errors, fidelity = jax.lax.map(one_output, (problem.goal.T, ranked.T))
+    return scaled.T, errors.T, fidelity
+
+
+def _precision(fields: dict[str, Array]) -> Array:
+    """The largest standard error, in largest coefficients."""
+    largest, error = jnp.abs(fields["values"]).max(axis=0), fields["std_errors"].max(axis=0)
+    return jnp.where(error > 0, error / jnp.where(largest > 0, largest, 1e-30), 0).max()
+
+
+def _unflatten(value: Array, shape: tuple[int, ...]) -> Array:
+    """[..., K] as the values were: without K for one output."""
+    if value.ndim == 0:
+        return value
+    return value.reshape(*value.shape[:-1], *shape)

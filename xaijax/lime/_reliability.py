@@ -1,0 +1,86 @@
+"""How far a surrogate can be trusted: standard errors, local fidelity, stability."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from xaijax._typing import Array, Bool, Float, Key
+from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._surrogate import Line, Regression, dot
+
+_DRAWS = 200  # of the bootstrap: a probability is known to 3.5 %
+
+
+class Reliability(NamedTuple):
+    """scores [B, M, K] what each block adds to the scaled coefficients; errors [M, K] theirs; effective [] samples."""
+
+    scores: Float[Array, "B M K"]
+    errors: Float[Array, "M K"]
+    effective: Float[Array, ""]
+
+
+def effective_samples(samples: Samples) -> Float[Array, ""]:
+    """How many samples of equal weight know as much: (sum w)² / sum w² (Kish 1965), of those that were drawn."""
+    weights = jnp.where(samples.drawn, samples.weights, 0)
+    total, squares = weights.sum(), (weights**2).sum()
+    return jnp.where(squares > 0, total**2 / jnp.where(squares > 0, squares, 1), 0)
+
+
+def reliability(
+    line: Line, samples: Samples, together: Blocks, num_used: Array, effective: Float[Array, ""]
+) -> Reliability:
+    """The sandwich estimate (White 1980) over blocks (Liang & Zeger 1986): what another draw would change.
+
+    Each row adds its influence times its residual, divided by what its own value takes of it, 1 - leverage (HC3:
+    MacKinnon & White 1985). Blocks are independent draws; the spread of their sums, around what blocks of their length
+    add on average, is the error of the whole. Fewer effective samples than coefficients make it infinite.
+    """
+    kept = jnp.where(samples.drawn, 1.0, 0.0).astype(line.residuals.dtype)
+    residuals = line.residuals * (kept / jnp.maximum(1 - line.leverage, 1e-3))[:, None]
+    scores = together.sums(line.whitened[:, :, None] * residuals[:, None, :])
+    lengths = together.sums(kept)
+    number = jnp.sum(lengths > 0)
+    share = lengths / jnp.maximum(lengths.sum(), 1)
+    scores = scores - share[:, None, None] * scores.sum(axis=0)
+    scores = jnp.einsum("ij,bjk->bik", line.inverse, scores, precision=jax.lax.Precision.HIGHEST)
+    scores = scores * jnp.sqrt(number / jnp.maximum(number - 1, 1))
+    variances = (scores**2).sum(axis=0)
+    enough = (effective > num_used + 1) & (number > 1)
+    errors = jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+    return Reliability(scores, jnp.where(enough, errors, jnp.inf), effective)
+
+
+def r_squared(problem: Regression, line: Line, drawn: Bool[Array, " S"], players: int) -> tuple[Array, Array]:
+    """Weighted R² of the players' line, [K], and the same with each drawn row predicted by the fit of the others."""
+    total = (problem.goal**2).sum(axis=0)
+    own = problem.goal - dot(problem.rows[:, :players], line.scaled[:players])
+    spared = jnp.where(drawn, jnp.minimum(line.leverage, 0.999), 0)[:, None]
+
+    def of(residuals: Array) -> Array:
+        left = (residuals**2).sum(axis=0)
+        return jnp.where(total > 0, 1 - left / jnp.where(total > 0, total, 1), 1)
+
+    return of(own), of(own + line.residuals * spared / (1 - spared))
+
+
+def stability(
+    key: Key[Array, ""], coefficients: Float[Array, "M K"], scores: Float[Array, "B M K"], top: int
+) -> Float[Array, " K"]:
+    """The probability that the `top` largest coefficients would be those of the same players on another draw.
+
+    A bootstrap over the same evaluations: blocks get random weights of mean 0 and variance 1 (Kline & Santos 2012), and
+    no model is asked again.
+    """
+    multipliers = jax.random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
+    changes = jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
+
+    def largest(coefficients: Float[Array, "M K"]) -> Bool[Array, "M K"]:
+        size = jnp.abs(coefficients)
+        least = jax.lax.top_k(size.T, top)[0][:, -1]
+        return size >= least
+
+    same = jax.vmap(largest)(coefficients + changes) == largest(coefficients)
+    return same.all(axis=1).mean(axis=0)

@@ -1,0 +1,121 @@
+"""Neighbourhoods of rows of a table: every feature varies by itself, around the row or around the training data."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import ndtr, ndtri
+
+from xaijax._typing import Array, Bool, Float, Key
+from xaijax.lime._kernel import kernel
+from xaijax.lime._neighbourhood import PAIRS_OF_PRIMES, Blocks, Samples, blocks, independent, samples, uniforms
+from xaijax.lime._statistics import Statistics
+
+SAMPLINGS = ["weighted", "independent"]
+
+
+def layout(sampling: str, drawn: int) -> Blocks:
+    """How the rows are drawn together."""
+    return blocks(drawn, PAIRS_OF_PRIMES) if sampling == "weighted" else independent(drawn)
+
+
+def alive(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
+    """Which features vary in the training data at all."""
+    varies = statistics.deviation > 0
+    if statistics.bins is None:
+        return varies
+    return jnp.where(statistics.conditional, _own_frequency(row, statistics) < 1, varies)
+
+
+def draw(
+    sampling: str,
+    key: Key[Array, ""],
+    row: Float[Array, " D"],
+    statistics: Statistics,
+    width: float | Array,
+    around: str,
+    together: Blocks,
+) -> tuple[Samples, Float[Array, "S D"]]:
+    """One round of rows, the row itself first, as points and as what the model sees.
+
+    A number's point is its distance from the row in standard deviations, and it is drawn from N(row, deviation²), or
+    N(mean, deviation²) around the training data. A condition's point is 0 where it holds and -1 where it fails; bins
+    are drawn by their frequency, and values within a bin from its normal distribution cut at its range, as in lime.
+
+    D² is the sum of squares of the points. The kernel is a product over features, and so is the law
+    P(z) ∝ pi(z) P_0(z): normals become normals of precision 1 + 2/sigma², conditions hold with probability
+    p / (p + (1 - p) exp(-1/sigma²)) instead of p.
+    """
+    weighted = sampling == "weighted"
+    numbers = uniforms(key, together, len(row))
+    varies = alive(row, statistics)
+    deviation = jnp.where(statistics.deviation > 0, statistics.deviation, 1)
+    centre = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
+    precision = 1 + 2 / width**2 if weighted else 1.0
+    conditional = statistics.conditional
+    steps, seen, beside = jnp.zeros_like(numbers), jnp.broadcast_to(row, numbers.shape), None
+    if not conditional.all():
+        steps = jnp.where(varies, centre / precision + ndtri(numbers) / jnp.sqrt(precision), 0)
+        seen = row + statistics.deviation * steps
+    if statistics.bins is not None:
+        fails, values, around_mean = _conditions(numbers, row, statistics, jnp.exp(-1 / width**2) if weighted else 1.0)
+        steps = jnp.where(conditional, jnp.where(varies & fails, -1.0, 0.0), steps)
+        seen = jnp.where(conditional, values, seen)
+        if weighted:
+            around_mean = (around_mean / deviation)[:, np.flatnonzero(conditional)]
+            beside = jnp.concatenate([jnp.zeros_like(around_mean[:1]), around_mean])
+    weights = jnp.ones(len(steps)) if weighted else kernel(jnp.linalg.norm(steps, axis=1), width)
+    # The law of numbers gives the row itself no share; in the paper it is a sample like the others.
+    own = jnp.zeros(1) if weighted else jnp.ones(1)
+    points = jnp.concatenate([jnp.zeros_like(steps[:1]), steps])
+    weights = jnp.concatenate([own, weights]).astype(steps.dtype)
+    return samples(points, weights, beside), jnp.concatenate([row[None], seen])
+
+
+def _own_frequency(row: Float[Array, " D"], statistics: Statistics) -> Float[Array, " D"]:
+    bins = statistics.bins
+    assert bins is not None
+    own = jnp.minimum(statistics.own_bins(row), bins.mean.shape[1] - 1)
+    return jnp.take_along_axis(bins.frequency, own[:, None], axis=1)[:, 0]
+
+
+def _conditions(
+    numbers: Float[Array, "n D"], row: Float[Array, " D"], statistics: Statistics, tilt: float | Array
+) -> tuple[Bool[Array, "n D"], Float[Array, "n D"], Float[Array, "n D"]]:
+    """Which conditions fail, the values, and how far these are from their mean given that the condition holds or fails.
+
+    The row's own bin takes the numbers up to its probability, the others follow, and where a number lies within its
+    bin's share is the quantile of the value within the bin.
+    """
+    bins = statistics.bins
+    assert bins is not None
+    own = statistics.own_bins(row)[:, None] == jnp.arange(bins.mean.shape[1])
+    chance = bins.frequency * jnp.where(own, 1.0, tilt)
+    order = jnp.argsort(~own, axis=1, stable=True)  # the row's own bin first
+    bins = jax.tree.map(lambda table: jnp.take_along_axis(table, order[:, : table.shape[1]], axis=1), bins)
+    chance = jnp.take_along_axis(chance / chance.sum(axis=1, keepdims=True), order, axis=1)
+    ends = jnp.cumsum(chance, axis=1)
+    which = jnp.sum(numbers[:, :, None] >= ends[:, :-1], axis=2)
+
+    def of(table: Float[Array, "D Q"]) -> Float[Array, "n D"]:
+        return sum((jnp.where(which == q, table[:, q], 0.0) for q in range(table.shape[1])), jnp.zeros(()))
+
+    spread = jnp.where(bins.deviation > 0, bins.deviation, 1)
+    low, high = (bins.low - bins.mean) / spread, (bins.high - bins.mean) / spread
+    mass = ndtr(high) - ndtr(low)
+    shift = (_density(low) - _density(high)) / jnp.maximum(mass, 1e-7)  # a normal's mean between its bounds
+    means = bins.mean + jnp.where(bins.deviation > 0, spread * shift, 0)
+
+    share = jnp.clip((numbers - of(ends - chance)) / jnp.maximum(of(chance), 1e-30), 0, 1)
+    quantile = jnp.clip(of(ndtr(low)) + share * of(mass), 1e-7, 1 - 1e-7)
+    values = jnp.clip(of(bins.mean) + of(bins.deviation) * ndtri(quantile), of(bins.low), of(bins.high))
+    others = chance.at[:, 0].set(0)
+    mean_of_others = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
+    return which > 0, values, values - jnp.where(which > 0, mean_of_others, means[:, 0])
+
+
+def _density(places: Array) -> Array:
+    return jnp.exp(-(places**2) / 2) / math.sqrt(2 * math.pi)
