@@ -71,9 +71,13 @@ def stability(
 ) -> Float[Array, " K"]:
     """The probability that the `top` largest coefficients would be those of the same players on another draw.
 
-    A bootstrap over the same evaluations: blocks get random weights of mean 0 and variance 1 (Kline & Santos 2012), and
-    no model is asked again.
+    A bootstrap over the same evaluations, in which each block gets a normal weight of mean 0 and variance 1 (Kline &
+    Santos 2012); no model is asked again. Sums of many blocks with such weights are normal with the covariance of the
+    scores, from which they are drawn.
     """
+    blocks, players, _ = scores.shape
+    if blocks > players:
+        scores = jax.vmap(_factor, in_axes=-1, out_axes=-1)(scores)
     multipliers = jax.random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
     changes = jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
 
@@ -84,3 +88,13 @@ def stability(
 
     same = jax.vmap(largest)(coefficients + changes) == largest(coefficients)
     return same.all(axis=1).mean(axis=0)
+
+
+def _factor(scores: Float[Array, "B M"]) -> Float[Array, "M M"]:
+    """F with F'F = scores'scores, of as many rows as there are players."""
+    variances = (scores**2).sum(axis=0)
+    spread = jnp.sqrt(jnp.where(variances > 0, variances, 1))
+    alike = scores / spread
+    # Columns of one length: what keeps the factor of dependent ones finite is far below their own variance.
+    triangle = jnp.linalg.cholesky(dot(alike.T, alike) + 1e-5 * jnp.eye(len(spread), dtype=scores.dtype))
+    return triangle.T * jnp.where(variances > 0, spread, 0)

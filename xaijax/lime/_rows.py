@@ -98,23 +98,29 @@ def _conditions(
     bins = jax.tree.map(lambda table: jnp.take_along_axis(table, order[:, : table.shape[1]], axis=1), bins)
     chance = jnp.take_along_axis(chance / chance.sum(axis=1, keepdims=True), order, axis=1)
     ends = jnp.cumsum(chance, axis=1)
-    which = jnp.sum(numbers[:, :, None] >= ends[:, :-1], axis=2)
-
-    def of(table: Float[Array, "D Q"]) -> Float[Array, "n D"]:
-        return sum((jnp.where(which == q, table[:, q], 0.0) for q in range(table.shape[1])), jnp.zeros(()))
-
+    starts = ends - chance
+    ends = jnp.where(ends < ends[:, -1:], ends, 2)  # no number is beyond the last bin that has a chance
     spread = jnp.where(bins.deviation > 0, bins.deviation, 1)
     low, high = (bins.low - bins.mean) / spread, (bins.high - bins.mean) / spread
     mass = ndtr(high) - ndtr(low)
     shift = (_density(low) - _density(high)) / jnp.maximum(mass, 1e-7)  # a normal's mean between its bounds
     means = bins.mean + jnp.where(bins.deviation > 0, spread * shift, 0)
-
-    share = jnp.clip((numbers - of(ends - chance)) / jnp.maximum(of(chance), 1e-30), 0, 1)
-    quantile = jnp.clip(of(ndtr(low)) + share * of(mass), 1e-7, 1 - 1e-7)
-    values = jnp.clip(of(bins.mean) + of(bins.deviation) * ndtri(quantile), of(bins.low), of(bins.high))
     others = chance.at[:, 0].set(0)
     mean_of_others = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
-    return which > 0, values, values - jnp.where(which > 0, mean_of_others, means[:, 0])
+
+    def of(table: Float[Array, "D Q"]) -> Float[Array, "n D"]:
+        found = jnp.broadcast_to(table[:, 0], numbers.shape)
+        for q in range(1, table.shape[1]):
+            found = jnp.where(numbers >= ends[:, q - 1], table[:, q], found)
+        return found
+
+    # A number is a quantile of the normal of its bin by a straight line.
+    slope = mass / jnp.maximum(chance, 1e-30)
+    start = ndtr(low) - starts * slope
+    quantile = jnp.clip(of(start) + of(slope) * numbers, 1e-7, 1 - 1e-7)
+    values = jnp.clip(of(bins.mean) + of(bins.deviation) * ndtri(quantile), of(bins.low), of(bins.high))
+    fails = numbers >= ends[:, 0]
+    return fails, values, values - jnp.where(fails, mean_of_others, means[:, 0])
 
 
 def _density(places: Array) -> Array:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 
 from xaijax._typing import Array, Bool, Float
 
@@ -92,13 +91,38 @@ def _inverse_factor(rows: Float[Array, "S M"], penalty: Float[Array, " M"]) -> F
     dust = 10 * jnp.finfo(rows.dtype).eps
 
     def inverse_of_cholesky(gram: Array) -> Array:
-        return solve_triangular(jnp.linalg.cholesky(gram), identity, lower=True).T
+        return inverse_of_triangle(jnp.linalg.cholesky(gram)).T
 
     gram = dot(rows.T, rows) + jnp.diag(penalty)
     first = inverse_of_cholesky(gram + dust * jnp.trace(gram) * identity)
     nearly = dot(rows, first)
     gram = dot(nearly.T, nearly) + dot(first.T, penalty[:, None] * first)
     return dot(first, inverse_of_cholesky(gram + dust * identity))
+
+
+def inverse_of_triangle(lower: Float[Array, "M M"]) -> Float[Array, "M M"]:
+    """The inverse of a lower triangle, from blocks of one number to blocks of twice the size until they are one.
+
+    [[A, 0], [C, B]]^-1 = [[A^-1, 0], [-B^-1 C A^-1, B^-1]]. Products alone: triangular solvers for CPUs start threads for
+    matrices as small as these, and on busy cores wait longer for them than the rest of an explanation takes.
+    """
+    size = 1 << (len(lower) - 1).bit_length()
+    rest = size - len(lower)
+    padded = jnp.pad(lower, (0, rest)) + jnp.diag(
+        jnp.pad(jnp.zeros(len(lower), lower.dtype), (0, rest), constant_values=1)
+    )
+    inverse = 1 / jnp.diagonal(padded)[:, None, None]
+    width = 1
+    while width < size:
+        number = size // (2 * width)
+        blocks = jnp.diagonal(padded.reshape(number, 2 * width, number, 2 * width), axis1=0, axis2=2)
+        corner = jnp.moveaxis(blocks, -1, 0)[:, width:, :width]
+        above, below = inverse[0::2], inverse[1::2]
+        corner = -dot(dot(below, corner), above)
+        upper = jnp.concatenate([above, jnp.zeros_like(above)], axis=2)
+        inverse = jnp.concatenate([upper, jnp.concatenate([corner, below], axis=2)], axis=1)
+        width *= 2
+    return inverse[0, : len(lower), : len(lower)]
 
 
 def solve(problem: Regression, goal: Float[Array, "S K"], support: Bool[Array, " M"] | None = None) -> Line:
