@@ -48,7 +48,7 @@ def connected(
     least: int,
     join: bool,
 ) -> Int[Array, "H W"]:
-    """Labels 0..S-1 without gaps in the order of the segments' first places, S at most `most`.
+    """Labels 0..S-1 without gaps, from top to bottom, S at most `most`.
 
     least: how many places a piece must have to stay; join: whether small pieces join a neighbour, or nothing is done
     but numbering.
@@ -99,7 +99,7 @@ def _joined(
         beside = [_shifted(segments, step, nobody) for step in _NEIGHBOURS]
         distances = [_distance_beside(features, painted, weights, step) for step in _NEIGHBOURS]
         nearest = jnp.where(segments < 0, functools.reduce(jnp.minimum, distances), jnp.inf).reshape(-1)
-        nearest = jnp.full(first.shape, jnp.inf).at[first].min(nearest)[first].reshape(segments.shape)
+        nearest = jnp.full(first.shape, jnp.inf, nearest.dtype).at[first].min(nearest)[first].reshape(segments.shape)
         # The compiler may compute distances twice and round them differently: equal but for rounding is equal.
         bound = jnp.where(jnp.isfinite(nearest), nearest * (1 + 1e-5), -1.0)
         goals = [jnp.where(far <= bound, goal, nobody) for far, goal in zip(distances, beside, strict=True)]

@@ -185,7 +185,7 @@ def _cluster(
         chosen = (choice[:, :, None] == jnp.arange(9)[:, None]).astype(jnp.float32)
         sums = jnp.einsum("rckp,rcfp->kfrc", chosen, summands, precision=jax.lax.Precision.HIGHEST)
         sums = sums.at[:, :2].add(sums[:, -1:] * starts)
-        total = jnp.zeros((len(features) + 1, rows + 2, columns + 2))
+        total = jnp.zeros((len(features) + 1, rows + 2, columns + 2), jnp.float32)
         for part, (down, right) in zip(sums, _AROUND, strict=True):
             total = total.at[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns].add(part)
         *sums, count = total[:, 1:-1, 1:-1]
@@ -193,7 +193,7 @@ def _cluster(
 
     def choose(centres: Float[Array, "F rows columns"]) -> Int[Array, "rows columns P"]:
         padded = jnp.pad(centres, ((0, 0), (1, 1), (1, 1)), constant_values=jnp.inf)  # nothing is near these
-        nearest = jnp.full(inside.shape, jnp.inf)
+        nearest = jnp.full(inside.shape, jnp.inf, jnp.float32)
         choice = jnp.zeros(inside.shape, jnp.int32)
         for number, (down, right) in enumerate(_AROUND):
             centre = padded[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns, None]
@@ -207,7 +207,7 @@ def _cluster(
         centres = move(choice, centres)
         return (choose(centres), centres), None
 
-    first = jnp.zeros(inside.shape, jnp.int32), jnp.zeros((len(features), rows, columns))
+    first = jnp.zeros(inside.shape, jnp.int32), jnp.zeros((len(features), rows, columns), jnp.float32)
     (choice, centres), _ = jax.lax.scan(iterate, first, None, length=num_iterations)
     steps = jnp.array([down * columns + right for down, right in _AROUND])
     home = jnp.arange(rows * columns).reshape(rows, columns, 1)
