@@ -1,10 +1,10 @@
 """xaijax: why a JAX model said what it said.
 
 An explanation is a pure function of a model and an input. `xai.cam` and `xai.lime`, `xai.shap` hold the explainers,
-`xai.mask` says what removes features, `xai.plot` draws.
+`xai.mask` says what removes features, `xai.segment` cuts pictures into superpixels, `xai.plot` draws.
 """
 
-from xaijax import cam, lime, mask, plot, shap, target
+from xaijax import cam, lime, mask, plot, segment, shap, target
 from xaijax._attribution import Attribution, Surrogate, load, save
 from xaijax._game import Game, game
 from xaijax._model import Model, function, linen, tag, tagged_attention
@@ -30,6 +30,7 @@ __all__ = [
     "mask",
     "plot",
     "save",
+    "segment",
     "shap",
     "tag",
     "tagged_attention",

@@ -6,7 +6,7 @@ its places, with S = sqrt(H W / K) the distance of the K centres and m the compa
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import math
 from typing import Any
 
@@ -76,83 +76,95 @@ def slic(
       Achanta et al. (2012), SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 34(11).
       Ren, Prisacariu & Reid (2015), gSLICr, arXiv:1509.04232, for the 9 centres around each place.
     """
-    images = as_images("images", images)
-    _check.no_nan("images", images)
-    settings = read_settings(num_segments, compactness, num_iterations, sigma)
-    return _slic(images, **settings, connect=bool(enforce_connectivity), color_space=read_space(color_space, images))
-
-
-def as_images(name: str, images: Any) -> Array:
-    images = _check.numeric_array(name, images)
+    images = _check.numeric_array("images", images)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(
-            f"{name} must be pictures [N, H, W, C], but its shape is {list(images.shape)}: "
+            f"images must be pictures [N, H, W, C], but their shape is {list(images.shape)}: "
             "one picture alone is image[None], without channels image[None, ..., None]."
         )
-    return images
+    _check.no_nan("images", images)
+    settings = read_settings(num_segments, compactness, num_iterations, sigma, enforce_connectivity, color_space)
+    settings.check(images.shape)
+    return segments(images, settings)
 
 
-def read_settings(num_segments: Any, compactness: Any, num_iterations: Any, sigma: Any) -> dict[str, Any]:
-    return {
-        "num_segments": _check.positive_int("num_segments", num_segments),
-        "compactness": _check.positive_float("compactness", compactness),
-        "num_iterations": _check.positive_int("num_iterations", num_iterations),
-        "sigma": _check.positive_float("sigma", sigma, zero_allowed=True),
-    }
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The options of `slic`; the compactness may change without recompiling."""
+
+    compactness: Any
+    num_segments: int = dataclasses.field(metadata={"static": True})
+    num_iterations: int = dataclasses.field(metadata={"static": True})
+    sigma: float = dataclasses.field(metadata={"static": True})
+    connect: bool = dataclasses.field(metadata={"static": True})
+    color_space: str | None = dataclasses.field(metadata={"static": True})
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raises a full sentence if they do not fit images [N, H, W, C]."""
+        if self.num_segments > math.prod(shape[1:3]):
+            raise ValueError(
+                f"num_segments must be at most the {math.prod(shape[1:3])} places of a picture, "
+                f"but is {self.num_segments}."
+            )
+        if self.color_space == "lab" and shape[-1] != 3:
+            raise ValueError(
+                f"color_space 'lab' is for pictures of 3 channels, red, green and blue, but they have {shape[-1]}: "
+                "try color_space='channels'."
+            )
+
+    def num_seeds(self, height: int, width: int) -> int:
+        """How many segments a picture can have."""
+        return math.prod(seed_grid(self.num_segments, height, width))
 
 
-def read_space(color_space: str | None, images: Shaped[Array, "N H W C"]) -> str:
-    if color_space is None:
-        return "lab" if images.shape[-1] == 3 else "channels"
-    _check.one_of("color_space", color_space, COLOR_SPACES)
-    if color_space == "lab" and images.shape[-1] != 3:
-        raise ValueError(
-            f"color_space 'lab' is for pictures of 3 channels, red, green and blue, but they have {images.shape[-1]}: "
-            "try color_space='channels'."
-        )
-    return color_space
-
-
-@compiled(static_argnames=("num_segments", "num_iterations", "sigma", "connect", "color_space"))
-def _slic(
-    images: Shaped[Array, "N H W C"],
-    num_segments: int,
+def read_settings(
+    num_segments: Any,
     compactness: Any,
-    num_iterations: int,
-    sigma: float,
-    connect: bool,
-    color_space: str,
-) -> Int[Array, "N H W"]:
-    height, width = images.shape[1:3]
-    if num_segments > height * width:
-        raise ValueError(
-            f"num_segments must be at most the {height * width} places of a picture, but is {num_segments}."
-        )
-    segment = functools.partial(_segment, num_segments=num_segments, num_iterations=num_iterations, connect=connect)
+    num_iterations: Any,
+    sigma: Any,
+    enforce_connectivity: Any = True,
+    color_space: str | None = None,
+) -> Settings:
+    if color_space is not None:
+        _check.one_of("color_space", color_space, COLOR_SPACES)
+    return Settings(
+        _check.positive_float("compactness", compactness),
+        _check.positive_int("num_segments", num_segments),
+        _check.positive_int("num_iterations", num_iterations),
+        _check.positive_float("sigma", sigma, zero_allowed=True),
+        bool(enforce_connectivity),
+        color_space,
+    )
+
+
+@compiled
+def segments(images: Shaped[Array, "N H W C"], settings: Settings) -> Int[Array, "N H W"]:
+    """`slic` without its checks."""
+    height, width, channels = images.shape[1:]
+    in_lab = settings.color_space == "lab" or (settings.color_space is None and channels == 3)
 
     def block(images: Shaped[Array, "n H W C"]) -> Int[Array, "n H W"]:
-        colors = _colors(images, sigma, color_space)
-        return each(lambda colors: segment(colors, compactness))(colors)
+        colors = _colors(images, settings.sigma, in_lab)
+        return each(lambda colors: _segment(colors, settings))(colors)
 
     places = _PLACES["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     return in_blocks(block, jax.lax.stop_gradient(images), max(1, places // (height * width)))
 
 
-def _colors(images: Shaped[Array, "n H W C"], sigma: float, color_space: str) -> Float[Array, "n H W C"]:
+def _colors(images: Shaped[Array, "n H W C"], sigma: float, in_lab: bool) -> Float[Array, "n H W C"]:
     """Colours of about [0, 100], always in float32, so that float64 and bfloat16 pictures get the same segments."""
     images = images.astype(jnp.float32)
     least = images.min(axis=(1, 2, 3), keepdims=True)
     spread = images.max(axis=(1, 2, 3), keepdims=True) - least
     images = jnp.nan_to_num((images - least) / jnp.where(spread == 0, 1, spread), posinf=0.0, neginf=0.0)
-    colors = rgb_to_lab(images) if color_space == "lab" else 100 * images
+    colors = rgb_to_lab(images) if in_lab else 100 * images
     return gaussian_blur(colors, sigma) if sigma else colors
 
 
-def _segment(
-    colors: Float[Array, "H W C"], compactness: Any, *, num_segments: int, num_iterations: int, connect: bool
-) -> Int[Array, "H W"]:
+def _segment(colors: Float[Array, "H W C"], settings: Settings) -> Int[Array, "H W"]:
     height, width, channels = colors.shape
-    grid = seed_grid(num_segments, height, width)
+    grid = seed_grid(settings.num_segments, height, width)
     num_seeds = math.prod(grid)
     cells = Cells(height, width, *grid)
     # Colours are rounded, so that sums within a cell are whole numbers that float32 holds: they are the same in any
@@ -162,11 +174,12 @@ def _segment(
     y, x = jnp.mgrid[:height, :width].astype(jnp.float32)
     features = jnp.stack([y, x, *jnp.moveaxis(jnp.round(colors * fine), -1, 0)])
     # 1 / S² for places and 1 / m² for colours
-    weights = jnp.array([num_seeds / (height * width)] * 2 + [(compactness * fine) ** -2.0] * channels, jnp.float32)
-    labels, centres = _cluster(features, weights, cells, num_iterations)
-    return connected(
-        labels, features, weights, centres, num_seeds, least=int(_SMALLEST * height * width / num_seeds), join=connect
+    weights = jnp.array(
+        [num_seeds / (height * width)] * 2 + [(settings.compactness * fine) ** -2.0] * channels, jnp.float32
     )
+    labels, centres = _cluster(features, weights, cells, settings.num_iterations)
+    least = int(_SMALLEST * height * width / num_seeds)
+    return connected(labels, features, weights, centres, num_seeds, least=least, join=settings.connect)
 
 
 def _cluster(
