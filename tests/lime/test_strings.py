@@ -96,6 +96,16 @@ def test_as_list_has_the_heaviest_words_first_with_their_errors(key):
     assert {label.get_text() for label in bars.get_yticklabels()} == set(WORDS[1])
 
 
+def test_the_definitions_of_lime_are_those_of_its_text_explainer(key):
+    text = "the quick brown fox jumps over a lazy dog that sleeps"
+    model = lambda ids: jnp.tanh(bag(ids)) + WEIGHTS[ids].max(axis=1)  # noqa: E731
+    found = xai.lime.strings(model, [text], by_letters, key=key, pad_id=PAD, definitions="lime")
+    settings = {"sampling": "sizes", "num_samples": 5000, "num_features": 10, "kernel_width": 0.25, "ridge": 1.0}
+    by_hand = xai.lime.strings(model, [text], by_letters, key=key, pad_id=PAD, definitions="lime", **settings)
+    np.testing.assert_array_equal(found.attribution.values, by_hand.attribution.values)
+    assert (found.attribution.num_samples, sum(weight != 0 for _, weight in found.as_list())) == (5000, 10)
+
+
 def test_the_answer_of_a_text_does_not_depend_on_the_others(key):
     """Not on their number, their order or their lengths."""
     model = lambda ids: jnp.stack([jnp.tanh(bag(ids)), jnp.sin(bag(ids))], axis=1)  # noqa: E731
@@ -189,6 +199,7 @@ MISTAKES = {
     "a split that is none": (lambda: _strings(split="["), "split must be a regular expression"),
     "a row too far": (lambda: _strings().of(3), "row must lie between 0 and 2, but it is 3"),
     "an unknown option": (lambda: _strings(num_sampels=3), "num_sampels"),
+    "definitions of nobody": (lambda: _strings(definitions="shap"), "definitions must be one of"),
     "a target out of range": (lambda: _strings(target=1), "target must lie between 0 and 0"),
     "ids of another number": (lambda: _strings(ids=[1]), r"ids must be integers \[3\]"),
 }

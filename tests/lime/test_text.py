@@ -46,3 +46,37 @@ def test_what_is_cut_out_moves_the_others_and_what_is_masked_does_not(key):
 def test_cutting_out_needs_padding(key):
     with pytest.raises(ValueError, match="both are None"):
         xai.lime.text(bag, X, key=key)
+
+
+def curved(ids):
+    return jnp.tanh(bag(ids)) + WEIGHTS[ids].max(axis=1)
+
+
+def test_the_definitions_of_lime_are_the_settings_of_its_text_explainer(key):
+    settings = {"sampling": "sizes", "num_samples": 5000, "num_features": 10, "kernel_width": 0.25 * 2**0.5}
+    x = jnp.arange(2, 16)[None]
+    lime = xai.lime.text(curved, x, key=key, mask_id=MASK, definitions="lime")
+    assert (lime.num_samples, (lime.values != 0).sum()) == (5000, 10)
+    by_hand = xai.lime.text(curved, x, key=key, mask_id=MASK, definitions="lime", **settings | {"kernel_width": 0.25})
+    np.testing.assert_array_equal(lime.values, by_hand.values)
+    # Our kernel has no root and our ridge is next to nothing.
+    ours = xai.lime.text(curved, x, key=key, mask_id=MASK, **settings)
+    without_ridge = xai.lime.text(curved, x, key=key, mask_id=MASK, definitions="lime", ridge=1e-4)
+    np.testing.assert_allclose(without_ridge.values, ours.values, atol=1e-4)
+    assert np.abs(lime.values - ours.values).max() > 1e-3
+
+
+def test_what_is_given_goes_before_the_definitions_of_lime(key):
+    options = {"key": key, "mask_id": MASK, "pad_id": PAD, "definitions": "lime"}
+    found = xai.lime.text(curved, X, num_samples=200, num_features=2, kernel_width=0.1, sampling="coins", **options)
+    by_fit = xai.lime.fit(
+        xai.game(curved, X, xai.mask.tokens(MASK, pad_id=PAD)),
+        key=key, num_samples=200, num_features=2, kernel_width=0.1, definitions="lime",
+    )  # fmt: skip
+    np.testing.assert_array_equal(found.values, by_fit.values)
+    assert ((np.asarray(found.values) != 0).sum(axis=1) == 2).all()
+
+
+def test_definitions_of_nobody_are_refused(key):
+    with pytest.raises(ValueError, match="definitions must be one of"):
+        xai.lime.text(bag, X, key=key, mask_id=MASK, definitions="shap")
