@@ -16,7 +16,8 @@ from xaijax.lime._reliability import effective_samples, r_squared, reliability, 
 from xaijax.lime._select import SELECTIONS, select
 from xaijax.lime._surrogate import Line, Regression, Ridge, dot, regression, solve
 
-# rows of the problem, the line's residuals -> what to add to coefficients and intercept, and the errors
+# samples, the line's residuals [S, K] -> what to add to coefficients [M, K] and prediction [K], and scores [B, M, K] whose
+# products are the covariance of the new coefficients
 Improve = Callable[[Samples, Array], tuple[Array, Array, Array]]
 
 
@@ -168,19 +169,26 @@ def _fitted(
     line = solve(problem, problem.goal)
     whole = reliability(line, samples, together, problem.varies.sum(), effective)
     per_unit = 1 / problem.scale[:players, None]
-    # What is said of the largest coefficients is said of the fit of all players, before any were dropped.
-    stable = stability(key, line.scaled[:players] * per_unit, whole.scores[:, :players] * per_unit, recipe.top)
-    scaled, errors = line.scaled[:players], whole.errors[:players]
-    fidelity = r_squared(problem, line, samples.drawn, players)
-    if recipe.num_features is not None:
-        scaled, errors, fidelity = _sparse(problem, line, samples, together, effective, recipe, at)
-    coefficients, errors = scaled * per_unit, errors * per_unit
-    prediction = problem.mean - dot(problem.centre[:players], coefficients)
+    coefficients, scores = line.scaled[:players] * per_unit, whole.scores[:, :players] * per_unit
+    errors, fidelity = whole.errors[:players] * per_unit, r_squared(problem, line, samples.drawn, players)
+    offset = jnp.zeros(values.shape[1])
     if improve is not None:
         roots = jnp.sqrt(problem.shares)[:, None]
         residuals = jnp.where(roots > 0, line.residuals / jnp.where(roots > 0, roots, 1), 0)
-        more, more_prediction, errors = improve(samples, residuals)
-        coefficients, prediction = coefficients + more, prediction + more_prediction
+        more, more_prediction, scores = improve(samples, residuals)
+        coefficients, errors = coefficients + more, jnp.sqrt((scores**2).sum(axis=0))
+        # At the samples' centre least squares gives their mean; the better line need not.
+        offset = more_prediction + dot(problem.centre[:players], more)
+        moved = dot(problem.rows[:, :players], more / per_unit) + roots * offset
+        better = line._replace(scaled=coefficients / per_unit, residuals=line.residuals - moved)
+        fidelity = r_squared(problem, better, samples.drawn, players)
+    # What is said of the largest coefficients is said of the fit of all players, before any were dropped.
+    stable = stability(key, coefficients, scores, recipe.top)
+    stable = jnp.where(jnp.isfinite(errors).all(axis=0), stable, jnp.nan)
+    if recipe.num_features is not None:
+        scaled, errors, fidelity = _sparse(problem, line, samples, together, effective, recipe, at)
+        coefficients, errors = scaled * per_unit, errors * per_unit
+    prediction = problem.mean + offset - dot(problem.centre[:players], coefficients)
     # A player that no sample lacked says nothing of itself: its coefficient 0 may be anything.
     unknown = alive & ~problem.varies[:players]
     return {
@@ -190,7 +198,7 @@ def _fitted(
         "r_squared": fidelity[0],
         "held_out_r_squared": fidelity[1],
         "effective_samples": effective,
-        "stability": jnp.where(jnp.isfinite(whole.errors).all(axis=0), stable, jnp.nan),
+        "stability": stable,
     }
 
 

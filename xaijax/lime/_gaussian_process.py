@@ -42,13 +42,13 @@ NOISES = (3e-4, 1e-2, 1e-1, 1.0, 1e2)
 class Adjustment(NamedTuple):
     """What to add to the line of least squares, and how sure of it the process is.
 
-    coefficients [M, K]; intercept [K], at the coalition of nobody; std_errors [M, K] of the adjusted coefficients, infinite
-    where no sample tells; degree [K], noise [K] the chosen ones.
+    coefficients [M, K]; prediction [K], at the coalition of all; scores [1+M, M, K] whose products are the covariance of
+    the adjusted coefficients, scores' scores; degree [K], noise [K] the chosen ones.
     """
 
     coefficients: Float[Array, "M K"]
-    intercept: Float[Array, " K"]
-    std_errors: Float[Array, "M K"]
+    prediction: Float[Array, " K"]
+    scores: Float[Array, "M+1 M K"]
     degree: Float[Array, " K"]
     noise: Float[Array, " K"]
 
@@ -86,7 +86,7 @@ def adjust(
       alive: [M] which players can change anything.
 
     Returns:
-      An Adjustment; coefficients 0 and errors infinite where there are no more distinct coalitions than columns.
+      An Adjustment; coefficients 0 and scores infinite where there are no more distinct coalitions than columns.
     """
     residuals = residuals.astype(jnp.float32)
     scale = jnp.sqrt(jnp.mean(residuals**2, axis=0))
@@ -96,10 +96,11 @@ def adjust(
     sizes = jnp.sum(absent, axis=1)
     both = dot(absent, absent.T)
     differing = sizes[:, None] + sizes - 2 * both
-    rows, centre, varies = _distinct(absent, residuals / scale, weights.astype(jnp.float32), differing)
+    rows, centre = _distinct(absent, residuals / scale, weights.astype(jnp.float32), differing)
     start = jnp.full(residuals.shape[1], -jnp.inf)
-    nothing = jnp.zeros((absent.shape[1] + 1, residuals.shape[1]))
-    best = (start, nothing, nothing + jnp.inf, start * 0, start * 0)
+    columns, outputs = absent.shape[1] + 1, residuals.shape[1]
+    line, scores = jnp.zeros((columns, outputs)), jnp.full((columns, columns - 1, outputs), jnp.inf)
+    best = (start, line, scores, jnp.zeros(outputs), jnp.zeros(outputs))
 
     def each_degree(best, degree):
         log_similarity = jnp.log1p(-2 * jnp.minimum(degree / jnp.maximum(num_alive, 1), 0.45))
@@ -108,20 +109,19 @@ def adjust(
         kernel = kernel / jnp.maximum(diagonal, jnp.finfo(jnp.float32).tiny)
 
         def each_noise(best, noise):
-            score, line, errors = _least_squares(rows, kernel, noise)
-            found = (score, line, errors, jnp.full_like(score, degree), jnp.full_like(score, noise))
-            better = score > best[0]
+            likelihood, line, scores = _least_squares(rows, kernel, noise)
+            found = (likelihood, line, scores, jnp.full_like(likelihood, degree), jnp.full_like(likelihood, noise))
+            better = likelihood > best[0]
             return jax.tree.map(lambda new, old: jnp.where(better, new, old), found, best), None
 
         return jax.lax.scan(each_noise, best, jnp.asarray(NOISES))
 
     best, _ = jax.lax.scan(each_degree, best, jnp.asarray(DEGREES))
-    _, line, errors, degree, noise = best
+    _, line, scores, degree, noise = best
     # Of absent players, about the rows' centre: present ones are 1 minus absent ones.
     coefficients = -line[1:] * scale
-    intercept = line[0] * scale - dot(1 - centre, coefficients)
-    errors = jnp.where(varies[:, None], errors[1:] * scale, jnp.where(alive[:, None], jnp.inf, 0))
-    return Adjustment(coefficients, intercept, errors, degree, noise)
+    prediction = line[0] * scale + dot(centre, coefficients)
+    return Adjustment(coefficients, prediction, scores * scale, degree, noise)
 
 
 def _distinct(
@@ -129,8 +129,8 @@ def _distinct(
     values: Float[Array, "S K"],
     weights: Float[Array, " S"],
     differing: Float[Array, "S S"],
-) -> tuple[Rows, Float[Array, " M"], Bool[Array, " M"]]:
-    """Joins the rows of a coalition in their mean, with the columns' centre and whether they vary.
+) -> tuple[Rows, Float[Array, " M"]]:
+    """Joins the rows of a coalition in their mean, with the columns' centre.
 
     A deterministic game repeats itself exactly, which is no evidence that its noise is small beside a rough g: rows of
     a coalition count as one, unless they differ.
@@ -158,7 +158,7 @@ def _distinct(
         jnp.where(noisy, within, 0),
         repeated,
     )
-    return rows, centre, varies
+    return rows, centre
 
 
 def _without_lines(
@@ -233,7 +233,7 @@ def _bend(x: Array) -> Array:
 
 
 def _least_squares(rows: Rows, kernel: Float[Array, "S S"], noise: Array) -> tuple[Array, Array, Array]:
-    """Generalised least squares: log likelihood [K], line and its errors [1+M, K]."""
+    """Generalised least squares: log likelihood [K], line [1+M, K], and scores [1+M, M, K] of its slopes."""
     used = rows.mass > 0
     variances = jnp.where(used, noise / jnp.where(used, rows.mass, 1), 1)
     triangle = jnp.linalg.cholesky(jnp.where(used & used[:, None], kernel, 0) + jnp.diag(variances))
@@ -250,7 +250,7 @@ def _least_squares(rows: Rows, kernel: Float[Array, "S S"], noise: Array) -> tup
     squares = jnp.sum((values - dot(columns, line)) ** 2, axis=0) + rows.within / noise
     amplitude = squares / jnp.maximum(freedom, 1)
     volume = jnp.sum(jnp.log(jnp.diag(triangle))) + jnp.sum(jnp.log(jnp.diag(root)), where=~constant)
-    score = -volume - (freedom * jnp.log(amplitude) + rows.repeated * jnp.log(noise)) / 2
-    score = jax.lax.stop_gradient(jnp.where(freedom > 0, score, -jnp.inf))
-    errors = jnp.sqrt(jnp.sum(inverse**2, axis=0)[:, None] * amplitude)
-    return score, line, errors
+    likelihood = -volume - (freedom * jnp.log(amplitude) + rows.repeated * jnp.log(noise)) / 2
+    likelihood = jax.lax.stop_gradient(jnp.where(freedom > 0, likelihood, -jnp.inf))
+    slopes = jnp.where(constant, 0, inverse)[:, 1:]
+    return likelihood, line, slopes[:, :, None] * jnp.sqrt(amplitude)

@@ -56,7 +56,8 @@ def reliability(
 def r_squared(problem: Regression, line: Line, drawn: Bool[Array, " S"], players: int) -> tuple[Array, Array]:
     """Weighted R² of the players' line, [K], and the same with each drawn row predicted by the fit of the others."""
     total = (problem.goal**2).sum(axis=0)
-    own = problem.goal - dot(problem.rows[:, :players], line.scaled[:players])
+    beside = line.scaled.at[:players].set(0) if problem.rows.shape[1] > players else None
+    own = line.residuals if beside is None else line.residuals + dot(problem.rows, beside)
     spared = jnp.where(drawn, jnp.minimum(line.leverage, 0.999), 0)[:, None]
 
     def of(residuals: Array) -> Array:
