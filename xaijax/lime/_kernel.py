@@ -35,7 +35,8 @@ def log_kernel(distances: Float[Array, "..."], width: float | Array) -> Float[Ar
 # How far a coalition is from that of all players, between 0 and 1, from the share |z| / M of players in it.
 DISTANCES: dict[str, Callable[[Array], Array]] = {
     "cosine": lambda share: 1 - jnp.sqrt(share),  # 1 - z·1 / (||z|| ||1||)
-    "euclidean": lambda share: jnp.sqrt(1 - share),  # ||z - 1|| / sqrt(M)
+    # ||z - 1|| / sqrt(M); compilers make shares a little above 1
+    "euclidean": lambda share: jnp.sqrt(jnp.maximum(1 - share, 0)),
     "hamming": lambda share: 1 - share,
 }
 
