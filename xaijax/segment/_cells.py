@@ -12,7 +12,7 @@ from xaijax._typing import Array, Bool, Shaped
 
 def seed_grid(num_segments: int, height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of about `num_segments` cells, as square as they can be."""
-    rows = min(max(1, round(height / math.sqrt(height * width / num_segments))), height)
+    rows = min(max(1, round(height / math.sqrt(height * width / num_segments))), height, num_segments)
     return rows, min(max(1, round(num_segments / rows)), width)
 
 

@@ -70,7 +70,8 @@ def slic(
 
     Raises:
       TypeError, ValueError: if the images are of another shape or hold NaN, num_segments is more than their places, or
-        an option is out of range. Where NaN cannot be known, within a transformation, such a picture gets its grid.
+        an option is out of range. Where NaN cannot be known, within a transformation, such a picture gets its grid,
+        as one with infinities does.
 
     References:
       Achanta et al. (2012), SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 34(11).
@@ -155,9 +156,11 @@ def segments(images: Shaped[Array, "N H W C"], settings: Settings) -> Int[Array,
 def _colors(images: Shaped[Array, "n H W C"], sigma: float, in_lab: bool) -> Float[Array, "n H W C"]:
     """Colours of about [0, 100], always in float32, so that float64 and bfloat16 pictures get the same segments."""
     images = images.astype(jnp.float32)
+    # A picture with NaN or infinities is of one colour.
+    images = jnp.where(jnp.isfinite(images).all(axis=(1, 2, 3), keepdims=True), images, 0)
     least = images.min(axis=(1, 2, 3), keepdims=True)
     spread = images.max(axis=(1, 2, 3), keepdims=True) - least
-    images = jnp.nan_to_num((images - least) / jnp.where(spread == 0, 1, spread), posinf=0.0, neginf=0.0)
+    images = (images - least) / jnp.where(spread == 0, 1, spread)
     colors = rgb_to_lab(images) if in_lab else 100 * images
     return gaussian_blur(colors, sigma) if sigma else colors
 
