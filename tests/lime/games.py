@@ -35,12 +35,18 @@ def worth(values):
     return lambda coalitions: table[coalitions.astype(int) @ _CODES]
 
 
-def best_line(values, width, distance="cosine"):
-    """[1+M] intercept and coefficients of least squares over all coalitions, in float64."""
+def best_line(values, width, distance="cosine", uniform_sizes=False):
+    """[1+M] intercept and coefficients of least squares over all coalitions, in float64.
+
+    All coalitions are equally likely before the kernel, or all sizes of one absent player and more.
+    """
     absent = PLAYERS - COALITIONS.sum(axis=1)
     share = 1 - np.arange(PLAYERS + 1) / PLAYERS
     distances = {"cosine": 1 - np.sqrt(share), "euclidean": np.sqrt(1 - share), "hamming": 1 - share}[distance]
-    root = np.exp(-((distances / width) ** 2) / 2)[absent]
+    root = np.exp(-((distances / width) ** 2) / 2)
+    if uniform_sizes:
+        root *= np.sqrt((np.arange(PLAYERS + 1) > 0) / binomials())
+    root = root[absent]
     design = np.concatenate([np.ones((len(COALITIONS), 1)), COALITIONS], axis=1)
     return np.linalg.lstsq(root[:, None] * design, root * values, rcond=None)[0]
 

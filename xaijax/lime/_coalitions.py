@@ -40,7 +40,7 @@ def draw(
     else:
         chosen = _coins if sampling == "coins" else _sizes
         absent = chosen(key, alive, together.drawn)
-        share = jnp.mean(~absent, axis=1, where=alive)
+        share = jnp.where(alive.any(), jnp.mean(~absent, axis=1, where=alive), 1)
         weights = jnp.concatenate([jnp.ones(1), kernel(DISTANCES[distance](share), width)])
     points = -jnp.concatenate([jnp.zeros((1, len(alive)), bool), absent]).astype(weights.dtype)
     return samples(points, weights)

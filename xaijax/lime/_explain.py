@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax import _check
 from xaijax._typing import Array, Bool, Float, Key
@@ -76,6 +77,14 @@ def read_recipe(
             rounds = (max_samples - 1) // together.drawn
     top = min(_check.positive_int("top", top), num_players)
     return Recipe(together, ridge, num_features, feature_selection, top, rounds, until, certain)
+
+
+def check_weights(found: Any, say: Callable[[int], str]) -> None:
+    """Raises, where it can be known, if an example's samples all have weight 0; `say` is the sentence about it."""
+    if _check.is_concrete(found):
+        vanished = np.flatnonzero(np.isnan(np.atleast_1d(found.effective_samples)))
+        if len(vanished):
+            raise ValueError(say(int(vanished[0])))
 
 
 def explain(
@@ -149,7 +158,9 @@ def explain(
     fields = {name: _unflatten(value, shape) for name, value in fields.items()}
     fields["num_samples"] = 1 + count * recipe.together.drawn
     fields["output"] = values[0].reshape(shape)
-    return fields
+    # Nothing but the input has weight: any line through it would do.
+    vanished = (fields["effective_samples"] == 0) & alive.any()
+    return _check.nan_where(vanished, fields)
 
 
 def _fitted(

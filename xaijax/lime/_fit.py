@@ -17,9 +17,9 @@ from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Bool, Key
 from xaijax.lime._coalitions import SAMPLINGS, draw, layout, size_law
-from xaijax.lime._explain import Recipe, explain, read_recipe
+from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._gaussian_process import adjust
-from xaijax.lime._kernel import DISTANCES, KERNEL_WIDTHS, check_width
+from xaijax.lime._kernel import DISTANCES, KERNEL_WIDTHS, check_width, too_narrow
 from xaijax.lime._neighbourhood import Samples
 from xaijax.lime._surrogate import Ridge
 
@@ -57,10 +57,10 @@ def fit(
       game: N games from `xai.game`, or one written by hand.
       key: a JAX random key. Each example's neighbourhood depends on the key and its id alone.
       num_samples: S coalitions, that of all players first. Default 1000, as in lime for images.
-      sampling: "weighted" draws coalitions from the law that the kernel makes, each with weight one: the same line as
-        the others with many samples, at far smaller error where the kernel is narrow. "coins" is the paper's: each
-        player is there by a fair coin, weighted by the kernel. "sizes": the number of absent players is uniform, as in
-        lime for text. Default "weighted".
+      sampling: "coins" is the paper's: each player is there by a fair coin, and the kernel weighs the samples.
+        "weighted" draws from the law that these weights make, each sample with weight one: the same line in the limit,
+        at smaller error, far smaller where the kernel is narrow. "sizes" is lime's for text: the number of absent
+        players is uniform, and the kernel weighs; another line. Default "weighted".
       distance: D, how far a coalition is from all players: "cosine" 1 - sqrt(|z|/M) as in lime for images and text,
         "euclidean" sqrt(1 - |z|/M), or "hamming" 1 - |z|/M. Default "cosine".
       kernel_width: sigma in pi = exp(-D²/sigma²). Default 0.25 for "cosine", 0.75 for "euclidean", 0.4 for "hamming".
@@ -89,7 +89,7 @@ def fit(
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type, not positive, no name of those above, or the kernel so
-        narrow that nothing but the input has weight.
+        narrow that nothing but the input has weight; within a transformation such an example is NaN.
 
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, equation 1 and section 3.4.
@@ -120,10 +120,14 @@ def fit(
         _check_gaussian_process(recipe, sampling)
     batch_size = _check.batch_size(batch_size)
     key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
-    return _fit(
+    found = _fit(
         game, key, ids, width,
         recipe=recipe, sampling=sampling, distance=distance, surrogate=surrogate, batch_size=batch_size,
     )  # fmt: skip
+    if sampling != "weighted":
+        what = f"every one of the {recipe.samples(1)} samples but the input itself"
+        check_weights(found, lambda _: too_narrow(width, distance, game.num_players, what))
+    return found
 
 
 def _check_gaussian_process(recipe: Recipe, sampling: str) -> None:

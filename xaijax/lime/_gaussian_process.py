@@ -88,15 +88,15 @@ def adjust(
     Returns:
       An Adjustment; coefficients 0 and scores infinite where there are no more distinct coalitions than columns.
     """
-    residuals = residuals.astype(jnp.float32)
+    residuals = residuals.astype(jnp.promote_types(residuals.dtype, jnp.float32))
     scale = jnp.sqrt(jnp.mean(residuals**2, axis=0))
     scale = jax.lax.stop_gradient(jnp.where(scale > 0, scale, 1))
     num_alive = jnp.sum(alive)
-    absent = (~coalitions & alive).astype(jnp.float32)
+    absent = (~coalitions & alive).astype(residuals.dtype)
     sizes = jnp.sum(absent, axis=1)
     both = dot(absent, absent.T)
     differing = sizes[:, None] + sizes - 2 * both
-    rows, centre = _distinct(absent, residuals / scale, weights.astype(jnp.float32), differing)
+    rows, centre = _distinct(absent, residuals / scale, weights.astype(residuals.dtype), differing)
     start = jnp.full(residuals.shape[1], -jnp.inf)
     columns, outputs = absent.shape[1] + 1, residuals.shape[1]
     line, scores = jnp.zeros((columns, outputs)), jnp.full((columns, columns - 1, outputs), jnp.inf)
@@ -106,7 +106,7 @@ def adjust(
         log_similarity = jnp.log1p(-2 * jnp.minimum(degree / jnp.maximum(num_alive, 1), 0.45))
         kernel = _without_lines(log_similarity, sizes, differing, both, jnp.exp(log_sizes), num_alive)
         diagonal = jnp.sum(jnp.diag(kernel), where=rows.mass > 0) / jnp.maximum(jnp.sum(rows.mass > 0), 1)
-        kernel = kernel / jnp.maximum(diagonal, jnp.finfo(jnp.float32).tiny)
+        kernel = kernel / jnp.maximum(diagonal, jnp.finfo(kernel.dtype).tiny)
 
         def each_noise(best, noise):
             likelihood, line, scores = _least_squares(rows, kernel, noise)

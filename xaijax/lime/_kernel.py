@@ -45,13 +45,23 @@ KERNEL_WIDTHS = {"cosine": 0.25, "euclidean": 0.75, "hamming": 0.4}
 
 def check_width(width: float, distance: str, num_players: int) -> None:
     """Raises where the kernel leaves no weight in float32 to any coalition but that of all players."""
-    absent = np.arange(1, num_players + 1) / num_players
-    distances = {"cosine": 1 - np.sqrt(1 - absent), "euclidean": np.sqrt(absent), "hamming": absent}[distance]
+    nearest = _without(1 / num_players, distance)
     # A single player is absent in M coalitions; those of more absent ones weigh less, or too little as well.
-    if math.log(num_players) - (distances[0] / width) ** 2 < math.log(np.finfo(np.float32).tiny):
-        half = {"cosine": 1 - math.sqrt(0.5), "euclidean": math.sqrt(0.5), "hamming": 0.5}[distance]
+    if math.log(num_players) - (nearest / width) ** 2 < math.log(np.finfo(np.float32).tiny):
         raise ValueError(
-            f"kernel_width {width:g} is so narrow that every coalition but that of all {num_players} players has weight "
-            f"0: the {distance} distance of one absent player is {distances[0]:.3g}, the median distance of coalitions "
-            f"{half:.3g}. Choose a width of the order of these, such as {KERNEL_WIDTHS[distance]}."
+            too_narrow(width, distance, num_players, f"every coalition but that of all {num_players} players")
         )
+
+
+def too_narrow(width: float, distance: str, num_players: int, what: str) -> str:
+    """The sentence about a kernel that leaves weight to nothing."""
+    return (
+        f"kernel_width {width:g} is so narrow that {what} has weight 0: the {distance} distance of one absent player is "
+        f"{_without(1 / num_players, distance):.3g}, the median distance of coalitions {_without(0.5, distance):.3g}. "
+        f"Choose a width of the order of these, such as {KERNEL_WIDTHS[distance]}."
+    )
+
+
+def _without(share: float, distance: str) -> float:
+    """D of a coalition that lacks this share of the players."""
+    return {"cosine": 1 - math.sqrt(1 - share), "euclidean": math.sqrt(share), "hamming": share}[distance]

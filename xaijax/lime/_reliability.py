@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -74,13 +75,13 @@ def stability(
 
     A bootstrap over the same evaluations, in which each block gets a normal weight of mean 0 and variance 1 (Kline &
     Santos 2012); no model is asked again. Sums of many blocks with such weights are normal with the covariance of the
-    scores, from which they are drawn.
+    scores, from which they are drawn. Another draw differs from this one by the errors of both: twice the variance.
     """
     blocks, players, _ = scores.shape
     if blocks > players:
         scores = jax.vmap(_factor, in_axes=-1, out_axes=-1)(scores)
     multipliers = jax.random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
-    changes = jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
+    changes = math.sqrt(2) * jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
 
     def largest(coefficients: Float[Array, "M K"]) -> Bool[Array, "M K"]:
         size = jnp.abs(coefficients)

@@ -17,7 +17,7 @@ from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Float, Int, Key
 from xaijax.lime import _rows
-from xaijax.lime._explain import Recipe, explain, read_recipe
+from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._fit import DEFINITIONS, read_ridge
 from xaijax.lime._statistics import Statistics
 
@@ -79,7 +79,8 @@ def tabular(
 
     Raises:
       TypeError, ValueError: if x does not fit the model or the statistics, holds NaN or a category that the training
-        data does not, or an option is out of range.
+        data does not, the kernel is so narrow that all weights vanish, or an option is out of range. Where this cannot
+        be known, within a transformation, such an example is NaN.
 
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, equation 1 and section 3.4.
@@ -95,7 +96,7 @@ def tabular(
     around = _check.one_of("around", ("data" if as_lime else "row") if around is None else around, ["row", "data"])
     width = 0.75 * features**0.5 if kernel_width is None else _check.positive_float("kernel_width", kernel_width)
     width = width * math.sqrt(2) if as_lime else width
-    _check_width(width, sampling, training_statistics)
+    _check_width(width, training_statistics)
     recipe = read_recipe(
         _rows.layout(sampling, num_samples - 1),
         read_ridge(ridge, as_lime),
@@ -111,10 +112,13 @@ def tabular(
     target = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=True)
     key, ids = _check.random_key(key), _check.example_ids(ids, num_examples)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    return _tabular(
+    found = _tabular(
         model, x, training_statistics, target, key, ids, width,
         recipe=recipe, sampling=sampling, around=around, as_lime=as_lime, batch_size=batch_size,
     )  # fmt: skip
+    if sampling != "weighted":
+        check_weights(found, lambda place: _too_narrow(width, place, x, training_statistics, key, around))
+    return found
 
 
 @compiled(static_argnames=("recipe", "sampling", "around", "as_lime", "batch_size"))
@@ -181,7 +185,8 @@ def _check_rows(x: Array, statistics: Any) -> int:
     num_examples = _check.examples(x)
     _check.no_nan("x", x)
     if _check.is_concrete(x, statistics) and statistics.bins is not None:
-        unseen = np.argwhere(np.asarray(statistics.unseen(x)))
+        with jax.ensure_compile_time_eval():  # x may be known while something else is being traced
+            unseen = np.argwhere(np.asarray(statistics.unseen(x)))
         if len(unseen):
             row, column = map(int, unseen[0])
             name = statistics.names[column] if statistics.names else f"column {column}"
@@ -193,16 +198,26 @@ def _check_rows(x: Array, statistics: Any) -> int:
     return num_examples
 
 
-def _check_width(width: float, sampling: str, statistics: Statistics) -> None:
-    """Raises where the kernel leaves no weight in float32 to any of the samples."""
-    conditional = statistics.conditional
-    if conditional.any() and math.exp(-1 / width**2) < np.finfo(np.float32).tiny:
-        found = f"a failed condition, at distance 1, has weight exp(-1/{width:g}²) = 0"
-    elif sampling == "independent" and len(conditional) / 2 * math.log1p(2 / width**2) > 80:
-        found = f"the samples, at a median distance of about {math.sqrt(len(conditional)):.3g}, have weight 0"
-    else:
-        return
-    raise ValueError(
-        f"kernel_width {width:g} is so narrow that {found}: choose one of the order of "
-        f"0.75·sqrt(D) = {0.75 * math.sqrt(len(conditional)):.3g}."
+def _check_width(width: float, statistics: Statistics) -> None:
+    """Raises where the kernel leaves no weight in float32 to a failed condition."""
+    if statistics.conditional.any() and math.exp(-1 / width**2) < np.finfo(np.float32).tiny:
+        raise ValueError(
+            f"kernel_width {width:g} is so narrow that a failed condition, at distance 1, has weight exp(-1/{width:g}²) = 0: "
+            f"{_usual_width(statistics)}."
+        )
+
+
+def _too_narrow(width: float, place: int, x: Array, statistics: Statistics, key: Array, around: str) -> str:
+    points = _rows.draw("independent", key, x[place], statistics, width, around, _rows.layout("independent", 999))[
+        0
+    ].points
+    median = float(jnp.median(jnp.linalg.norm(points[1:], axis=1)))
+    return (
+        f"kernel_width {width:g} is so narrow that all samples of x[{place}] have weight 0: their median distance from "
+        f"it is {median:.3g}. {_usual_width(statistics)}, or sampling='weighted', which draws by the weights."
     )
+
+
+def _usual_width(statistics: Statistics) -> str:
+    features = len(statistics.mean)
+    return f"Choose one of the order of 0.75·sqrt(D) = {0.75 * math.sqrt(features):.3g}"
