@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _memory, _peers
+from benchmarks import _cam_peers, _lime_cases, _lime_peers, _memory
 from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
 
@@ -29,7 +29,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats of each case")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
     parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
-    parser.add_argument("--peers", action="store_true", help="only this: images per second beside pytorch-grad-cam")
+    parser.add_argument(
+        "--peers", action="store_true", help="only this: explanations per second beside pytorch-grad-cam and lime"
+    )
     options = parser.parse_args(arguments)
 
     console = Console(width=110)
@@ -50,13 +52,20 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         "repeats": options.repeats,
         "overhead": [_measured(case, options.repeats, console) for case in chosen],
         "memory": [] if options.only or options.peers else _memory.measure(),
-        "peers": _peers.measure(options.repeats, small=options.small) if options.peers else [],
+        "lime": _lime_cases.parts(options.repeats, small=options.small) if _wants_parts(options) else [],
+        "peers": [
+            row for peers in (_cam_peers, _lime_peers) for row in peers.measure(options.repeats, small=options.small)
+        ]
+        if options.peers
+        else [],
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
     console.print(f"$ {results['command']}", markup=False, highlight=False)
     if results["overhead"]:
         console.print(_overhead_table(results["overhead"]))
+    if results["lime"]:
+        console.print(_lime_table(results["lime"]))
     if results["peers"]:
         console.print(_peers_table(results["peers"]))
     if results["memory"]:
@@ -91,16 +100,33 @@ def _overhead_table(measured: list[dict[str, Any]]) -> Table:
     return table
 
 
+def _wants_parts(options: argparse.Namespace) -> bool:
+    return not options.peers and options.only.lower() in ("", "lime")
+
+
+def _lime_table(measured: list[dict[str, Any]]) -> Table:
+    row = measured[0]
+    table = Table(
+        title=f"where the time of LIME goes: {row['inputs']:,} rows, {row['samples']:,} samples, {row['features']} features"
+    )
+    for name in ("bins", "drawing", "model", "solving"):
+        table.add_column(name, justify="left" if name == "bins" else "right")
+    for row in measured:
+        table.add_row(row["bins"], *(f"{row[part]:.2f} s" for part in ("draw", "model", "solve")))
+    return table
+
+
 def _peers_table(measured: list[dict[str, Any]]) -> Table:
-    table = Table(title="images per second, small ResNet, maps at the size of the input")
-    for name in ("map", "images", "xaijax", "pytorch-grad-cam", "times faster", "first call", "theirs"):
-        table.add_column(name, justify="left" if name == "map" else "right")
+    table = Table(title="explanations per second beside the peers, one model, one run; maps at the size of the input")
+    for name in ("explanation", "peer", "inputs", "xaijax", "theirs", "times faster", "first call", "theirs"):
+        table.add_column(name, justify="left" if name in ("explanation", "peer") else "right")
     for row in measured:
         table.add_row(
             row["name"],
-            f"{row['images']}",
-            f"{row['images_per_second']:,.0f}",
-            f"{row['peer_images_per_second']:,.0f}",
+            row["peer"],
+            f"{row['inputs']}, {row['peer_inputs']}",
+            f"{row['explanations_per_second']:,.1f}",
+            f"{row['peer_explanations_per_second']:,.1f}",
             f"{row['times_faster']:.1f}",
             f"{row['first_seconds']:.1f} s",
             f"{row['peer_first_seconds']:.1f} s",

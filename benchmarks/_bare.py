@@ -18,13 +18,22 @@ def at_once(model: Any, x: jax.Array) -> dict[str, Callable[[], Any]]:
     return {"at once": lambda: _apply(model, x)}
 
 
-def bare(model: Any, rows: int, row: tuple[int, ...], blocks: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """The model on `rows` rows: at once, if they fit, and in compiled loops over blocks of several sizes."""
+def bare(
+    model: Any, rows: int, row: tuple[int, ...], blocks: tuple[int, ...], ids: int = 0
+) -> dict[str, Callable[[], Any]]:
+    """The model on `rows` rows: at once, if they fit, and in compiled loops over blocks of several sizes.
+
+    ids: how many token ids there are, for models that take these.
+    """
+
+    def drawn(*shape: int) -> jax.Array:
+        return jax.random.randint(KEY, shape, 0, ids) if ids else jax.random.normal(KEY, shape)
+
     ways: dict[str, Callable[[], Any]] = {}
     if rows * math.prod(row) < 5e6:
-        ways |= at_once(model, jax.random.normal(KEY, (rows, *row)))
+        ways |= at_once(model, drawn(rows, *row))
     for size in blocks:
         number = -(-rows // size)
-        x = jax.random.normal(KEY, (number, rows // number, *row))  # a few rows less than `rows`, never more
+        x = drawn(number, rows // number, *row)  # a few rows less than `rows`, never more
         ways[f"{number} blocks of {rows // number}"] = lambda x=x: _apply_in_blocks(model, x)
     return ways

@@ -1,4 +1,4 @@
-"""The models that are explained: a small ResNet and a multi-layer perceptron, with random weights."""
+"""The models that are explained: a small ResNet, a perceptron and a bag of words, with random weights."""
 
 from __future__ import annotations
 
@@ -45,8 +45,22 @@ class Perceptron(nn.Module):
         return nn.Dense(1)(x)
 
 
+class BagOfWords(nn.Module):
+    """The mean of the embeddings of token ids, id 0 left out; one hidden layer, two classes."""
+
+    @nn.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        words = jnp.where((ids > 0)[..., None], nn.Embed(1000, 32)(ids), 0)
+        return nn.Dense(2)(nn.relu(nn.Dense(64)(words.mean(axis=1))))
+
+
 def small_resnet(side: int) -> xai.Model:
     return _with_random_weights(SmallResNet(), (1, side, side, 3))
+
+
+def bag_of_words(length: int) -> xai.Model:
+    module = BagOfWords()
+    return xai.linen(module, module.init(jax.random.key(0), jnp.zeros((1, length), jnp.int32)))
 
 
 def perceptron(features: int) -> xai.Model:

@@ -31,7 +31,7 @@ def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
 def test_the_cases_run():
     chosen = {case.name: case for case in cases(small=True)}
     assert len(chosen) == len(cases(small=True))
-    for kind in ("all eleven together", "Group-CAM", "Ablation-CAM", "LIME, perceptron"):
+    for kind in ("all eleven together", "Group-CAM", "Ablation-CAM", "LIME of quartiles", "LIME of words"):
         (case,) = (case for name, case in chosen.items() if name.startswith(kind))
         assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), case.explain())), case.name
 

@@ -1,4 +1,4 @@
-"""Images per second beside pytorch-grad-cam: the same architecture, weights and images, in the same run.
+"""Explanations per second beside pytorch-grad-cam: the same architecture, weights and images, in the same run.
 
 Needs the packages of the extra `peers` (see `.ci/run` for how they are installed without what they drag in).
 """
@@ -70,10 +70,11 @@ def measure(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": name,
-                "peer": peer,
-                "images": count,
-                "images_per_second": float(speeds[0]),
-                "peer_images_per_second": float(speeds[1]),
+                "peer": f"pytorch-grad-cam, {peer}",
+                "inputs": count,
+                "peer_inputs": count,
+                "explanations_per_second": float(speeds[0]),
+                "peer_explanations_per_second": float(speeds[1]),
                 "times_faster": float(np.median(times[:, 1] / times[:, 0])),
                 "first_seconds": first[0],
                 "peer_first_seconds": first[1],
