@@ -12,6 +12,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,8 @@ class Vocabulary:
         self.number = {word: place for place, word in enumerate(known, start=UNKNOWN + 1)}
 
     def __len__(self) -> int:
-        return UNKNOWN + 1 + len(self.number)
+        """How many ids there are room for: a multiple of 512, so that programs serve several vocabularies."""
+        return -(-(UNKNOWN + 1 + len(self.number)) // 512) * 512
 
     def __call__(self, text: str) -> list[int]:
         return [self.number.get(word, UNKNOWN) for word in _WORD.findall(text)]
@@ -92,22 +94,42 @@ def load_posts(path: Path | None, *, stand_in: bool, seed: int) -> Posts:
 def _read(path: Path) -> Posts:
     """Lines of JSON, gzipped or not, with the fields split ("train" or "test"), group and text."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:
-        posts = [json.loads(line) for line in lines]
-    parts = []
+        posts = [_post(line, number, path) for number, line in enumerate(lines, start=1) if line.strip()]
+    splits = []
     for split in ("train", "test"):
         part = [post for post in posts if post["split"] == split and post["group"] in GROUPS]
-        parts += _usable([post["text"] for post in part], [GROUPS.index(post["group"]) for post in part])
-    return Posts(*parts, "20 newsgroups, by date")
+        splits.append(_usable([post["text"] for post in part], [GROUPS.index(post["group"]) for post in part]))
+        missing = set(range(len(GROUPS))) - set(splits[-1][1].tolist())
+        if missing:
+            raise ValueError(
+                f"{path} has no posts of {GROUPS[min(missing)]} with split {split!r}: both groups need some."
+            )
+    return _of_splits(*splits)
+
+
+def _post(line: str, number: int, path: Path) -> dict[str, str]:
+    try:
+        post = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} must hold lines of JSON, but line {number} is none: {error}") from None
+    missing = [field for field in ("split", "group", "text") if not isinstance(post, dict) or field not in post]
+    if missing:
+        raise ValueError(f"{path} must hold posts with split, group and text, but line {number} has no {missing[0]}.")
+    return post
 
 
 def _fetch() -> Posts:
     from sklearn.datasets import fetch_20newsgroups
 
-    parts = []
+    splits = []
     for subset in ("train", "test"):
-        found = fetch_20newsgroups(subset=subset, categories=list(GROUPS), shuffle=False)
-        parts += _usable(found.data, [GROUPS.index(found.target_names[label]) for label in found.target])
-    return Posts(*parts, "20 newsgroups, by date")
+        found: Any = fetch_20newsgroups(subset=subset, categories=list(GROUPS), shuffle=False)
+        splits.append(_usable(found.data, [GROUPS.index(found.target_names[label]) for label in found.target]))
+    return _of_splits(*splits)
+
+
+def _of_splits(train: tuple[list[str], np.ndarray], test: tuple[list[str], np.ndarray]) -> Posts:
+    return Posts(*train, *test, "20 newsgroups, by date")
 
 
 def _usable(texts: list[str], labels: list[int]) -> tuple[list[str], np.ndarray]:

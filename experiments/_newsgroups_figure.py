@@ -26,8 +26,9 @@ def draw(
     by_count: float,
     corpus: str,
 ) -> Figure:
-    """Above the heaviest words of one post, those of its header alone in bold; below shares of mass, and accuracies."""
+    """Above the heaviest words of the last post, those of its header alone boxed; below shares of mass, and accuracies."""
     figure = plt.figure(figsize=(12, 8.4), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.12)  # pyright: ignore
     parts: Any = figure.subfigures(2, 1, height_ratios=[1.15, 1])
     above, below = parts
     for ax, (name, words) in zip(above.subplots(1, 2), examples.items(), strict=True):
@@ -44,17 +45,19 @@ def draw(
 
 
 def _draw_words(ax: Axes, name: str, words: xai.lime.Words, header: set[str]) -> None:
-    one = words.of(0)
-    names = words.words[0]
-    share = sum(abs(weight) for word, weight in words.as_list(0) if word in header)
-    share /= sum(abs(weight) for _, weight in words.as_list(0))
-    said = CLASSES[int(one.output[0] > 0)]
-    title = f"{name}: says {said}, log odds {float(one.output[0]):+.1f}\n{share:.0%} of the mass on header words, local R² {float(one.r_squared[0]):.2f}"
-    xai.plot.bars(one, names=names, top=_TOP, ax=ax, title=title)
+    last = len(words.words) - 1
+    one, pairs = words.of(last), words.as_list(last)
+    share = sum(abs(weight) for word, weight in pairs if word in header) / sum(abs(weight) for _, weight in pairs)
+    said = f"{CLASSES[1]}, wrongly" if one.output[0] > 0 else CLASSES[0]
+    title = (
+        f"{name}: says {said}, log odds {float(one.output[0]):+.1f}\n"
+        f"{share:.0%} of the mass on header words, local R² {float(one.r_squared[0]):.3f}"
+    )
+    xai.plot.bars(one, names=words.words[last], top=_TOP, ax=ax, title=title)
     for label in ax.get_yticklabels():
         if label.get_text() in header:
             label.set_fontweight("bold")
-            label.set_bbox({"boxstyle": "round,pad=0.15", "facecolor": "#f3e3a1", "edgecolor": "none"})
+            label.set_bbox({"boxstyle": "round,pad=0.12", "facecolor": "#f3e3a1", "edgecolor": "none"})
     ax.set_xlabel(f"what a word adds to the log odds of {CLASSES[1]}", fontsize=9)
 
 
@@ -86,23 +89,27 @@ def _draw_shares(ax: Axes, on_headers: dict[str, dict[str, np.ndarray]], by_coun
     ax.tick_params(axis="y", labelsize=8)
     ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.94))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title("The mass of explanations on header words (dots: posts)", fontsize=10)
+    ax.set_title("Explanations' mass on header words (dots: posts; mean ± standard error)", fontsize=10)
 
 
 def _draw_accuracies(ax: Axes, accuracies: dict[str, dict[str, np.ndarray]]) -> None:
-    """A bar for the mean, a dot for each seed."""
+    """A bar for the mean, from what a coin gets, a dot for each seed."""
     tests = list(next(iter(accuracies.values())))
     for place, (colour, (name, of_test)) in enumerate(zip(_COLOURS, accuracies.items(), strict=True)):
         for number, found in enumerate(of_test.values()):
             across = number + 0.4 * (place - 0.5)
-            ax.bar(across, found.mean(), width=0.36, color=colour, alpha=0.35, label=name if number == 0 else None)
+            bar: Any = {"width": 0.36, "color": colour, "alpha": 0.35, "label": name if number == 0 else None}
+            ax.bar(across, found.mean() - 0.5, bottom=0.5, **bar)
             beside = across + 0.04 * (np.arange(len(found)) - (len(found) - 1) / 2)
             ax.plot(beside, found, "o", ms=4, color=colour, mec="white", mew=0.6)
-            ax.annotate(f"{found.mean():.1%}", (across, found.max()), (0, 5), textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
-    ax.axhline(0.5, color="black", lw=1, ls=(0, (4, 3)))
+            ax.annotate(f"{found.mean():.1%}", (across, max(found.max(), 0.5)), (0, 5), textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
+    ax.axhline(0.5, color="black", lw=1)
     ax.set_xticks(range(len(tests)), tests, fontsize=9)
-    ax.set_ylim(0.3, 1.14)
-    ax.set_yticks(np.linspace(0.4, 1, 4), [f"{share:.0%}" for share in np.linspace(0.4, 1, 4)], fontsize=8)
+    least = min(0.5, min(float(found.min()) for of_test in accuracies.values() for found in of_test.values()))
+    ax.set_ylim(least - 0.04, 1.1)
+    ticks = [tick / 10 for tick in range(11) if tick / 10 >= least - 0.04]
+    ax.set_yticks(ticks, [f"{tick:.0%}" for tick in ticks], fontsize=8)
     ax.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title("What it costs: test accuracy (dots: trainings; dashed: a coin)", fontsize=10)
+    ax.spines[["top", "right", "bottom"]].set_visible(False)
+    ax.tick_params(axis="x", length=0)
+    ax.set_title("What it costs: test accuracy, from 50% up (dots: trainings)", fontsize=10)

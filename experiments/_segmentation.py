@@ -75,7 +75,7 @@ def squares(count: int, side: int = 224, seed: int = 0) -> np.ndarray:
             size = generator.integers(min(height, width) * 3 // 4, min(height, width) + 1)
             top, left = generator.integers(height - size + 1), generator.integers(width - size + 1)
             square = photograph[top : top + size, left : left + size]
-            found.append(np.round(255 * resize(square, (side, side), anti_aliasing=True)).astype(np.uint8))
+            found.append(np.round(255 * np.asarray(resize(square, (side, side), anti_aliasing=True))).astype(np.uint8))
     return np.stack(found)
 
 

@@ -43,7 +43,7 @@ def _post(label: int, rng: np.random.Generator) -> str:
     length = int(rng.integers(40, 90))
     kinds = rng.choice(3, size=length, p=[1 - _OWN - _OTHER, _OWN, _OTHER])
     sources = (_COMMON, _OF_GROUP[label], _OF_GROUP[1 - label])
-    words = [str(rng.choice(sources[kind])) for kind in kinds]
+    words = [sources[kind][rng.integers(len(sources[kind]))] for kind in kinds]
     answer = "Re: " if rng.random() < _ANSWER[label] else ""
     header = [
         f"From: {rng.choice(_SITES)}{rng.integers(100)}@{site}",

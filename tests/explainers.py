@@ -139,9 +139,8 @@ def _lime_tabular(model, x, ids, batch_size):
 
 
 def _lime_image(model, x, ids, batch_size):
-    return xai.lime.image(
-        model, x, key=KEY, num_samples=200, regions=None, fill=0.0, target=0, ids=ids, batch_size=batch_size
-    )
+    superpixels = xai.mask.superpixels(9, fill="blur")
+    return xai.lime.image(model, x, superpixels, key=KEY, num_samples=200, target=0, ids=ids, batch_size=batch_size)
 
 
 def _lime_text(model, x, ids, batch_size):

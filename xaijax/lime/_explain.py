@@ -235,8 +235,8 @@ def _sparse(
         line = solve(problem, goal[:, None], all_columns)
         errors = reliability(line, samples, together, all_columns.sum(), effective).errors[:players, 0]
         alone = problem._replace(goal=goal[:, None])
-        fidelity = tuple(part[0] for part in r_squared(alone, line, samples.drawn, players))
-        return line.scaled[:players, 0] * support, jnp.where(support, errors, 0), fidelity
+        quality, prediction = r_squared(alone, line, samples.drawn, players)
+        return line.scaled[:players, 0] * support, jnp.where(support, errors, 0), (quality[0], prediction[0])
 
     scaled, errors, fidelity = jax.lax.map(one_output, (problem.goal.T, ranked.T))
     return scaled.T, errors.T, fidelity

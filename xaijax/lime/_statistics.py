@@ -200,13 +200,15 @@ def _edges(
     if not isinstance(bins, str):
         raise TypeError(f"bins must be None, a name or {{column: edges}}, but it is {type(bins).__name__}.")
     _check.one_of("bins", bins, [*_QUANTILES, "entropy"])
-    if bins == "entropy" and (labels is None or np.shape(labels) != (len(rows),)):
-        raise ValueError(f"bins='entropy' needs labels of shape [{len(rows)}], but their shape is {np.shape(labels)}.")
+    classes = np.zeros(0) if labels is None else np.asarray(labels)
+    if bins == "entropy" and classes.shape != (len(rows),):
+        given = "none were given" if labels is None else f"their shape is {classes.shape}"
+        raise ValueError(f"bins='entropy' needs labels of shape [{len(rows)}], but {given}.")
     for column in range(features):
         if column in categorical:
             continue
         if bins == "entropy":
-            edges[column] = _entropy_edges(rows[:, column], np.asarray(labels))
+            edges[column] = _entropy_edges(rows[:, column], classes)
         else:
             shares = np.arange(1, _QUANTILES[bins]) / _QUANTILES[bins]
             edges[column] = np.unique(np.quantile(rows[:, column], shares))
