@@ -198,3 +198,15 @@ def test_a_category_that_the_training_rows_do_not_hold_is_said_or_nan(key):
     values = jax.jit(lambda x: xai.lime.tabular(model, x, statistics, key=key, num_samples=50).values)(x)
     assert jnp.isfinite(values[0]).all()
     assert jnp.isnan(values[1]).all()
+
+
+@pytest.mark.parametrize("low", [-0.9613, 1e4], ids=["standardised", "far from zero"])
+@pytest.mark.parametrize("as_category", [True, False])
+def test_columns_of_two_values_count_in_full(as_category, low, key):
+    """No value varies within a bin of one value, and rounding is no variation: it would share in the coefficient."""
+    rows = np.stack([np.tile([low, low + 2.0013], 150), RNG.normal(size=300)], axis=1).astype(np.float32)
+    statistics = xai.lime.statistics(rows, bins="quartile", categorical=[0] if as_category else [])
+    model = lambda x: 0.25 * (x[:, 0] > low + 1) + jnp.tanh(x[:, 1])  # noqa: E731
+    found = xai.lime.tabular(model, rows[:2], statistics, key=key, num_samples=20_000)
+    np.testing.assert_allclose(found.values[:, 0], [-0.25, 0.25], atol=3 * float(found.std_errors[:, 0].max()))
+    assert found.std_errors[:, 0].max() < 0.003

@@ -120,7 +120,10 @@ def _conditions(
     quantile = jnp.clip(of(start) + of(slope) * numbers, 1e-7, 1 - 1e-7)
     values = jnp.clip(of(bins.mean) + of(bins.deviation) * ndtri(quantile), of(bins.low), of(bins.high))
     fails = numbers >= ends[:, 0]
-    return fails, values, values - jnp.where(fails, mean_of_others, means[:, 0])
+    around_mean = values - jnp.where(fails, mean_of_others, means[:, 0])
+    # Where all values are one, what is left is rounding: as a column it would be the condition itself, scaled up.
+    rounding = 16 * jnp.finfo(values.dtype).eps * jnp.maximum(jnp.abs(bins.low), jnp.abs(bins.high)).max(axis=1)
+    return fails, values, jnp.where(jnp.abs(around_mean) > rounding, around_mean, 0)
 
 
 def _density(places: Array) -> Array:

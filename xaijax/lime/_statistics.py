@@ -251,6 +251,6 @@ def _bins(rows: np.ndarray, edges: list[np.ndarray | None], kinds: tuple[str, ..
             inside = rows[place == one, column]
             frequency[column, one] = len(inside) / len(rows)
             low[column, one], high[column, one] = inside.min(), inside.max()
-            mean[column, one] = inside[0] if known is not None else inside.mean()
-            deviation[column, one] = 0 if known is not None else inside.std()
+            same = low[column, one] == high[column, one]
+            mean[column, one], deviation[column, one] = (inside[0], 0) if same else (inside.mean(), inside.std())
     return Bins(*(jnp.asarray(part, rows.dtype) for part in (upper, frequency, low, high, mean, deviation)))
