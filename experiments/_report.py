@@ -61,6 +61,6 @@ class Report:
         self.say(f"\nLook in {self.out}:")
         for name, what in self.figures:
             self.say(f"  {name:<26} {what}")
-        self.say(f"  {'numbers.json':<26} accuracies, localisation, fidelity: {len(self.numbers)} entries")
+        self.say(f"  {'numbers.json':<26} the numbers behind what was said: {len(self.numbers)} entries")
         if any(self.out.glob("*.npz")):
             self.say(f"  {'*.npz':<26} the attributions behind the figures, for xai.load")

@@ -25,7 +25,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
 
 def _cancer(report: Report, key: Any, seed: int) -> None:
     table = breast_cancer(seed)
-    model = _fit(table, 2, lambda outputs, y: cross_entropy(outputs, y), key, seed, epochs=60)
+    model = train_on_cancer(table, key, seed)
     predicted = np.asarray(model(table.test_x).argmax(axis=1))
     accuracy = float((predicted == table.test_y).mean())
     report.numbers["breast cancer: test accuracy"] = accuracy
@@ -59,11 +59,7 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
 
 def _diabetes(report: Report, key: Any, seed: int) -> None:
     table = diabetes(seed)
-    centre, spread = table.train_y.mean(), table.train_y.std()
-    model = _fit(
-        table, 1, lambda outputs, y: ((outputs[:, 0] - (y - centre) / spread) ** 2).mean(), key, seed, epochs=40
-    )
-    progression = xai.function(lambda model, x: model(x)[:, 0] * spread + centre, model)
+    progression = train_on_diabetes(table, key, seed)
     errors = np.asarray(progression(table.test_x)) - table.test_y
     explained = 1 - float((errors**2).mean() / table.test_y.var())
     report.numbers["diabetes: test R²"] = explained
@@ -80,6 +76,19 @@ def _diabetes(report: Report, key: Any, seed: int) -> None:
     axes[0].set_title("The patient with the worst forecast (exact SHAP)", fontsize=10)
     xai.plot.bars(shap, example=None, names=table.names, ax=axes[1], title="SHAP: mean |value| over the test set")
     report.figure("diabetes", figure, "disease progression: one patient and all (exact SHAP)")
+
+
+def train_on_cancer(table: Table, key: Any, seed: int, *, epochs: int = 60) -> xai.Model:
+    """Rows to two logits: malignant, benign."""
+    return _fit(table, 2, cross_entropy, key, seed, epochs=epochs)
+
+
+def train_on_diabetes(table: Table, key: Any, seed: int, *, epochs: int = 40) -> xai.Model:
+    """Rows to the disease's progression [N], in its own units."""
+    centre, spread = table.train_y.mean(), table.train_y.std()
+    measure = lambda outputs, y: ((outputs[:, 0] - (y - centre) / spread) ** 2).mean()  # noqa: E731
+    model = _fit(table, 1, measure, key, seed, epochs=epochs)
+    return xai.function(lambda model, x: model(x)[:, 0] * spread + centre, model)
 
 
 def _fit(table: Table, outputs: int, measure: Any, key: Any, seed: int, *, epochs: int) -> xai.Model:

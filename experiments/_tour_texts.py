@@ -12,7 +12,7 @@ import numpy as np
 import xaijax as xai
 from experiments._networks import TextNet
 from experiments._report import Report
-from experiments._texts import CLASSES, PADDING, UNKNOWN, load_corpus
+from experiments._texts import CLASSES, PADDING, UNKNOWN, Corpus, load_corpus
 from experiments._train import cross_entropy, train
 
 _SHOWN = 4
@@ -21,16 +21,7 @@ _SHOWN = 4
 def visit(report: Report, key: Any, seed: int) -> None:
     report.step("training on docstrings")
     corpus = load_corpus(vocabulary=2000, seed=seed)
-    module = TextNet(len(corpus.words))
-    variables = module.init(key, jnp.asarray(corpus.train_ids[:1]))
-
-    def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        logits: Any = module.apply(variables, batch["x"])
-        return cross_entropy(logits, batch["y"]), state
-
-    data = {"x": corpus.train_ids, "y": corpus.train_labels}
-    variables, _ = train(loss, variables, (), data, epochs=8, batch_size=64, rate=4e-3, seed=seed)
-    model = xai.linen(module, variables)
+    model = train_on_docstrings(corpus, key, seed)
     logits = np.asarray(model(corpus.test_ids))
     accuracy = float((logits.argmax(axis=1) == corpus.test_labels).mean())
     report.numbers["docstrings: test accuracy"] = accuracy
@@ -56,3 +47,17 @@ def visit(report: Report, key: Any, seed: int) -> None:
         title = f"the model says {said}; local R² {lime.r_squared[row]:.2f}"
         xai.plot.text(lime, corpus.read(ids[row]), example=row, ax=ax, title=title)
     report.figure("docstrings", figure, "which words give a sentence's package away (LIME)")
+
+
+def train_on_docstrings(corpus: Corpus, key: Any, seed: int, *, epochs: int = 8) -> xai.Model:
+    """Token ids to two logits, one for each package."""
+    module = TextNet(len(corpus.words))
+    variables = module.init(key, jnp.asarray(corpus.train_ids[:1]))
+
+    def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
+        logits: Any = module.apply(variables, batch["x"])
+        return cross_entropy(logits, batch["y"]), state
+
+    data = {"x": corpus.train_ids, "y": corpus.train_labels}
+    variables, _ = train(loss, variables, (), data, epochs=epochs, batch_size=64, rate=4e-3, seed=seed)
+    return xai.linen(module, variables)

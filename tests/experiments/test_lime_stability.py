@@ -1,0 +1,78 @@
+"""The study of what another draw changes: its measures by hand, and what it says of a small table."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from experiments import lime_stability
+from experiments._stability import coverage, jaccard, of_keys, relative_error
+
+
+def test_measures_by_hand():
+    values = np.array([[[3.0, 0, 1], [3, 2, 0]], [[1, 0, 0], [0, 0, 2]]])  # two examples, two keys
+    truth = np.array([[3.0, 1, 0], [0, 0, 2]])
+    assert relative_error(values, truth) == pytest.approx((2 / 10 + 1 / 10 + 5 / 4 + 0) / 4)
+    assert jaccard(values, top=2) == pytest.approx((1 / 3 + 1 / 3) / 2)  # {0, 2} and {0, 1}; {0, 1} and {2, 0}
+    errors = np.array([[[1.0, 0.6, 0.1], [1, 1, 0]], [[0.1, 0, 0], [0, 0, 1]]])  # an error of 0: no player
+    assert coverage(values, errors, truth) == pytest.approx(5 / 7)
+
+
+def test_the_study_is_of_what_it_names(tmp_path, capsys, monkeypatch):
+    """A curved model of four numbers: against explanations asked for one by one."""
+    rows = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    statistics = xai.lime.statistics(rows)
+    model = lambda x: jnp.sin(x[:, 0]) + x[:, 1] * x[:, 2] + 0.5 * jnp.tanh(2 * x[:, 3])  # noqa: E731
+    case = lime_stability.Case(
+        rows[:2],
+        lambda x, **options: xai.lime.tabular(model, x, statistics, **options),
+        width=1.5,
+        paper={"sampling": "independent"},
+        lime={"around": "row", "num_features": 4},
+        process=False,
+    )
+    monkeypatch.setitem(lime_stability.ROOMS, "patients", lambda seed, examples: {"curve": case})
+    few = ["--rooms", "patients", "--keys", "10", "--samples", "200", "--reference", "50000"]
+    lime_stability.main(["--out", str(tmp_path), *few])
+    found, printed = json.loads((tmp_path / "numbers.json").read_text())["curve"], capsys.readouterr().out
+    assert (tmp_path / "lime_stability.png").stat().st_size > 30_000
+
+    truth = xai.lime.tabular(
+        model, rows[:2], statistics, key=jax.random.key(5), num_samples=50_000, kernel_width=0.3 * 2**0.5
+    )
+    ours = [
+        xai.lime.tabular(
+            model,
+            rows[:2],
+            statistics,
+            key=jax.random.key(1),
+            num_samples=200,
+            kernel_width=0.3 * 2**0.5,
+            ids=jnp.array([k, 10 + k]),
+        )
+        for k in range(10)
+    ]
+    values = np.stack([one.values for one in ours], axis=1)
+    errors = np.stack([np.asarray(one.std_errors) for one in ours], axis=1)
+    said = found["a fifth of it"]["xaijax"]
+    assert said["relative error"] == pytest.approx(relative_error(values, np.asarray(truth.values)), rel=0.05)
+    assert said["Jaccard of the top 5"] == 1  # of four
+    assert said["coverage of 95 %"] == pytest.approx(coverage(values, errors, np.asarray(truth.values)), abs=0.03)
+    for width, most in (("lime's width", 0.75), ("a fifth of it", 0.1)):
+        ways = found[width]
+        for way in ways:
+            assert f"curve, {width}, {way}: relative error {ways[way]['relative error']:.3g}" in printed
+        assert ways["xaijax"]["relative error"] < most * ways["lime"]["relative error"]
+
+
+def test_copies_of_an_input_are_its_keys():
+    found = xai.lime.tabular(
+        lambda x: x[:, 0] ** 2, np.repeat([[0.0, 1], [2, 3]], 2, axis=0), xai.lime.statistics(np.eye(2)),
+        key=jax.random.key(0), num_samples=20,
+    )  # fmt: skip
+    values, errors = of_keys(found, 2)
+    np.testing.assert_array_equal(values[1, 0], found.values[2])
+    np.testing.assert_array_equal(errors[0, 1], np.asarray(found.std_errors)[1])
