@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from skimage.segmentation import slic
 
 import xaijax as xai
 from experiments._digits import DIGIT, Scenes, load_scenes, train_digit_net
@@ -41,11 +40,8 @@ def visit(report: Report, key: Any, seed: int) -> None:
 
     shown = _one_of_each(test.labels, predicted)[:_SHOWN]
     images = test.images[shown]
-    labels = np.stack([slic(image[..., 0], 40, compactness=0.1, channel_axis=None, start_label=0) for image in images])
-    count = labels.max(axis=(1, 2)).min() + 1
-    labels = np.minimum(labels, count - 1)  # as many regions in every image: what is beyond joins the last
     report.step("LIME and SHAP on digits")
-    lime = xai.lime.image(model, images, labels, key=key, num_samples=1000)
+    lime = xai.lime.image(model, images, xai.mask.superpixels(40), key=key)
     games = xai.game(model, images, xai.mask.grid(8))
     shap = xai.shap.permutation(games, num_permutations=16, key=key)
     report.numbers["digits: LIME local R², mean"] = float(lime.r_squared.mean())

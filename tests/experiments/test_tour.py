@@ -10,27 +10,30 @@ import pytest
 import xaijax as xai
 
 
-@pytest.fixture(scope="module")
-def tour(tmp_path_factory):
-    out = tmp_path_factory.mktemp("tour")
+def test_the_tour(tmp_path):
+    """One test, so that the tour runs once however many processes run tests."""
+    out = tmp_path / "tour"
     settings = {name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "NPROC")}
     finished = subprocess.run(
         [sys.executable, "-m", "experiments.tour", "--out", str(out)], capture_output=True, text=True, env=settings
     )
     assert finished.returncode == 0, finished.stderr
-    return out, finished.stdout, json.loads((out / "numbers.json").read_text())
+    numbers = json.loads((out / "numbers.json").read_text())
+    the_models_are_good(numbers)
+    the_maps_find_the_digits(numbers)
+    the_values_sum_to_what_they_explain(numbers)
+    every_figure_is_announced_written_and_listed(out, finished.stdout)
+    the_attributions_behind_the_figures_load(out)
 
 
-def test_the_models_are_good(tour):
-    _, _, numbers = tour
+def the_models_are_good(numbers):
     assert numbers["digits: test accuracy"] >= 0.95
     assert numbers["breast cancer: test accuracy"] >= 0.93
     assert numbers["diabetes: test R²"] >= 0.25
     assert numbers["docstrings: test accuracy"] >= 0.75
 
 
-def test_the_maps_find_the_digits(tour):
-    _, _, numbers = tour
+def the_maps_find_the_digits(numbers):
     chance = numbers["digits: share of the box, chance of pointing into it"]
     assert chance == pytest.approx(256 / 1600)
     for name in ("CAM", "Grad-CAM", "Grad-CAM, an earlier layer"):
@@ -38,15 +41,13 @@ def test_the_maps_find_the_digits(tour):
         assert numbers[f"digits: {name}, mass in the box"] > 3 * chance
 
 
-def test_the_values_sum_to_what_they_explain(tour):
-    _, _, numbers = tour
+def the_values_sum_to_what_they_explain(numbers):
     assert numbers["breast cancer: SHAP, largest gap to efficiency"] < 1e-4
     assert numbers["diabetes: SHAP, largest gap to efficiency"] < 1e-2  # of outputs around 150
     assert numbers["founding game: Shapley values"] == pytest.approx([52 / 6, 73 / 6, 85 / 6], rel=1e-6)
 
 
-def test_every_figure_is_announced_written_and_listed(tour):
-    out, printed, _ = tour
+def every_figure_is_announced_written_and_listed(out, printed):
     figures = sorted(path.name for path in out.glob("*.png"))
     assert figures == [
         "breast_cancer_bars.png",
@@ -61,8 +62,7 @@ def test_every_figure_is_announced_written_and_listed(tour):
         assert f"  {name}" in printed.partition("Look in")[2]
 
 
-def test_the_attributions_behind_the_figures_load(tour):
-    out, _, _ = tour
+def the_attributions_behind_the_figures_load(out):
     files = sorted(out.glob("*.npz"))
     assert len(files) == 10
     assert all(isinstance(xai.load(path), xai.Attribution) for path in files)
