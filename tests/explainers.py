@@ -138,6 +138,22 @@ def _lime_tabular(model, x, ids, batch_size):
     )
 
 
+def _lime_selection(model, x, ids, batch_size):
+    """Conditions and numbers in one table, few features by each way of choosing, the line of the Gaussian process."""
+    rows = models.rows(50, seed=2)
+    statistics = xai.lime.statistics(rows, bins={column: [-0.5, 0.5] for column in range(4)})
+    options = {"key": KEY, "ids": ids, "batch_size": batch_size}
+    chosen = [
+        xai.lime.tabular(
+            model, x, statistics, target=_score, num_samples=96, num_features=5, feature_selection=way, **options
+        )
+        for way in ("lasso_path", "forward_selection")
+    ]
+    game = xai.game(model, x, xai.mask.background(rows[:3]), target=2)
+    process = xai.lime.fit(game, num_samples=50, surrogate="gaussian_process", **options)
+    return _stacked([*chosen, process])
+
+
 def _lime_image(model, x, ids, batch_size):
     superpixels = xai.mask.superpixels(9, fill="blur")
     return xai.lime.image(model, x, superpixels, key=KEY, num_samples=200, target=0, ids=ids, batch_size=batch_size)
@@ -161,6 +177,7 @@ CASES = {
     "shap.permutation, table": Case(_permutation, models.table_net, lambda: models.rows(4)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
+    "lime, options": Case(_lime_selection, models.table_net, lambda: models.rows(4)),
     "lime.image": Case(_lime_image, models.linen_net, models.images),
     "lime.text": Case(_lime_text, models.text_net, models.sentences),
 }

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
+from xaijax import _check, _random
 from xaijax._attribution import Attribution
 from xaijax._target import TargetLike
 from xaijax._typing import Array, Float
@@ -130,11 +130,11 @@ def _ss_cam(example: Example, sigma: Array, *, num_samples: int, noise_on: str) 
         channel, key = variant
         mask = example.mask(channel)
         if noise_on == "mask":
-            return example.masked(mask + sigma * jax.random.normal(key, mask.shape, mask.dtype))
+            return example.masked(mask + sigma * _random.normal(key, mask.shape, mask.dtype))
         leaves, structure = jax.tree.flatten(example.masked(mask))
         keys = jax.random.split(key, len(leaves))
         spread = [
-            leaf + over_places(mask, sigma * jax.random.normal(one, leaf.shape, leaf.dtype))
+            leaf + over_places(mask, sigma * _random.normal(one, leaf.shape, leaf.dtype))
             if jnp.issubdtype(leaf.dtype, jnp.floating)
             else leaf
             for leaf, one in zip(leaves, keys, strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
+from xaijax import _check, _random
 from xaijax._attribution import Attribution
 from xaijax._blocks import in_blocks
 from xaijax._target import TargetLike
@@ -88,7 +88,7 @@ def _with_noise(x: Any, sigma: Array, key: Array) -> Any:
     """Every floating array of x plus noise in units of its own range."""
     leaves, structure = jax.tree.flatten(x)
     noisy = [
-        leaf + (sigma * (leaf.max() - leaf.min()) * jax.random.normal(one, leaf.shape, leaf.dtype)).astype(leaf.dtype)
+        leaf + (sigma * (leaf.max() - leaf.min()) * _random.normal(one, leaf.shape, leaf.dtype)).astype(leaf.dtype)
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         else leaf
         for leaf, one in zip(leaves, jax.random.split(key, len(leaves)), strict=True)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
+from xaijax import _random
 from xaijax._typing import Array, Bool, Float, Int, Key
 from xaijax.lime._kernel import DISTANCES, kernel, log_kernel
 from xaijax.lime._neighbourhood import Blocks, Samples, blocks, independent, samples
@@ -71,30 +72,31 @@ def _weighted(
     cumulative = jnp.cumsum(sizes)[:-1]
     num_alive = jnp.maximum(jnp.sum(alive), 1)
 
-    def block(key: Key[Array, ""], length: int) -> Bool[Array, "length M"]:
+    def in_blocks(key: Key[Array, ""], number: int, length: int) -> Bool[Array, "n M"]:
         place_key, order_key = jax.random.split(key)
-        pairs = (length + 1) // 2
-        low = (jnp.arange(pairs) + jax.random.uniform(place_key, (pairs,))) / length
-        quantiles = jnp.stack([low, 1 - low], axis=1).reshape(-1)[:length]
-        counts = 1 + jnp.sum(quantiles[:, None] > cumulative, axis=1)
-        ends = jnp.cumsum(counts)
-        orders = length // 2 + 1
-        passes, starts = jnp.divmod(ends - counts, num_alive)
-        ranks = _orders(order_key, orders, alive)[passes % orders]
-        return ((ranks - starts[:, None]) % num_alive < counts[:, None]) & alive
+        pairs, orders = (length + 1) // 2, length // 2 + 1
+        places = _random.uniform(place_key, (number, pairs))
+        numbers = _random.uniform(order_key, (number, orders, len(alive)))
+
+        def block(places: Float[Array, " pairs"], numbers: Float[Array, "orders M"]) -> Bool[Array, "length M"]:
+            low = (jnp.arange(pairs) + places) / length
+            quantiles = jnp.stack([low, 1 - low], axis=1).reshape(-1)[:length]
+            counts = 1 + jnp.sum(quantiles[:, None] > cumulative, axis=1)
+            ends = jnp.cumsum(counts)
+            passes, starts = jnp.divmod(ends - counts, num_alive)
+            ranks = _orders(numbers, alive)[passes % orders]
+            return ((ranks - starts[:, None]) % num_alive < counts[:, None]) & alive
+
+        return jax.vmap(block)(places, numbers).reshape(-1, len(alive))
 
     key, rest_key = jax.random.split(key)
-    parts = []
-    if together.number:
-        parts.append(jax.vmap(lambda key: block(key, together.length))(jax.random.split(key, together.number)))
-    if together.rest:
-        parts.append(jax.vmap(lambda key: block(key, 1))(jax.random.split(rest_key, together.rest)))
-    return jnp.concatenate([part.reshape(-1, len(alive)) for part in parts])
+    parts = [(key, together.number, together.length), (rest_key, together.rest, 1)]
+    return jnp.concatenate([in_blocks(*part) for part in parts if part[1]])
 
 
-def _orders(key: Key[Array, ""], number: int, alive: Bool[Array, " M"]) -> Int[Array, "number M"]:
-    """Random orders: the rank of each player among those alive."""
-    numbers = jnp.where(alive, jax.random.uniform(key, (number, len(alive))), 2.0)
+def _orders(numbers: Float[Array, "n M"], alive: Bool[Array, " M"]) -> Int[Array, "n M"]:
+    """The orders that random numbers make: the rank of each player among those alive."""
+    numbers = jnp.where(alive, numbers, 2.0)
     if len(alive) > _COMPARED_PLAYERS:
         return jnp.argsort(jnp.argsort(numbers, axis=1), axis=1)
     earlier = jnp.arange(len(alive))[:, None] > jnp.arange(len(alive))  # settles ties
@@ -103,11 +105,12 @@ def _orders(key: Key[Array, ""], number: int, alive: Bool[Array, " M"]) -> Int[A
 
 
 def _coins(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
-    return ~jax.random.bernoulli(key, 0.5, (drawn, len(alive))) & alive
+    return ~_random.bernoulli(key, 0.5, (drawn, len(alive))) & alive
 
 
 def _sizes(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
     size_key, order_key = jax.random.split(key)
     num_alive = jnp.maximum(jnp.sum(alive), 1)
     counts = jax.random.randint(size_key, (drawn,), 1, num_alive + 1)
-    return (_orders(order_key, drawn, alive) < counts[:, None]) & alive
+    numbers = _random.uniform(order_key, (drawn, len(alive)))
+    return (_orders(numbers, alive) < counts[:, None]) & alive

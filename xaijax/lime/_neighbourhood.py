@@ -17,7 +17,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float
+from xaijax import _random
+from xaijax._typing import Array, Bool, Float, Int
 
 
 class Samples(NamedTuple):
@@ -93,19 +94,23 @@ def uniforms(key: Array, layout: Blocks, num_columns: int) -> Float[Array, "n D"
     Conover 1979), for a handful of random numbers in each column instead of a sorting.
     """
     size = layout.length // 2
-    order_key, start_key, place_key, rest_key = jax.random.split(key, 4)
-    each_column = (layout.number, 1, num_columns)
+    block_key, rest_key = jax.random.split(key)
     parts = []
     if layout.number:
-        steps = jax.random.randint(order_key, each_column, 1, max(size, 2))
-        starts = jax.random.randint(start_key, each_column, 0, size)
-        places = jax.random.uniform(place_key, each_column)
-        strata = (jnp.arange(size)[:, None] * steps + starts) % size
+        orders, starts, places = _random.uniform(block_key, (3, layout.number, 1, num_columns))
+        steps = 1 + _floor(orders, size - 1)
+        strata = (jnp.arange(size)[:, None] * steps + _floor(starts, size)) % size
         half = (strata + places) / size
         parts.append(jnp.concatenate([half, 1 - half], axis=1).reshape(-1, num_columns))
-    parts.append(jax.random.uniform(rest_key, (layout.rest, num_columns)))
+    if layout.rest:
+        parts.append(_random.uniform(rest_key, (layout.rest, num_columns)))
     # Away from 0 and 1, where the normal quantile is infinite.
     return jnp.clip(jnp.concatenate(parts), 1e-7, 1 - 1e-7)
+
+
+def _floor(numbers: Float[Array, "..."], count: int) -> Int[Array, "..."]:
+    """Integers 0..count-1 of uniform numbers; at most 31 of them, so that no rounding makes one more."""
+    return (numbers * count).astype(jnp.int32)
 
 
 PAIRS_OF_PRIMES = [2 * prime for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31)]
