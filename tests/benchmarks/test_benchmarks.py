@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import _memory
+from benchmarks import _memory, _timing
 from benchmarks.__main__ import main
 from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
@@ -36,10 +36,25 @@ def test_the_cases_run():
         assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), case.explain())), case.name
 
 
-def test_the_ratio_is_taken_against_the_faster_bare_model():
-    def work(count):
-        return lambda: sum(range(count))
+def test_the_ratio_is_taken_against_the_faster_bare_model(monkeypatch):
+    now = 0.0
 
-    measured = measure(Case("sums", 7, work(200_000), {"slow": work(400_000), "fast": work(100_000)}, {}), repeats=9)
+    def work(*seconds):
+        """Takes these times, one after another."""
+        times = iter(seconds)
+
+        def run():
+            nonlocal now
+            now += next(times)
+
+        return run
+
+    monkeypatch.setattr(_timing.time, "perf_counter", lambda: now)
+    explain = work(9, 3, 4, 2, 6)  # the first call, the second, and three repeats
+    measured = measure(Case("sums", 8, explain, {"slow": work(7, 4, 1, 4), "fast": work(7, 2, 2, 2)}, {}), repeats=3)
     assert measured["bare_best"] == "fast"
-    assert 1.3 < measured["ratio"] < 3
+    assert measured["bare_seconds"] == {"slow": 4, "fast": 2}
+    assert measured["ratio"] == 2
+    assert measured["ratio_quartiles"] == [1.5, 2.5]
+    assert (measured["first_seconds"], measured["second_seconds"], measured["seconds"]) == (9, 3, 4)
+    assert measured["rows_per_second"] == 2

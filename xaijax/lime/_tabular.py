@@ -186,7 +186,7 @@ def _check_rows(x: Array, statistics: Any) -> int:
     _check.no_nan("x", x)
     if _check.is_concrete(x, statistics) and statistics.bins is not None:
         with jax.ensure_compile_time_eval():  # x may be known while something else is being traced
-            unseen = np.argwhere(np.asarray(statistics.unseen(x)))
+            unseen = np.argwhere(np.asarray(_unseen(statistics, x)))
         if len(unseen):
             row, column = map(int, unseen[0])
             name = statistics.names[column] if statistics.names else f"column {column}"
@@ -196,6 +196,12 @@ def _check_rows(x: Array, statistics: Any) -> int:
                 f"they hold {[float(value) for value in known[:10]]}."
             )
     return num_examples
+
+
+@compiled
+def _unseen(statistics: Statistics, x: Array) -> Array:
+    """Compiled, as arrays on a mesh of explicit axes come through no other door."""
+    return statistics.unseen(x)
 
 
 def _check_width(width: float, statistics: Statistics) -> None:
