@@ -6,14 +6,13 @@ import jaxlib
 
 # Before JAX starts. XLA's CPU client makes as many threads as there are cores or devices, and blocks one of them for
 # each device that is busy: with no thread to spare, parallel matrix products would wait for ever.
-_FLAGS = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8"]
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("NPROC", "16")
 # Most of the tests' time goes into compiling: the same operations, as code that runs slower, compile five times as
 # fast. XLA_FLAGS=--xla_backend_optimization_level=3 tests what users run, as the tour does in any case. XLA refuses to
 # start with flags that it does not know, so these are for the versions that do.
-if "xla_backend_optimization_level" not in _FLAGS[0] and jaxlib.__version__.startswith("0.10."):
-    _FLAGS += ["--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false"]
-os.environ["XLA_FLAGS"] = " ".join(_FLAGS)
+if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"] and jaxlib.__version__.startswith("0.10."):
+    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 import gc
 import pkgutil
