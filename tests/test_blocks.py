@@ -7,7 +7,8 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from xaijax._blocks import block_size, example_keys, in_blocks, rows_at_once
+from xaijax._blocks import block_size, bytes_per_row, example_keys, in_blocks, rows_at_once
+from xaijax._model import as_model
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,24 @@ def test_the_default_block_is_bounded_both_ways():
     assert rows_at_once(None, 10**9) == 32
     assert rows_at_once(None, 1) == 2**15
     assert rows_at_once(5, 10**9) == 5
+
+
+def test_a_row_takes_what_the_largest_array_on_its_way_takes():
+    weights = jnp.ones((3000, 64))  # its double is larger, but is made once for all rows
+
+    def dense(x):
+        hidden = jax.jit(lambda x: x @ (2 * weights)[:5])(x)  # 64 float32
+        return hidden.astype(jnp.bfloat16).sum(axis=1)
+
+    def summed(x):
+        return x.astype(jnp.float32).sum(axis=(1, 2))
+
+    def two(x):
+        return x["ids"] + x["more"][:, 0]
+
+    assert bytes_per_row(as_model(dense), jnp.ones((2, 5))) == 64 * 4
+    assert bytes_per_row(as_model(summed), jnp.ones((1, 30, 7), jnp.bfloat16)) == 30 * 7 * 4
+    assert bytes_per_row(as_model(two), {"ids": jnp.ones(3, int), "more": jnp.ones((3, 9))}) == 9 * 4
 
 
 def test_an_examples_key_depends_on_its_id_alone():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
+from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, apply, as_target, output_shapes
 from xaijax._typing import Array, Bool, Float
@@ -54,7 +53,7 @@ class Game:
 
     def rows_at_once(self, batch_size: int | None) -> int:
         """How many model rows are evaluated together."""
-        return rows_at_once(batch_size, self.num_players)
+        return rows_at_once(batch_size, bytes_per_row(self.value, jax.ShapeDtypeStruct((1, self.num_players), bool)))
 
     def check_answers(self) -> None:
         """Raises a full sentence if the game does not answer as it must."""
@@ -111,7 +110,7 @@ class ExampleGames(Game):
         return _check.examples(self.x)
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        return rows_at_once(batch_size, sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(self.x)))
+        return rows_at_once(batch_size, bytes_per_row(self.model, self.x))
 
     def check_answers(self) -> None:
         """Checked when the game was made."""

@@ -45,7 +45,7 @@ class ChannelGame(ExampleGames):
         return self.tapped.num_players
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        return rows_at_once(batch_size, math.prod(self.tapped.shape))
+        return rows_at_once(batch_size, 4 * math.prod(self.tapped.shape))
 
     def tap(self, x: Any) -> tuple[Array, Callable[[Array], Any]]:
         """Activations [N, *space, C] and the outputs as a function of them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
+from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
 from xaijax._compile import compiled
 from xaijax._model import Model
 from xaijax._target import Target, TargetLike
@@ -164,8 +163,7 @@ def _explain(
     model: Model, x: Any, target: Target, key: Any, ids: Any, arrays: Any, *, equation: Evaluated
 ) -> Attribution:
     num_examples = _check.examples(x)
-    per_row = sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(x))
-    rows = rows_at_once(equation.batch_size, per_row)
+    rows = rows_at_once(equation.batch_size, bytes_per_row(model, x))
     outputs = in_blocks(model, x, rows)
     target = target.resolve(outputs)
     keys = None if key is None else example_keys(key, jnp.arange(num_examples) if ids is None else ids)

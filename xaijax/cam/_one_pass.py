@@ -207,7 +207,7 @@ def _every_class(
         tapped = Tapped(activations, gradients, scores[:, number], lambda values: every.select(tail(values))[:, number])
         return [equation.finish(equation(tapped), x) for equation in equations]
 
-    classes_at_once = rows_at_once(None, activations.size)
+    classes_at_once = rows_at_once(None, activations.nbytes)
     maps = in_blocks(jax.vmap(of_class), jnp.arange(scores.shape[1]), classes_at_once)
     return [jnp.moveaxis(values, 0, -1) for values in maps], scores
 

@@ -7,14 +7,13 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from xaijax import _random
+from xaijax._ranks import ranks
 from xaijax._typing import Array, Bool, Float, Int, Key
 from xaijax.lime._kernel import DISTANCES, kernel, log_kernel
 from xaijax.lime._neighbourhood import Blocks, Samples, blocks, independent, samples
 
 SAMPLINGS = ["weighted", "coins", "sizes"]
 _PAIRS = list(range(2, 65, 2))
-# Up to so many players their order comes from comparing all pairs, which XLA does faster than sorting on every device.
-_COMPARED_PLAYERS = 256
 
 
 def layout(sampling: str, drawn: int) -> Blocks:
@@ -84,24 +83,14 @@ def _weighted(
             counts = 1 + jnp.sum(quantiles[:, None] > cumulative, axis=1)
             ends = jnp.cumsum(counts)
             passes, starts = jnp.divmod(ends - counts, num_alive)
-            ranks = _orders(numbers, alive)[passes % orders]
-            return ((ranks - starts[:, None]) % num_alive < counts[:, None]) & alive
+            own = ranks(jnp.where(alive, numbers, 2.0))[passes % orders]  # random orders of those alive
+            return ((own - starts[:, None]) % num_alive < counts[:, None]) & alive
 
         return jax.vmap(block)(places, numbers).reshape(-1, len(alive))
 
     key, rest_key = jax.random.split(key)
     parts = [(key, together.number, together.length), (rest_key, together.rest, 1)]
     return jnp.concatenate([in_blocks(*part) for part in parts if part[1]])
-
-
-def _orders(numbers: Float[Array, "n M"], alive: Bool[Array, " M"]) -> Int[Array, "n M"]:
-    """The orders that random numbers make: the rank of each player among those alive."""
-    numbers = jnp.where(alive, numbers, 2.0)
-    if len(alive) > _COMPARED_PLAYERS:
-        return jnp.argsort(jnp.argsort(numbers, axis=1), axis=1)
-    earlier = jnp.arange(len(alive))[:, None] > jnp.arange(len(alive))  # settles ties
-    mine, others = numbers[:, :, None], numbers[:, None, :]
-    return jnp.sum((others < mine) | ((others == mine) & earlier), axis=2)
 
 
 def _coins(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
@@ -113,4 +102,4 @@ def _sizes(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Ar
     num_alive = jnp.maximum(jnp.sum(alive), 1)
     counts = jax.random.randint(size_key, (drawn,), 1, num_alive + 1)
     numbers = _random.uniform(order_key, (drawn, len(alive)))
-    return (_orders(numbers, alive) < counts[:, None]) & alive
+    return (ranks(jnp.where(alive, numbers, 2.0)) < counts[:, None]) & alive

@@ -79,7 +79,7 @@ def fit(
         here; sampling "coins"; and ridge 1, added to the weighted sums of squares instead of their means, which pulls
         coefficients to 0 where weights are small. What is given besides is taken in these definitions.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
+      batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) the coefficients, with std_errors (those of

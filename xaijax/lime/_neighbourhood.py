@@ -85,7 +85,7 @@ def independent(drawn: int) -> Blocks:
     return Blocks(0, 1, drawn)
 
 
-def uniforms(key: Array, layout: Blocks, num_columns: int) -> Float[Array, "n D"]:
+def uniforms(key: Array, layout: Blocks, num_columns: int) -> Float[Array, "D n"]:
     """Numbers uniform in (0, 1), evenly spread within each block: Latin hypercubes in antithetic pairs.
 
     Half of a block, p points for a prime p, takes in each column the p strata in an order of its own, i ↦ (g i + c) mod p
@@ -97,15 +97,15 @@ def uniforms(key: Array, layout: Blocks, num_columns: int) -> Float[Array, "n D"
     block_key, rest_key = jax.random.split(key)
     parts = []
     if layout.number:
-        orders, starts, places = _random.uniform(block_key, (3, layout.number, 1, num_columns))
+        orders, starts, places = _random.uniform(block_key, (3, num_columns, layout.number, 1))
         steps = 1 + _floor(orders, size - 1)
-        strata = (jnp.arange(size)[:, None] * steps + _floor(starts, size)) % size
+        strata = (jnp.arange(size) * steps + _floor(starts, size)) % size
         half = (strata + places) / size
-        parts.append(jnp.concatenate([half, 1 - half], axis=1).reshape(-1, num_columns))
+        parts.append(jnp.concatenate([half, 1 - half], axis=2).reshape(num_columns, -1))
     if layout.rest:
-        parts.append(_random.uniform(rest_key, (layout.rest, num_columns)))
+        parts.append(_random.uniform(rest_key, (num_columns, layout.rest)))
     # Away from 0 and 1, where the normal quantile is infinite.
-    return jnp.clip(jnp.concatenate(parts), 1e-7, 1 - 1e-7)
+    return jnp.clip(jnp.concatenate(parts, axis=1), 1e-7, 1 - 1e-7)
 
 
 def _floor(numbers: Float[Array, "..."], count: int) -> Int[Array, "..."]:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax import _random
+from xaijax._ranks import ranks
 from xaijax._typing import Array, Bool, Float, Key
 from xaijax.lime._neighbourhood import Blocks, Samples
 from xaijax.lime._surrogate import Line, Regression, dot
@@ -85,9 +86,7 @@ def stability(
     changes = math.sqrt(2) * jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
 
     def largest(coefficients: Float[Array, "M K"]) -> Bool[Array, "M K"]:
-        size = jnp.abs(coefficients)
-        least = jax.lax.top_k(size.T, top)[0][:, -1]
-        return size >= least
+        return (ranks(-jnp.abs(coefficients).T) < top).T
 
     same = jax.vmap(largest)(coefficients + changes) == largest(coefficients)
     return same.all(axis=1).mean(axis=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,23 +51,34 @@ def draw(
     p / (p + (1 - p) exp(-1/sigma²)) instead of p.
     """
     weighted = sampling == "weighted"
-    numbers = uniforms(key, together, len(row))
-    varies = alive(row, statistics)
+    conditional = statistics.conditional
     deviation = jnp.where(statistics.deviation > 0, statistics.deviation, 1)
     centre = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
     precision = 1 + 2 / width**2 if weighted else 1.0
-    conditional = statistics.conditional
-    steps, seen, beside = jnp.zeros_like(numbers), jnp.broadcast_to(row, numbers.shape), None
-    if not conditional.all():
-        steps = jnp.where(varies, centre / precision + ndtri(numbers) / jnp.sqrt(precision), 0)
-        seen = row + statistics.deviation * steps
-    if statistics.bins is not None:
-        fails, values, around_mean = _conditions(numbers, row, statistics, jnp.exp(-1 / width**2) if weighted else 1.0)
-        steps = jnp.where(conditional, jnp.where(varies & fails, -1.0, 0.0), steps)
-        seen = jnp.where(conditional, values, seen)
-        if weighted:
-            around_mean = (around_mean / deviation)[:, np.flatnonzero(conditional)]
-            beside = jnp.concatenate([jnp.zeros_like(around_mean[:1]), around_mean])
+    tilt = jnp.exp(-1 / width**2) if weighted else 1.0
+    conditions = None if statistics.bins is None else _conditions(row, statistics, tilt)
+
+    def column(each: tuple[Any, ...]) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+        """The points, what the model sees, and how far values are from their mean given their condition."""
+        numbers, own, varies, deviation, centre, has_condition, condition = each
+        steps, seen, around_mean = jnp.zeros_like(numbers), jnp.zeros_like(numbers), jnp.zeros_like(numbers)
+        if not conditional.all():
+            steps = jnp.where(varies, centre / precision + ndtri(numbers) / jnp.sqrt(precision), 0)
+            seen = own + deviation * steps
+        if condition is not None:
+            fails, values, around_mean = condition.draw(numbers)
+            steps = jnp.where(has_condition, jnp.where(varies & fails, -1.0, 0.0), steps)
+            seen = jnp.where(has_condition, values, seen)
+        return steps, seen, around_mean
+
+    numbers = uniforms(key, together, len(row))
+    columns = numbers, row, alive(row, statistics), statistics.deviation, centre, jnp.asarray(conditional), conditions
+    # A loop over the columns keeps what it makes; otherwise the compiler repeats the drawing wherever it is used.
+    steps, seen, around_mean = (part.T for part in jax.lax.map(column, columns))
+    beside = None
+    if weighted and conditional.any():
+        around_mean = (around_mean / deviation)[:, np.flatnonzero(conditional)]
+        beside = jnp.concatenate([jnp.zeros_like(around_mean[:1]), around_mean])
     weights = jnp.ones(len(steps)) if weighted else kernel(jnp.linalg.norm(steps, axis=1), width)
     # The law of numbers gives the row itself no share; in the paper it is a sample like the others.
     own = jnp.zeros(1) if weighted else jnp.ones(1)
@@ -82,14 +94,43 @@ def _own_frequency(row: Float[Array, " D"], statistics: Statistics) -> Float[Arr
     return jnp.take_along_axis(bins.frequency, own[:, None], axis=1)[:, 0]
 
 
-def _conditions(
-    numbers: Float[Array, "n D"], row: Float[Array, " D"], statistics: Statistics, tilt: float | Array
-) -> tuple[Bool[Array, "n D"], Float[Array, "n D"], Float[Array, "n D"]]:
-    """Which conditions fail, the values, and how far these are from their mean given that the condition holds or fails.
+class Condition(NamedTuple):
+    """How a column's values are drawn from Q bins, the row's own first; all [D, Q], or [Q] for one column.
 
-    The row's own bin takes the numbers up to its probability, the others follow, and where a number lies within its
-    bin's share is the quantile of the value within the bin.
+    ends: of each bin's share of the numbers between 0 and 1; start, slope: of the straight line from a number to the
+    quantile of the bin's normal; mean, deviation, low, high: of the values; kept, failed, dust []: the mean of the
+    values where the condition holds and where it fails, and what of a difference to it is rounding.
     """
+
+    ends: Float[Array, "*D Q"]
+    start: Float[Array, "*D Q"]
+    slope: Float[Array, "*D Q"]
+    mean: Float[Array, "*D Q"]
+    deviation: Float[Array, "*D Q"]
+    low: Float[Array, "*D Q"]
+    high: Float[Array, "*D Q"]
+    kept: Float[Array, "*D"]
+    failed: Float[Array, "*D"]
+    dust: Float[Array, "*D"]
+
+    def draw(self, numbers: Float[Array, " n"]) -> tuple[Bool[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
+        """Which conditions fail, the values, and how far these are from their mean given that it holds or fails."""
+
+        def of(table: Float[Array, " Q"]) -> Float[Array, " n"]:
+            found = jnp.broadcast_to(table[0], numbers.shape)
+            for q in range(1, len(table)):
+                found = jnp.where(numbers >= self.ends[q - 1], table[q], found)
+            return found
+
+        quantile = jnp.clip(of(self.start) + of(self.slope) * numbers, 1e-7, 1 - 1e-7)
+        values = jnp.clip(of(self.mean) + of(self.deviation) * ndtri(quantile), of(self.low), of(self.high))
+        fails = numbers >= self.ends[0]
+        around_mean = values - jnp.where(fails, self.failed, self.kept)
+        return fails, values, jnp.where(jnp.abs(around_mean) > self.dust, around_mean, 0)
+
+
+def _conditions(row: Float[Array, " D"], statistics: Statistics, tilt: float | Array) -> Condition:
+    """The row's own bin takes the numbers up to its probability, the others follow."""
     bins = statistics.bins
     assert bins is not None
     own = statistics.own_bins(row)[:, None] == jnp.arange(bins.mean.shape[1])
@@ -103,27 +144,17 @@ def _conditions(
     spread = jnp.where(bins.deviation > 0, bins.deviation, 1)
     low, high = (bins.low - bins.mean) / spread, (bins.high - bins.mean) / spread
     mass = ndtr(high) - ndtr(low)
+    slope = mass / jnp.maximum(chance, 1e-30)
     shift = (_density(low) - _density(high)) / jnp.maximum(mass, 1e-7)  # a normal's mean between its bounds
     means = bins.mean + jnp.where(bins.deviation > 0, spread * shift, 0)
     others = chance.at[:, 0].set(0)
-    mean_of_others = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
-
-    def of(table: Float[Array, "D Q"]) -> Float[Array, "n D"]:
-        found = jnp.broadcast_to(table[:, 0], numbers.shape)
-        for q in range(1, table.shape[1]):
-            found = jnp.where(numbers >= ends[:, q - 1], table[:, q], found)
-        return found
-
-    # A number is a quantile of the normal of its bin by a straight line.
-    slope = mass / jnp.maximum(chance, 1e-30)
-    start = ndtr(low) - starts * slope
-    quantile = jnp.clip(of(start) + of(slope) * numbers, 1e-7, 1 - 1e-7)
-    values = jnp.clip(of(bins.mean) + of(bins.deviation) * ndtri(quantile), of(bins.low), of(bins.high))
-    fails = numbers >= ends[:, 0]
-    around_mean = values - jnp.where(fails, mean_of_others, means[:, 0])
+    failed = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
     # Where all values are one, what is left is rounding: as a column it would be the condition itself, scaled up.
-    rounding = 16 * jnp.finfo(values.dtype).eps * jnp.maximum(jnp.abs(bins.low), jnp.abs(bins.high)).max(axis=1)
-    return fails, values, jnp.where(jnp.abs(around_mean) > rounding, around_mean, 0)
+    dust = 16 * jnp.finfo(means.dtype).eps * jnp.maximum(jnp.abs(bins.low), jnp.abs(bins.high)).max(axis=1)
+    return Condition(
+        ends, ndtr(low) - starts * slope, slope, bins.mean, bins.deviation, bins.low, bins.high,
+        means[:, 0], failed, dust,
+    )  # fmt: skip
 
 
 def _density(places: Array) -> Array:

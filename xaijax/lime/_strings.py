@@ -18,7 +18,7 @@ from xaijax._target import TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Int
 from xaijax.lime._fit import fit
 from xaijax.lime._text import options_of
-from xaijax.lime._words import Encoder, Tokenizer, check_texts, padded_length, power_of_two
+from xaijax.lime._words import Encoder, Tokenizer, check_texts, padded_length, one_of_few_sizes
 from xaijax.mask import Tokens
 
 
@@ -96,7 +96,7 @@ def strings(
       bag_of_words: whether all places of a word are one player; otherwise each place is its own. Default True, as in
         lime: the models that texts are explained for first count words.
       split: a regular expression of what separates words, which is always present. Default r"\\W+", as in lime.
-      length: L, the number of tokens that every text is padded to. Default: for each text the next power of two, so
+      length: L, the number of tokens that every text is padded to. Default: for each text the next power of two or one and a half, so
         that its answer does not depend on the other texts, and few programs are compiled.
       target: an int, ints [N], a callable, "all", or None for the top class.
       definitions: "lime" for those of the package lime 0.2 for text, see below. Default "xaijax".
@@ -141,7 +141,7 @@ def strings(
     encoder = Encoder(tokenizer, split=split, bag_of_words=bag_of_words, pad_id=pad_id)
     encoded = [encoder(text, number) for number, text in enumerate(texts)]
     # One more player than words at least. It is nobody: tokens of no word (-1) find its 0 in `attribution.on_input()`.
-    shapes = [(padded_length(one, length, n), power_of_two(len(one.words) + 1)) for n, one in enumerate(encoded)]
+    shapes = [(padded_length(one, length, n), one_of_few_sizes(len(one.words) + 1)) for n, one in enumerate(encoded)]
     model, num_texts = as_model(model), len(texts)
     longest = max(length for length, _ in shapes)
     outputs = output_shapes(model, jnp.full((num_texts, longest), pad_id, jnp.int32), num_texts)

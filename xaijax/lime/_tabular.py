@@ -11,7 +11,7 @@ import numpy as np
 
 from xaijax import _check
 from xaijax._attribution import Surrogate
-from xaijax._blocks import each, example_keys, in_blocks, rows_at_once
+from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
 from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, as_target, output_shapes
@@ -69,7 +69,7 @@ def tabular(
         times wider; the defaults above; ridge 1, added to the weighted sums of squares; 10 features; and features
         ranked by coefficient times value.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
+      batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, D] (all outputs: [N, D, K]) the change of the output for one standard deviation of each number, or for
@@ -136,8 +136,7 @@ def _tabular(
     as_lime: bool,
     batch_size: int | None,
 ) -> Surrogate:
-    num_examples, num_features = x.shape
-    rows = rows_at_once(batch_size, num_features)
+    rows = rows_at_once(batch_size, bytes_per_row(model, x))
     target = target.resolve(in_blocks(model, x, rows)) if target.is_top else target
     conditional = training_statistics.conditional
     deviation = training_statistics.deviation
@@ -163,7 +162,7 @@ def _tabular(
             fields["slopes"] = jnp.einsum("d,d...->d...", per_unit, fields["values"])
         return fields
 
-    keys = example_keys(key, jnp.arange(num_examples) if ids is None else ids)
+    keys = example_keys(key, jnp.arange(len(x)) if ids is None else ids)
     examples_at_once = max(1, rows // recipe.samples(1))
     answers = in_blocks(each(surrogate), (x, keys, target.per_example), examples_at_once)
     bad = _check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)

@@ -176,9 +176,9 @@ def check_texts(texts: Any) -> list[str]:
 
 
 def padded_length(encoded: Encoded, length: int | None, number: int) -> int:
-    """L: as asked for, or a power of two, so that few lengths are compiled, and from the text alone."""
+    """L: as asked for, or one of few sizes, so that few are compiled, and from the text alone."""
     if length is None:
-        return power_of_two(len(encoded.ids))
+        return one_of_few_sizes(len(encoded.ids))
     length = _check.positive_int("length", length)
     if len(encoded.ids) > length:
         raise ValueError(
@@ -188,6 +188,7 @@ def padded_length(encoded: Encoded, length: int | None, number: int) -> int:
     return length
 
 
-def power_of_two(least: int) -> int:
-    """The smallest power of two from 16 on that is at least so much."""
-    return max(16, 1 << (least - 1).bit_length())
+def one_of_few_sizes(least: int) -> int:
+    """The smallest power of two, or half as much again, from 16 on, that is at least so much."""
+    size = max(16, 1 << (least - 1).bit_length())
+    return size * 3 // 4 if size > 16 and least <= size * 3 // 4 else size

@@ -27,7 +27,7 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
 
     Args:
       game: N games from `xai.game`, or one written by hand, of at most 16 players: all 2^M coalitions are evaluated.
-      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
+      batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) with base_value v(no players) and output

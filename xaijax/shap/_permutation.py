@@ -36,7 +36,7 @@ def permutation(
         16: standard errors a quarter of one pair's spread, and enough pairs to estimate them.
       key: a JAX random key. Each example's orders depend on the key and its id alone.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
+      batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]); std_errors alike, the standard deviation over

@@ -38,7 +38,7 @@ def values(
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
       num_permutations: P, for more than ten players; see `xai.shap.permutation`.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
-      batch_size: model rows in one evaluation; None for as many as suit the device (2 MB of inputs on a CPU).
+      batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (all outputs: [N, M, K]), base_value, output, and std_errors where they are sampled.
