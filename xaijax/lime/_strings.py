@@ -18,7 +18,7 @@ from xaijax._target import TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Int
 from xaijax.lime._fit import fit
 from xaijax.lime._text import options_of
-from xaijax.lime._words import Encoder, Tokenizer, check_texts, padded_length, one_of_few_sizes
+from xaijax.lime._words import Encoder, Tokenizer, check_texts, one_of_few_sizes, padded_length
 from xaijax.mask import Tokens
 
 
