@@ -60,3 +60,31 @@ class TextNet(nn.Module):
         present = (ids > 0)[..., None]
         mean = (embedded * present).sum(axis=1) / jax.numpy.maximum(present.sum(axis=1), 1)
         return nn.Dense(2)(nn.relu(nn.Dense(32)(mean)))
+
+
+class SmallTransformer(nn.Module):
+    """Token ids [N, L] to two logits: two blocks of attention over the words that are there, their mean at the end."""
+
+    vocabulary: int
+
+    @nn.compact
+    def __call__(self, ids: Any) -> jax.Array:
+        there = ids > 0
+        mask = nn.make_attention_mask(there, there)
+        places = self.param("places", nn.initializers.normal(0.02), (ids.shape[1], 32))
+        x = nn.Embed(self.vocabulary, 32)(ids) + places
+        for _ in range(2):
+            x = x + nn.MultiHeadDotProductAttention(num_heads=4)(nn.LayerNorm()(x), mask=mask)
+            x = x + nn.Dense(32)(nn.gelu(nn.Dense(64)(nn.LayerNorm()(x))))
+        x = jax.numpy.where(there[..., None], nn.LayerNorm()(x), 0)
+        return nn.Dense(2)(x.sum(axis=1) / jax.numpy.maximum(there.sum(axis=1, keepdims=True), 1))
+
+
+class SmallDigitNet(nn.Module):
+    """Digits [N, 8, 8, 1] to ten logits: two convolutions, a hidden layer over all places."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for channels in (16, 32):
+            x = nn.relu(nn.Conv(channels, (3, 3))(x))
+        return nn.Dense(10)(nn.relu(nn.Dense(32)(x.reshape(len(x), -1))))

@@ -27,6 +27,9 @@ class Attribution:
     std_errors: like values, the standard error of every sampled value; None for methods without sampling.
     target: [N] the class that is explained; None for a score, for all outputs and for games.
     regions: [N, ...] which player each place of the input belongs to, where players are not the features themselves.
+    num_evaluations: [N] how many coalitions or samples were evaluated for each example, those of nobody and of all among
+      them; None for methods that evaluate none.
+    converged: [N] whether the precision asked for by `until` was reached; None where none was.
     method: the explainer's name and choice.
 
     It is a PyTree: it passes through `jit`, `vmap` and `device_get`, and `save` and `load` keep it.
@@ -38,6 +41,8 @@ class Attribution:
     std_errors: Float[Array, "..."] | None = None
     target: Int[Array, "..."] | None = None
     regions: Int[Array, "..."] | None = None
+    num_evaluations: Int[Array, "..."] | None = None
+    converged: Bool[Array, "..."] | None = None
     method: str = dataclasses.field(default="", metadata=_STATIC, kw_only=True)
 
     def on_input(self) -> Array:
@@ -59,8 +64,6 @@ class Surrogate(Attribution):
     effective_samples: [N] how many samples of equal weight would know as much as the weighted ones.
     stability: [N] or [N, K] the probability that another draw would find the same players largest; NaN where there are
       too few samples to say.
-    num_samples: [N] how many samples were evaluated, the input's own among them.
-    converged: [N] whether the precision asked for was reached; None where none was.
     slopes: [N, D] or [N, D, K] for tabular inputs, the coefficients for one unit of each feature; None elsewhere.
     """
 
@@ -70,8 +73,6 @@ class Surrogate(Attribution):
     held_out_r_squared: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     effective_samples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     stability: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    num_samples: Int[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    converged: Bool[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     slopes: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
 
 

@@ -66,6 +66,10 @@ def numeric_array(name: str, value: Any) -> jax.Array:
 
 def no_nan(name: str, array: Any) -> None:
     """No NaN, where that can be known; under a transformation NaN inputs give NaN explanations instead."""
+    if not isinstance(array, (jax.Array, np.ndarray)):
+        for path, leaf in jax.tree_util.tree_leaves_with_path(array):
+            no_nan(name + jax.tree_util.keystr(path), leaf)
+        return
     if not is_concrete(array) or not jnp.issubdtype(array.dtype, jnp.inexact):
         return
     with jax.ensure_compile_time_eval():

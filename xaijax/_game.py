@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._compile import compiled
 from xaijax._model import Model, as_model
 from xaijax._target import Target, TargetLike, apply, as_target, output_shapes
 from xaijax._typing import Array, Bool, Float
@@ -39,6 +40,27 @@ class Game:
     """
 
     num_examples: int | None = None
+
+    def __call__(self, coalitions: Any, *, batch_size: int | None = None) -> Array:
+        """What coalitions are worth.
+
+        Args:
+          coalitions: [S, M] booleans, which players are there.
+          batch_size: model rows in one evaluation; None for as many as suit the device.
+
+        Returns:
+          [N, S] for the games of a model, [S] for one written by hand; with K behind where there are several outputs.
+        """
+        coalitions = _check.numeric_array("coalitions", coalitions)
+        if coalitions.ndim != 2 or coalitions.shape[1] != self.num_players:
+            raise ValueError(
+                f"coalitions must have shape [S, {self.num_players}], one column for each player, but its shape is "
+                f"{list(coalitions.shape)}."
+            )
+        if coalitions.dtype != bool:
+            raise TypeError(f"coalitions must be booleans, but its type is {coalitions.dtype}.")
+        self.check_answers()
+        return _worth(self, coalitions, batch_size=_check.batch_size(batch_size))
 
     def __init__(self, value: Value, num_players: int):
         if not callable(value):
@@ -172,14 +194,14 @@ class ModelGame(ExampleGames):
 
     @property
     def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.masker.num_players(self.x.shape[1:])
+        return self.masker.num_players(_shape(self.x))
 
     @property
     def rows_per_coalition(self) -> int:
         references = jax.eval_shape(
             lambda masker, x: jax.vmap(masker.references)(x, masker.prepare(x)), self.masker, self.x
         )
-        return references.shape[1]
+        return jax.tree.leaves(references)[0].shape[1]
 
     def prepare(self) -> Any:
         return self.masker.prepare(self.x)
@@ -188,34 +210,55 @@ class ModelGame(ExampleGames):
         return self.masker.alive(example.x, example.prepared)
 
     def regions(self, prepared: Any) -> Any:
-        return jax.vmap(lambda prepared: self.masker.owners(self.x.shape[1:], prepared), axis_size=len(self.x))(
-            prepared
-        )
+        owners = lambda prepared: self.masker.owners(_shape(self.x), prepared)  # noqa: E731
+        return jax.vmap(owners, axis_size=self.num_examples)(prepared)
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         """Blocks of coalitions, each with all its references, or one coalition with blocks of them."""
 
-        def outputs(coalitions: Bool[Array, "s M"], references: Array) -> Array:
+        def outputs(coalitions: Bool[Array, "s M"], references: Any) -> Float[Array, "s B ..."]:
             compose = jax.vmap(self.masker.compose, in_axes=(None, 0, None, None))
             inputs = jax.vmap(compose, in_axes=(None, None, 0, None))(
                 example.x, references, coalitions, example.prepared
             )
-            scores = target.select(self.model(inputs.reshape(-1, *example.x.shape)))
-            return scores.reshape(len(coalitions), len(references), *scores.shape[1:])
+            inputs = jax.tree.map(lambda leaf, one: leaf.reshape(-1, *one.shape), inputs, example.x)
+            scores = target.select(self.model(inputs))
+            return scores.reshape(len(coalitions), -1, *scores.shape[1:])
+
+        def average(scores: Float[Array, "s B ..."]) -> Float[Array, "s ..."]:
+            weights = self.masker.weights()
+            if weights is None:
+                return scores.mean(axis=1)
+            return jnp.einsum("b,sb...->s...", weights, scores, precision=jax.lax.Precision.HIGHEST)
 
         def value(coalitions: Bool[Array, "S M"]) -> Array:
             references = self.masker.references(example.x, example.prepared)
-            if len(references) <= rows:
-                return in_blocks(
-                    lambda block: outputs(block, references).mean(axis=1), coalitions, rows // len(references)
-                )
+            count = jax.tree.leaves(references)[0].shape[0]
+            if count <= rows:
+                return in_blocks(lambda block: average(outputs(block, references)), coalitions, rows // count)
             return in_blocks(
-                lambda one: in_blocks(lambda block: outputs(one, block)[0], references, rows).mean(axis=0)[None],
+                lambda one: average(in_blocks(lambda block: outputs(one, block)[0], references, rows)[None]),
                 coalitions,
                 1,
             )
 
         return value
+
+
+@compiled(static_argnames=("batch_size",))
+def _worth(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | None) -> Array:
+    def solve(v: Value, _key: Any, _alive: Any) -> dict[str, Array]:
+        worth = v(coalitions)
+        return {"values": worth, "output": worth[0]}
+
+    found = game.attribute(Attribution, solve, coalitions_at_once=len(coalitions), batch_size=batch_size, method="")
+    return found.values
+
+
+def _shape(x: Any) -> Any:
+    """The shape of one example; of several arrays a list of theirs."""
+    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(x)]
+    return shapes[0] if isinstance(x, jax.Array) else shapes
 
 
 def _float(values: Array) -> Array:
@@ -248,7 +291,7 @@ def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> Mo
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
-      x: [N, ...] inputs.
+      x: [N, ...] inputs; several arrays for a masker from `xai.mask.joint`.
       masker: who the players are and what stands in for absent ones, from `xai.mask`.
       target: the output that is explained: an int, ints [N], a callable from outputs [n, ...] to one number for each
         row, "all" for all outputs at once, or None for the top class of each example. Default None.
@@ -264,7 +307,7 @@ def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> Mo
         raise TypeError(
             f"masker must come from xai.mask, such as xai.mask.background(rows), but it is {type(masker).__name__}."
         )
-    x = _check.numeric_array("x", x)
+    x = masker.read(x)
     num_examples = _check.examples(x)
     masker.check(x)
     _check.no_nan("x", x)

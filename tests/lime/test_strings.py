@@ -103,7 +103,7 @@ def test_the_definitions_of_lime_are_those_of_its_text_explainer(key):
     settings = {"sampling": "sizes", "num_samples": 5000, "num_features": 10, "kernel_width": 0.25, "ridge": 1.0}
     by_hand = xai.lime.strings(model, [text], by_letters, key=key, pad_id=PAD, definitions="lime", **settings)
     np.testing.assert_array_equal(found.attribution.values, by_hand.attribution.values)
-    assert (found.attribution.num_samples, sum(weight != 0 for _, weight in found.as_list())) == (5000, 10)
+    assert (found.attribution.num_evaluations, sum(weight != 0 for _, weight in found.as_list())) == (5000, 10)
 
 
 def test_the_answer_of_a_text_does_not_depend_on_the_others(key):

@@ -147,7 +147,7 @@ def test_definitions_of_lime_are_its_settings():
     statistics = xai.lime.statistics(models.rows(60, 12, seed=1))
     key = jax.random.key(3)
     found = xai.lime.tabular(net, x, statistics, key=key, target=0, definitions="lime")
-    assert (np.asarray(found.num_samples) == 5000).all()
+    assert (np.asarray(found.num_evaluations) == 5000).all()
     assert ((np.asarray(found.values) != 0).sum(axis=1) == 10).all()
     # The same samples by hand, with lime's kernel sqrt(exp(-d²/w²)), w = 0.75 sqrt(12), and Ridge(alpha=1).
     width = 0.75 * np.sqrt(12)

@@ -56,7 +56,7 @@ def test_the_definitions_of_lime_are_the_settings_of_its_text_explainer(key):
     settings = {"sampling": "sizes", "num_samples": 5000, "num_features": 10, "kernel_width": 0.25 * 2**0.5}
     x = jnp.arange(2, 16)[None]
     lime = xai.lime.text(curved, x, key=key, mask_id=MASK, definitions="lime")
-    assert (lime.num_samples, (lime.values != 0).sum()) == (5000, 10)
+    assert (lime.num_evaluations, (lime.values != 0).sum()) == (5000, 10)
     by_hand = xai.lime.text(curved, x, key=key, mask_id=MASK, definitions="lime", **settings | {"kernel_width": 0.25})
     np.testing.assert_array_equal(lime.values, by_hand.values)
     # Our kernel has no root and our ridge is next to nothing.

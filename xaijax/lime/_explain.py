@@ -12,6 +12,7 @@ import numpy as np
 
 from xaijax import _check
 from xaijax._typing import Array, Bool, Float, Key
+from xaijax._until import precision, read_until
 from xaijax.lime._neighbourhood import Blocks, Samples
 from xaijax.lime._reliability import effective_samples, r_squared, reliability, stability
 from xaijax.lime._select import SELECTIONS, select
@@ -63,13 +64,8 @@ def read_recipe(
     if num_features == num_players or feature_selection == "none":
         num_features = None
     rounds = 1
-    if until is None:
-        if max_samples is not None:
-            raise ValueError(
-                "max_samples is the cap of until, the precision to reach: give until, or num_samples alone."
-            )
-    else:
-        until = _check.positive_float("until", until)
+    until = read_until(until, "max_samples", max_samples)
+    if until is not None:
         if max_samples is None:
             rounds = 16
         else:
@@ -135,7 +131,7 @@ def explain(
 
         def more(state: Any) -> Array:
             count, _, _, fields = state
-            return (count < rounds) & ~(_precision(fields) <= until)
+            return (count < rounds) & ~(precision(fields["values"], fields["std_errors"]) <= until)
 
         def another(state: Any) -> Any:
             count, samples, values, _ = state
@@ -154,9 +150,9 @@ def explain(
 
         start = (jnp.asarray(1, jnp.int32), samples, values, fitted(samples, values, rounds))
         count, _, values, fields = jax.lax.while_loop(more, another, start)
-        fields["converged"] = _precision(fields) <= until
+        fields["converged"] = precision(fields["values"], fields["std_errors"]) <= until
     fields = {name: _unflatten(value, shape) for name, value in fields.items()}
-    fields["num_samples"] = 1 + count * recipe.together.drawn
+    fields["num_evaluations"] = 1 + count * recipe.together.drawn
     fields["output"] = values[0].reshape(shape)
     # Nothing but the input has weight: any line through it would do.
     vanished = (fields["effective_samples"] == 0) & alive.any()
@@ -240,12 +236,6 @@ def _sparse(
 
     scaled, errors, fidelity = jax.lax.map(one_output, (problem.goal.T, ranked.T))
     return scaled.T, errors.T, fidelity
-
-
-def _precision(fields: dict[str, Array]) -> Array:
-    """The largest standard error, in largest coefficients."""
-    largest, error = jnp.abs(fields["values"]).max(axis=0), fields["std_errors"].max(axis=0)
-    return jnp.where(error > 0, error / jnp.where(largest > 0, largest, 1e-30), 0).max()
 
 
 def _unflatten(value: Array, shape: tuple[int, ...]) -> Array:

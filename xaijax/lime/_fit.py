@@ -85,7 +85,7 @@ def fit(
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) the coefficients, with std_errors (those of
       another draw, over independent blocks of samples; infinite for fewer samples than players), intercept, the
       surrogate's own prediction at the input beside the model's output, r_squared and held_out_r_squared,
-      effective_samples, stability, num_samples, and converged.
+      effective_samples, stability, num_evaluations, and converged.
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type, not positive, no name of those above, or the kernel so

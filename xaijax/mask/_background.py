@@ -11,17 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax import _check
-from xaijax._typing import Array, Int, Shaped
+from xaijax._typing import Array, Bool, Float, Int, Shaped
 from xaijax.mask._masker import Masker
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Background(Masker):
-    """rows: [B, ...] background inputs; groups: [...] the player of each place, or None; num_groups: how many."""
+    """rows: [B, ...] background inputs; groups: [...] the player of each place, or None; num_groups: how many; shares: [B]
+    how much each row counts, summing to 1, or None where all count the same."""
 
     rows: Shaped[Array, "B *input"]
     groups: Int[Array, "..."] | None = None
+    shares: Float[Array, " B"] | None = None
     num_groups: int = dataclasses.field(default=0, metadata={"static": True})
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
@@ -37,11 +39,22 @@ class Background(Masker):
     def owners(self, shape: tuple[int, ...], prepared: Any) -> Int[Array, "..."] | None:
         return self.groups
 
+    def alive(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
+        """A player whose values are those of all background rows changes nothing."""
+        differs = (self.rows != x).any(axis=0)
+        if self.groups is None:
+            return differs.reshape(-1)
+        differs = differs.reshape(*self.groups.shape, -1).any(axis=-1)
+        return jnp.zeros(self.num_groups, bool).at[self.groups].max(differs)
+
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
         return self.rows
 
+    def weights(self) -> Float[Array, " B"] | None:
+        return self.shares
 
-def background(rows: Any, *, groups: Any = None) -> Background:
+
+def background(rows: Any, *, groups: Any = None, weights: Any = None) -> Background:
     """Replaces absent features by those of background rows and averages over the rows.
 
     Why: the interventional expectation, v(S) = mean_b f(x_S, b_{not S}): what the model says when features are cut
@@ -52,12 +65,13 @@ def background(rows: Any, *, groups: Any = None) -> Background:
       rows: [B, ...] inputs of the model, such as training rows; B at least 1.
       groups: [...] integers 0..G-1 of the shape of one input (or of its leading axes): places with the same number
         are one player. Default: every place of the input is a player of its own.
+      weights: [B] how much each row counts in the average, such as the sizes of clusters. Default: all the same.
 
     Returns:
-      A masker for inputs of the shape of the rows.
+      A masker for inputs of the shape of the rows. A player whose values are those of all rows gets exactly 0.
 
     Raises:
-      ValueError: if there are no rows, they hold NaN, or the groups do not fit or have gaps.
+      ValueError: if there are no rows, they hold NaN, the groups do not fit or have gaps, or weights are negative.
     """
     rows = _check.numeric_array("rows", rows)
     if rows.ndim < 2:
@@ -68,15 +82,16 @@ def background(rows: Any, *, groups: Any = None) -> Background:
     if rows.shape[0] == 0:
         raise ValueError("rows is empty: a background needs at least one row of shape [B, ...features].")
     _check.no_nan("rows", rows)
+    shares = None if weights is None else _read_weights(weights, len(rows))
     if groups is None:
-        return Background(rows)
+        return Background(rows, shares=shares)
     groups = whole_labels("groups", groups)
     if groups.shape != rows.shape[1 : 1 + groups.ndim]:
         raise ValueError(
             f"groups must have the shape of one row, {list(rows.shape[1:])}, or of its leading axes, "
             f"but its shape is {list(groups.shape)}."
         )
-    return Background(rows, jnp.asarray(groups), int(groups.max()) + 1)
+    return Background(rows, jnp.asarray(groups), shares, int(groups.max()) + 1)
 
 
 def baseline(row: Any, *, groups: Any = None) -> Background:
@@ -96,6 +111,17 @@ def baseline(row: Any, *, groups: Any = None) -> Background:
     if row.ndim == 0:
         raise ValueError("row must have the shape of one input, but it is a scalar.")
     return background(row[None], groups=groups)
+
+
+def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
+    weights = _check.numeric_array("weights", weights)
+    if weights.shape != (count,):
+        raise ValueError(
+            f"weights must have one number for each of the {count} rows, but its shape is {list(weights.shape)}."
+        )
+    if _check.is_concrete(weights) and not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
+        raise ValueError("weights must be finite, not negative and not all 0: they say how much each row counts.")
+    return weights / weights.sum()
 
 
 def whole_labels(name: str, labels: Any) -> np.ndarray:

@@ -23,7 +23,8 @@ FILLS = ["mean", "blur", "noise"]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Fill:
-    """given: a number, a colour [C] or an image [H, W, C]; or, for noise, its key; None where the image says it all.
+    """given: a number, a colour [C], an image [H, W, C] or images [B, H, W, C]; or, for noise, its key; None where the image
+    says it all.
 
     name: one of FILLS, or "" for what was given.
     """
@@ -35,20 +36,22 @@ class Fill:
         """Raises a full sentence if it does not fit images of this shape."""
         if self.name:
             return
+        one = self.given.shape[1:] if self.given.ndim == 4 else self.given.shape
         try:
-            fits = np.broadcast_shapes(self.given.shape, shape) == shape
+            fits = np.broadcast_shapes(one, shape) == shape and self.given.size > 0
         except ValueError:
             fits = False
         if not fits:
             raise ValueError(
-                f"fill must be a number, a colour [C] or an image {list(shape)}, "
+                f"fill must be a number, a colour [C], an image {list(shape)} or images [B, ...] of this shape, "
                 f"but its shape is {list(self.given.shape)}."
             )
 
-    def paint(self, x: Shaped[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Shaped[Array, "H W C"]:
-        """The image with all regions absent."""
+    def paint(self, x: Shaped[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Shaped[Array, "B H W C"]:
+        """The image with all regions absent, in one way or in several."""
         if not self.name:
-            return jnp.broadcast_to(self.given, x.shape).astype(x.dtype)
+            given = self.given if self.given.ndim == 4 else self.given[None]
+            return jnp.broadcast_to(given, (len(given), *x.shape)).astype(x.dtype)
         wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
         if self.name == "mean":
             painted = region_means(wide, labels, num_regions)
@@ -56,7 +59,7 @@ class Fill:
             painted = gaussian_blur(wide[None], BLUR_SIGMA * math.sqrt(labels.size))[0]
         else:
             painted = shuffled_colors(wide, self.given)
-        return painted.astype(x.dtype)
+        return painted[None].astype(x.dtype)
 
 
 def read_fill(fill: Any) -> Fill:

@@ -6,15 +6,20 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Int, Shaped
+from xaijax import _check
+from xaijax._typing import Array, Bool, Float, Int, Shaped
 
 
 class Masker:
     """Says who the players of an input are, and what input stands for a coalition of them.
 
-    A masker is a PyTree with the methods below; where `x` has no N they see one example. To write one, derive from
+    A masker is a PyTree with the methods below; where `x` has no N they see one example, and `shape` is that of one example. To write one, derive from
     this class, register it as a PyTree, and override what differs.
     """
+
+    def read(self, x: Any) -> Any:
+        """The inputs as arrays."""
+        return _check.numeric_array("x", x)
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         """Raises a full sentence if inputs of this shape do not fit the masker."""
@@ -38,6 +43,10 @@ class Masker:
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
         """What stands in for absent players: B inputs, over which the model's outputs are averaged."""
         raise TypeError(f"{type(self).__name__} does not say what stands in for absent players.")
+
+    def weights(self) -> Float[Array, " B"] | None:
+        """How much each reference counts in the average, summing to 1; None where all count the same."""
+        return None
 
     def compose(
         self,

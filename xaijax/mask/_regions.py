@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -38,8 +39,8 @@ class Painted(Masker):
         """Images may have fewer regions than there are players."""
         return jnp.arange(self.num_players(x.shape)) <= prepared.max()
 
-    def references(self, x: Shaped[Array, "H W C"], prepared: Int[Array, "H W"]) -> Shaped[Array, "1 H W C"]:
-        return self.fill.paint(x, prepared, self.num_players(x.shape))[None]
+    def references(self, x: Shaped[Array, "H W C"], prepared: Int[Array, "H W"]) -> Shaped[Array, "B H W C"]:
+        return self.fill.paint(x, prepared, self.num_players(x.shape))
 
 
 @jax.tree_util.register_dataclass
@@ -63,6 +64,22 @@ class Regions(Painted):
 
     def prepare(self, x: Shaped[Array, "N H W C"]) -> Int[Array, "N H W"]:
         return jnp.broadcast_to(self.labels, x.shape[:3])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Patches(Painted):
+    """Rectangles of `size` places, laid over images of any size from the upper left corner; the last may be smaller."""
+
+    size: tuple[int, int] = dataclasses.field(metadata={"static": True})
+
+    def num_players(self, shape: tuple[int, ...]) -> int:
+        return math.prod(-(-side // step) for side, step in zip(shape[:2], self.size, strict=True))
+
+    def prepare(self, x: Shaped[Array, "N H W C"]) -> Int[Array, "N H W"]:
+        rows, columns = (np.arange(side) // step for side, step in zip(x.shape[1:3], self.size, strict=True))
+        labels = rows[:, None] * (columns[-1] + 1) + columns
+        return jnp.broadcast_to(jnp.asarray(labels, jnp.int32), x.shape[:3])
 
 
 @jax.tree_util.register_dataclass
@@ -97,8 +114,8 @@ def regions(labels: Any, *, fill: Any = "mean") -> Regions:
       fill: what replaces an absent region. "mean" for its own mean colour, as in LIME (Ribeiro 2016). "blur" for the
         image under a Gaussian blur, of sigma sqrt(H W) / 22.4: 10 places for images of 224 x 224, as in Fong & Vedaldi
         (2017). "noise" for colours drawn from the image's own, place by place, always by `jax.random.key(0)`, so that
-        an image is painted the same in every batch. Or a number, a colour [C] or an image [H, W, C]. Default "mean": it
-        stays within the image's colours and leaves no new edges inside. Where regions are so uniform that their mean is
+        an image is painted the same in every batch. Or a number, a colour [C], an image [H, W, C], or background images
+        [B, H, W, C], over which the outputs are averaged. Default "mean": it stays within the image's colours and leaves no new edges inside. Where regions are so uniform that their mean is
         what they were, take another.
 
     Returns:
@@ -126,9 +143,27 @@ def grid(cells: int | tuple[int, int] = 8, *, fill: Any = "mean") -> Grid:
     Returns:
       A masker for images [N, H, W, C] of any size.
     """
-    pair = cells if isinstance(cells, tuple) and len(cells) == 2 else (cells, cells)
-    rows, columns = (_check.positive_int("cells", cell) for cell in pair)
-    return Grid(read_fill(fill), (rows, columns))
+    return Grid(read_fill(fill), _pair("cells", cells))
+
+
+def patches(size: int | tuple[int, int] = 16, *, fill: Any = "mean") -> Patches:
+    """Makes the patches of an image its players: those that a vision transformer cuts it into.
+
+    Args:
+      size: how many places a patch has along each side, one number for both or (rows, columns). Default 16, as in most
+        vision transformers (Dosovitskiy et al. 2020): 196 players for images of 224 x 224.
+      fill: as in `regions`.
+
+    Returns:
+      A masker for images [N, H, W, C] of any size; where a side is no multiple of the patch, the last ones are smaller.
+    """
+    return Patches(read_fill(fill), _pair("size", size))
+
+
+def _pair(name: str, value: Any) -> tuple[int, int]:
+    pair = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+    first, second = (_check.positive_int(name, one) for one in pair)
+    return first, second
 
 
 def _read_labels(labels: Any) -> np.ndarray:
