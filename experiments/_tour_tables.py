@@ -34,7 +34,7 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
     report.step("explaining breast cancer")
     malignant = lambda logits: logits[:, 0] - logits[:, 1]  # noqa: E731  (the log odds)
     background = xai.mask.background(table.train_x[:100])
-    shap = xai.shap.values(model, table.test_x, background, key=key, target=malignant, num_permutations=8)
+    shap = xai.shap.values(model, table.test_x, background, key=key, target=malignant)
     lime = xai.lime.tabular(
         model, table.test_x, xai.lime.statistics(table.train_x), key=key, target=malignant, num_samples=2000
     )

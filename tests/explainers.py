@@ -122,9 +122,28 @@ def _permutation(model, x, ids, batch_size):
     return xai.shap.permutation(game, num_permutations=5, key=KEY, ids=ids, batch_size=batch_size)
 
 
+def _orthogonal(model, x, ids, batch_size):
+    game = xai.game(model, x, xai.mask.gaussian(models.rows(15, seed=1)), target=2)
+    return xai.shap.permutation(
+        game, num_permutations=3, orders="orthogonal", key=KEY, ids=ids, batch_size=batch_size
+    )
+
+
+def _kernel(model, x, ids, batch_size):
+    rows = models.rows(3, seed=1)
+    game = xai.game(model, x, xai.mask.background(rows, weights=[1, 2, 1]), target=_score)
+    options = {"num_evaluations": 60, "key": KEY, "ids": ids, "batch_size": batch_size}
+    return _stacked([xai.shap.kernel(game, **options), xai.shap.kernel(game, sampling="published", **options)])
+
+
+def _process(model, x, ids, batch_size):
+    options = {"num_evaluations": 60, "key": KEY, "ids": ids, "batch_size": batch_size, "scales": "per_player"}
+    return xai.shap.gaussian_process(xai.game(model, x, xai.mask.baseline(models.rows(1)[0]), target=2), **options)
+
+
 def _all_outputs(model, x, ids, batch_size):
     masker = xai.mask.background(models.rows(5, seed=1))
-    return xai.shap.values(model, x, masker, key=KEY, target="all", num_permutations=3, ids=ids, batch_size=batch_size)
+    return xai.shap.values(model, x, masker, key=KEY, target="all", num_evaluations=80, ids=ids, batch_size=batch_size)
 
 
 def _score(outputs):
@@ -177,6 +196,9 @@ CASES = {
     "cam, channels": Case(_channels, models.linen_net, models.images, sampled=False),
     "shap.exact, regions": Case(_exact, models.nnx_net, models.images, sampled=False),
     "shap.permutation, table": Case(_permutation, models.table_net, lambda: models.rows(4)),
+    "shap.permutation, orthogonal": Case(_orthogonal, models.table_net, lambda: models.rows(4)),
+    "shap.kernel": Case(_kernel, models.table_net, lambda: models.rows(4)),
+    "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
     "lime, options": Case(_lime_selection, models.table_net, lambda: models.rows(4)),

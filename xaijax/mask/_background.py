@@ -119,8 +119,10 @@ def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
         raise ValueError(
             f"weights must have one number for each of the {count} rows, but its shape is {list(weights.shape)}."
         )
-    if _check.is_concrete(weights) and not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-        raise ValueError("weights must be finite, not negative and not all 0: they say how much each row counts.")
+    if _check.is_concrete(weights):
+        known = np.asarray(weights, np.float64)
+        if not (np.isfinite(known).all() and (known >= 0).all() and known.sum() > 0):
+            raise ValueError("weights must be finite, not negative and not all 0: they say how much each row counts.")
     return weights / weights.sum()
 
 

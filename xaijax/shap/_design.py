@@ -22,11 +22,13 @@ _SEED = 0  # players are relabelled by the caller's key, so that no two explanat
 class Design:
     """coalitions: [n, M] the smaller side of each pair; stages: how many pairs each nested design has, the last n.
 
-    chance: [J, n] how likely each pair was to be in design j, of all the pairs of its size; 0 where it is in later ones.
+    alike: [J, n] how many pairs of its size design j has; chance: [J, n] of how many there are, the share; both 0 where the
+    pair is in later designs only.
     """
 
     coalitions: np.ndarray
     stages: tuple[int, ...]
+    alike: np.ndarray
     chance: np.ndarray
 
     @property
@@ -67,11 +69,11 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
         counts = wanted
         drawn.append(counts)
     coalitions, numbers = np.concatenate(rows), np.concatenate(place)
-    chance = np.zeros((len(stages), len(coalitions)))
+    alike, chance = np.zeros((2, len(stages), len(coalitions)))
     for stage, (pairs, counts) in enumerate(zip(stages, drawn, strict=True)):
         shares = np.array([count / total for count, total in zip(counts.tolist(), totals, strict=True)])
-        chance[stage, :pairs] = shares[numbers[:pairs]]
-    return Design(coalitions, stages, chance)
+        alike[stage, :pairs], chance[stage, :pairs] = counts[numbers[:pairs]], shares[numbers[:pairs]]
+    return Design(coalitions, stages, alike, chance)
 
 
 def _size_weights(num_players: int, sizes: str) -> np.ndarray:
@@ -82,7 +84,7 @@ def _size_weights(num_players: int, sizes: str) -> np.ndarray:
 
 def _share(pairs: int, totals: list[int], weights: np.ndarray) -> np.ndarray:
     """In proportion to the weights, but never more than there are: what is over is shared among the others."""
-    ceilings = np.array([float(total) for total in totals])
+    ceilings = np.array([float(min(total, 2 * pairs)) for total in totals])  # binomials overflow floats
     full = np.zeros(len(totals), bool)
     while True:
         left = pairs - sum(total for total, one in zip(totals, full, strict=True) if one)

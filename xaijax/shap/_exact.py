@@ -1,21 +1,24 @@
 """Exact Shapley values by enumeration (Shapley 1953).
 
 phi_i = sum over S not containing i of |S|! (M - |S| - 1)! / M! · [v(S ∪ {i}) - v(S)]
+
+The sum is one constant matrix times the values of all coalitions.
 """
 
 from __future__ import annotations
 
-from math import comb
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
+from xaijax._typing import Array, Bool, Float
+from xaijax.shap._weights import all_coalitions, operator
 
 MOST_PLAYERS = 16  # 65,536 coalitions for each input; beyond it the sampled estimators are the better use of the time
 
@@ -46,33 +49,50 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     ['8.667', '12.167', '14.167']
     """
     game = as_game(game)
+    check_few("shap.exact", game)
+    with jax.ensure_compile_time_eval():
+        coalitions, weights = _constants(game.num_players)
+    return sum_of_coalitions(
+        game, coalitions, weights, method="exact Shapley values", batch_size=_check.batch_size(batch_size)
+    )
+
+
+def check_few(name: str, game: Game) -> None:
+    """Raises where all coalitions are too many."""
     if game.num_players > MOST_PLAYERS:
         raise ValueError(
-            f"game has {game.num_players} players, so 2^{game.num_players} coalitions: shap.exact takes at most "
-            f"{MOST_PLAYERS}; group the players (groups= of the masker) or use xai.shap.permutation."
+            f"game has {game.num_players} players, so 2^{game.num_players} = {2**game.num_players:,} coalitions: {name} "
+            f"takes at most {MOST_PLAYERS} players; group the players (groups= of the masker), or use an estimator, such "
+            "as xai.shap.gaussian_process."
         )
-    batch_size = _check.batch_size(batch_size)
-    return _exact(game, batch_size=batch_size)
 
 
-@compiled(static_argnames=("batch_size",))
-def _exact(game: Game, batch_size: int | None) -> Attribution:
-    num_players = game.num_players
-    subsets = np.arange(2**num_players)
-    players = np.arange(num_players)[:, None]
-    coalitions = (subsets[None] >> players & 1).astype(bool).T  # subset number s holds player i if its bit i is set
-    without = np.stack([subsets[subsets >> player & 1 == 0] for player in range(num_players)])  # [M, 2^(M-1)]
-    sizes = coalitions.sum(axis=1)[without]
-    weights = 1.0 / (num_players * np.array([comb(num_players - 1, size) for size in range(num_players)]))[sizes]
+@functools.cache
+def _constants(num_players: int) -> tuple[Array, Array]:
+    coalitions = all_coalitions(num_players)
+    return jnp.asarray(coalitions), jnp.asarray(operator(coalitions), jnp.float32)
 
-    def shapley(v: Value, _key: Any, _alive: Any) -> dict[str, jax.Array]:
-        worth = v(jnp.asarray(coalitions))
-        marginal_contributions = worth[without + (1 << players)] - worth[without]
-        values = jnp.einsum(
-            "ms,ms...->m...", weights.astype(worth.dtype), marginal_contributions, precision=jax.lax.Precision.HIGHEST
-        )
-        return {"values": values, "base_value": worth[0], "output": worth[-1]}
 
-    return game.attribute(
-        Attribution, shapley, coalitions_at_once=len(subsets), batch_size=batch_size, method="exact Shapley values"
-    )
+@compiled(static_argnames=("method", "batch_size"))
+def sum_of_coalitions(
+    game: Game,
+    coalitions: Bool[Array, "S M"],
+    weights: Float[Array, "M S"],
+    method: str,
+    batch_size: int | None,
+) -> Attribution:
+    """phi = weights · v(coalitions), of which the first is nobody and the last everybody; weights sum to 0 over S."""
+
+    def values(v: Value, _key: Any, alive: Bool[Array, " M"]) -> dict[str, Array]:
+        worth = v(coalitions)
+        gains = worth - worth[0]  # what all have in common would cost digits
+        found = jnp.einsum("ms,s...->m...", weights, gains, precision=jax.lax.Precision.HIGHEST)
+        found = jnp.where(alive.reshape(-1, *[1] * (found.ndim - 1)), found, 0)
+        return {
+            "values": found,
+            "base_value": worth[0],
+            "output": worth[-1],
+            "num_evaluations": jnp.asarray(len(coalitions), jnp.int32),
+        }
+
+    return game.attribute(Attribution, values, coalitions_at_once=len(coalitions), batch_size=batch_size, method=method)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax._game import game
+from xaijax._game import Game, game
 from xaijax._target import TargetLike
 from xaijax.mask import Masker
-from xaijax.shap._exact import exact
+from xaijax.shap._exact import MOST_PLAYERS, exact
+from xaijax.shap._gaussian_process import MOST_PAIRS, gaussian_process
+from xaijax.shap._kernel import kernel
+from xaijax.shap._paired import DEFAULT_EVALUATIONS
 from xaijax.shap._permutation import permutation
 
-_EXACT_PLAYERS = 10  # 1,024 coalitions: what 57 permutations of ten players cost, without their sampling error
+# 4,096 coalitions: twenty for each of twelve players would take a seventeenth of them, and leave an error.
+_EXACT_PLAYERS = 12
+# For each player. Below, the Gaussian process may know less than antithetic permutations, which then get two orders.
+_PROCESS_EVALUATIONS = 5
+PRECISIONS = ["normal", "high"]
 
 
 def values(
@@ -21,14 +30,25 @@ def values(
     *,
     key: Any,
     target: TargetLike = None,
-    num_permutations: int = 16,
+    num_evaluations: int | None = None,
+    precision: str = "normal",
+    until: float | None = None,
+    max_evaluations: int | None = None,
+    stochastic: bool = False,
     ids: Any = None,
     batch_size: int | None = None,
 ) -> Attribution:
-    """Shapley values of a model's output (SHAP): exact for up to ten players, sampled by permutations beyond.
+    """Shapley values of a model's output (SHAP), by the estimator with the smallest error for the evaluations.
 
     Why: the one attribution that is fair to features that act together, and that sums to the output minus the base
-    value. `attribution.method` says which estimator was chosen.
+    value. `attribution.method` says which estimator was chosen, and why:
+
+    | players and evaluations | estimator |
+    |---|---|
+    | up to 12 players, and evaluations for all 2^M coalitions | `exact` |
+    | a model that is stochastic, or fewer than 5 M evaluations | `permutation`: unbiased, and additive parts are exact at once |
+    | up to 4,098 evaluations | `gaussian_process` |
+    | more | `kernel`, whose cost does not grow with their cube |
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
@@ -36,12 +56,23 @@ def values(
       masker: who the players are and what stands in for absent ones, such as `xai.mask.background(rows)`.
       key: a JAX random key; not used where the values are exact.
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
-      num_permutations: P, for more than ten players; see `xai.shap.permutation`.
+      num_evaluations: m coalitions for each input, each of which costs as many model rows as the masker has background
+        rows. Default: all for up to 12 players, else 20 for each player.
+      precision: "high" for a Gaussian process with a scale for each player: several times more exact for models whose
+        evaluations take longer than its fit (some 15 Cholesky factors and their gradients [m/2, m/2]). Default "normal".
+      until: a precision to reach: the largest standard error over the largest value. Evaluations are added until then.
+        Default: none, and m.
+      max_evaluations: the cap of `until`. Default 16 m. `converged` says whether the precision was reached before it.
+      stochastic: whether the model answers the same input differently each time.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
-      values [N, M] (all outputs: [N, M, K]), base_value, output, and std_errors where they are sampled.
+      values [N, M] (all outputs: [N, M, K]), base_value, output, num_evaluations, std_errors where they are estimated,
+      and converged.
+
+    Raises:
+      TypeError, ValueError: if an argument is of the wrong type or out of range.
 
     References:
       Shapley (1953); Štrumbelj & Kononenko (2014); Lundberg & Lee (2017), A unified approach to interpreting model
@@ -54,6 +85,50 @@ def values(
     Array([[3., 3.]], dtype=float32)
     """
     games = game(model, x, masker, target=target)
-    if games.num_players <= _EXACT_PLAYERS:
-        return exact(games, batch_size=batch_size)
-    return permutation(games, num_permutations=num_permutations, key=key, ids=ids, batch_size=batch_size)
+    _check.one_of("precision", precision, PRECISIONS)
+    if num_evaluations is not None:
+        num_evaluations = _check.positive_int("num_evaluations", num_evaluations, least=2)
+    limits: dict[str, Any] = {"until": until, "max_evaluations": max_evaluations}
+    chosen, why = _choose(games, num_evaluations, max_evaluations, stochastic)
+    options: dict[str, Any] = {"batch_size": batch_size}
+    if chosen is not exact:
+        options |= {"key": key, "ids": ids}
+    if chosen is permutation:
+        options |= _of_permutations(games.num_players, num_evaluations, **limits)
+    elif chosen is not exact:
+        options |= {"num_evaluations": num_evaluations, **limits}
+    if chosen is gaussian_process:
+        options["scales"] = "per_player" if precision == "high" else "isotropic"
+    found = chosen(games, **options)
+    return dataclasses.replace(found, method=f"{found.method}: {why}")
+
+
+def _choose(games: Game, num_evaluations: int | None, max_evaluations: int | None, stochastic: bool) -> tuple[Any, str]:
+    """An estimator, and the reason in a few words."""
+    players = games.num_players
+    budget = DEFAULT_EVALUATIONS * players if num_evaluations is None else num_evaluations
+    enough = num_evaluations is None and players <= _EXACT_PLAYERS or budget >= 2**players
+    if stochastic:
+        return permutation, "unbiased for a stochastic model"
+    if players == 1 or (enough and players <= MOST_PLAYERS):
+        return exact, f"all coalitions of {players} players"
+    if budget < _PROCESS_EVALUATIONS * players:
+        return permutation, f"fewer than {_PROCESS_EVALUATIONS} evaluations for each of {players} players"
+    most = 2 * MOST_PAIRS + 2
+    if max(budget, max_evaluations or 0) <= most:
+        return gaussian_process, f"the smallest error at {_PROCESS_EVALUATIONS} evaluations or more for each player"
+    return kernel, f"more than {most:,} evaluations"
+
+
+def _of_permutations(players: int, num_evaluations: int | None, until: Any, max_evaluations: Any) -> dict[str, Any]:
+    """The options of `permutation` for so many evaluations."""
+
+    def count(evaluations: int) -> int:
+        return max(1, (evaluations - 2) // (2 * max(1, players - 1)))
+
+    options: dict[str, Any] = {"until": until}
+    options["num_permutations"] = count(DEFAULT_EVALUATIONS * players if num_evaluations is None else num_evaluations)
+    if max_evaluations is not None:
+        least = options["num_permutations"]
+        options["max_permutations"] = max(least, count(_check.positive_int("max_evaluations", max_evaluations)))
+    return options

@@ -1,0 +1,70 @@
+"""KernelSHAP as published (Lundberg & Lee 2017): coalitions one by one, with replacement, sizes by the Shapley kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve
+
+from xaijax import _random
+from xaijax._attribution import Attribution
+from xaijax._compile import compiled
+from xaijax._game import Game, Value
+from xaijax._ranks import ranks
+from xaijax._typing import Array, Bool, Key
+from xaijax.shap._paired import efficient
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@compiled(static_argnames=("num_evaluations", "batch_size"))
+def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, batch_size: int | None) -> Attribution:
+    """Least squares of v(z) - v(nobody) on z, all samples alike, with the sum of the coefficients given."""
+    num_players, count = game.num_players, num_evaluations - 2
+    sizes = np.arange(1, num_players)
+    chances = 1 / (sizes * (num_players - sizes))
+    ends = jnp.asarray(np.cumsum(chances / chances.sum())[:-1], jnp.float32)
+
+    def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+        size_key, order_key = jax.random.split(key)
+        drawn = 1 + jnp.sum(_random.uniform(size_key, (count, 1)) > ends, axis=1)
+        coalitions = ranks(_random.uniform(order_key, (count, num_players))) < drawn[:, None]
+        limits = jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)])
+        worth = v(jnp.concatenate([limits, coalitions]))
+        shape = worth.shape[1:]
+        empty, full, *_ = worth = worth.reshape(len(worth), -1)
+        total = full - empty
+        there = coalitions.astype(worth.dtype)
+        centred = there - there.mean(axis=1, keepdims=True)  # without the direction in which the sum is given
+        goal = worth[2:] - empty - drawn[:, None] * total / num_players
+        gram = jnp.matmul(centred.T, centred, precision=_HIGHEST)
+        size = jnp.trace(gram) / num_players
+        gram = gram + size * (1 / num_players + 1e-6 * jnp.eye(num_players, dtype=gram.dtype))
+        root = (jnp.linalg.cholesky(gram), True)
+        values = cho_solve(root, jnp.matmul(centred.T, goal, precision=_HIGHEST))
+        pulls = cho_solve(root, centred.T)  # [M, S]
+        residuals = goal - jnp.matmul(centred, values, precision=_HIGHEST)
+        spared = jnp.maximum(1 - (centred * pulls.T).sum(axis=1), 1e-3)[:, None]
+        variances = jnp.matmul(pulls**2, (residuals / spared) ** 2, precision=_HIGHEST)
+        errors = jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+        errors = errors if count > num_players else jnp.full_like(errors, jnp.inf)
+        return {
+            "values": efficient(values + total / num_players, total, alive).reshape(-1, *shape),
+            "std_errors": jnp.where(alive[:, None], errors, 0).reshape(-1, *shape),
+            "base_value": empty.reshape(shape),
+            "output": full.reshape(shape),
+            "num_evaluations": jnp.asarray(num_evaluations, jnp.int32),
+        }
+
+    return game.attribute(
+        Attribution,
+        shapley,
+        key=key,
+        ids=ids,
+        coalitions_at_once=num_evaluations,
+        batch_size=batch_size,
+        method=f"Shapley values by KernelSHAP as published ({num_evaluations:,} evaluations)",
+    )
