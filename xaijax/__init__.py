@@ -5,7 +5,7 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 """
 
 from xaijax import cam, lime, mask, plot, segment, shap, target
-from xaijax._attribution import Attribution, Surrogate, load, save
+from xaijax._attribution import Attribution, Interactions, Surrogate, load, save
 from xaijax._game import Game, game
 from xaijax._model import Model, function, linen, tag, tagged_attention
 from xaijax._tap import Layer, Layers, compose, layers
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Attribution",
     "Game",
+    "Interactions",
     "Layer",
     "Layers",
     "Model",

@@ -76,7 +76,24 @@ class Surrogate(Attribution):
     slopes: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
 
 
-_KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate)}
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Interactions(Attribution):
+    """An explanation by players and by what they do together; `values` are what the index gives single players.
+
+    pairs: [N, M, M] or [N, M, M, K] of each two players, symmetric, 0 on the diagonal.
+    pair_errors: like pairs, their standard errors; None where they are exact.
+    triples: [N, M, M, M] or with K of each three, symmetric, 0 where players repeat; None below order 3.
+    index: the interaction index.
+    """
+
+    pairs: Float[Array, "..."] = dataclasses.field(kw_only=True)
+    pair_errors: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    triples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
+    index: str = dataclasses.field(default="", metadata=_STATIC, kw_only=True)
+
+
+_KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}
 
 
 def save(path: str | Path, attribution: Attribution) -> Path:

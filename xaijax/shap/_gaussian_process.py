@@ -18,11 +18,12 @@ from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax._compile import compiled
 from xaijax._game import Game, as_game
-from xaijax._typing import Array, Bool, Float, Int, Key
+from xaijax._typing import Array, Bool, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
-from xaijax.shap._odd_process import Process, process
+from xaijax.shap._odd_process import process
 from xaijax.shap._paired import Parts, Solve, budget, check_players, explain, read_stages
 from xaijax.shap._player_scales import with_scales
+from xaijax.shap._process import Process, mixture
 from xaijax.shap._weights import pair_operator
 
 SCALES = ["isotropic", "per_player", "fixed"]
@@ -103,7 +104,7 @@ def _constants(pairs: Design, stage: int, fixed: bool) -> Process | Array:
     with jax.ensure_compile_time_eval():
         if stage == num_pairs(pairs.num_players):
             return jnp.asarray(pair_operator(pairs.coalitions), jnp.float32)
-        return jax.tree.map(jnp.asarray, process(pairs, stage, fixed))
+        return process(pairs, stage, fixed)
 
 
 @compiled(static_argnames=("stages", "until", "per_player", "batch_size"))
@@ -123,7 +124,7 @@ def _gaussian_process(
             if not isinstance(constants, Process):
                 values = jnp.einsum("mn,nk->mk", constants, parts.odd, precision=_HIGHEST)
                 return values, jnp.zeros_like(values)
-            values, errors = _mixture(constants, parts.odd)
+            values, errors = mixture(constants, parts.odd)
             if not per_player:
                 return values, errors
             everybody = jnp.ones((1, len(alive)), bool)
@@ -146,23 +147,3 @@ def _gaussian_process(
         method=f"Shapley values by {'a' if per_player else 'an'} {'per-player' if per_player else 'isotropic'} odd "
         f"Gaussian process{budget(stages, until)}",
     )
-
-
-def _mixture(models: Process, odd: Float[Array, "n K"]) -> tuple[Float[Array, "M K"], Float[Array, "M K"]]:
-    """Means and standard deviations of the models' posteriors, each weighted by its likelihood (of the rated rows)."""
-    size = jnp.sqrt(jnp.mean(odd**2, axis=0))
-    size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
-    odd = odd / size
-    along = jnp.einsum("grs,rk->gsk", models.directions, odd[models.rated], precision=_HIGHEST)
-    spreads = models.spreads[:, None, :] + models.noises[:, None]  # [G, L, R]
-    amplitudes = jnp.einsum("gsk,gls->glk", along**2, 1 / spreads, precision=_HIGHEST) / len(models.rated)
-    amplitudes = amplitudes.reshape(-1, odd.shape[1])  # s² of each model
-    volumes = jnp.log(spreads).sum(axis=2).reshape(-1, 1)
-    likelihoods = -(len(models.rated) * jnp.log(jnp.maximum(amplitudes, 1e-30)) + volumes) / 2
-    weights = jax.nn.softmax(likelihoods, axis=0)
-
-    each = jnp.einsum("cmn,nk->cmk", models.operators, odd, precision=_HIGHEST)
-    values = jnp.einsum("ck,cmk->mk", weights, each, precision=_HIGHEST)
-    variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values) ** 2
-    variances = jnp.einsum("ck,cmk->mk", weights, variances, precision=_HIGHEST)
-    return size * values, size * jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)

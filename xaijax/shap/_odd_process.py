@@ -25,72 +25,26 @@ from __future__ import annotations
 
 import functools
 from math import comb
-from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, eigh
 
 from xaijax.shap._design import Design
+from xaijax.shap._process import Kernel, Process, posterior, too_many
 
 DEGREES, BOOSTS, NOISES = (0.5, 1.5, 3.0, 6.0), (3.0, 30.0), (1e-5, 1e-2, 0.3)
 FEW_DEGREES, FEW_BOOSTS = (1.0, 4.0), (10.0,)
 FIXED = ((2.0,), (10.0,), (1e-5,))
-_MOST_NUMBERS = 2**24  # in the operators of all models; with more, there are fewer models
-_MOST_RATED = 256  # rows that rate the models: their likelihoods tell them apart
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)  # exact up to interactions of 31 players
-
-
-class Process(NamedTuple):
-    """C models of the odd part, for n pairs and that of all and nobody, which comes last.
-
-    operators: [C, M, n+1] from odd parts to Shapley values; variances: [C, M] of these, in amplitudes; rated: [R] rows
-    that rate the models; directions: [G, R, R], spreads: [G, R] eigenvectors and eigenvalues of their kernels, for the G
-    kernels; noises: [L], C = G L.
-    """
-
-    operators: np.ndarray
-    variances: np.ndarray
-    rated: np.ndarray
-    directions: np.ndarray
-    spreads: np.ndarray
-    noises: np.ndarray
-
-
-class Kernel(NamedTuple):
-    """between: [n+1, n+1] covariances of the odd parts, 1 for that of all players; with_values: [M, n+1] those of Shapley
-    values and odd parts; of_values: the prior variance of one Shapley value."""
-
-    between: np.ndarray
-    with_values: np.ndarray
-    of_values: float
 
 
 @functools.lru_cache(maxsize=16)
 def process(design: Design, pairs: int, fixed: bool = False) -> Process:
     """The constants for the first `pairs` pairs of a design; fixed: one model alone, so that the values are linear."""
-    coalitions = design.coalitions[:pairs]
-    num_players = design.num_players
     degrees, boosts, noises = FIXED if fixed else (DEGREES, BOOSTS, NOISES)
-    if len(degrees) * len(boosts) * len(noises) * num_players * (pairs + 1) > _MOST_NUMBERS:
+    if too_many(len(degrees) * len(boosts) * len(noises), design.num_players, pairs):
         degrees, boosts = FEW_DEGREES, FEW_BOOSTS
-    rated = np.append(np.random.default_rng(0).permutation(pairs)[: _MOST_RATED - 1], pairs)
-    rated.sort()
-    operators, variances, directions, spreads = [], [], [], []
-    for degree in degrees:
-        for boost in boosts:
-            covariances = kernel(coalitions, degree, boost)
-            spread, direction = eigh(covariances.between[np.ix_(rated, rated)])
-            directions.append(direction)
-            spreads.append(np.maximum(spread, 0))
-            for noise in noises:
-                root = cholesky(covariances.between + noise * np.eye(pairs + 1), lower=True, check_finite=False)
-                operator = cho_solve((root, True), covariances.with_values.T, check_finite=False).T
-                explained = (operator * covariances.with_values).sum(axis=1)
-                operators.append(operator)
-                variances.append(np.maximum(covariances.of_values - explained, 0))
-    tables = (np.stack(part) for part in (operators, variances, directions, spreads))
-    operators, variances, directions, spreads = (table.astype(np.float32) for table in tables)
-    return Process(operators, variances, rated, directions, spreads, np.array(noises, np.float32))
+    coalitions = design.coalitions[:pairs]
+    return posterior((kernel(coalitions, degree, boost) for degree in degrees for boost in boosts), noises)
 
 
 def kernel(coalitions: np.ndarray, degree: float, boost: float) -> Kernel:
@@ -121,6 +75,6 @@ def kernel(coalitions: np.ndarray, degree: float, boost: float) -> Kernel:
     # sum over odd k of 4 C(M-1, k-1) rho^k / k²: the variance of 2 beta_T / k over the sets with player i
     degrees = np.arange(1, min(num_players, 61) + 1, 2)
     terms = [4.0 * comb(num_players - 1, int(k) - 1) * rho ** int(k) / k**2 for k in degrees]
-    of_values = scale * sum(terms) + 4 * single
+    of_values = np.full(num_players, scale * sum(terms) + 4 * single)
     unit = table[-1]
     return Kernel(between / unit, with_values / unit, of_values / unit)

@@ -89,14 +89,12 @@ def explain(
     def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
         labels = ranks(_random.uniform(key, (num_players,)))
         own = coalitions[:, labels]
-        ends = v(jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)]))
+        ends, last = _ends(v, num_players)
         shape = ends.shape[1:]
         empty, full = ends.reshape(2, -1)
-        last = Parts((full - empty)[None] / 2, (full + empty)[None] / 2)
 
         def evaluate(own: Bool[Array, "n M"]) -> Parts:
-            values = v(jnp.concatenate([own, ~own])).reshape(2, len(own), -1)
-            return Parts((values[0] - values[1]) / 2, (values[0] + values[1]) / 2)
+            return _parts(v(jnp.concatenate([own, ~own])))
 
         own_alive = jnp.zeros(num_players, bool).at[labels].set(alive)
 
@@ -130,6 +128,30 @@ def explain(
         batch_size=batch_size,
         method=method,
     )
+
+
+def evaluate_pairs(
+    v: Value, coalitions: Bool[Array, "n M"], key: Key[Array, ""]
+) -> tuple[Int[Array, " M"], Parts, Float[Array, "2 ..."]]:
+    """The labels of the game's players in the design, all parts, and the values of nobody and of all."""
+    num_players = coalitions.shape[1]
+    labels = ranks(_random.uniform(key, (num_players,)))
+    own = coalitions[:, labels]
+    ends, last = _ends(v, num_players)
+    parts = _parts(v(jnp.concatenate([own, ~own])))
+    return labels, jax.tree.map(lambda part, end: jnp.concatenate([part, end]), parts, last), ends
+
+
+def _ends(v: Value, num_players: int) -> tuple[Float[Array, "2 ..."], Parts]:
+    """The values of nobody and of all, and their parts."""
+    ends = v(jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)]))
+    return ends, _parts(ends[::-1])
+
+
+def _parts(values: Float[Array, "2n ..."]) -> Parts:
+    """Of n coalitions followed by their complements."""
+    one, other = values.reshape(2, len(values) // 2, -1)
+    return Parts((one - other) / 2, (one + other) / 2)
 
 
 def check_players(game: Game) -> None:

@@ -107,7 +107,7 @@ def _choose(games: Game, num_evaluations: int | None, max_evaluations: int | Non
     """An estimator, and the reason in a few words."""
     players = games.num_players
     budget = DEFAULT_EVALUATIONS * players if num_evaluations is None else num_evaluations
-    enough = num_evaluations is None and players <= _EXACT_PLAYERS or budget >= 2**players
+    enough = (num_evaluations is None and players <= _EXACT_PLAYERS) or budget >= 2**players
     if stochastic:
         return permutation, "unbiased for a stochastic model"
     if players == 1 or (enough and players <= MOST_PLAYERS):
