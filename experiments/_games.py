@@ -22,8 +22,8 @@ import xaijax as xai
 from experiments._networks import SmallDigitNet, SmallTransformer
 from experiments._tables import breast_cancer, diabetes
 from experiments._texts import LENGTH, UNKNOWN, load_corpus
-from experiments._train import cross_entropy, train
 from experiments._tour_tables import train_on_diabetes
+from experiments._train import cross_entropy, train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +158,8 @@ def digit_regions(seed: int, count: int) -> list[KnownGame]:
     variables = module.init(jax.random.key(seed), jnp.asarray(images[:1]))
 
     def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        return cross_entropy(module.apply(variables, batch["x"]), batch["y"]), state
+        logits: Any = module.apply(variables, batch["x"])
+        return cross_entropy(logits, batch["y"]), state
 
     data = {"x": images[:1400], "y": labels[:1400]}
     variables, _ = train(loss, variables, (), data, epochs=15, batch_size=64, rate=3e-3, seed=seed)
@@ -187,7 +188,8 @@ def train_transformer(corpus: Any, seed: int) -> xai.Model:
     variables = module.init(jax.random.key(seed), jnp.asarray(corpus.train_ids[:1]))
 
     def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        return cross_entropy(module.apply(variables, batch["x"]), batch["y"]), state
+        logits: Any = module.apply(variables, batch["x"])
+        return cross_entropy(logits, batch["y"]), state
 
     data = {"x": corpus.train_ids, "y": corpus.train_labels}
     variables, _ = train(loss, variables, (), data, epochs=6, batch_size=64, rate=2e-3, seed=seed)

@@ -124,9 +124,7 @@ def _permutation(model, x, ids, batch_size):
 
 def _orthogonal(model, x, ids, batch_size):
     game = xai.game(model, x, xai.mask.gaussian(models.rows(15, seed=1)), target=2)
-    return xai.shap.permutation(
-        game, num_permutations=3, orders="orthogonal", key=KEY, ids=ids, batch_size=batch_size
-    )
+    return xai.shap.permutation(game, num_permutations=3, orders="orthogonal", key=KEY, ids=ids, batch_size=batch_size)
 
 
 def _kernel(model, x, ids, batch_size):

@@ -88,7 +88,7 @@ class Game:
 
     def attribute(
         self,
-        kind: type[Kind],
+        kind: Callable[..., Kind],
         solve: Solve,
         *,
         key: Any = None,
@@ -106,7 +106,7 @@ class Game:
         def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
             return in_blocks(lambda block: _float(self.value(block)), coalitions, rows)
 
-        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)  # pyright: ignore
+        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)
 
 
 @jax.tree_util.register_dataclass
@@ -155,7 +155,7 @@ class ExampleGames(Game):
 
     def attribute(
         self,
-        kind: type[Kind],
+        kind: Callable[..., Kind],
         solve: Solve,
         *,
         key: Any = None,
@@ -180,7 +180,7 @@ class ExampleGames(Game):
         examples = Example(self.x, prepared, target.per_example, keys)
         answers = in_blocks(each(explain), examples, examples_at_once)
         answers = _check.nan_where(_check.rows_with_nan(self.x), answers)
-        return kind(**answers, target=target.index, regions=self.regions(prepared), method=method)  # pyright: ignore
+        return kind(**answers, target=target.index, regions=self.regions(prepared), method=method)
 
 
 class ModelGame(ExampleGames):

@@ -2,11 +2,24 @@
 
 from xaijax.shap._banzhaf import banzhaf
 from xaijax.shap._exact import exact
+from xaijax.shap._expected_gradients import expected_gradients
 from xaijax.shap._gaussian_process import gaussian_process
 from xaijax.shap._interactions import interactions
 from xaijax.shap._kernel import kernel
+from xaijax.shap._linear import linear
 from xaijax.shap._owen import owen
 from xaijax.shap._permutation import permutation
 from xaijax.shap._values import values
 
-__all__ = ["banzhaf", "exact", "gaussian_process", "interactions", "kernel", "owen", "permutation", "values"]
+__all__ = [
+    "banzhaf",
+    "exact",
+    "expected_gradients",
+    "gaussian_process",
+    "interactions",
+    "kernel",
+    "linear",
+    "owen",
+    "permutation",
+    "values",
+]

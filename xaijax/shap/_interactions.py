@@ -173,7 +173,7 @@ def _exact(
         coalitions_at_once=len(coalitions),
         batch_size=batch_size,
         method=f"exact {index} of order {order}",
-    )  # pyright: ignore[reportArgumentType]
+    )
 
 
 def _symmetric(found: Float[Array, "C K"], sets: Int[Array, "C t"], players: int) -> Float[Array, "..."]:
@@ -260,7 +260,7 @@ def _estimated(
         }
 
     return game.attribute(
-        functools.partial(Interactions, index=index),  # pyright: ignore[reportArgumentType]
+        functools.partial(Interactions, index=index),
         indices,
         key=key,
         ids=ids,

@@ -90,7 +90,7 @@ def kernel(
 def _constants(pairs: Design, stage: int) -> Regression | Large:
     with jax.ensure_compile_time_eval():
         small = pairs.num_players * (pairs.stages[stage] + 1) <= _MOST_NUMBERS
-        return jax.tree.map(jnp.asarray, (regression if small else large)(pairs, stage))
+        return regression(pairs, stage) if small else large(pairs, stage)
 
 
 @compiled(static_argnames=("stages", "until", "batch_size"))

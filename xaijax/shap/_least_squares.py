@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from xaijax._typing import Array, Float
+from xaijax._typing import Array, Bool, Float
 from xaijax.shap._design import Design
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -32,7 +32,7 @@ class Regression(NamedTuple):
     spins: Float[Array, "n M"]
     spared: Float[Array, " n"]
     left: Float[Array, " n"]
-    enough: np.ndarray
+    enough: Bool[Array, ""]
 
 
 class Large(NamedTuple):
@@ -58,15 +58,15 @@ def regression(design: Design, stage: int) -> Regression:
     spared = np.maximum(1 - leverage, 1e-3)
     left = 1 - design.chance[stage, :count]
     numbers = (np.column_stack([operator, everybody]), spins, spared, left)
-    operator, spins, spared, left = (part.astype(np.float32) for part in numbers)
-    return Regression(operator, spins, spared, left, np.array(count > num_players - 1))
+    operator, spins, spared, left = (jnp.asarray(part, jnp.float32) for part in numbers)
+    return Regression(operator, spins, spared, left, jnp.asarray(count > num_players - 1))
 
 
 @functools.lru_cache(maxsize=4)
 def large(design: Design, stage: int) -> Large:
     spins, weights = _spins(design, stage), kernel_weights(design, stage)
     left = 1 - design.chance[stage, : len(spins)]
-    return Large(*(part.astype(np.float32) for part in (spins, weights / weights.mean(), left)))
+    return Large(*(jnp.asarray(part, jnp.float32) for part in (spins, weights / weights.mean(), left)))
 
 
 def kernel_weights(design: Design, stage: int) -> np.ndarray:

@@ -56,9 +56,9 @@ def owen(game: Game, tree: Sequence[Any], *, batch_size: int | None = None) -> A
     [1.5, 1.5, 3.0]
     """
     game = as_game(game)
-    tree = _read(tree, game.num_players)
+    groups = _read(tree, game.num_players)
     with jax.ensure_compile_time_eval():
-        coalitions, weights = _constants(tree, game.num_players)
+        coalitions, weights = _constants(groups, game.num_players)
     return sum_of_coalitions(
         game, coalitions, weights, method="exact Owen values", batch_size=_check.batch_size(batch_size)
     )

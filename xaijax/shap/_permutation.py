@@ -8,8 +8,7 @@ standard error.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +22,7 @@ from xaijax._game import Game, Value, as_game
 from xaijax._ranks import ranks
 from xaijax._typing import Array, Bool, Float, Int, Key
 from xaijax._until import precision, read_until
+from xaijax.shap._running import Running, add
 
 ORDERS = ["independent", "orthogonal"]
 
@@ -90,14 +90,6 @@ def permutation(
     )  # fmt: skip
 
 
-class Running(NamedTuple):
-    """seen: how many samples; mean; spread: the sum of their squared deviations."""
-
-    seen: Float[Array, ""]
-    mean: Float[Array, "M ..."]
-    spread: Float[Array, "M ..."]
-
-
 @compiled(static_argnames=("num_permutations", "orders", "until", "rounds", "batch_size"))
 def _permutation(
     game: Game,
@@ -126,24 +118,24 @@ def _permutation(
             return _pair_contributions(v, places, empty, full)
 
         def errors(running: Running) -> Array:
-            variances = running.spread / (running.seen - 1) / running.seen  # 0 / 0 = NaN for one pair
-            return _root(jnp.where(_like(alive, variances), variances, 0))
+            return jnp.where(_like(alive, running.mean), running.std_errors(), 0)
 
-        running = _add(None, pairs, 0, num_permutations, walks_at_once)
+        running = add(None, pairs, 0, num_permutations, walks_at_once)
         fields: dict[str, Array] = {}
         if until is not None:
+            goal: float = until
 
             def more(state: tuple[Array, Running]) -> Array:
                 number, running = state
-                return (number < rounds) & ~(precision(running.mean, errors(running)) <= until)
+                return (number < rounds) & ~(precision(running.mean, errors(running)) <= goal)
 
             def another(state: tuple[Array, Running]) -> tuple[Array, Running]:
                 number, running = state
                 first = number * num_permutations
-                return number + 1, _add(running, pairs, first, num_permutations, walks_at_once)
+                return number + 1, add(running, pairs, first, num_permutations, walks_at_once)
 
             _, running = jax.lax.while_loop(more, another, (jnp.ones((), jnp.int32), running))
-            fields["converged"] = precision(running.mean, errors(running)) <= until
+            fields["converged"] = precision(running.mean, errors(running)) <= goal
         return fields | {
             "values": jnp.where(_like(alive, running.mean), running.mean, 0),
             "std_errors": errors(running),
@@ -168,11 +160,6 @@ def _permutation(
 
 def _like(players: Bool[Array, " M"], values: Float[Array, "M ..."]) -> Array:
     return players.reshape(-1, *[1] * (values.ndim - 1))
-
-
-def _root(variances: Array) -> Array:
-    """The square root, with slope 0 at 0; NaN stays."""
-    return jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
 
 
 def _orthogonal(key: Key[Array, ""], num_players: int, count: int) -> Int[Array, "P M"]:
@@ -212,37 +199,3 @@ def _pair_contributions(v: Value, places: Int[Array, "P M"], empty: Array, full:
     backward = -jnp.diff(jnp.concatenate([last, worth[1], first], axis=1), axis=1)
     by_rank = (forward + backward) / 2
     return jax.vmap(lambda contributions, rank: contributions[rank])(by_rank, places)
-
-
-def _add(running: Running | None, sample: Callable[[Array], Array], first: Any, count: int, at_once: int) -> Running:
-    """Takes the samples of the numbers first ... first + count - 1 into the running mean and spread, in one pass.
-
-    Blocks are merged by Chan, Golub & LeVeque (1983): nothing cancels where the spread is small beside the mean, and
-    nothing but the two running results is kept.
-    """
-    at_once = block_size(count, at_once)
-    num_blocks = -(-count // at_once)
-
-    def merge(running: Running, start: Int[Array, ""]) -> tuple[Running, None]:
-        numbers = start + jnp.arange(at_once)
-        samples = sample(first + numbers)
-        counted = (numbers < count).reshape(-1, *[1] * (samples.ndim - 1))
-        new = counted.sum()
-        mean = jnp.where(counted, samples, 0).sum(axis=0) / new
-        spread = jnp.where(counted, (samples - mean) ** 2, 0).sum(axis=0)
-        step, total = mean - running.mean, running.seen + new
-        spread = running.spread + spread + step**2 * (running.seen * new / total)
-        return Running(total, running.mean + step * (new / total), spread), None
-
-    if running is None:
-        if num_blocks == 1:
-            samples = sample(first + jnp.arange(count))
-            mean = samples.mean(axis=0)
-            return Running(jnp.asarray(count, mean.dtype), mean, ((samples - mean) ** 2).sum(axis=0))
-        shape = jax.eval_shape(sample, jax.ShapeDtypeStruct((1,), jnp.int32))
-        zeros = jnp.zeros(shape.shape[1:], shape.dtype)
-        running = Running(jnp.zeros((), shape.dtype), zeros, zeros)
-    # Under reverse-mode differentiation a block is evaluated again instead of keeping every block's values.
-    body = jax.checkpoint(merge, prevent_cse=False)
-    running, _ = jax.lax.scan(body, running, jnp.arange(num_blocks) * at_once)
-    return running

@@ -71,9 +71,9 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
             explained = (operator * kernel.with_values).sum(axis=1)
             operators.append(operator.astype(np.float32))
             variances.append(np.maximum(kernel.of_values - explained, 0))
-    tables = (np.array(part, np.float32) for part in (operators, variances, directions, spreads, noises))
-    operators, variances, directions, spreads, noises = map(jnp.asarray, tables)
-    return Process(operators, variances, jnp.asarray(rated), directions, spreads, noises)
+    tables = (jnp.asarray(np.array(part, np.float32)) for part in (operators, variances, directions, spreads, noises))
+    operators, variances, directions, spreads, likely = tables
+    return Process(operators, variances, jnp.asarray(rated), directions, spreads, likely)
 
 
 def mixture(models: Process, part: Float[Array, "n K"]) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
