@@ -18,9 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _cam_peers, _lime_cases, _lime_peers, _memory
+from benchmarks import _cam_peers, _lime_cases, _lime_peers, _memory, _shap_cases, _shap_peers
 from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
+from experiments import _errors as errors
+from experiments import _errors_report
+from experiments._estimators import ours, peers
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
@@ -30,15 +33,19 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
     parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
     parser.add_argument(
-        "--peers", action="store_true", help="only this: explanations per second beside pytorch-grad-cam and lime"
+        "--peers", action="store_true", help="only this: explanations per second beside pytorch-grad-cam, lime and shap"
+    )
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="only this: the errors of Shapley estimators for each evaluation, beside shap",
     )
     options = parser.parse_args(arguments)
 
-    console = Console(width=110)
-    chosen = (
-        [] if options.peers else [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
-    )
-    if not chosen and not options.peers:
+    console = Console(width=130)
+    others = options.peers or options.errors
+    chosen = [] if others else [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
+    if not chosen and not others:
         parser.error(f"no case has {options.only!r} in its name; there are: {[case.name for case in cases(True)]}")
     results = {
         "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
@@ -51,13 +58,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         },
         "repeats": options.repeats,
         "overhead": [_measured(case, options.repeats, console) for case in chosen],
-        "memory": [] if options.only or options.peers else _memory.measure(),
-        "lime": _lime_cases.parts(options.repeats, small=options.small) if _wants_parts(options) else [],
+        "memory": [] if options.only or others else _memory.measure(),
+        "lime": _lime_cases.parts(options.repeats, small=options.small) if _wants_parts(options, "lime") else [],
+        "solvers": _shap_cases.solvers(options.repeats, small=options.small) if _wants_parts(options, "shap") else [],
         "peers": [
-            row for peers in (_cam_peers, _lime_peers) for row in peers.measure(options.repeats, small=options.small)
+            row
+            for name, beside in {"cam": _cam_peers, "lime": _lime_peers, "shap": _shap_peers}.items()
+            if options.only.lower() in ("", name)
+            for row in beside.measure(options.repeats, small=options.small)
         ]
         if options.peers
         else [],
+        "errors": _errors(options.small, console) if options.errors else [],
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=2) + "\n")
@@ -66,6 +78,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         console.print(_overhead_table(results["overhead"]))
     if results["lime"]:
         console.print(_lime_table(results["lime"]))
+    if results["solvers"]:
+        console.print(_solvers_table(results["solvers"]))
+    for table in _errors_report.tables(results["errors"]) if results["errors"] else []:
+        console.print(table)
     if results["peers"]:
         console.print(_peers_table(results["peers"]))
     if results["memory"]:
@@ -100,8 +116,15 @@ def _overhead_table(measured: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _wants_parts(options: argparse.Namespace) -> bool:
-    return not options.peers and options.only.lower() in ("", "lime")
+def _errors(small: bool, console: Console) -> list[dict[str, Any]]:
+    """Four instances of ten games with six seeds each, at six budgets: three quarters of an hour on two cores."""
+    tiny = {"games": ["teams (12)"], "budgets": (5,), "instances": 1, "seeds": 2} if small else {}
+    say = lambda line: console.print(line, markup=False, highlight=False)  # noqa: E731
+    return errors.measure([*ours(), *peers()], say=say, **tiny)
+
+
+def _wants_parts(options: argparse.Namespace, method: str) -> bool:
+    return not (options.peers or options.errors) and options.only.lower() in ("", method)
 
 
 def _lime_table(measured: list[dict[str, Any]]) -> Table:
@@ -113,6 +136,21 @@ def _lime_table(measured: list[dict[str, Any]]) -> Table:
         table.add_column(name, justify="left" if name == "bins" else "right")
     for row in measured:
         table.add_row(row["bins"], *(f"{row[part]:.2f} s" for part in ("draw", "model", "solve")))
+    return table
+
+
+def _solvers_table(measured: list[dict[str, Any]]) -> Table:
+    table = Table(title="what Shapley solvers take once the coalitions are evaluated, for each input and output")
+    for name in ("solver", "players", "evaluations", "time", "constants, once"):
+        table.add_column(name, justify="left" if name == "solver" else "right")
+    for row in measured:
+        table.add_row(
+            row["solver"],
+            f"{row['players']}",
+            f"{row['evaluations']:,}",
+            f"{row['milliseconds']:.2f} ms",
+            f"{row['constants_seconds']:.2f} s",
+        )
     return table
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,14 +27,6 @@ from experiments._tour_tables import train_on_diabetes
 from experiments._train import cross_entropy, train
 
 
-@dataclasses.dataclass(frozen=True)
-class KnownGame:
-    """game: v, one of a number of instances alike; exact: [M] its Shapley values in float64."""
-
-    game: xai.Game
-    exact: np.ndarray
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -44,6 +37,9 @@ class Table:
     def __call__(self, coalitions: jax.Array) -> jax.Array:
         num_players = coalitions.shape[1]
         return self.worth[coalitions @ (1 << jnp.arange(num_players))]
+
+    def in_numpy(self, coalitions: np.ndarray) -> np.ndarray:
+        return np.asarray(self.worth)[coalitions @ (1 << np.arange(coalitions.shape[1]))]
 
 
 @jax.tree_util.register_dataclass
@@ -60,6 +56,23 @@ class Terms:
         missing = (1 - there) @ self.present.T.astype(jnp.float32) + there @ self.absent.T.astype(jnp.float32)
         return jnp.matmul((missing < 0.5).astype(jnp.float32), self.pay, precision=jax.lax.Precision.HIGHEST)
 
+    def in_numpy(self, coalitions: np.ndarray) -> np.ndarray:
+        there = coalitions.astype(np.float32)
+        present, absent = np.asarray(self.present, np.float32), np.asarray(self.absent, np.float32)
+        return ((1 - there) @ present.T + there @ absent.T < 0.5) @ np.asarray(self.pay, np.float64)
+
+
+@dataclasses.dataclass(frozen=True)
+class KnownGame:
+    """value: of coalitions [S, M], one of a number of instances alike; exact: [M] its Shapley values in float64."""
+
+    value: Table | Terms
+    exact: np.ndarray
+
+    @property
+    def game(self) -> xai.Game:
+        return xai.Game(self.value, len(self.exact))
+
 
 def of_table(worth: np.ndarray) -> KnownGame:
     """Shapley values by the sum over all coalitions, in float64."""
@@ -72,7 +85,7 @@ def of_table(worth: np.ndarray) -> KnownGame:
         without = subsets[subsets >> player & 1 == 0]
         weights = 1 / (num_players * np.array([math.comb(num_players - 1, int(size)) for size in sizes[without]]))
         exact[player] = (weights * (worth[without | 1 << player] - worth[without])).sum()
-    return KnownGame(xai.Game(Table(jnp.asarray(worth, jnp.float32)), num_players), exact)
+    return KnownGame(Table(jnp.asarray(worth, jnp.float32)), exact)
 
 
 def of_terms(present: np.ndarray, absent: np.ndarray, pay: np.ndarray) -> KnownGame:
@@ -88,8 +101,23 @@ def of_terms(present: np.ndarray, absent: np.ndarray, pay: np.ndarray) -> KnownG
         for p, a, total in zip(members, outsiders, both, strict=True)
     ]
     exact = (pay * gains) @ present - (pay * losses) @ absent
-    value = Terms(jnp.asarray(present), jnp.asarray(absent), jnp.asarray(pay, jnp.float32))
-    return KnownGame(xai.Game(value, present.shape[1]), exact)
+    return KnownGame(Terms(jnp.asarray(present), jnp.asarray(absent), jnp.asarray(pay, jnp.float32)), exact)
+
+
+def alike(games: Sequence[KnownGame]) -> list[KnownGame]:
+    """The games with as many terms each, so that they share compiled programs: those that are added pay nothing."""
+    counts = [len(one.value.pay) for one in games if isinstance(one.value, Terms)]
+
+    def filled(one: KnownGame) -> KnownGame:
+        terms = one.value
+        if not isinstance(terms, Terms):
+            return one
+        missing = max(counts) - len(terms.pay)
+        rows = [(0, missing), (0, 0)]
+        terms = Terms(jnp.pad(terms.present, rows), jnp.pad(terms.absent, rows), jnp.pad(terms.pay, rows[:1]))
+        return KnownGame(terms, one.exact)
+
+    return [filled(one) for one in games]
 
 
 def all_coalitions(num_players: int) -> np.ndarray:

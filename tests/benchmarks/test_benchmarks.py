@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import _memory, _timing
+from benchmarks import _memory, _shap_cases, _timing
 from benchmarks.__main__ import main
 from benchmarks._cases import cases
 from benchmarks._timing import Case, measure
@@ -31,7 +31,14 @@ def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
 def test_the_cases_run():
     chosen = {case.name: case for case in cases(small=True)}
     assert len(chosen) == len(cases(small=True))
-    for kind in ("all eleven together", "Group-CAM", "Ablation-CAM", "LIME of quartiles", "LIME of words"):
+    for kind in (
+        "all eleven together",
+        "Group-CAM",
+        "Ablation-CAM",
+        "LIME of quartiles",
+        "LIME of words",
+        "interactions",
+    ):
         (case,) = (case for name, case in chosen.items() if name.startswith(kind))
         assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), case.explain())), case.name
 
@@ -58,3 +65,9 @@ def test_the_ratio_is_taken_against_the_faster_bare_model(monkeypatch):
     assert measured["ratio_quartiles"] == [1.5, 2.5]
     assert (measured["first_seconds"], measured["second_seconds"], measured["seconds"]) == (9, 3, 4)
     assert measured["rows_per_second"] == 2
+
+
+def test_solvers_are_timed_apart():
+    for row in _shap_cases.solvers(2, small=True):
+        assert (row["players"], row["evaluations"]) == (5, 30)
+        assert row["milliseconds"] > 0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
+
 from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax._game import Game, game
 from xaijax._target import TargetLike
+from xaijax._until import read_until
 from xaijax.mask import Masker
 from xaijax.shap._exact import MOST_PLAYERS, exact
 from xaijax.shap._gaussian_process import MOST_PAIRS, gaussian_process
@@ -62,7 +65,8 @@ def values(
         evaluations take longer than its fit (some 15 Cholesky factors and their gradients [m/2, m/2]). Default "normal".
       until: a precision to reach: the largest standard error over the largest value. Evaluations are added until then.
         Default: none, and m.
-      max_evaluations: the cap of `until`. Default 16 m. `converged` says whether the precision was reached before it.
+      max_evaluations: the cap of `until`. Default 16 m, at most 4,098 for the Gaussian process. `converged` says whether
+        the precision was reached before it.
       stochastic: whether the model answers the same input differently each time.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device.
@@ -87,7 +91,17 @@ def values(
     games = game(model, x, masker, target=target)
     _check.one_of("precision", precision, PRECISIONS)
     if num_evaluations is not None:
-        num_evaluations = _check.positive_int("num_evaluations", num_evaluations, least=2)
+        least = min(2 * games.num_players, 2**games.num_players)
+        num_evaluations = _check.positive_int("num_evaluations", num_evaluations)
+        if num_evaluations < least:
+            raise ValueError(
+                f"num_evaluations must be at least {least}, twice the number of the {games.num_players} players, but it "
+                f"is {num_evaluations}: with fewer, some players would never come or go. Group players (groups= of the "
+                "masker) to have fewer of them."
+            )
+    until = read_until(until, "max_evaluations", max_evaluations)
+    if max_evaluations is not None:
+        max_evaluations = _check.positive_int("max_evaluations", max_evaluations, least=num_evaluations or 2)
     limits: dict[str, Any] = {"until": until, "max_evaluations": max_evaluations}
     chosen, why = _choose(games, num_evaluations, max_evaluations, stochastic)
     options: dict[str, Any] = {"batch_size": batch_size}
@@ -100,6 +114,9 @@ def values(
     if chosen is gaussian_process:
         options["scales"] = "per_player" if precision == "high" else "isotropic"
     found = chosen(games, **options)
+    if chosen is exact and until is not None:
+        known = ~jnp.isnan(found.values.reshape(games.num_examples, -1)).any(axis=1)
+        found = dataclasses.replace(found, converged=known)
     return dataclasses.replace(found, method=f"{found.method}: {why}")
 
 
@@ -122,13 +139,14 @@ def _choose(games: Game, num_evaluations: int | None, max_evaluations: int | Non
 
 def _of_permutations(players: int, num_evaluations: int | None, until: Any, max_evaluations: Any) -> dict[str, Any]:
     """The options of `permutation` for so many evaluations."""
+    if num_evaluations is None:
+        num_evaluations = DEFAULT_EVALUATIONS * players
 
     def count(evaluations: int) -> int:
         return max(1, (evaluations - 2) // (2 * max(1, players - 1)))
 
-    options: dict[str, Any] = {"until": until}
-    options["num_permutations"] = count(DEFAULT_EVALUATIONS * players if num_evaluations is None else num_evaluations)
+    options: dict[str, Any] = {"until": until, "num_permutations": count(num_evaluations)}
     if max_evaluations is not None:
-        least = options["num_permutations"]
-        options["max_permutations"] = max(least, count(_check.positive_int("max_evaluations", max_evaluations)))
+        cap = _check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
+        options["max_permutations"] = count(cap)
     return options
