@@ -41,11 +41,12 @@ class TableNet(nn.Module):
     """Rows [N, D] to K outputs: two hidden layers with dropout while training."""
 
     outputs: int
+    dropout: float = 0.2
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         for width in (32, 16):
-            x = nn.Dropout(0.2, deterministic=not train)(nn.tanh(nn.Dense(width)(x)))
+            x = nn.Dropout(self.dropout, deterministic=not train)(nn.tanh(nn.Dense(width)(x)))
         return nn.Dense(self.outputs)(x)
 
 

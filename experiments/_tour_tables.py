@@ -39,7 +39,7 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
         model, table.test_x, xai.lime.statistics(table.train_x), key=key, target=malignant, num_samples=2000
     )
     case = int(np.argmin(jnp.abs(shap.output - 2)))  # a suspicion, not a certainty
-    report.numbers["breast cancer: SHAP, largest gap to efficiency"] = _efficiency_gap(shap)
+    report.numbers["breast cancer: SHAP, largest gap to efficiency"] = efficiency_gap(shap)
     report.numbers["breast cancer: LIME local R², mean"] = float(lime.r_squared.mean())
     report.keep("breast_cancer_shap", shap)
     report.keep("breast_cancer_lime", lime)
@@ -60,14 +60,13 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
 def _diabetes(report: Report, key: Any, seed: int) -> None:
     table = diabetes(seed)
     progression = train_on_diabetes(table, key, seed)
-    errors = np.asarray(progression(table.test_x)) - table.test_y
-    explained = 1 - float((errors**2).mean() / table.test_y.var())
+    explained = r_squared(progression, table)
     report.numbers["diabetes: test R²"] = explained
-    report.say(f"diabetes: {len(errors)} unseen patients, test R² {explained:.2f}")
+    report.say(f"diabetes: {len(table.test_y)} unseen patients, test R² {explained:.2f}")
 
     report.step("explaining diabetes")
     shap = xai.shap.values(progression, table.test_x, xai.mask.background(table.train_x[:100]), key=key)
-    report.numbers["diabetes: SHAP, largest gap to efficiency"] = _efficiency_gap(shap)
+    report.numbers["diabetes: SHAP, largest gap to efficiency"] = efficiency_gap(shap)
     report.keep("diabetes_shap", shap)
     case = int(np.argmax(shap.output))
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
@@ -85,27 +84,50 @@ def train_on_cancer(table: Table, key: Any, seed: int, *, epochs: int = 60) -> x
 
 def train_on_diabetes(table: Table, key: Any, seed: int, *, epochs: int = 40) -> xai.Model:
     """Rows to the disease's progression [N], in its own units."""
+    return train_regressor(table, key, seed, epochs=epochs)
+
+
+def train_regressor(table: Table, key: Any, seed: int, *, epochs: int, **options: Any) -> xai.Model:
+    """Rows to one number [N], in its own units; trained on what it is in standard deviations from the mean."""
     centre, spread = table.train_y.mean(), table.train_y.std()
     measure = lambda outputs, y: ((outputs[:, 0] - (y - centre) / spread) ** 2).mean()  # noqa: E731
-    model = _fit(table, 1, measure, key, seed, epochs=epochs)
+    model = _fit(table, 1, measure, key, seed, epochs=epochs, **options)
     return xai.function(lambda model, x: model(x)[:, 0] * spread + centre, model)
 
 
-def _fit(table: Table, outputs: int, measure: Any, key: Any, seed: int, *, epochs: int) -> xai.Model:
-    module = TableNet(outputs)
+def r_squared(model: Any, table: Table) -> float:
+    """What share of the variance of unseen rows the model explains."""
+    errors = np.asarray(model(table.test_x)) - table.test_y
+    return 1 - float((errors**2).mean() / table.test_y.var())
+
+
+def _fit(
+    table: Table,
+    outputs: int,
+    measure: Any,
+    key: Any,
+    seed: int,
+    *,
+    epochs: int,
+    weight_decay: float = 1e-4,
+    dropout: float = 0.2,
+) -> xai.Model:
+    module = TableNet(outputs, dropout)
     variables = module.init(key, jnp.asarray(table.train_x[:1]), train=False)
 
     def loss(variables: Any, step_key: Any, batch: Any) -> tuple[jax.Array, Any]:
-        step_key, dropout = jax.random.split(step_key)
-        given = module.apply(variables, batch["x"], train=True, rngs={"dropout": dropout})
+        step_key, dropout_key = jax.random.split(step_key)
+        given = module.apply(variables, batch["x"], train=True, rngs={"dropout": dropout_key})
         return measure(given, batch["y"]), step_key
 
     data = {"x": table.train_x, "y": table.train_y}
-    variables, _ = train(loss, variables, key, data, epochs=epochs, batch_size=32, rate=5e-3, seed=seed)
+    options: dict[str, Any] = {"epochs": epochs, "batch_size": 32, "rate": 5e-3, "seed": seed}
+    variables, _ = train(loss, variables, key, data, weight_decay=weight_decay, **options)
     return xai.linen(module, variables, train=False)
 
 
-def _efficiency_gap(attribution: xai.Attribution) -> float:
+def efficiency_gap(attribution: xai.Attribution) -> float:
+    """How far the values are from summing to the output less the base value."""
     assert attribution.base_value is not None
     total = attribution.values.sum(axis=1)
     return float(jnp.abs(total - (attribution.output - attribution.base_value)).max())

@@ -15,7 +15,16 @@ Loss = Callable[[Any, Any, Any], tuple[jax.Array, Any]]  # (parameters, state, b
 
 
 def train(
-    loss: Loss, parameters: Any, state: Any, data: Any, *, epochs: int, batch_size: int, rate: float, seed: int
+    loss: Loss,
+    parameters: Any,
+    state: Any,
+    data: Any,
+    *,
+    epochs: int,
+    batch_size: int,
+    rate: float,
+    seed: int,
+    weight_decay: float = 1e-4,
 ) -> tuple[Any, Any]:
     """Trains with AdamW on a cosine schedule; returns the parameters and the state at the end.
 
@@ -26,7 +35,7 @@ def train(
     size = jax.tree.leaves(data)[0].shape[0]
     steps = size // batch_size
     schedule = optax.warmup_cosine_decay_schedule(0.1 * rate, rate, steps, epochs * steps)
-    optimizer = optax.adamw(schedule, weight_decay=1e-4)
+    optimizer = optax.adamw(schedule, weight_decay=weight_decay)
 
     @partial(jax.jit, donate_argnums=(0, 1, 2))
     def step(parameters: Any, state: Any, moments: Any, batch: Any) -> tuple[Any, Any, Any]:

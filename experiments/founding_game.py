@@ -2,6 +2,9 @@
 
 v(A) = 4, v(B) = 7, v(C) = 5, v(AB) = 10, v(AC) = 16, v(BC) = 20, v(ABC) = 35
 
+The figure has all of it: the pay of every team, what each worker adds in each of the six orders in which they may come,
+and the means over the orders, which are the Shapley values 52/6, 73/6 and 85/6.
+
 python -m experiments.founding_game --out out/founding_game
 """
 
@@ -15,6 +18,9 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 import xaijax as xai
 from experiments._report import Report
@@ -42,6 +48,39 @@ def contributions() -> dict[str, list[int]]:
     return rows
 
 
+def draw(rows: dict[str, list[int]], attribution: xai.Attribution) -> Figure:
+    """The pay, the contributions and the means, from left to right."""
+    figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.2), layout="constrained", width_ratios=[2, 3.2, 5])
+    figure.get_layout_engine().set(wspace=0.05)  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
+    pay = [[team or "nobody", f"{paid}"] for team, paid in PAY.items()]
+    write_table(axes[0], [["team", "v"], *pay], "What each team earns")
+
+    sums = [sum(column) for column in zip(*rows.values(), strict=True)]
+    shares = [f"{total}/{len(rows)}" for total in sums]
+    added = [[", ".join(order), *(f"{value}" for value in values)] for order, values in rows.items()]
+    table = [["order", *WORKERS], *added, ["sum", *map(str, sums)], ["mean", *shares]]
+    write_table(axes[1], table, "What each one adds, in every order", bold_rows=(len(table) - 1,))
+
+    names = [f"worker {worker}: {share}" for worker, share in zip(WORKERS, shares, strict=True)]
+    title = "Who earns the 35? The means are the Shapley values"
+    xai.plot.waterfall(attribution, names=names, ax=axes[2], title=title)
+    return figure
+
+
+def write_table(ax: Axes, cells: list[list[str]], title: str, bold_rows: tuple[int, ...] = ()) -> None:
+    """A table as large as its axes, the first row and those given in bold."""
+    ax.set_axis_off()
+    ax.set_title(title, fontsize=10)
+    table = ax.table(cells, bbox=Bbox.unit(), cellLoc="center")
+    table.auto_set_font_size(False)
+    table.set_fontsize(9)
+    for (row, _), cell in table.get_celld().items():
+        cell.set_edgecolor("0.85")
+        cell.set_facecolor("0.95" if row == 0 or row in bold_rows else "white")
+        if row == 0 or row in bold_rows:
+            cell.set_text_props(fontweight="bold")
+
+
 def explain(report: Report) -> xai.Attribution:
     rows = contributions()
     means = np.mean(list(rows.values()), axis=0)
@@ -53,10 +92,9 @@ def explain(report: Report) -> xai.Attribution:
     report.say(f"{'mean':<8}" + "".join(f"{value:>8.3f}" for value in means))
     report.say(f"{'Shapley':<8}" + "".join(f"{float(value):>8.3f}" for value in attribution.values))
     report.numbers["founding game: Shapley values"] = [float(value) for value in attribution.values]
+    report.numbers["founding game: mean contributions"] = [float(value) for value in means]
 
-    figure, ax = plt.subplots(figsize=(6, 2.2), layout="constrained")
-    names = [f"worker {worker}" for worker in WORKERS]
-    xai.plot.waterfall(attribution, names=names, ax=ax, title="Who earns the 35? (exact Shapley values)")
+    figure = draw(rows, attribution)
     report.figure("founding_game", figure, "three workers and their pay (exact Shapley values)")
     report.keep("founding_game", attribution)
     return attribution

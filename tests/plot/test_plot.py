@@ -7,28 +7,8 @@ import pytest
 from matplotlib.colors import to_rgba
 
 import xaijax as xai
+from tests.plot._attributions import attribution, labels, texts
 from xaijax.plot._axes import NEGATIVE, POSITIVE
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-def attribution(values, std_errors=None, base_value=0.5, kind=xai.Attribution, **fields):
-    values = jnp.atleast_2d(jnp.asarray(values, jnp.float32))
-    base = jnp.full(len(values), base_value)
-    errors = None if std_errors is None else jnp.atleast_2d(jnp.asarray(std_errors))
-    return kind(values, base + values.sum(axis=1), base, errors, method="test", **fields)
-
-
-def texts(ax):
-    return [text.get_text() for text in ax.texts]
-
-
-def labels(ax):
-    return [label.get_text() for label in ax.get_yticklabels()]
 
 
 def test_the_waterfall_leads_from_the_base_value_to_the_output():

@@ -8,11 +8,14 @@ from typing import Any, NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 
 from xaijax import _check
 from xaijax._attribution import Attribution
 
 POSITIVE, NEGATIVE = "#c44e2b", "#2b6ca3"  # orange-red and blue: told apart by all kinds of colour vision
+LOW_TO_HIGH = LinearSegmentedColormap.from_list("low to high", [NEGATIVE, "#c9b3c4", POSITIVE])
+PERCENTILES = (5, 95)  # of an input, between which its colours change: a few extremes leave the others apart
 LONGEST_NAME = 28
 
 
@@ -56,6 +59,46 @@ def one_row(attribution: Attribution, example: int) -> Row:
     return Row(values[example], _finite(errors[example]), base_value, float(output[example]))
 
 
+def all_rows(attribution: Attribution) -> tuple[np.ndarray, np.ndarray]:
+    """The values [N, M] of all examples, and their standard errors [N, M] (0 where there are none)."""
+    check_attribution(attribution)
+    values = np.asarray(attribution.values, np.float64)
+    if values.ndim != 2:
+        raise ValueError(
+            f"attribution must explain one output of many rows, values [N, M], but its values have shape "
+            f"{list(values.shape)}; of all outputs take one with jax.tree.map(lambda leaf: leaf[..., k], attribution)."
+        )
+    errors = attribution.std_errors
+    return values, np.zeros_like(values) if errors is None else _finite(np.asarray(errors, np.float64))
+
+
+def inputs_of_all(inputs: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The inputs [N, M] as numbers, one for each value."""
+    try:
+        given = np.asarray(inputs, np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"inputs must be an array of numbers, but it is {type(inputs).__name__}: {error}") from error
+    if given.shape != shape:
+        raise ValueError(
+            f"inputs must have one number for each value, {list(shape)}, but its shape is {list(given.shape)}."
+        )
+    bad = np.flatnonzero(~np.isfinite(given).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"inputs holds numbers that are not finite (first rows concerned: {bad[:5].tolist()}): no colour or place "
+            "can stand for them; fill or drop them first."
+        )
+    return given
+
+
+def percentile_limits(inputs: np.ndarray) -> Normalize:
+    """Colours from the 5th to the 95th percentile, or over the whole range where these are one number."""
+    low, high = np.percentile(inputs, PERCENTILES)
+    if low == high:
+        low, high = inputs.min(), inputs.max()
+    return Normalize(low, high, clip=True) if low < high else Normalize(low - 1, high + 1, clip=True)
+
+
 def check_attribution(attribution: Any) -> None:
     if not isinstance(attribution, Attribution):
         raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
@@ -77,6 +120,17 @@ def player_names(names: Sequence[str] | None, count: int) -> list[str]:
     if len(names) != count:
         raise ValueError(f"names must have one entry for each of the {count} players, but it has {len(names)}.")
     return [shortened(str(name)) for name in names]
+
+
+def names_with_inputs(labels: list[str], inputs: Any, example: int) -> list[str]:
+    """'name = value', where inputs [N, M] or [M] are given."""
+    if inputs is None:
+        return labels
+    given = np.asarray(inputs)
+    given = given[example] if given.ndim == 2 else given
+    if given.shape != (len(labels),):
+        raise ValueError(f"inputs must have one value for each of {len(labels)} players, not {list(given.shape)}.")
+    return [f"{label} = {value:.4g}" for label, value in zip(labels, given.tolist(), strict=True)]
 
 
 def shortened(name: str) -> str:

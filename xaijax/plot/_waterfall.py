@@ -10,7 +10,16 @@ from matplotlib.axes import Axes
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax.plot._axes import NEGATIVE, POSITIVE, new_axes, number, one_row, player_names, strongest
+from xaijax.plot._axes import (
+    NEGATIVE,
+    POSITIVE,
+    names_with_inputs,
+    new_axes,
+    number,
+    one_row,
+    player_names,
+    strongest,
+)
 
 _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}  # numbers stay legible over lines
 
@@ -46,13 +55,7 @@ def waterfall(
     if row.base_value is None:
         raise ValueError("attribution has no base value to start from: draw it with xai.plot.bars.")
     top = _check.positive_int("top", top)
-    labels = player_names(names, len(row.values))
-    if inputs is not None:
-        given = np.asarray(inputs)
-        given = given[example] if given.ndim == 2 else given
-        if given.shape != row.values.shape:
-            raise ValueError(f"inputs must have one value for each of {len(labels)} players, not {list(given.shape)}.")
-        labels = [f"{label} = {value:.4g}" for label, value in zip(labels, given.tolist(), strict=True)]
+    labels = names_with_inputs(player_names(names, len(row.values)), inputs, example)
 
     shown, others = strongest(row.values, top)
     values = [*row.values[shown], *([row.values[others].sum()] if len(others) else [])]

@@ -1,0 +1,125 @@
+"""The beeswarm: a dot for every value, lines in order of their mean size, colours of the inputs."""
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+import xaijax as xai
+from tests.plot._attributions import attribution, labels
+from xaijax.plot._axes import LOW_TO_HIGH, NEGATIVE, POSITIVE
+
+
+def dots(ax):
+    return [np.asarray(line.get_offsets()) for line in ax.collections]
+
+
+def rows(count=60, players=4, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, players)) * np.arange(1, players + 1)
+
+
+def test_lines_are_in_the_order_of_the_mean_size_and_hold_every_value():
+    values = rows() * [1, -9, 1, 1]
+    ax = xai.plot.beeswarm(attribution(values), names=["a", "b", "c", "d"])
+    order = np.argsort(-np.abs(values).mean(axis=0))
+    assert labels(ax) == [["a", "b", "c", "d"][player] for player in order]
+    for line, (player, offsets) in enumerate(zip(order, dots(ax), strict=True)):
+        np.testing.assert_allclose(offsets[:, 0], values[:, player], rtol=1e-5)
+        assert np.abs(offsets[:, 1] - line).max() < 0.5
+    assert ax.get_ylim() == (3.5, -0.5)
+    left, right = ax.get_xlim()
+    assert left < values.min() < values.max() < right
+    assert ax.get_title() == "test: 60 rows"
+
+
+def test_the_others_are_summed_in_each_row_and_grey():
+    values = rows(players=5)
+    ax = xai.plot.beeswarm(attribution(values), inputs=values, top=2)
+    weak = np.argsort(-np.abs(values).mean(axis=0))[2:]
+    assert labels(ax)[-1] == "3 others"
+    np.testing.assert_allclose(dots(ax)[-1][:, 0], values[:, weak].sum(axis=1), rtol=1e-4, atol=1e-5)
+    red, green, blue, _ = ax.collections[-1].get_facecolor()[0]
+    assert red == green == blue
+
+
+def test_dots_that_would_hide_each_other_are_stacked_about_the_line_and_the_same_each_time():
+    values = np.concatenate([np.zeros(30), [5.0]])[:, None]
+    first, second = (dots(xai.plot.beeswarm(attribution(values)))[0] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    heights = first[:30, 1]
+    assert len(np.unique(heights.round(9))) == 30
+    assert np.abs(heights).max() <= 0.45
+    assert abs(np.median(heights)) < 0.02
+    assert first[30, 1] == 0  # alone
+
+
+def test_colours_reach_from_the_5th_to_the_95th_percentile_of_each_input():
+    values, inputs = rows(101, 2), np.stack([np.arange(101.0), 1e6 * np.ones(101)], axis=1)
+    ax = xai.plot.beeswarm(attribution(values), inputs=inputs, names=["flat", "rising"][::-1])
+    of_rising = ax.collections[labels(ax).index("rising")]
+    ax.figure.canvas.draw()
+    assert (of_rising.norm.vmin, of_rising.norm.vmax) == (5, 95)
+    colours = of_rising.get_facecolor()
+    np.testing.assert_allclose(colours[[0, 5]], [to_rgba(NEGATIVE)] * 2, atol=1e-6)
+    np.testing.assert_allclose(colours[[95, 100]], [to_rgba(POSITIVE)] * 2, atol=1e-6)
+    of_flat = ax.collections[labels(ax).index("flat")].get_facecolor()
+    np.testing.assert_allclose(of_flat[0], LOW_TO_HIGH(0.5), atol=0.01)
+    assert "5th to 95th percentile" in ax.figure.axes[1].get_ylabel()
+
+
+def test_without_inputs_dots_are_grey_and_there_is_no_colour_bar():
+    ax = xai.plot.beeswarm(attribution(rows()))
+    assert ax.figure.axes == [ax]
+    assert all(np.ptp(line.get_facecolor()[:, :3]) == 0 for line in ax.collections)
+
+
+@pytest.mark.parametrize("values", [rows(1, 1), np.zeros((5, 3)), rows(7, 200), rows(300, 1)])
+def test_one_row_one_player_nothing_and_two_hundred_players(values):
+    names = ["a very long name indeed " * 4] * values.shape[1]
+    ax = xai.plot.beeswarm(attribution(values), names=names, inputs=values)
+    ax.figure.canvas.draw()
+    assert len(ax.collections) == min(values.shape[1], 11)
+    assert sum(len(offsets) for offsets in dots(ax)) == len(ax.collections) * len(values)
+    assert all(len(label) <= 30 for label in labels(ax))
+    left, right = ax.get_xlim()
+    assert left < 0 < right
+    whole = ax.figure.bbox
+    for axes in ax.figure.axes:
+        box = axes.get_tightbbox()
+        assert box.x0 >= whole.x0 - 1
+        assert box.x1 <= whole.x1 + 1
+
+
+def test_given_axes_are_used_and_the_colour_bar_is_beside_them():
+    figure, axes = plt.subplots(1, 2)
+    assert xai.plot.beeswarm(attribution(rows()), inputs=rows(), ax=axes[0], title="mine") is axes[0]
+    assert len(figure.axes) == 3
+    assert axes[0].get_title() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("draw", "sentence"),
+    [
+        (lambda: xai.plot.beeswarm(attribution([[1.0], [np.nan]])), "values that are not finite"),
+        (lambda: xai.plot.beeswarm(attribution(rows()), names=["a"]), "names must have one entry for each of the 4"),
+        (lambda: xai.plot.beeswarm(attribution(rows()), inputs=rows(3)), r"each value, \[60, 4\], but .* \[3, 4\]"),
+        (
+            lambda: xai.plot.beeswarm(attribution(rows()), inputs="ab"),
+            "inputs must be an array of numbers, but it is str",
+        ),
+        (
+            lambda: xai.plot.beeswarm(attribution(rows(2, 1)), inputs=[[1.0], [np.nan]]),
+            r"not finite \(first rows concerned: \[1\]\)",
+        ),
+        (lambda: xai.plot.beeswarm(attribution(rows()), top=0), "top must be at least 1"),
+        (lambda: xai.plot.beeswarm(attribution(rows()), ax=3), "ax must be matplotlib axes, but it is int"),
+        (
+            lambda: xai.plot.beeswarm(xai.Attribution(jnp.ones(3), jnp.array(3.0))),
+            r"many rows, values \[N, M\], but its values have shape \[3\]",
+        ),
+    ],
+)
+def test_mistakes_are_answered_with_a_sentence(draw, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        draw()
