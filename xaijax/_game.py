@@ -52,10 +52,10 @@ class Game:
           [N, S] for the games of a model, [S] for one written by hand; with K behind where there are several outputs.
         """
         coalitions = _check.numeric_array("coalitions", coalitions)
-        if coalitions.ndim != 2 or coalitions.shape[1] != self.num_players:
+        if coalitions.ndim != 2 or coalitions.shape[1] != self.num_players or len(coalitions) == 0:
             raise ValueError(
-                f"coalitions must have shape [S, {self.num_players}], one column for each player, but its shape is "
-                f"{list(coalitions.shape)}."
+                f"coalitions must have shape [S, {self.num_players}], one column for each player and S at least 1, but "
+                f"its shape is {list(coalitions.shape)}."
             )
         if coalitions.dtype != bool:
             raise TypeError(f"coalitions must be booleans, but its type is {coalitions.dtype}.")

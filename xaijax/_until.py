@@ -11,9 +11,9 @@ from xaijax._typing import Array, Float
 
 
 def precision(values: Float[Array, "M ..."], std_errors: Float[Array, "M ..."]) -> Float[Array, ""]:
-    """The largest standard error, in largest values of its output; of several outputs the worst."""
+    """The largest standard error, in largest values of its output; of several outputs the worst. NaN if one is NaN."""
     largest, error = jnp.abs(values).max(axis=0), std_errors.max(axis=0)
-    return jnp.where(error > 0, error / jnp.where(largest > 0, largest, 1e-30), 0).max()
+    return jnp.where(error == 0, 0, error / jnp.where(largest == 0, 1e-30, largest)).max()
 
 
 def read_until(until: Any, cap_name: str, cap: Any) -> float | None:

@@ -7,7 +7,9 @@ import pytest
 
 import xaijax as xai
 from tests import models
+from tests.shap.games import coverage, interactions, over_keys, perceptron, relative_error, shapley
 from tests.shap.test_exact import PAY, game_of, random_worth
+from xaijax.shap._permutation import _orthogonal
 
 
 @pytest.mark.parametrize("num_permutations", [1, 2, 3, 16])
@@ -76,15 +78,82 @@ def test_the_standard_error_does_not_depend_on_the_block_size(key):
         np.testing.assert_allclose(other.std_errors, blocks[0].std_errors, rtol=2e-3)
 
 
-def test_the_front_chooses_exact_for_few_players_and_sampling_for_many(key):
-    few = xai.shap.values(models.table_net(8), models.rows(2, 8), xai.mask.baseline(jnp.zeros(8)), key=key)
-    many = xai.shap.values(models.table_net(), models.rows(2), xai.mask.baseline(jnp.zeros(12)), key=key)
-    assert few.method.startswith("exact")
-    assert few.std_errors is None
-    assert many.method.startswith("permutation")
-    game = xai.game(models.table_net(), models.rows(2), xai.mask.baseline(jnp.zeros(12)))
-    exact = xai.shap.exact(game).values
-    assert jnp.abs(many.values - exact).max() < 6 * many.std_errors.max() + 1e-6
+ORTHOGONAL = {"orders": "orthogonal", "num_permutations": 9}  # a block of ten players
+
+
+def test_orthogonal_orders_have_no_bias_and_a_smaller_error():
+    """Of a rough game and of a network, with as many orders as there are in one block."""
+    worths = np.stack([random_worth(10, 3), perceptron(10), interactions(10)])
+    exact = np.stack([shapley(worth) for worth in worths])
+    values, std_errors = over_keys(lambda game, key: xai.shap.permutation(game, key=key, **ORTHOGONAL), worths, 400)
+    independent = lambda game, key: xai.shap.permutation(game, key=key, num_permutations=9)  # noqa: E731
+    others, _ = over_keys(independent, worths, 400)
+    assert (np.abs(values.mean(axis=0) - exact) < 4.5 * values.std(axis=0) / 20).all()
+    for game in range(3):
+        error, other = (relative_error(found[:, [game]], exact[[game]]) for found in (values, others))
+        assert error < 0.9 * other
+    # Standard errors take orders for independent, and are too large rather than too small.
+    assert coverage(values, std_errors * 2.306 / 1.96, exact) > 0.95  # the 95 % quantile of t_8
+
+
+@pytest.mark.parametrize("num_permutations", [1, 8, 20])
+def test_orthogonal_orders_are_orders(num_permutations, key):
+    places = np.asarray(_orthogonal(key, 9, num_permutations))
+    np.testing.assert_array_equal(np.sort(places, axis=1), np.tile(np.arange(9), (num_permutations, 1)))
+
+
+def test_orthogonal_orders_are_less_alike_than_independent_ones():
+    """Rank correlations of independent orders of 9 players have variance 1/8; directions at right angles, far less."""
+    keys = jax.random.split(jax.random.key(1), 200)
+    places = np.asarray(jax.vmap(lambda key: _orthogonal(key, 9, 8))(keys))
+    correlations = np.einsum("kpm,kqm->kpq", places - 4.0, places - 4.0) / 60
+    squares = (correlations[:, ~np.eye(8, dtype=bool)] ** 2).mean()
+    assert squares < 0.3 / 8
+    # Each player is at each place as often.
+    counts = np.array([np.bincount(places[:, :, player].ravel(), minlength=9) for player in range(9)])
+    assert (np.abs(counts - 1600 / 9) < 5 * np.sqrt(1600 / 9)).all()
+
+
+@pytest.mark.parametrize("orders", ["independent", "orthogonal"])
+@pytest.mark.parametrize("num_players", [1, 2, 3])
+def test_few_players_are_exact_in_any_orders(orders, num_players, key):
+    """Two directions of one order of two players are all orders; three players have no interaction that pairs miss."""
+    worth = random_worth(num_players)
+    attribution = xai.shap.permutation(game_of(worth), key=key, orders=orders, num_permutations=400)
+    tolerance = 2e-6 if num_players < 3 else 5 * attribution.std_errors.max()
+    np.testing.assert_allclose(attribution.values, shapley(worth), atol=tolerance)
+    np.testing.assert_allclose(attribution.values.sum(), worth[-1] - worth[0], atol=2e-6)
+
+
+@pytest.mark.parametrize("orders", ["independent", "orthogonal"])
+def test_orders_are_walked_on_until_the_precision_is_reached(orders, key):
+    game = game_of(random_worth(6, 4))
+    found = xai.shap.permutation(game, key=key, num_permutations=5, orders=orders, until=0.2, max_permutations=200)
+    assert found.converged
+    assert found.std_errors.max() <= 0.2 * jnp.abs(found.values).max()
+    rounds = (int(found.num_evaluations) - 2) // (5 * 10)
+    assert 1 < rounds < 40
+    assert found.num_evaluations == 2 + rounds * 5 * 10
+    before = xai.shap.permutation(
+        game, key=key, num_permutations=5, orders=orders, until=0.2, max_permutations=5 * (rounds - 1)
+    )
+    assert before.num_evaluations == 2 + (rounds - 1) * 5 * 10
+    assert not before.converged or orders == "orthogonal"  # whose blocks are cut by the cap
+    np.testing.assert_allclose(found.values.sum(), found.output - found.base_value, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"orders": "orthogonl"}, "orders must be one of.*did you mean 'orthogonal'"),
+        ({"num_permutations": 0}, "num_permutations must be at least 1"),
+        ({"max_permutations": 30}, "max_permutations is the cap of until"),
+        ({"until": 0.1, "max_permutations": 3}, "max_permutations must be at least 16, but it is 3"),
+    ],
+)
+def test_options_without_sense_are_said(options, message, key):
+    with pytest.raises(ValueError, match=message):
+        xai.shap.permutation(game_of(PAY), key=key, **options)
 
 
 def test_memory_is_bounded_by_the_batch_size():

@@ -85,7 +85,7 @@ def gaussian(rows: Any) -> Gaussian:
     _check.no_nan("rows", rows)
     centred = rows - rows.mean(axis=0)
     deviation = jnp.sqrt(jnp.mean(centred**2, axis=0))
-    varies = deviation > 0
+    varies = (rows != rows[0]).any(axis=0)  # a constant's deviation need not be 0: its mean is rounded
     deviation = jnp.where(varies, deviation, 1)
     scaled = jnp.where(varies, centred / deviation, 0)
     correlation = jnp.matmul(scaled.T, scaled, precision=jax.lax.Precision.HIGHEST) / len(rows)

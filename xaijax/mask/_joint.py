@@ -70,7 +70,8 @@ class Joint(Masker):
         )
 
     def weights(self) -> Float[Array, " B"] | None:
-        return next((weights for part in self.parts if (weights := part.weights()) is not None), None)
+        weights = (part.weights() for part in self.parts)
+        return next((own for own in weights if own is not None and len(own) > 1), None)  # one row is all of them
 
     def compose(self, x: Any, reference: Any, coalition: Bool[Array, " M"], prepared: Any) -> Any:
         leaves, rows = jax.tree.leaves(x), jax.tree.leaves(reference)

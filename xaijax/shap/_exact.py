@@ -60,8 +60,9 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
 def check_few(name: str, game: Game) -> None:
     """Raises where all coalitions are too many."""
     if game.num_players > MOST_PLAYERS:
+        number = f" = {2**game.num_players:,}" if game.num_players <= 64 else ""
         raise ValueError(
-            f"game has {game.num_players} players, so 2^{game.num_players} = {2**game.num_players:,} coalitions: {name} "
+            f"game has {game.num_players} players, so 2^{game.num_players}{number} coalitions: {name} "
             f"takes at most {MOST_PLAYERS} players; group the players (groups= of the masker), or use an estimator, such "
             "as xai.shap.gaussian_process."
         )

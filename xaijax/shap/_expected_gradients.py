@@ -116,7 +116,7 @@ def _expected_gradients(
             return jax.grad(lambda inputs: one.select(model(inputs)).sum())(inputs)
 
         def replicate(number: Int[Array, ""]) -> tuple[Array, Array]:
-            """Where on which way: strata of [0, 1] in random order, rows in turn from a random start and step."""
+            """Where on which way: strata of [0, 1] in random order, rows by chance."""
             place_key, order_key, row_key = jax.random.split(jax.random.fold_in(key, number), 3)
             places = (jax.random.permutation(order_key, length) + _random.uniform(place_key, (length,))) / length
             order = jax.random.randint(row_key, (length,), 0, len(background))

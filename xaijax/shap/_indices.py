@@ -12,10 +12,11 @@ From c follow the weight of v(A) in I(T), which depends on |A| and |A ∩ T|, an
 | SII | 1 / (s - t + 1) | Grabisch & Roubens 1999 |
 | BII | 2^-(s - t) | Grabisch & Roubens 1999 |
 | STII, top order k | 1 / C(s, k) for t = k; below, a(T) alone | Sundararajan, Dhamdhere & Agarwal 2020, arXiv:1902.05622 |
+| k-SII, top order k | sum over j <= k - t of B(j) C(s-t, j) / (s - t - j + 1) | Bordt & von Luxburg 2023, arXiv:2209.04012 |
 | FSII, top order k | a(T), and for s > k (-1)^(k-t) t/(k+t) C(k, t) C(s-1, k) / C(s+k-1, k+t) | Tsai, Yeh & Ravikumar 2023, arXiv:2203.00870 |
 
-k-SII (Lundberg et al. 2020; Bordt & von Luxburg 2023) adds to SII what makes all orders up to k sum to v(all) - v(nobody):
-k-SII(T) = sum over S ⊇ T, |S| <= k, of B(|S| - |T|) SII(S), with Bernoulli's numbers B = 1, -1/2, 1/6.
+k-SII (Lundberg et al. 2020 for pairs) adds to SII what makes all orders up to k sum to v(all) - v(nobody): k-SII(T) = sum
+over S ⊇ T, |S| <= k, of B(|S| - |T|) SII(S), with Bernoulli's numbers B = 1, -1/2, 1/6.
 """
 
 from __future__ import annotations
@@ -28,13 +29,16 @@ import numpy as np
 
 INDICES = ["k-SII", "SII", "STII", "FSII", "BII"]
 SUMMING = ["k-SII", "STII", "FSII"]  # all orders together sum to output - base value
-BERNOULLI = (1.0, -1 / 2, 1 / 6)
+_BERNOULLI = (Fraction(1), Fraction(-1, 2), Fraction(1, 6))
 
 
 def coefficient(index: str, order: int, t: int, s: int) -> Fraction:
-    """c(t, s) of an index whose top order is `order`; of k-SII that of SII, from which it is made."""
-    if index in ("SII", "k-SII"):
+    """c(t, s) of an index whose top order is `order`."""
+    if index == "SII":
         return Fraction(1, s - t + 1)
+    if index == "k-SII":  # of all sets of t + j players between the two, SII
+        steps = range(min(order, s) - t + 1)
+        return sum((_BERNOULLI[j] * comb(s - t, j) / (s - t - j + 1) for j in steps), Fraction(0))
     if index == "BII":
         return Fraction(1, 2 ** (s - t))
     if index == "STII":

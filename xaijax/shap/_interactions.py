@@ -17,7 +17,7 @@ from xaijax._game import Game, Value, as_game
 from xaijax._typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS
-from xaijax.shap._indices import BERNOULLI, INDICES, SUMMING, coalition_weights, spin_weights
+from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
 from xaijax.shap._interaction_process import EVEN, ODD, set_process
 from xaijax.shap._odd_process import process
 from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, evaluate_pairs
@@ -154,7 +154,7 @@ def _exact(
             sets = jnp.asarray(list(itertools.combinations(range(players), t)))
             found = jax.lax.map(lambda members, table=table: of(members, table), sets)
             orders.append(_symmetric(found, sets, players))
-        singles, *together = _aggregated(orders) if index == "k-SII" else orders
+        singles, *together = orders
         spread = {
             name: part.reshape(*part.shape[:-1], *shape)
             for name, part in zip(("pairs", "triples"), together, strict=False)
@@ -185,37 +185,23 @@ def _symmetric(found: Float[Array, "C K"], sets: Int[Array, "C t"], players: int
     return spread
 
 
-def _aggregated(orders: list[Array]) -> list[Array]:
-    """k-SII(T) = sum over S ⊇ T of B(|S| - |T|) SII(S): what is together is shared among its members."""
-    singles, pairs, *more = orders
-    singles = singles + BERNOULLI[1] * pairs.sum(axis=1)
-    if more:
-        (triples,) = more
-        singles = singles + BERNOULLI[2] * triples.sum(axis=(1, 2)) / 2
-        pairs = pairs + BERNOULLI[1] * triples.sum(axis=2)
-    return [singles, pairs, *more]
-
-
 Sets = tuple[
     Process | None, Process | None
 ]  # by the even and by the odd part; None where the index knows nothing of it
 
 
 @functools.lru_cache(maxsize=8)
-def _constants(one: Design, index: str) -> tuple[Process | Sets, Sets]:
-    """Of single players and of pairs. Single values of SII are Shapley values, which have their own process."""
+def _constants(one: Design, index: str) -> tuple[Sets, Sets]:
+    """Of single players and of pairs."""
 
-    def sets(t: int) -> Sets:
+    def part(t: int, parity: int) -> Process | None:
+        if t == 1 and parity == ODD and index in ("SII", "k-SII"):  # Shapley values, which have their own process
+            return process(one, len(one.coalitions))
         made = np.abs(spin_weights(index, 2, t, one.num_players))
-        even, odd = (
-            set_process(one, index, t, parity) if made[parity::2].max() > 1e-12 else None for parity in (EVEN, ODD)
-        )
-        return even, odd
+        return set_process(one, index, t, parity) if made[parity::2].max() > 1e-12 else None
 
     with jax.ensure_compile_time_eval():
-        if index in ("SII", "k-SII"):
-            return process(one, len(one.coalitions)), sets(2)
-        return sets(1), sets(2)
+        return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))
 
 
 @compiled(static_argnames=("index", "batch_size"))
@@ -224,7 +210,7 @@ def _estimated(
     key: Key[Array, ""],
     ids: Int[Array, " N"] | None,
     coalitions: Bool[Array, "n M"],
-    constants: tuple[Process | Sets, Sets],
+    constants: tuple[Sets, Sets],
     index: str,
     batch_size: int | None,
 ) -> Interactions:
@@ -240,14 +226,10 @@ def _estimated(
             jnp.where(both, _symmetric(part, sets, players)[labels][:, labels], 0)
             for part in _posterior(of_pairs, parts)
         )
-        values, variances = _posterior((None, singles) if isinstance(singles, Process) else singles, parts)
-        values, variances = values[labels], variances[labels]
-        if index in ("SII", "k-SII"):
+        values, variances = (part[labels] for part in _posterior(singles, parts))
+        if index == "SII":
             values = efficient(values, total, alive)
-        if index == "k-SII":
-            values, _ = _aggregated([values, pairs])
-            variances = variances + BERNOULLI[1] ** 2 * pair_variances.sum(axis=1)
-        if index in SUMMING:
+        elif index in SUMMING:
             values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, alive)
         return {
             "values": jnp.where(alive[:, None], values, 0).reshape(players, *shape),
@@ -281,4 +263,4 @@ def _posterior(by_parity: Sets, parts: Parts) -> tuple[Float[Array, "Q K"], Floa
 
 
 def _root(variances: Array) -> Array:
-    return jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+    return jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)

@@ -58,7 +58,7 @@ def kernel(
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) that sum to output minus base_value, with
-      std_errors (infinite where the pairs are no more than the players), num_evaluations, and converged.
+      std_errors (infinite where there are fewer pairs than players), num_evaluations, and converged.
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type, no name of those above, or there are too few evaluations.

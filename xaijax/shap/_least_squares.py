@@ -90,7 +90,7 @@ def solve(problem: Regression, odd: Float[Array, "n K"]) -> tuple[Float[Array, "
     residuals = odd[:-1] - jnp.matmul(problem.spins, values, precision=_HIGHEST)
     scores = problem.left * (residuals / problem.spared[:, None]).T ** 2
     variances = jnp.matmul(problem.operator[:, :-1] ** 2, scores.T, precision=_HIGHEST)
-    errors = jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+    errors = jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
     # All pairs there are leave nothing to chance; as many as coefficients leave nothing over to judge by.
     known = (problem.left == 0).all()
     return values, jnp.where(known, 0, jnp.where(problem.enough, errors, jnp.inf))
@@ -116,6 +116,7 @@ def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, 
         curvature = (step * image).sum(axis=0)
         length = jnp.where(curvature > 0, size / jnp.where(curvature > 0, curvature, 1), 0)
         values, left = values + length * step, left - length * image
+        left = left - left.mean(axis=0)  # rounding's part along all ones, where nothing curves, would grow without end
         new = (left**2).sum(axis=0)
         turn = jnp.where(size > 0, new / jnp.where(size > 0, size, 1), 0)
         return (values, left, left + turn * step, new), None
@@ -131,7 +132,7 @@ def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, 
     spared = jnp.maximum(1 - pull * (centred**2).sum(axis=1), 1e-3)
     scores = problem.left[:, None] * (pull[:, None] * residuals / spared[:, None]) ** 2
     variances = jnp.matmul((centred**2).T, scores, precision=_HIGHEST)
-    errors = jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+    errors = jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
     return values, errors if count > num_players - 1 else jnp.full_like(errors, jnp.inf)
 
 

@@ -25,6 +25,7 @@ from xaijax._typing import Array, Float
 
 FEATURES = ["independent", "correlated"]
 _ALL_ORDERS = 7  # players whose 5,040 orders are all walked
+_MOST_CURVATURE = 1e-3  # of what the answer changes: rounding of float32 makes some
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -70,6 +71,7 @@ def linear(
             f"x and rows must have shapes [N, D] and [B, D] with the same features, but they have {list(x.shape)} and "
             f"{list(rows.shape)}."
         )
+    x, rows = (one.astype(jnp.promote_types(one.dtype, jnp.float32)) for one in (x, rows))
     for name, one in (("x", x), ("rows", rows)):
         _check.no_nan(name, one)
     _check.one_of("features", features, FEATURES)
@@ -83,7 +85,9 @@ def linear(
     if features == "correlated":
         orders = _orders(num_features, _check.positive_int("num_permutations", num_permutations), seed)
     found, curvature = _linear(model, x, rows, bound, orders)
-    if _check.is_concrete(curvature) and curvature.max() > 1e-3:
+    if not _check.is_concrete(curvature):
+        return _check.nan_where(curvature > _MOST_CURVATURE, found)
+    if curvature.max() > _MOST_CURVATURE:
         place = int(np.argmax(curvature))
         raise ValueError(
             f"the model is not linear: between x[{place}] and the mean of the rows its answer differs from a straight "
@@ -137,7 +141,7 @@ def _correlated(
 ) -> tuple[Float[Array, "N D"], Float[Array, "N D"] | None]:
     centred = rows - rows.mean(axis=0)
     deviation = jnp.sqrt(jnp.mean(centred**2, axis=0))
-    varies = deviation > 0
+    varies = (rows != rows[0]).any(axis=0)  # a constant's deviation need not be 0: its mean is rounded
     deviation = jnp.where(varies, deviation, 1)
     scaled = jnp.where(varies, centred / deviation, 0)
     own = jnp.sqrt(jnp.finfo(rows.dtype).eps)

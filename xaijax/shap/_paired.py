@@ -101,7 +101,8 @@ def explain(
         def solved(solve: Solve, parts: Parts) -> tuple[Array, Array]:
             parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), parts, last)
             values, errors = solve(parts, own_alive)
-            return efficient(values[labels], full - empty, alive), jnp.where(alive[:, None], errors[labels], 0)
+            values, errors = efficient(values[labels], full - empty, alive), errors[labels]
+            return values, jnp.where(jnp.isnan(values), jnp.nan, jnp.where(alive[:, None], errors, 0))
 
         parts = evaluate(own[: stages[0]])
         values, errors = solved(solves[0], parts)

@@ -100,7 +100,7 @@ def _posterior(scales: Scales, spins: Array, odd: Array, alive: Array) -> tuple[
     rho = scales.rho(alive)
     scale, boost = -jnp.log1p(rho).sum(), jnp.expm1(scales.boost)
     with_values = 2 * boost * jnp.exp(scale) * (spins * rho).T
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
+    for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
         inner = node * rho
         others = jnp.exp(
             scale + jnp.log1p(-(inner**2)).sum() / 2 + jnp.matmul(spins, jnp.arctanh(inner), precision=_HIGHEST)
@@ -121,7 +121,7 @@ def _variances(rho: Array, scale: Array) -> Float[Array, " M"]:
     """
     nodes, weights = (_NODES + 1) / 2, _WEIGHTS / 2
     total = jnp.zeros_like(rho)
-    for node, weight in zip(nodes, weights, strict=True):
+    for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
         place, measure = node**3, 3 * node**2 * weight * -3 * math.log(node)
         plus, minus = (jnp.log1p(sign * place * rho) for sign in (1, -1))
         even = (jnp.exp(scale + plus.sum() - plus) + jnp.exp(scale + minus.sum() - minus)) / 2

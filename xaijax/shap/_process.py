@@ -93,4 +93,4 @@ def mixture(models: Process, part: Float[Array, "n K"]) -> tuple[Float[Array, "Q
     values = jnp.einsum("ck,cqk->qk", weights, each, precision=_HIGHEST)
     variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values) ** 2
     variances = jnp.einsum("ck,cqk->qk", weights, variances, precision=_HIGHEST)
-    return size * values, size * jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+    return size * values, size * jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)

@@ -45,11 +45,12 @@ def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, b
         gram = gram + size * (1 / num_players + 1e-6 * jnp.eye(num_players, dtype=gram.dtype))
         root = (jnp.linalg.cholesky(gram), True)
         values = cho_solve(root, jnp.matmul(centred.T, goal, precision=_HIGHEST))
-        pulls = cho_solve(root, centred.T)  # [M, S]
+        # [M, S], through the small inverse: a solve for all samples at once waits for the processor's other threads.
+        pulls = jnp.matmul(cho_solve(root, jnp.eye(num_players, dtype=gram.dtype)), centred.T, precision=_HIGHEST)
         residuals = goal - jnp.matmul(centred, values, precision=_HIGHEST)
         spared = jnp.maximum(1 - (centred * pulls.T).sum(axis=1), 1e-3)[:, None]
         variances = jnp.matmul(pulls**2, (residuals / spared) ** 2, precision=_HIGHEST)
-        errors = jnp.sqrt(jnp.where(variances > 0, variances, 1)) * (variances > 0)
+        errors = jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
         errors = errors if count > num_players else jnp.full_like(errors, jnp.inf)
         return {
             "values": efficient(values + total / num_players, total, alive).reshape(-1, *shape),

@@ -1,0 +1,170 @@
+"""Backgrounds: weights of rows, players that change nothing, and games called by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from tests import models
+from tests.shap.games import all_coalitions
+
+FEATURES = 5
+COALITIONS = all_coalitions(FEATURES)
+
+
+def rows(count, seed=6):
+    return models.rows(count, FEATURES, seed=seed)
+
+
+def game_with(masker, x=None, **options):
+    return xai.game(models.table_net(FEATURES), rows(3) if x is None else x, masker, **options)
+
+
+def by_hand(x, background, weights=None, target=1):
+    """[N, S] the model of composed inputs, averaged over the background in float64."""
+    net = jax.jit(models.table_net(FEATURES))
+    composed = np.where(COALITIONS[None, :, None], np.asarray(x)[:, None, None], np.asarray(background))
+    outputs = np.asarray(net(composed.reshape(-1, FEATURES)), float).reshape(*composed.shape[:3], -1)
+    worth = np.average(outputs, axis=2, weights=weights)
+    return worth if target is None else worth[..., target]
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_game_is_worth_the_mean_answer_to_inputs_composed_by_hand(batch_size):
+    x, background = rows(3), rows(4, seed=1)
+    worth = game_with(xai.mask.background(background), target=1)(COALITIONS, batch_size=batch_size)
+    np.testing.assert_allclose(worth, by_hand(x, background), atol=1e-5)
+
+
+def test_a_game_of_all_outputs_or_of_the_top_class_is_worth_these():
+    x, background = rows(3), rows(4, seed=1)
+    masker = xai.mask.background(background)
+    everything = by_hand(x, background, target=None)
+    np.testing.assert_allclose(game_with(masker, target="all")(COALITIONS), everything, atol=1e-5)
+    top = everything[:, -1].argmax(axis=1)  # of everybody: the input itself
+    expected = everything[np.arange(3), :, top]
+    np.testing.assert_allclose(game_with(masker)(COALITIONS), expected, atol=1e-5)
+
+
+def test_coalitions_of_other_shapes_or_types_are_refused():
+    game = game_with(xai.mask.background(rows(2)), target=1)
+    with pytest.raises(ValueError, match=r"shape \[S, 5\], one column for each player.* its shape is \[2, 4\]"):
+        game(np.zeros((2, 4), bool))
+    with pytest.raises(TypeError, match="coalitions must be booleans, but its type is int32"):
+        game(np.zeros((2, 5), int))
+
+
+def test_whole_weights_are_repeated_rows():
+    background, weights = rows(3, seed=1), [3, 0, 2]
+    weighted = game_with(xai.mask.background(background, weights=weights), target=1)(COALITIONS)
+    repeated = game_with(xai.mask.background(background[jnp.array([0, 0, 0, 2, 2])]), target=1)(COALITIONS)
+    np.testing.assert_allclose(weighted, repeated, atol=2e-6)
+    np.testing.assert_allclose(weighted, by_hand(rows(3), background, weights), atol=1e-5)
+
+
+def test_only_the_proportions_of_weights_matter():
+    background, weights = rows(3, seed=1), np.array([0.5, 2, 1])
+    maskers = [xai.mask.background(background, weights=factor * weights) for factor in (1, 1000)]
+    for masker in maskers:
+        np.testing.assert_allclose(masker.weights(), weights / 3.5, rtol=1e-6)
+    alike = xai.mask.background(background, weights=[7, 7, 7])
+    plain = game_with(xai.mask.background(background), target=1)(COALITIONS)
+    np.testing.assert_allclose(game_with(alike, target=1)(COALITIONS), plain, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_weights_count_in_every_estimator_and_block(batch_size, key):
+    background, weights = rows(4, seed=1), [4, 1, 2, 3]
+    game = game_with(xai.mask.background(background, weights=weights), target=1)
+    found = xai.shap.exact(game, batch_size=batch_size)
+    table = by_hand(rows(3), background, weights)
+    np.testing.assert_allclose(found.base_value, table[:, 0], atol=1e-5)
+    sampled = xai.shap.permutation(game, num_permutations=2, key=key, batch_size=batch_size)
+    np.testing.assert_allclose(sampled.base_value, table[:, 0], atol=1e-5)
+    np.testing.assert_allclose(sampled.values.sum(axis=1), table[:, -1] - table[:, 0], atol=1e-5)
+    np.testing.assert_allclose(found.values.sum(axis=1), table[:, -1] - table[:, 0], atol=1e-5)
+
+
+def test_one_row_is_a_baseline_and_repeated_rows_are_one():
+    row = rows(1, seed=1)
+    expected = game_with(xai.mask.baseline(row[0]), target=1)(COALITIONS)
+    for masker in (xai.mask.background(row), xai.mask.background(jnp.repeat(row, 4, axis=0))):
+        np.testing.assert_allclose(game_with(masker, target=1)(COALITIONS), expected, atol=2e-6)
+
+
+PLAYERS = 13
+ESTIMATORS = {
+    "permutation": lambda game, key: xai.shap.permutation(game, num_permutations=2, key=key),
+    "orthogonal": lambda game, key: xai.shap.permutation(game, num_permutations=2, orders="orthogonal", key=key),
+    "kernel": lambda game, key: xai.shap.kernel(game, num_evaluations=80, key=key),
+    "gaussian_process": lambda game, key: xai.shap.gaussian_process(game, num_evaluations=80, key=key),
+    "per_player": lambda game, key: xai.shap.gaussian_process(game, num_evaluations=80, key=key, scales="per_player"),
+    "exact": lambda game, key: xai.shap.exact(game),
+    "owen": lambda game, key: xai.shap.owen(game, [[0, 1, 2, 3], [4, 5, 6, 7, 8], [9, 10, 11, 12]]),
+    "banzhaf": lambda game, key: xai.shap.banzhaf(game),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_columns_that_equal_those_of_all_rows_get_exactly_0(name, key):
+    """For each input its own: of the first, columns 1 and 4; of the second, column 4 alone; of the third, all."""
+    background = models.rows(3, PLAYERS, seed=1).at[:, 4].set(0.25).at[:, 1].set(-1.0)
+    x = models.rows(2, PLAYERS).at[:, 4].set(0.25).at[0, 1].set(-1.0)
+    found = ESTIMATORS[name](xai.game(models.table_net(PLAYERS), x, xai.mask.background(background), target=1), key)
+    expected = np.ones((2, PLAYERS), bool)
+    expected[:, 4], expected[0, 1] = False, False
+    np.testing.assert_array_equal(found.values != 0, expected)
+    if found.std_errors is not None:
+        assert (np.asarray(found.std_errors)[~expected] == 0).all()
+    if name != "banzhaf":  # which promises no sum
+        np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, atol=1e-5)
+
+
+def test_a_group_is_alive_where_one_of_its_places_differs():
+    masker = xai.mask.background([[1.0, 2, 3, 4], [1, 2, 3, 5]], groups=[0, 0, 1, 2])
+    x = jnp.array([[1.0, 2, 3, 4], [1, 0, 3, 4]])
+    np.testing.assert_array_equal(jax.vmap(lambda x: masker.alive(x, ()))(x), [[0, 0, 1], [1, 0, 1]])
+    images = xai.mask.baseline(jnp.zeros((2, 2, 3)), groups=[[0, 1], [1, 2]])
+    np.testing.assert_array_equal(images.alive(jnp.zeros((2, 2, 3)).at[1, 0, 2].set(1), ()), [False, True, False])
+
+
+def test_values_laid_out_over_the_input_are_those_of_its_groups():
+    x, groups = rows(3), [0, 1, 0, 2, 1]
+    found = xai.shap.exact(game_with(xai.mask.background(rows(4, seed=1), groups=groups), target=1))
+    assert found.values.shape == (3, 3)
+    np.testing.assert_array_equal(found.on_input(), found.values[:, jnp.array(groups)])
+    assert found.on_input().shape == x.shape
+
+
+ROWS = np.ones((3, 4))
+MISTAKES = {
+    "no rows": (lambda: xai.mask.background(np.zeros((0, 4))), "rows is empty"),
+    "negative weights": (lambda: xai.mask.background(ROWS, weights=[1, -1, 1]), "weights must be finite, not negative"),
+    "weights of nothing": (lambda: xai.mask.background(ROWS, weights=[0, 0, 0]), "not all 0"),
+    "endless weights": (lambda: xai.mask.background(ROWS, weights=[1, np.inf, 1]), "weights must be finite"),
+    "NaN weights": (lambda: xai.mask.background(ROWS, weights=[1, np.nan, 1]), "weights must be finite"),
+    "too few weights": (
+        lambda: xai.mask.background(ROWS, weights=[1, 1]),
+        r"each of the 3 rows, but its shape is \[2\]",
+    ),
+    "weights of places": (lambda: xai.mask.background(ROWS, weights=ROWS), r"its shape is \[3, 4\]"),
+    "groups with a gap": (lambda: xai.mask.background(ROWS, groups=[0, 0, 2, 3]), r"without gaps.*without \[1\]"),
+    "groups from 1": (lambda: xai.mask.background(ROWS, groups=[1, 1, 2, 3]), "without gaps, but runs from 1 to 3"),
+    "too few groups": (lambda: xai.mask.background(ROWS, groups=[0, 1]), r"shape of one row, \[4\].*is \[2\]"),
+    "groups of floats": (lambda: xai.mask.background(ROWS, groups=[0.0, 1, 2, 3]), "groups must be integers"),
+    "groups of another image": (
+        lambda: xai.mask.baseline(np.zeros((2, 2, 3)), groups=[[0, 1, 2]]),
+        r"\[2, 2, 3\], or of its leading axes, but its shape is \[1, 3\]",
+    ),
+    "traced groups": (
+        lambda: jax.jit(lambda groups: xai.mask.background(ROWS, groups=groups).rows)(jnp.arange(4)),
+        "groups must be known when compiling",
+    ),
+}
+
+
+@pytest.mark.parametrize(("mistake", "sentence"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        mistake()
