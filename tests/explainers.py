@@ -144,6 +144,18 @@ def _all_outputs(model, x, ids, batch_size):
     return xai.shap.values(model, x, masker, key=KEY, target="all", num_evaluations=80, ids=ids, batch_size=batch_size)
 
 
+def _interactions(model, x, ids, batch_size):
+    game = xai.game(model, x, xai.mask.baseline(models.rows(1)[0]), target=_score)
+    return xai.shap.interactions(game, num_evaluations=60, key=KEY, ids=ids, batch_size=batch_size)
+
+
+def _gradients(model, x, ids, batch_size):
+    rows = models.rows(5, seed=1)
+    return xai.shap.expected_gradients(
+        model, x, rows, key=KEY, target=2, num_samples=40, ids=ids, batch_size=batch_size
+    )
+
+
 def _score(outputs):
     return outputs[:, 0] * outputs[:, 1]
 
@@ -153,6 +165,12 @@ def _lime_tabular(model, x, ids, batch_size):
     return xai.lime.tabular(
         model, x, statistics, key=KEY, target=_score, num_samples=64, ids=ids, batch_size=batch_size
     )
+
+
+def _lime_process(model, x, ids, batch_size):
+    statistics = xai.lime.statistics(models.rows(50, seed=2))
+    options = {"key": KEY, "target": _score, "num_samples": 64, "ids": ids, "batch_size": batch_size}
+    return xai.lime.tabular(model, x, statistics, surrogate="gaussian_process", **options)
 
 
 def _lime_selection(model, x, ids, batch_size):
@@ -198,7 +216,10 @@ CASES = {
     "shap.kernel": Case(_kernel, models.table_net, lambda: models.rows(4)),
     "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
+    "shap.interactions": Case(_interactions, models.table_net, lambda: models.rows(4, seed=3)),
+    "shap.expected_gradients": Case(_gradients, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
+    "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4)),
     "lime, options": Case(_lime_selection, models.table_net, lambda: models.rows(4)),
     "lime.image": Case(_lime_image, models.linen_net, models.images),
     "lime.text": Case(_lime_text, models.text_net, models.sentences),

@@ -5,8 +5,10 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 """
 
 from xaijax import cam, lime, mask, plot, segment, shap, target
-from xaijax._attribution import Attribution, Interactions, Surrogate, load, save
+from xaijax._attribution import Attribution, Interactions, Surrogate
+from xaijax._files import load, load_options, save
 from xaijax._game import Game, game
+from xaijax._gather import concatenate, records
 from xaijax._model import Model, function, linen, tag, tagged_attention
 from xaijax._tap import Layer, Layers, compose, layers
 
@@ -22,14 +24,17 @@ __all__ = [
     "Surrogate",
     "cam",
     "compose",
+    "concatenate",
     "function",
     "game",
     "layers",
     "lime",
     "linen",
     "load",
+    "load_options",
     "mask",
     "plot",
+    "records",
     "save",
     "segment",
     "shap",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xaijax import _check
 from xaijax._typing import Array, Bool, Float, Int
 
 _STATIC = {"static": True}
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Attribution:
     """An explanation: how much each player, or each place of an activation map, counts for the output.
 
@@ -32,7 +31,8 @@ class Attribution:
     converged: [N] whether the precision asked for by `until` was reached; None where none was.
     method: the explainer's name and choice.
 
-    It is a PyTree: it passes through `jit`, `vmap` and `device_get`, and `save` and `load` keep it.
+    It is a PyTree: it passes through `jit`, `vmap` and `device_get`, and `save` and `load` keep it. `attribution[rows]` are
+    some of its examples, and `attribution[3]` one of them, as if it were explained alone, without N.
     """
 
     values: Float[Array, "..."]
@@ -51,9 +51,73 @@ class Attribution:
             return self.values
         return jax.vmap(lambda values, regions: values[regions])(self.values, self.regions)
 
+    @property
+    def num_examples(self) -> int | None:
+        """N, or None for one example alone: one game written by hand, or `attribution[3]`."""
+        outputs, values = jnp.shape(self.output), jnp.shape(self.values)
+        # As many outputs as players of one game look like examples, but are evaluated once.
+        alone = self.num_evaluations is not None and jnp.ndim(self.num_evaluations) == 0
+        return outputs[0] if outputs and outputs[:1] == values[:1] and not alone else None
+
+    def __getitem__(self, rows: Any) -> Self:
+        count = self.num_examples
+        if count is None:
+            raise TypeError("attribution is of one example alone, which has no others to choose from.")
+        if not isinstance(rows, slice):
+            rows = _check_rows(rows, count)
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+    def mean_abs(self) -> Array:
+        """The mean size |value| of each player over the examples: [M], or [M, K]."""
+        if self.num_examples is None:
+            raise TypeError("attribution is of one example alone: there is nothing to average over.")
+        return jnp.abs(self.values).mean(axis=0)
+
+    def __repr__(self) -> str:
+        name, method = type(self).__name__, self.method or "no method"
+        fields = [field.name for field in dataclasses.fields(self) if not field.metadata.get("static")]
+        given = {field: getattr(self, field) for field in fields if getattr(self, field) is not None}
+        lines = [f"{name} by {method}"]
+        lines += [f"  {field:<19} {_described(value)}" for field, value in given.items()]
+        return "\n".join(lines)
+
+
+def _check_rows(rows: Any, count: int) -> Any:
+    """Numbers or booleans of examples; JAX itself would take others for the nearest ones."""
+    rows = rows if not _check.is_concrete(rows) else np.asarray(rows)
+    if rows.dtype == bool and rows.shape == (count,):
+        return np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
+    if not np.issubdtype(rows.dtype, np.integer) or rows.ndim > 1:
+        raise TypeError(
+            f"attribution[rows] takes a number, a slice, numbers or {count} booleans, but got {rows.dtype}{list(rows.shape)}."
+        )
+    if isinstance(rows, np.ndarray) and rows.size and not (-count <= rows.min() and rows.max() < count):
+        raise IndexError(f"attribution has {count} examples, but was asked for number {rows.min()} to {rows.max()}.")
+    return rows
+
+
+def _described(value: Any) -> str:
+    """The shape, and the range of what is known now."""
+    if not hasattr(value, "dtype") or not hasattr(value, "shape"):
+        return repr(value)
+    shape = f"{np.dtype(value.dtype).name}[{', '.join(map(str, value.shape))}]"
+    if isinstance(value, jax.ShapeDtypeStruct) or not _check.is_concrete(value) or value.size == 0:
+        return shape
+    known = np.asarray(value)
+    if known.size == 1:
+        return f"{shape} {known.reshape(-1)[0]:.6g}" if known.dtype != bool else f"{shape} {known.reshape(-1)[0]}"
+    if known.dtype == bool:
+        return f"{shape} {int(known.sum())} of {known.size}"
+    missing = int(np.isnan(known).sum()) if np.issubdtype(known.dtype, np.floating) else 0
+    if missing == known.size:
+        return f"{shape} all NaN"
+    low, high = (np.nanmin(known), np.nanmax(known)) if missing else (known.min(), known.max())
+    extent = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
+    return f"{shape} {extent}" + (f", {missing} NaN" if missing else "")
+
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Surrogate(Attribution):
     """An explanation by a linear surrogate model fitted around the input (LIME); `values` are its coefficients.
 
@@ -77,7 +141,7 @@ class Surrogate(Attribution):
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Interactions(Attribution):
     """An explanation by players and by what they do together; `values` are what the index gives single players.
 
@@ -91,55 +155,3 @@ class Interactions(Attribution):
     pair_errors: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     triples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
     index: str = dataclasses.field(default="", metadata=_STATIC, kw_only=True)
-
-
-_KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}
-
-
-def save(path: str | Path, attribution: Attribution) -> Path:
-    """Writes an attribution to one `.npz` file, without pickling.
-
-    Args:
-      path: where to; the ending `.npz` is added where it is missing.
-      attribution: what an explainer returned.
-
-    Returns:
-      The path of the file.
-    """
-    if not isinstance(attribution, Attribution):
-        raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-    path = Path(path)
-    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    arrays: dict[str, Any] = {}
-    header: dict[str, Any] = {"kind": type(attribution).__name__}
-    for field in dataclasses.fields(attribution):
-        value = getattr(attribution, field.name)
-        if field.metadata.get("static"):
-            header[field.name] = value
-        elif value is not None:
-            arrays[field.name] = np.asarray(value)
-    np.savez(path, header=np.array(json.dumps(header)), **arrays)
-    return path
-
-
-def load(path: str | Path) -> Attribution:
-    """Reads an attribution that `save` wrote.
-
-    Args:
-      path: of the file.
-
-    Returns:
-      The attribution, of the type it had.
-
-    Raises:
-      ValueError: if the file is not such a file.
-    """
-    with np.load(path, allow_pickle=False) as file:
-        if "header" not in file:
-            raise ValueError(f"{path} holds no attribution: it must be a file that xai.save wrote.")
-        header = json.loads(str(file["header"]))
-        arrays = {name: jnp.asarray(file[name]) for name in file.files if name != "header"}
-    kind = header.pop("kind", None)
-    if kind not in _KINDS:
-        raise ValueError(f"{path} holds a {kind!r}, which this version does not know; it knows {sorted(_KINDS)}.")
-    return _KINDS[kind](**arrays, **header)
