@@ -6,6 +6,7 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 
 from xaijax import cam, lime, mask, plot, segment, shap, target
 from xaijax._attribution import Attribution, Interactions, Surrogate
+from xaijax._explanation import from_shap, to_shap
 from xaijax._files import load, load_options, save
 from xaijax._game import Game, game
 from xaijax._gather import concatenate, records
@@ -25,6 +26,7 @@ __all__ = [
     "cam",
     "compose",
     "concatenate",
+    "from_shap",
     "function",
     "game",
     "layers",
@@ -41,4 +43,5 @@ __all__ = [
     "tag",
     "tagged_attention",
     "target",
+    "to_shap",
 ]
