@@ -5,7 +5,8 @@ from xaijax.plot._beeswarm import beeswarm
 from xaijax.plot._dependence import dependence
 from xaijax.plot._force import force
 from xaijax.plot._image import image
+from xaijax.plot._interactions import interactions
 from xaijax.plot._text import text
 from xaijax.plot._waterfall import waterfall
 
-__all__ = ["bars", "beeswarm", "dependence", "force", "image", "text", "waterfall"]
+__all__ = ["bars", "beeswarm", "dependence", "force", "image", "interactions", "text", "waterfall"]
