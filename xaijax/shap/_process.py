@@ -73,7 +73,7 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
             variances.append(np.maximum(kernel.of_values - explained, 0))
     tables = (jnp.asarray(np.array(part, np.float32)) for part in (operators, variances, directions, spreads, noises))
     operators, variances, directions, spreads, likely = tables
-    return Process(operators, variances, jnp.asarray(rated), directions, spreads, likely)
+    return Process(operators, variances, jnp.asarray(rated, jnp.int32), directions, spreads, likely)
 
 
 def mixture(models: Process, part: Float[Array, "n K"]) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
