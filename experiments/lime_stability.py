@@ -42,7 +42,8 @@ class Case:
     """Inputs [E, ...] to explain by `explain(inputs, **options)`; width: lime's default for them.
 
     paper: the options of samples drawn one by one and weighted by the kernel, as in the paper; lime: those of the
-    package besides `definitions`; process: whether there is a Gaussian process surrogate (for games).
+    package besides `definitions`; process: whether there is a Gaussian process surrogate (none for the conditions of a
+    table).
     """
 
     inputs: np.ndarray
@@ -79,16 +80,16 @@ def _of_table(name: str, table: Table, model: xai.Model, target: Any, examples: 
     """By the measurements themselves and by the quartiles that these lie in."""
     inputs = table.test_x[:examples]
 
-    def case(bins: str | None) -> Case:
+    def case(bins: str | None, process: bool) -> Case:
         statistics = xai.lime.statistics(table.train_x, bins=bins)
         lime = {"around": "row", "num_features": inputs.shape[1]}
 
         def explain(x: np.ndarray, **options: Any) -> xai.Surrogate:
             return xai.lime.tabular(model, x, statistics, target=target, **options)
 
-        return Case(inputs, explain, 0.75 * inputs.shape[1] ** 0.5, {"sampling": "independent"}, lime, process=False)
+        return Case(inputs, explain, 0.75 * inputs.shape[1] ** 0.5, {"sampling": "independent"}, lime, process)
 
-    return {f"{name}, numbers": case(None), f"{name}, quartiles": case("quartile")}
+    return {f"{name}, numbers": case(None, True), f"{name}, quartiles": case("quartile", False)}
 
 
 def pictures(seed: int, examples: int) -> dict[str, Case]:

@@ -18,9 +18,9 @@ from xaijax.lime._reliability import effective_samples, r_squared, reliability, 
 from xaijax.lime._select import SELECTIONS, select
 from xaijax.lime._surrogate import Line, Regression, Ridge, dot, regression, solve
 
-# samples, the line's residuals [S, K] -> what to add to coefficients [M, K] and prediction [K], and scores [B, M, K] whose
-# products are the covariance of the new coefficients
-Improve = Callable[[Samples, Array], tuple[Array, Array, Array]]
+# samples, the line's residuals [S, K] and coefficients [M, K], how samples were drawn -> what to add to coefficients [M, K]
+# and prediction [K], and scores [B, M, K] whose products are the covariance of the new coefficients
+Improve = Callable[[Samples, Array, Array, Blocks], tuple[Array, Array, Array]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _fitted(
     if improve is not None:
         roots = jnp.sqrt(problem.shares)[:, None]
         residuals = jnp.where(roots > 0, line.residuals / jnp.where(roots > 0, roots, 1), 0)
-        more, more_prediction, scores = improve(samples, residuals)
+        more, more_prediction, scores = improve(samples, residuals, coefficients, together)
         coefficients, errors = coefficients + more, jnp.sqrt((scores**2).sum(axis=0))
         # At the samples' centre least squares gives their mean; the better line need not.
         offset = more_prediction + dot(problem.centre[:players], more)

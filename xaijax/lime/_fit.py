@@ -117,7 +117,7 @@ def fit(
         certain=sampling == "weighted",
     )
     if _check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process":
-        _check_gaussian_process(recipe, sampling)
+        check_gaussian_process(recipe, sampling)
     batch_size = _check.batch_size(batch_size)
     key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
     found = _fit(
@@ -130,7 +130,8 @@ def fit(
     return found
 
 
-def _check_gaussian_process(recipe: Recipe, sampling: str) -> None:
+def check_gaussian_process(recipe: Recipe, sampling: str) -> None:
+    """Raises where there is no such surrogate."""
     if sampling != "weighted":
         raise ValueError(
             f"surrogate='gaussian_process' is for sampling='weighted', whose law it knows, but sampling is {sampling!r}."
@@ -170,7 +171,7 @@ def _fit(
             samples = draw(sampling, key, alive, distance, width, recipe.together)
             return samples, samples.points > -0.5  # present players: absent ones are at -1
 
-        def improve(samples: Samples, residuals: Array) -> tuple[Array, Array, Array]:
+        def improve(samples: Samples, residuals: Array, *_: Any) -> tuple[Array, Array, Array]:
             log_sizes = size_law(jnp.sum(alive), len(alive), distance, width)
             better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, alive)
             return better.coefficients, better.prediction, better.scores

@@ -18,9 +18,15 @@ from xaijax.lime._statistics import Statistics
 SAMPLINGS = ["weighted", "independent"]
 
 
-def layout(sampling: str, drawn: int) -> Blocks:
-    """How the rows are drawn together."""
-    return blocks(drawn, PAIRS_OF_PRIMES) if sampling == "weighted" else independent(drawn)
+def layout(sampling: str, drawn: int, *, paired: bool = False) -> Blocks:
+    """How the rows are drawn together; paired: in pairs even where that leaves few blocks to compare."""
+    if sampling != "weighted":
+        return independent(drawn)
+    together = blocks(drawn, PAIRS_OF_PRIMES)
+    if paired and not together.number:
+        shortest = min(PAIRS_OF_PRIMES)
+        return Blocks(drawn // shortest, shortest, drawn % shortest)
+    return together
 
 
 def alive(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
@@ -29,6 +35,11 @@ def alive(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
     if statistics.bins is None:
         return varies
     return jnp.where(statistics.conditional, _own_frequency(row, statistics) < 1, varies)
+
+
+def deviation_of_law(width: Any) -> Float[Array, ""]:
+    """The standard deviation of a number's point in the weighted law."""
+    return 1 / jnp.sqrt(1 + 2 / jnp.asarray(width) ** 2)
 
 
 def draw(
