@@ -6,6 +6,7 @@ The truth is what 200 times as many evaluations say. shap's model is the same on
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,7 @@ BUDGETS = (2, 3, 5, 7, 10, 14, 20)  # evaluations for each feature
 
 def measure(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
     """Medians of interleaved repeats; shap on the first few of the inputs."""
-    import shap  # pyright: ignore[reportMissingImports]
+    shap: Any = importlib.import_module("shap")
 
     inputs, peer_inputs, background = (3, 1, 5) if small else (140, 10, 100)
     table = breast_cancer(0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
@@ -122,7 +123,7 @@ def _of_numpy(known: KnownGame) -> tuple[Callable[[Any], np.ndarray], list[int]]
 
 
 def _shap_permutation(known: KnownGame, num_evaluations: int, seeds: Sequence[int]) -> Found:
-    import shap  # pyright: ignore[reportMissingImports]
+    shap: Any = importlib.import_module("shap")
 
     worth, asked = _of_numpy(known)
     nobody, everybody = np.zeros((1, len(known.exact))), np.ones((1, len(known.exact)))
@@ -135,7 +136,7 @@ def _shap_permutation(known: KnownGame, num_evaluations: int, seeds: Sequence[in
 
 
 def _shap_kernel(known: KnownGame, num_evaluations: int, seeds: Sequence[int], *, l1_reg: Any) -> Found:
-    import shap  # pyright: ignore[reportMissingImports]
+    shap: Any = importlib.import_module("shap")
 
     worth, asked = _of_numpy(known)
     nobody, everybody = np.zeros((1, len(known.exact))), np.ones((1, len(known.exact)))
@@ -151,7 +152,7 @@ def _shap_kernel(known: KnownGame, num_evaluations: int, seeds: Sequence[int], *
 
 
 def _shapiq(name: str, known: KnownGame, num_evaluations: int, seeds: Sequence[int]) -> Found:
-    from shapiq import approximator  # pyright: ignore[reportMissingImports]
+    approximator: Any = importlib.import_module("shapiq.approximator")
 
     worth, asked = _of_numpy(known)
     empty = worth(np.zeros((1, len(known.exact))))[0]
