@@ -24,6 +24,11 @@ def table(**options):
     return xai.shap.values(**arguments)
 
 
+def permutations(count):
+    game = xai.game(models.table_net(), models.rows(3), xai.mask.background(models.rows(5)))
+    return xai.shap.permutation(game, num_permutations=count, key=KEY)
+
+
 def lime(**options):
     arguments = {"training_statistics": xai.lime.statistics(models.rows(9)), "key": KEY, **options}
     return xai.lime.tabular(models.table_net(), arguments.pop("x", models.rows(3)), **arguments)
@@ -125,10 +130,10 @@ MISTAKES = {
     "a model that is no function": (lambda: table(model=3), "model must be callable.*but it is int"),
     "a masker that is an array": (lambda: table(masker=models.rows(5)), r"masker must come from xai\.mask"),
     "no permutations": (
-        lambda: table(num_permutations=0),
+        lambda: permutations(0),
         "num_permutations must be at least 1, but it is 0",
     ),
-    "half a permutation": (lambda: table(num_permutations=0.5), "num_permutations must be an int of at least 1"),
+    "half a permutation": (lambda: permutations(0.5), "num_permutations must be an int of at least 1"),
     "batch size zero": (lambda: table(batch_size=0), "batch_size must be at least 1, but it is 0"),
     "a key that is a number": (lambda: table(key=0), r"key must be one JAX random key, such as jax\.random\.key\(0\)"),
     "ids of another length": (lambda: table(ids=jnp.arange(2)), r"ids must be integers \[3\].*int32\[2\]"),

@@ -89,6 +89,7 @@ def values(
     Array([[3., 3.]], dtype=float32)
     """
     games = game(model, x, masker, target=target)
+    key, ids = _check.random_key(key), _check.example_ids(ids, games.num_examples)
     _check.one_of("precision", precision, PRECISIONS)
     if num_evaluations is not None:
         least = min(2 * games.num_players, 2**games.num_players)
