@@ -46,7 +46,7 @@ def gaussian_process(
 
     Why: of all estimators here the one with the smallest error for a number of evaluations, from about five for each
     player on: in geometric mean over ten games a quarter of the squared error of antithetic permutations at ten, a
-    seventh at twenty (`benchmarks`). It supposes that interactions of few players weigh more than those of many; where
+    seventh at twenty (`python -m benchmarks --errors`). It supposes that interactions of few players weigh more than those of many; where
     these dominate (a game that pays when half of 60 players are together) it is still the most exact one, but its 95 %
     intervals hold the truth in 82-88 % only.
 

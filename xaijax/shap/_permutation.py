@@ -62,8 +62,9 @@ def permutation(
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]); std_errors alike, the standard deviation over
       the pairs divided by sqrt(P), NaN for P = 1, where nothing can be said, and known with P - 1 degrees of freedom: a
-      95 % interval has 1.96 of them for many permutations, and 2.8 for five; base_value v(no players); output v(all);
-      num_evaluations, and converged.
+      95 % interval has 1.96 of them for many permutations, and 2.8 for five. Few pairs may miss what is rare: over ten
+      games such intervals held 69-94 % of the values for P = 2, 82-95 % for 5, and 90-98 % for 25. base_value v(no
+      players); output v(all); num_evaluations, and converged.
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type, or a count is not positive.
