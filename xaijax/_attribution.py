@@ -91,8 +91,10 @@ def _check_rows(rows: Any, count: int) -> Any:
         raise TypeError(
             f"attribution[rows] takes a number, a slice, numbers or {count} booleans, but got {rows.dtype}{list(rows.shape)}."
         )
-    if isinstance(rows, np.ndarray) and rows.size and not (-count <= rows.min() and rows.max() < count):
-        raise IndexError(f"attribution has {count} examples, but was asked for number {rows.min()} to {rows.max()}.")
+    if isinstance(rows, np.ndarray):
+        missing = rows[(rows < -count) | (rows >= count)].reshape(-1)
+        if missing.size:
+            raise IndexError(f"attribution has {count} examples, but number {missing[0]} was asked for.")
     return rows
 
 
