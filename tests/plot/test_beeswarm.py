@@ -74,6 +74,28 @@ def test_without_inputs_dots_are_grey_and_there_is_no_colour_bar():
     assert all(np.ptp(line.get_facecolor()[:, :3]) == 0 for line in ax.collections)
 
 
+def test_inputs_that_are_words_leave_their_dots_grey():
+    inputs = np.array([["red", 1.0], ["blue", 2.0], ["red", 3.0]], object)
+    ax = xai.plot.beeswarm(attribution(rows(3, 2)), inputs=inputs, order=[1, 0])
+    assert [line.get_array() is None for line in ax.collections] == [False, True]
+    only_words = xai.plot.beeswarm(attribution(rows(3, 1)), inputs=inputs[:, :1])
+    assert only_words.figure.axes == [only_words]  # no colour bar
+
+
+def test_rows_keep_the_order_colours_and_limits_of_all():
+    values = rows()
+    whole, part = (xai.plot.beeswarm(attribution(values), inputs=values, rows=chosen) for chosen in (None, [3, 8]))
+    assert labels(part) == labels(whole)
+    assert part.get_xlim() == whole.get_xlim()
+    np.testing.assert_allclose(dots(part)[0][:, 0], dots(whole)[0][[3, 8], 0])
+    assert part.collections[0].norm.vmin == whole.collections[0].norm.vmin
+
+
+def test_an_example_alone_is_one_dot_for_each_player():
+    ax = xai.plot.beeswarm(xai.Attribution(jnp.array([1.0, -2.0]), jnp.array(3.0)), inputs=[1.0, 2.0], order=[0, 1])
+    np.testing.assert_array_equal([line[0] for line in dots(ax)], [[1, 0], [-2, 1]])
+
+
 @pytest.mark.parametrize("values", [rows(1, 1), np.zeros((5, 3)), rows(7, 200), rows(300, 1)])
 def test_one_row_one_player_nothing_and_two_hundred_players(values):
     names = ["a very long name indeed " * 4] * values.shape[1]
@@ -106,7 +128,7 @@ def test_given_axes_are_used_and_the_colour_bar_is_beside_them():
         (lambda: xai.plot.beeswarm(attribution(rows()), inputs=rows(3)), r"each value, \[60, 4\], but .* \[3, 4\]"),
         (
             lambda: xai.plot.beeswarm(attribution(rows()), inputs="ab"),
-            "inputs must be an array of numbers, but it is str",
+            r"one number or word for each value, \[60, 4\], but its shape is \[\]",
         ),
         (
             lambda: xai.plot.beeswarm(attribution(rows(2, 1)), inputs=[[1.0], [np.nan]]),
@@ -115,8 +137,8 @@ def test_given_axes_are_used_and_the_colour_bar_is_beside_them():
         (lambda: xai.plot.beeswarm(attribution(rows()), top=0), "top must be at least 1"),
         (lambda: xai.plot.beeswarm(attribution(rows()), ax=3), "ax must be matplotlib axes, but it is int"),
         (
-            lambda: xai.plot.beeswarm(xai.Attribution(jnp.ones(3), jnp.array(3.0))),
-            r"many rows, values \[N, M\], but its values have shape \[3\]",
+            lambda: xai.plot.beeswarm(xai.Attribution(jnp.ones((2, 3, 3)), jnp.ones(2))),
+            r"a value to each player.* its values have shape \[2, 3, 3\] and its outputs \[2\]",
         ),
     ],
 )

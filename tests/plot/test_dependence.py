@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import xaijax as xai
-from tests.plot._attributions import attribution
+from tests.plot._attributions import attribution, labels
 from xaijax.plot._dependence import interaction_strengths, rank_correlation
 
 NAMES = ["a", "b", "c", "d"]
@@ -112,6 +112,35 @@ def test_a_player_may_be_called_strongest():
         of_product(inputs), "a", inputs=inputs, names=["a", "strongest", "c", "d"], color_by="strongest"
     )
     np.testing.assert_allclose(ax.collections[0].get_array(), inputs[:, 1])
+
+
+def test_words_lie_side_by_side_and_have_no_correlation():
+    inputs = rows(40)
+    mixed = inputs.astype(object)
+    mixed[:, 3] = np.where(inputs[:, 3] > 0, "yes", "no")
+    ax = xai.plot.dependence(of_product(inputs), "d", inputs=mixed, names=NAMES)
+    across = np.asarray(ax.collections[0].get_offsets())[:, 0]
+    assert np.abs(across - (inputs[:, 3] > 0)).max() <= 1 / 6 + 1e-9
+    assert len(np.unique(across)) == 40
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["no", "yes"]
+    assert ax.get_xlabel() == "d"
+    ax = xai.plot.dependence(of_product(inputs), "a", inputs=mixed, names=NAMES, color_by="d")
+    ax.figure.canvas.draw()
+    (dots,), bar = ax.collections, ax.figure.axes[1]
+    assert len(np.unique(dots.get_facecolor()[:, :3], axis=0)) == 2
+    assert labels(ax.figure.axes[1]) == ["no", "yes"]
+    assert bar.get_ylabel() == "d"
+
+
+def test_rows_keep_the_limits_and_colours_of_all():
+    inputs = rows()
+    whole, part = (
+        xai.plot.dependence(of_product(inputs), 0, inputs=inputs, color_by=3, rows=chosen) for chosen in (None, [5, 9])
+    )
+    np.testing.assert_allclose(part.collections[0].get_offsets(), whole.collections[0].get_offsets()[[5, 9]])
+    assert part.get_xlim() == whole.get_xlim()
+    assert part.get_ylim() == whole.get_ylim()
+    assert part.collections[0].norm.vmax == whole.collections[0].norm.vmax
 
 
 @pytest.mark.parametrize("values", [[[2.0]], np.zeros((5, 3)), rows(7, 200)])

@@ -60,7 +60,7 @@ def test_a_game_and_nothing_at_all_are_drawn():
         (
             xai.Interactions(jnp.ones((1, 2, 2)), jnp.ones((1, 2)), pairs=jnp.ones((1, 2, 2, 2))),
             ValueError,
-            r"one output of each example, values \[N, M\]",
+            "explains 2 outputs of each example, and this picture is of one",
         ),
     ],
 )

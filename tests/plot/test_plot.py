@@ -56,6 +56,59 @@ def test_bars_of_one_row_and_of_all():
     assert labels(ax) == ["b", "a"]
 
 
+def test_bars_of_all_rows_have_the_standard_errors_of_their_means():
+    values = np.random.default_rng(0).normal(size=(30, 5)) * [5, 4, 3, 2, 1]
+    sizes = np.abs(values)
+    ax = xai.plot.bars(attribution(values), example=None, top=2, order=range(5))
+    assert labels(ax) == ["player 0", "player 1", "3 others"]
+    expected = [sizes[:, 0], sizes[:, 1], sizes[:, 2:].sum(axis=1)]
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], [part.mean() for part in expected], rtol=1e-5)
+    whiskers = [end[0] - start[0] for start, end in ax.collections[0].get_segments()]
+    np.testing.assert_allclose(whiskers, [2 * 1.96 * part.std(ddof=1) / 30**0.5 for part in expected], rtol=1e-5)
+    assert texts(ax) == [f"{part.mean():.3g}" for part in expected]
+    assert ax.get_title() == "test: mean |value| of 30 examples"
+    alone = xai.plot.bars(attribution(values[:1]), example=None)
+    assert not alone.collections  # one row has no spread
+
+
+def test_bars_of_some_rows_keep_the_order_of_all():
+    values = np.array([[1.0, 2.0], [1.0, 4.0], [9.0, 0.0]])
+    ax = xai.plot.bars(attribution(values), example=None, rows=[0, 1])
+    assert labels(ax) == ["player 0", "player 1"]
+    assert [bar.get_width() for bar in ax.patches] == [1, 3]
+    with pytest.raises(ValueError, match="rows choose what is averaged over, with example=None"):
+        xai.plot.bars(attribution(values), rows=[0])
+
+
+def test_bars_of_one_row_have_its_errors_and_none_for_the_others():
+    ax = xai.plot.bars(attribution([4.0, -2.0, 1.0, 1.0], [0.5, 0.25, 0.1, 0.1]), top=2)
+    segments = ax.collections[0].get_segments()
+    np.testing.assert_allclose([end[0] - start[0] for start, end in segments], [1.96, 0.98, 0], rtol=1e-5)
+    assert texts(ax) == ["+4", "-2", "+2"]
+    assert labels(xai.plot.bars(attribution([1.0, 2.0, 3.0]), order=[1, 0], top=1)) == ["player 1", "2 others"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_of_others_that_dwarfs_the_rest_goes_on_beyond_the_axes_and_tells_its_length(sign):
+    ax = xai.plot.bars(attribution(sign * np.linspace(1, 2, 200)), top=3)
+    left, right = ax.get_xlim()
+    assert [bar.get_width() * sign for bar in ax.patches][-1] == pytest.approx(
+        np.linspace(1, 2, 200)[:-3].sum(), rel=1e-5
+    )
+    assert max(-left, right) < 3
+    assert texts(ax)[-1].strip() == ("+294  ▶" if sign > 0 else "◀  -294")
+    ax.figure.canvas.draw()
+    inside, text = ax.get_window_extent(), ax.texts[-1].get_window_extent()
+    assert inside.x0 - 1 <= text.x0 <= text.x1 <= inside.x1 + 1
+
+
+def test_the_waterfall_tells_where_values_do_not_lead_to_the_output():
+    efficient = attribution([1.0, 2.0])
+    assert xai.plot.waterfall(efficient).get_xlabel() == "base value 0.5  →  output 3.5"
+    short = xai.Attribution(efficient.values, jnp.array([4.5]), efficient.base_value)
+    assert xai.plot.waterfall(short).get_xlabel().endswith("output 4.5  (the values lead to 3.5)")
+
+
 def test_bars_of_a_surrogate_state_its_fidelity():
     surrogate = attribution(
         [1.0, 2.0], kind=xai.Surrogate, intercept=jnp.ones(1), prediction=jnp.array([3.25]), r_squared=jnp.array([0.84])

@@ -1,12 +1,57 @@
-"""Pictures of attributions, all matplotlib: every function takes `ax=`, returns the axes and never calls `show`."""
+"""Pictures of attributions, all matplotlib: every function takes `ax=`, returns the axes and never calls `show`.
+
+A new figure is pyplot's, so that notebooks and `plt.show()` show it, but the user's own figure stays the current one: save
+a picture by `ax.figure.savefig(...)`.
+"""
 
 from xaijax.plot._bars import bars
 from xaijax.plot._beeswarm import beeswarm
+from xaijax.plot._borders import borders
+from xaijax.plot._cohorts import cohort_bars, cohorts
+from xaijax.plot._compare import compare
+from xaijax.plot._convergence import convergence
+from xaijax.plot._curves import curves
+from xaijax.plot._decision import decision
 from xaijax.plot._dependence import dependence
 from xaijax.plot._force import force
+from xaijax.plot._heatmap import heatmap
 from xaijax.plot._image import image
+from xaijax.plot._image_grid import image_grid
 from xaijax.plot._interactions import interactions
+from xaijax.plot._neighbourhood import neighbourhood
+from xaijax.plot._network import network
+from xaijax.plot._pair import pair, removal
+from xaijax.plot._partial_dependence import partial_dependence
+from xaijax.plot._regions import regions
 from xaijax.plot._text import text
+from xaijax.plot._text_html import text_html
+from xaijax.plot._violin import violin
 from xaijax.plot._waterfall import waterfall
 
-__all__ = ["bars", "beeswarm", "dependence", "force", "image", "interactions", "text", "waterfall"]
+__all__ = [
+    "bars",
+    "beeswarm",
+    "borders",
+    "cohort_bars",
+    "cohorts",
+    "compare",
+    "convergence",
+    "curves",
+    "decision",
+    "dependence",
+    "force",
+    "heatmap",
+    "image",
+    "image_grid",
+    "interactions",
+    "neighbourhood",
+    "network",
+    "pair",
+    "partial_dependence",
+    "regions",
+    "removal",
+    "text",
+    "text_html",
+    "violin",
+    "waterfall",
+]

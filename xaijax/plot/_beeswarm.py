@@ -9,20 +9,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax.plot._axes import (
+    GREY,
     LOW_TO_HIGH,
-    PERCENTILES,
     all_rows,
-    inputs_of_all,
+    caption,
+    chosen_rows,
+    lines_of_players,
     new_axes,
-    percentile_limits,
-    player_names,
-    strongest,
+    titled,
 )
+from xaijax.plot._inputs import PERCENTILES, colours_of, columns_of
+from xaijax.plot._names import counted, others_label, player_names, shown_and_others
 
-_GREY = "#8c8c8c"
 _BINS = 100  # along the axis: dots nearer than a hundredth of it would hide each other
 _STEP, _HALF_LINE = 0.09, 0.42  # between dots of one bin, and the furthest that a dot is from its line
 
@@ -33,6 +33,10 @@ def beeswarm(
     names: Sequence[str] | None = None,
     inputs: Any = None,
     top: int = 10,
+    order: Sequence[int | str] | None = None,
+    rows: Any = None,
+    output: int | str | None = None,
+    output_names: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -41,11 +45,17 @@ def beeswarm(
     Dots that would lie on each other are stacked about the line, so that its width shows how many there are.
 
     Args:
-      attribution: values [N, M].
+      attribution: values [N, M], or [N, M, K] of K outputs; or of one example alone.
       names: M names of the players.
-      inputs: [N, M] the inputs, one number for each value. The dots take their colours: blue for an input's 5th
-        percentile and below, red for its 95th and above. Default: all dots are grey.
+      inputs: [N, M] the inputs, one number or word for each value. The dots take their colours: blue for an input's 5th
+        percentile and below, red for its 95th and above. Where a player's inputs are words, its dots are grey, since
+        words are neither low nor high. Default: all dots are grey.
       top: how many players have a line of their own; the values of the others are summed in each row. Default 10.
+      order: players, by number or name, from the top down. Default: by their mean size.
+      rows: the rows to draw, by number or as booleans [N]; order, colours and limits are still those of all rows, so
+        that pictures of several groups can be compared (`xai.plot.cohorts`). Default: all.
+      output: which output, by number or by a name of output_names, where all K outputs are explained.
+      output_names: K names of the outputs, which the title then tells.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the number of rows.
 
@@ -57,47 +67,55 @@ def beeswarm(
 
     References:
       Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees, figure 4.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> values = jnp.array([[1.0, -2.0], [0.5, 3.0]])
+    >>> ax = xai.plot.beeswarm(xai.Attribution(values, values.sum(axis=1)), names=["age", "income"], inputs=values)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['income', 'age']
     """
-    values, _ = all_rows(attribution)
-    labels = player_names(names, values.shape[1])
-    given = None if inputs is None else inputs_of_all(inputs, values.shape)
-    shown, others = strongest(np.abs(values).mean(axis=0), _check.positive_int("top", top))
+    values, _, _, _, of = all_rows(attribution, output=output, output_names=output_names)
+    count = values.shape[1]
+    labels = player_names(names, count, num_examples=len(values))
+    columns = None if inputs is None else columns_of(inputs, values.shape)
+    drawn = chosen_rows(rows, len(values))
+    shown, others = shown_and_others(np.abs(values).mean(axis=0), top, order, names)
     lines = [values[:, player] for player in shown]
     labels = [labels[player] for player in shown]
     if len(others):
         lines.append(values[:, others].sum(axis=1))
-        labels.append(f"{len(others)} others")
+        labels.append(others_label(len(others)))
 
-    ax = new_axes(ax, (7.0, 1.2 + 0.36 * len(lines)))
+    ax = new_axes(ax, (7.0, max(2.2, 1.2 + 0.36 * len(lines))))
     least, most = min(0.0, *(line.min() for line in lines)), max(0.0, *(line.max() for line in lines))
     span = most - least if most > least else 1.0
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     for place, line in enumerate(lines):
+        line = line[drawn]
         heights = place + _stacked(np.floor((line - least) / span * _BINS))
-        if given is None or place >= len(shown):
-            colours: Any = {"color": _GREY}
+        column = columns[shown[place]] if columns is not None and place < len(shown) else None
+        if column is None or column.words is not None:
+            colours: Any = {"color": GREY}
         else:
-            column = given[:, shown[place]]
-            colours = {"c": column, "cmap": LOW_TO_HIGH, "norm": percentile_limits(column)}
+            colours = {"c": column.numbers[drawn], "cmap": LOW_TO_HIGH, "norm": colours_of(column)}
         ax.scatter(line, heights, s=9, linewidths=0, zorder=2, **colours)
-    if given is not None:
-        low, high = PERCENTILES
-        bar = ax.figure.colorbar(ScalarMappable(cmap=LOW_TO_HIGH), ax=ax, fraction=0.03, pad=0.02, ticks=[0, 1])
-        bar.ax.set_yticklabels(["low", "high"], fontsize=8)
-        bar.ax.tick_params(length=0)
-        bar.set_label(f"the input's value,\n{low}th to {high}th percentile", fontsize=7, labelpad=-8)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    if columns is not None and any(columns[player].words is None for player in shown):
+        low_to_high_bar(ax)
     ax.set_xlim(least - 0.05 * span, most + 0.05 * span)
-    ax.set_yticks(range(len(lines)), labels, fontsize=8)
-    ax.set_ylim(len(lines) - 0.5, -0.5)
+    lines_of_players(ax, labels)
     ax.set_xlabel("value: what the player adds to the output", fontsize=9)
-    ax.tick_params(axis="x", labelsize=8)
-    ax.tick_params(axis="y", length=0)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    caption = f"{attribution.method}: {len(values)} {'row' if len(values) == 1 else 'rows'}"
-    ax.set_title(caption if title is None else title, fontsize=10)
+    titled(ax, title, caption(attribution.method, of, counted(len(drawn))))
     return ax
+
+
+def low_to_high_bar(ax: Axes) -> None:
+    """A colour bar for the inputs of all players, each from low to high."""
+    low, high = PERCENTILES
+    bar = ax.figure.colorbar(ScalarMappable(cmap=LOW_TO_HIGH), ax=ax, fraction=0.03, pad=0.02, ticks=[0, 1])
+    bar.ax.set_yticklabels(["low", "high"], fontsize=8)
+    bar.ax.tick_params(length=0)
+    bar.set_label(f"the input's value,\n{low}th to {high}th percentile", fontsize=7, labelpad=-8)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
 def _stacked(bins: np.ndarray) -> np.ndarray:

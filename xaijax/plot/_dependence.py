@@ -7,21 +7,27 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 
-from xaijax import _check
 from xaijax._attribution import Attribution, Interactions
 from xaijax.plot._axes import (
     LOW_TO_HIGH,
-    PERCENTILES,
     all_rows,
-    inputs_of_all,
+    caption,
+    chosen_rows,
     new_axes,
-    percentile_limits,
-    player_names,
+    of_output,
+    titled,
+    without_frame,
 )
+from xaijax.plot._fonts import label_style
+from xaijax.plot._inputs import PERCENTILES, Column, colours_of, columns_of
+from xaijax.plot._names import counted, place_of, player_names, shortened
 
 STRONGEST = "strongest"
 _GREY = "#5f5f5f"
+_ALPHA_BELOW = 0.35  # how opaque the dots are at least: many of them lie on each other
+_GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill a line evenly
 _MOST_GROUPS, _GROUP = 10, 10  # up to ten groups, of ten rows at least
 
 
@@ -32,6 +38,9 @@ def dependence(
     inputs: Any,
     names: Sequence[str] | None = None,
     color_by: int | str | None = None,
+    rows: Any = None,
+    output: int | str | None = None,
+    output_names: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -48,12 +57,16 @@ def dependence(
     as it does for a product of two inputs about zero.) It is a guide to where to look, not an interaction index.
 
     Args:
-      attribution: values [N, M].
+      attribution: values [N, M], or [N, M, K] of K outputs; or of one example alone.
       player: its index, or its name.
-      inputs: [N, M] the inputs, one number for each value.
+      inputs: [N, M] the inputs, one number or word for each value. Words lie side by side in the order of the alphabet,
+        their dots a little apart, and have no rank correlation.
       names: M names of the players.
       color_by: the index or name of the player whose inputs colour the dots, from their 5th to their 95th percentile,
         or "strongest". Default: all dots are grey.
+      rows: the rows to draw, by number or as booleans [N]; colours and limits are still those of all rows. Default: all.
+      output: which output, by number or by a name of output_names, where all K outputs are explained.
+      output_names: K names of the outputs, which the title then tells.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the number of rows.
 
@@ -65,43 +78,91 @@ def dependence(
 
     References:
       Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees, figure 4.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> values = jnp.array([[1.0, -2.0], [0.5, 3.0]])
+    >>> given = xai.Attribution(values, values.sum(axis=1))
+    >>> ax = xai.plot.dependence(given, "age", inputs=values, names=["age", "income"], color_by="income")
+    >>> ax.get_xlabel()
+    "age\\n(Spearman's rank correlation +1.000)"
     """
-    values, errors = all_rows(attribution)
-    labels = player_names(names, values.shape[1])
-    place = _place("player", player, names, values.shape[1])
-    given = inputs_of_all(inputs, values.shape)
+    values, errors, _, _, of = all_rows(attribution, output=output, output_names=output_names)
+    labels = player_names(names, values.shape[1], num_examples=len(values))
+    place = place_of("player", player, names, values.shape[1])
+    columns = columns_of(inputs, values.shape)
     other = color_by
     if other == STRONGEST and (names is None or STRONGEST not in names):
-        other = _strongest_partner(attribution, place, values[:, place], given)
+        one, _ = of_output(attribution, output, output_names)
+        other = _strongest_partner(
+            one, place, values[:, place], np.stack([column.numbers for column in columns], axis=1)
+        )
     elif other is not None:
-        other = _place("color_by", other, names, values.shape[1])
+        other = place_of("color_by", other, names, values.shape[1])
+    drawn = chosen_rows(rows, len(values))
 
     ax = new_axes(ax, (5.6, 3.8))
-    across, up = given[:, place], values[:, place]
+    own = columns[place]
+    across = own.numbers if own.words is None else own.numbers + _beside(own.numbers)
+    up, whiskers = values[:, place], 1.96 * errors[:, place]
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-    whiskers = 1.96 * errors[:, place]
+    ax.set_xlim(*_with_margin(across, np.zeros(1)))
+    ax.set_ylim(*_with_margin(up, whiskers))
     if whiskers.any():
-        ax.errorbar(across, up, yerr=whiskers, fmt="none", ecolor="0.75", elinewidth=0.8, zorder=1)
+        ax.errorbar(across[drawn], up[drawn], yerr=whiskers[drawn], fmt="none", ecolor="0.75", elinewidth=0.8, zorder=1)
+    dots: Any = {"s": 12, "linewidths": 0, "zorder": 2, "alpha": max(_ALPHA_BELOW, min(1, 30 / len(drawn) ** 0.5))}
     if other is None:
-        ax.scatter(across, up, s=12, linewidths=0, color=_GREY, zorder=2)
+        ax.scatter(across[drawn], up[drawn], color=_GREY, **dots)
     else:
-        column, (low, high) = given[:, other], PERCENTILES
-        norm = percentile_limits(column)
-        dots = ax.scatter(across, up, s=12, linewidths=0, c=column, cmap=LOW_TO_HIGH, norm=norm, zorder=2)
-        bar = ax.figure.colorbar(dots, ax=ax, fraction=0.04, pad=0.02, extend="both")
-        bar.set_label(f"{labels[other]}, {low}th to {high}th percentile", fontsize=8)
-        bar.ax.tick_params(labelsize=7)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    correlation = rank_correlation(across, up)
-    stated = "not defined" if np.isnan(correlation) else f"{correlation:+.3f}"
-    ax.set_xlabel(f"{labels[place]}\n(Spearman's rank correlation {stated})", fontsize=9)
-    ax.set_ylabel(f"value of {labels[place]}", fontsize=9)
+        column = columns[other]
+        norm, shown = colours_of(column), column.numbers[drawn]
+        colours = LOW_TO_HIGH if column.words is None else LOW_TO_HIGH.resampled(len(column.words))
+        mappable = ScalarMappable(norm, colours)
+        ax.scatter(across[drawn], up[drawn], c=shown, cmap=colours, norm=norm, **dots)
+        _colour_bar(ax, column, mappable, labels[other])
+    if own.words is not None:
+        words = [shortened(word) for word in own.words]
+        turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len("  ".join(words)) > 50 else {}
+        ax.set_xticks(range(len(words)), words, **turned, **label_style(words))
+        correlation = ""
+    else:
+        measured = rank_correlation(own.numbers[drawn], up[drawn])
+        correlation = f"\n(Spearman's rank correlation {'not defined' if np.isnan(measured) else f'{measured:+.3f}'})"
+    style = label_style(labels[place])
+    ax.set_xlabel(labels[place] + correlation, fontsize=9, **style)
+    ax.set_ylabel(f"value of {labels[place]}", fontsize=9, **style)
     ax.tick_params(labelsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    caption = f"{attribution.method}: {len(values)} {'row' if len(values) == 1 else 'rows'}"
-    ax.set_title(caption if title is None else title, fontsize=10)
+    without_frame(ax)
+    titled(ax, title, caption(attribution.method, of, counted(len(drawn))))
     return ax
+
+
+def _with_margin(places: np.ndarray, whiskers: np.ndarray) -> tuple[float, float]:
+    least, most = (places - whiskers).min(), (places + whiskers).max()
+    margin = 0.05 * (most - least) or 0.05 * abs(most) or 0.5
+    return least - margin, most + margin
+
+
+def _beside(places: np.ndarray) -> np.ndarray:
+    """Offsets that spread the dots of each word over a third of the room it has, in the order of the rows."""
+    offsets = np.zeros(len(places))
+    for word in np.unique(places):
+        members = np.flatnonzero(places == word)
+        offsets[members] = (np.arange(len(members)) * _GOLDEN % 1 - 0.5) / 3 if len(members) > 1 else 0
+    return offsets
+
+
+def _colour_bar(ax: Axes, column: Column, mappable: ScalarMappable, label: str) -> None:
+    low, high = PERCENTILES
+    style = label_style([label, *(column.words or ())])
+    between: Any = {} if column.words is not None else {"extend": "both"}
+    bar = ax.figure.colorbar(mappable, ax=ax, fraction=0.04, pad=0.02, **between)
+    if column.words is not None:
+        bar.set_ticks(range(len(column.words)), labels=[shortened(word) for word in column.words], **style)
+    bar.set_label(
+        label if column.words is not None else f"{label}, {low}th to {high}th percentile", fontsize=8, **style
+    )
+    bar.ax.tick_params(labelsize=7)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -114,24 +175,14 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     return float(found.statistic)
 
 
-def _place(argument: str, player: Any, names: Sequence[str] | None, count: int) -> int:
-    """The index of a player given by its index or name."""
-    if isinstance(player, str):
-        if names is None:
-            raise ValueError(f"{argument} is {player!r}, but no names are given: pass names, or an index.")
-        return list(names).index(_check.one_of(argument, player, names))
-    place = _check.positive_int(argument, player, least=0)
-    if place >= count:
-        raise ValueError(f"{argument} must lie between 0 and {count - 1}, but it is {place}.")
-    return place
-
-
 def _strongest_partner(attribution: Attribution, player: int, values: np.ndarray, inputs: np.ndarray) -> int:
     """The other player that changes the player's values most, by the measure that `dependence` documents."""
     if inputs.shape[1] == 1:
         raise ValueError(f"color_by={STRONGEST!r} needs another player, but there is only one.")
     if isinstance(attribution, Interactions):
-        strengths = np.abs(np.asarray(attribution.pairs, np.float64)[:, player]).mean(axis=0)
+        strengths = (
+            np.abs(np.asarray(attribution.pairs, np.float64)[..., player, :]).reshape(-1, inputs.shape[1]).mean(axis=0)
+        )
     else:
         strengths = interaction_strengths(values, inputs[:, player], inputs)
     strengths[player] = -1.0

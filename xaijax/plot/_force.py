@@ -16,13 +16,18 @@ from xaijax._attribution import Attribution
 from xaijax.plot._axes import (
     NEGATIVE,
     POSITIVE,
+    caption,
     names_with_inputs,
     new_axes,
     number,
     one_row,
     player_names,
     strongest,
+    titled,
+    without_frame,
 )
+from xaijax.plot._fonts import label_style
+from xaijax.plot._names import others_label
 
 _SIZE = 8  # of the text, in points; all lengths on the page are
 _ROW = 1.45 * _SIZE  # from one row of labels to the next
@@ -42,9 +47,11 @@ def force(
     attribution: Attribution,
     *,
     example: int = 0,
-    names: Sequence[str] | None = None,
+    names: Sequence[Any] | None = None,
     inputs: Any = None,
     top: int = 8,
+    output: int | str | None = None,
+    output_names: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
     limits: tuple[float, float] | None = None,
@@ -56,11 +63,13 @@ def force(
     as the arrows from the right are long.
 
     Args:
-      attribution: Shapley values [N, M], or [M] of one game.
+      attribution: Shapley values [N, M], or [N, M, K] of K outputs; or of one example or game alone.
       example: which row to draw.
-      names: M names of the players.
-      inputs: [N, M] or [M] the inputs, shown beside the names.
+      names: M names of the players, or a list of M for each example.
+      inputs: [N, M] or [M] the inputs, numbers or words, shown beside the names.
       top: how many players have an arrow of their own; the others are summed in one. Default 8.
+      output: which output, by number or by a name of output_names, where all K outputs are explained.
+      output_names: K names of the outputs, which the title then tells.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method.
       limits: of the axis, to compare several rows on one scale. Default: what the arrows need.
@@ -76,15 +85,22 @@ def force(
     References:
       Lundberg et al. (2018), Explainable machine-learning predictions for the prevention of hypoxaemia during surgery,
       Nature Biomedical Engineering 2.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> game = xai.Attribution(jnp.array([3.0, -1.0]), jnp.array(7.0), jnp.array(5.0), method="by hand")
+    >>> ax = xai.plot.force(game, names=["rooms", "crime"])
+    >>> [text.get_text() for text in ax.texts]
+    ['+3', '-1', 'rooms', 'crime', 'output 7', 'base value 5']
     """
-    row = one_row(attribution, example)
+    row = one_row(attribution, example, output=output, output_names=output_names)
     if row.base_value is None:
         raise ValueError("attribution has no base value to start from: draw it with xai.plot.bars.")
-    labels = names_with_inputs(player_names(names, len(row.values)), inputs, example)
+    labels = player_names(names, len(row.values), example=example, num_examples=row.num_examples)
+    labels = names_with_inputs(labels, inputs, example, num_examples=row.num_examples)
     shown, others = strongest(row.values, _check.positive_int("top", top))
     pushes = [(float(row.values[player]), labels[player]) for player in shown]
     if len(others):
-        pushes.append((float(row.values[others].sum()), f"{len(others)} others"))
+        pushes.append((float(row.values[others].sum()), others_label(len(others))))
     segments = _segments(pushes, row.output)
     ends = [row.base_value, row.output, *(segment.start for segment in segments)]
     limits = _limits(limits, min(ends), max(ends))
@@ -93,10 +109,9 @@ def force(
     ax.set_xlim(limits)
     ax.set_yticks([])
     ax.tick_params(axis="x", labelsize=8)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.set_title(attribution.method if title is None else title, fontsize=10)
-    page = _Page(ax)
+    without_frame(ax, ("top", "right", "left"))
+    titled(ax, title, caption(attribution.method, row.of))
+    page = _Page(ax, label_style(labels))
     for segment in segments:
         _draw(page, segment, (min(ends), max(ends)), row.base_value)
     rows = _write_labels(page, segments)
@@ -134,8 +149,8 @@ def _limits(limits: Any, least: float, most: float) -> tuple[float, float]:
 class _Page:
     """The axes in points, as large as they are now: the bar lies between the heights 0 and 1."""
 
-    def __init__(self, ax: Axes):
-        self.ax = ax
+    def __init__(self, ax: Axes, label_style: dict[str, Any]):
+        self.ax, self.label_style = ax, label_style
         figure = ax.figure
         figure.canvas.draw()  # the size of the axes is known now
         self._renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
@@ -199,7 +214,7 @@ def _write_labels(page: _Page, segments: list[_Segment]) -> int:
             continue
         colour = POSITIVE if segment.value > 0 else NEGATIVE
         middle = (segment.start + segment.end) / 2
-        written, left, right = page.write(segment.label, middle, 0, color=colour)
+        written, left, right = page.write(segment.label, middle, 0, color=colour, **page.label_style)
         line = page.place(middle)
         row = next((row for row in range(_ROWS) if _has_room(taken, row, (left, right), line)), None)
         if row is None:

@@ -2,80 +2,85 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import jax
-import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax.plot._axes import check_attribution, check_example, new_axes
+from xaijax.plot._axes import caption, check_example, new_axes, titled
+from xaijax.plot._colours import colour_bar, scale_of
+from xaijax.plot._maps import check_alpha, draw_heat, draw_picture, maps_of, resized, state
+from xaijax.plot._pictures import pictures_of
 
 
 def image(
     attribution: Attribution,
-    images: Any,
+    images: Any = None,
     *,
     example: int = 0,
-    ax: Axes | None = None,
+    output: int | str | None = None,
+    output_names: Sequence[str] | None = None,
+    gray: bool = True,
     alpha: float = 0.75,
+    percentile: float = 100.0,
+    mean: Any = None,
+    std: Any = None,
+    ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws what counts in an image: the picture in grey, the values over it in colour.
+    """Draws what counts in an image: the picture in grey, the values over it in colour; or the map alone.
 
-    The stronger a value the less transparent its colour, so that the picture stays visible. The colours reach from the
-    least to the largest value of the map (signed values: to the largest in size, both ways), as the colour bar says.
+    The stronger a value the less transparent its colour, so that the picture stays visible. The colours reach from 0 to
+    the largest value of the map (signed values: to the largest in size, both ways), as the colour bar says.
 
     Args:
-      attribution: maps [N, h, w], which are resized linearly, or values of regions [N, M].
-      images: [N, H, W, C] or [N, H, W] the images that were explained.
+      attribution: maps [N, h, w], which are resized linearly, or values of regions [N, M]; of all outputs with K behind;
+        or values of an input's channels [N, H, W, C], which are summed. Of one example alone, `attribution[3]`, without N.
+      images: [N, H, W, C] or [N, H, W] the images that were explained, of 3 channels or 1; of one example also without
+        N. 0 is black and 1 white; of integers and other whole numbers up to 255, 255 is. Other ranges are shown from the
+        least value of all images to the largest, and the picture says so. Default None: the map alone, as it is.
       example: which one to draw.
-      ax: axes to draw on. Default: those of a new figure.
+      output: which output, by number or name, where all are explained.
+      output_names: K names of the outputs, for the title.
+      gray: whether the picture is drawn in grey, so that only the values have colours. Default True.
       alpha: the opacity of the strongest value, between 0 and 1.
-      title: default, the method.
+      percentile: of the sizes |value|, at which the colours end, so that a few extremes do not hide the others: 99, say.
+        It is printed below the picture. Default 100: they end at the largest.
+      mean, std: numbers or one for each channel, of images that were standardised, (x - mean) / std, before the model.
+      ax: axes to draw on. Default: those of a new figure.
+      title: default, the method and the output.
 
     Returns:
       The axes.
 
     Raises:
-      TypeError, ValueError: if the attribution is none of images, or the images do not belong to it.
-    """
-    check_attribution(attribution)
-    values = np.asarray(attribution.on_input(), np.float64)
-    images = np.asarray(_check.numeric_array("images", images), np.float64)
-    if values.ndim != 3:
-        raise ValueError(
-            f"attribution must hold maps [N, h, w] or values of regions, but its values have shape {list(values.shape)}."
-        )
-    if images.ndim not in (3, 4) or len(images) != len(values):
-        raise ValueError(
-            f"images must have shape [{len(values)}, H, W, C], one for each map, but its shape is {list(images.shape)}."
-        )
-    example = check_example(example, len(values))
-    if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha must lie between 0 and 1, but it is {alpha}.")
+      TypeError, ValueError: if the attribution is none of images, the images do not belong to it, or values of either
+        are not finite.
 
-    picture = images[example].mean(axis=-1) if images.ndim == 4 else images[example]
-    heat = np.asarray(jax.image.resize(values[example], picture.shape, "linear"))
-    signed = heat.min() < 0
-    most = np.abs(heat).max()
-    limits = (-most, most) if signed else (0.0, most)
-    strength = np.abs(heat) / most if most > 0 else np.zeros_like(heat)
+    >>> import jax, jax.numpy as jnp, xaijax as xai
+    >>> images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
+    >>> maps = xai.Attribution(images[:, ::2, ::2, 0] - 0.5, jnp.ones(2), method="a map")
+    >>> ax = xai.plot.image(maps, images, example=1, percentile=99)
+    >>> ax.get_title(), [drawn.get_array().shape for drawn in ax.images]
+    ('a map', [(8, 8), (8, 8)])
+    """
+    maps = maps_of(attribution)
+    chosen = maps.chosen(output, output_names)
+    count, alpha = len(chosen.values), check_alpha(alpha)
+    example = check_example(example, count)
+    heat, picture, note = chosen.values[example], None, ""
+    if images is not None:
+        pictures = pictures_of(images, [example], count, mean=mean, std=std, gray=gray, alone=maps.alone)
+        picture, note = pictures.shown[0], pictures.note
+        heat = resized(heat, picture.shape[:2], of_regions=maps.of_regions)
+    scale = scale_of([heat], percentile)
 
     ax = new_axes(ax, (4.2, 3.6))
-    ax.imshow(picture, cmap="gray")
-    drawn = ax.imshow(
-        heat,
-        cmap="RdBu_r" if signed else "inferno",
-        vmin=limits[0],
-        vmax=limits[1] if most > 0 else 1.0,
-        alpha=alpha * strength,
-    )
-    bar = ax.figure.colorbar(drawn, ax=ax, fraction=0.046, pad=0.03)
-    bar.solids.set_alpha(1)  # pyright: ignore[reportOptionalMemberAccess]
-    bar.ax.tick_params(labelsize=7)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.set_title(attribution.method if title is None else title, fontsize=10)
+    if picture is not None:
+        draw_picture(ax, picture)
+    draw_heat(ax, heat, scale, None if picture is None else alpha)
+    colour_bar(scale, ax)
+    state(ax, scale.note, note)
+    titled(ax, title, caption(maps.method, chosen.names[example]))
     return ax

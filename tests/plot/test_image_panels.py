@@ -1,0 +1,106 @@
+"""Several maps on one scale: methods and classes side by side, and batches."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+import xaijax as xai
+from tests.plot._images import PICTURES, bars, maps, tick_labels
+
+VALUES = np.linspace(0, 1, 3 * 6 * 8).reshape(3, 6, 8)
+NAMES = ["cat", "dog", "cow", "hen"]
+
+
+def test_methods_share_one_symmetric_scale_and_one_bar():
+    axes = xai.plot.compare({"first": maps(VALUES), "second": maps(-3 * VALUES)}, PICTURES, examples=[0, 2])
+    assert axes.shape == (2, 3)
+    most = 3.0  # of the second, in the last example
+    assert {ax.images[1].get_clim() for ax in axes[:, 1:].ravel()} == {(-most, most)}
+    (bar,) = bars(axes[0, 0].figure)
+    assert tick_labels(bar) == ["-3", "-1.5", "0", "1.5", "3"]
+    assert bar.get_ylabel() == "one scale for all panels"
+    assert [ax.get_title() for ax in axes[0]] == ["", "first", "second"]
+    np.testing.assert_allclose(axes[1, 2].images[1].get_array(), -3 * VALUES[2], rtol=1e-6)
+    assert len(axes[0, 0].images) == 1
+
+
+def test_scales_of_their_own_have_bars_of_their_own():
+    axes = xai.plot.compare([maps(VALUES, method="a"), maps(-3 * VALUES, method="b")], PICTURES, shared=False)
+    assert axes[0, 1].images[1].get_clim() == (0, pytest.approx(VALUES[0].max()))
+    assert axes[0, 2].images[1].get_clim()[1] == pytest.approx(3 * VALUES[0].max())
+    assert len(bars(axes[0, 0].figure)) == 2
+    assert [ax.get_title() for ax in axes[0]] == ["", "a", "b"]
+
+
+def test_a_shared_percentile_is_over_all_panels_and_printed():
+    axes = xai.plot.compare([maps(VALUES), maps(5 * VALUES)], PICTURES, percentile=90)
+    limit = np.percentile([VALUES[0], 5 * VALUES[0]], 90)
+    assert axes[0, 1].images[1].get_clim() == (0, pytest.approx(limit))
+    assert f"90th percentile of |value|, {limit:.3g}" in bars(axes[0, 0].figure)[0].get_ylabel()
+
+
+def test_of_all_outputs_the_three_highest_are_columns():
+    every = maps(np.stack([k * VALUES for k in range(4)], axis=-1))  # its outputs are 0, 0.5, 1, 1.5
+    axes = xai.plot.compare(every, PICTURES, output_names=NAMES, labels=["x", "y", "z"])
+    assert [ax.get_title() for ax in axes[0]] == ["x", "hen, output 1.5", "cow, output 1", "dog, output 0.5"]
+    np.testing.assert_allclose(axes[0, 1].images[1].get_array(), 3 * VALUES[0], rtol=1e-6)
+    axes = xai.plot.compare(every, PICTURES, outputs=["dog", 0], output_names=NAMES, labels=[0, 1, 2])
+    assert [ax.get_title() for ax in axes[0]] == ["cat", "dog, output 0.5", "cat, output 0"]
+    axes = xai.plot.compare([every, maps(VALUES)], PICTURES, outputs=[2])
+    np.testing.assert_allclose(axes[0, 1].images[1].get_array(), 2 * VALUES[0], rtol=1e-6)
+
+
+def test_a_batch_with_labels_and_probabilities():
+    probabilities = np.array([[0.7, 0.1, 0.1, 0.1], [0.2, 0.6, 0.1, 0.1], [0.1, 0.2, 0.5, 0.2]])
+    axes = xai.plot.image_grid(
+        maps(VALUES - 0.5, [0, 1, 2]), PICTURES, output_names=NAMES, labels=[0, 1, 3], probabilities=probabilities,
+        columns=2,
+    )  # fmt: skip
+    assert [ax.get_title() for ax in axes] == ["cat 70 %", "dog 60 %", "cow 50 %"]
+    assert [ax.get_xlabel() for ax in axes] == ["truly cat", "truly dog", "truly hen"]
+    red = [to_rgb(ax.xaxis.label.get_color())[0] > 0.5 for ax in axes]
+    assert red == [False, False, True]
+    assert {ax.images[1].get_clim() for ax in axes} == {(-0.5, 0.5)}
+    (bar,) = bars(axes[0].figure)
+    assert bar.get_ylabel() == "Grad-CAM: one scale for all pictures"
+    assert len(axes[0].figure.axes) == 4  # the fourth place is empty
+
+
+def test_a_batch_without_probabilities_states_the_outputs():
+    axes = xai.plot.image_grid(maps(VALUES), PICTURES, examples=[2, 0])
+    assert [ax.get_title() for ax in axes] == ["output 0.5", "output 0"]
+    every = maps(np.stack([k * VALUES for k in range(4)], axis=-1))
+    axes = xai.plot.image_grid(every, PICTURES, output="cow", output_names=NAMES, probabilities=np.full((3, 4), 0.25))
+    assert [ax.get_title() for ax in axes] == ["cow 25 %"] * 3
+
+
+def test_given_axes_of_any_shape_are_used():
+    _, given = plt.subplots(3, 1)
+    assert list(xai.plot.image_grid(maps(VALUES), PICTURES, axes=given)) == list(given)
+    _, given = plt.subplots(1, 2)
+    assert list(xai.plot.compare(maps(VALUES), PICTURES, axes=given)[0]) == list(given)
+
+
+@pytest.mark.parametrize(
+    ("draw", "sentence"),
+    [
+        (lambda: xai.plot.compare({}, PICTURES), "attributions must hold one at least"),
+        (lambda: xai.plot.compare(3, PICTURES), "attributions must be an attribution, a sequence"),
+        (lambda: xai.plot.compare([maps(VALUES), maps(VALUES[:2])], PICTURES), r"same images, but they have \[3, 2\]"),
+        (lambda: xai.plot.compare(maps(VALUES), PICTURES, examples=[]), "examples must name one at least"),
+        (lambda: xai.plot.compare(maps(VALUES), PICTURES, axes=plt.subplots(1, 3)[1]), "axes must be 1 x 2"),
+        (lambda: xai.plot.compare(maps(VALUES), PICTURES, labels=["a"]), "labels must be 3, one for each image"),
+        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, examples=[3]), "example must lie between 0 and 2"),
+        (
+            lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=[2.0, 0, 0]),
+            "probabilities must lie between",
+        ),
+        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=np.ones((3, 2))), "probabilities must be"),
+        (lambda: xai.plot.image_grid(maps(VALUES, [0, 1, 4]), PICTURES, output_names=NAMES), "of 4 there is none"),
+        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, labels=[0, 1, 9], output_names=NAMES), "labels must lie"),
+    ],
+)
+def test_mistakes_are_answered_with_a_sentence(draw, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        draw()

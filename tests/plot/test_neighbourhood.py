@@ -1,0 +1,103 @@
+"""LIME's neighbourhood in two dimensions."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+
+ROWS = np.random.default_rng(0).normal(size=(30, 3))
+OUTPUTS = ROWS @ [1.0, 2.0, 0.0]
+INSTANCE = np.array([0.5, -0.5, 2.0])
+
+
+def surrogate(slopes, predictions):
+    slopes, predictions = jnp.asarray(slopes, jnp.float32), jnp.asarray(predictions, jnp.float32)
+    ones = jnp.ones(len(slopes))
+    return xai.Surrogate(
+        slopes, predictions, method="LIME", slopes=slopes, intercept=ones, prediction=predictions, r_squared=0.5 * ones
+    )
+
+
+FITS = surrogate([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]], [-0.5, 0.25])
+
+
+def test_samples_have_the_colour_of_the_output_and_the_area_of_their_weight():
+    weights = np.linspace(0, 1, 30)
+    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, weights=weights, level=0.0, names=["a", "b", "c"])
+    points = ax.collections[0]
+    order = np.argsort(-weights, kind="stable")[:-1]  # the one of weight 0 is not there
+    np.testing.assert_allclose(points.get_offsets(), ROWS[order][:, :2])
+    np.testing.assert_allclose(points.get_array(), OUTPUTS[order])
+    np.testing.assert_allclose((points.get_sizes() - 2) / (points.get_sizes()[0] - 2), weights[order], rtol=1e-6)
+    reach = np.abs(OUTPUTS).max()
+    assert points.get_clim() == (pytest.approx(-reach), pytest.approx(reach))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("a", "b")
+
+
+def test_the_line_is_where_the_surrogate_says_the_level():
+    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=FITS, level=1.0, repeats=True)
+    lines = [line for line in ax.lines if line.get_linestyle() != "None" and not len(line.get_xdata())]
+    faint, first = (line for line in ax.lines if type(line).__name__ == "AxLine")
+    assert lines == []
+    for line, number in ((first, 0), (faint, 1)):
+        for point in (line.get_xy1(), line.get_xy2()):
+            said = FITS.prediction[number] + FITS.slopes[number, :2] @ (np.array(point) - INSTANCE[:2])
+            assert said == pytest.approx(1.0, abs=1e-5)
+    assert faint.get_alpha() == 0.25
+    assert "where the surrogate says 1" in ax.get_legend_handles_labels()[1]
+    assert ax.get_title() == "LIME: local R² 0.50"
+
+
+def test_the_background_is_the_model_with_the_other_features_at_the_instance():
+    seen = []
+
+    def model(rows):
+        seen.append(np.asarray(rows))
+        return rows @ jnp.array([1.0, 2.0, 3.0])
+
+    ax = xai.plot.neighbourhood(
+        ROWS, OUTPUTS, instance=INSTANCE, model=model, features=(2, 0), level=0.0, limits=[(-1, 1), (-2, 2)]
+    )
+    assert (seen[0][:, 1] == np.float32(INSTANCE[1])).all()
+    picture = np.asarray(ax.images[0].get_array())
+    np.testing.assert_allclose(picture[0, [0, -1]], [-2 - 1 - 3, -2 - 1 + 3], rtol=1e-5)
+    np.testing.assert_allclose(picture[-1, -1], 2 - 1 + 3, rtol=1e-5)
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 1), (-2, 2))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("feature 2", "feature 0")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "given", "level"),
+    [(np.linspace(0, 1, 30), None, 0.5), (OUTPUTS, FITS, -0.5), (OUTPUTS, None, OUTPUTS.mean())],
+)
+def test_the_level_is_a_half_for_probabilities_and_else_what_is_said_of_the_instance(outputs, given, level):
+    ax = xai.plot.neighbourhood(ROWS, outputs, instance=INSTANCE, surrogate=given, legend=False)
+    low, high = ax.collections[0].get_clim()
+    assert (low + high) / 2 == pytest.approx(level, abs=1e-6)
+    assert ax.get_legend() is None
+
+
+def test_a_flat_surrogate_has_no_line():
+    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=surrogate([[0.0, 0.0, 1.0]], [0.0]))
+    assert not any(type(line).__name__ == "AxLine" for line in ax.lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"outputs": OUTPUTS[:5]}, "outputs must have 30 numbers"),
+        ({"instance": INSTANCE[:2]}, "instance must have 3 numbers"),
+        ({"weights": np.zeros(30)}, "weights must be zero or more, and one of them more"),
+        ({"features": (0, 3)}, "features must be two different numbers from 0 to 2"),
+        ({"features": (1, 1)}, "features must be two different numbers"),
+        ({"surrogate": xai.Attribution(jnp.ones((1, 3)), jnp.ones(1))}, "surrogate must be what xai.lime.tabular returns"),
+        ({"surrogate": surrogate([[1.0, 2.0]], [0.0])}, r"slopes \[N, 3\]"),
+        ({"rows": np.full((30, 3), np.nan)}, "rows holds numbers that are not finite"),
+        ({"limits": [(1, 0), (0, 1)]}, "limits must be"),
+        ({"model": lambda rows: rows}, r"model must map rows \[n, D\] to outputs \[n\]"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_answered_with_a_sentence(arguments, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        xai.plot.neighbourhood(**{"rows": ROWS, "outputs": OUTPUTS, "instance": INSTANCE} | arguments)
