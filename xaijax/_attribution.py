@@ -81,6 +81,12 @@ class Attribution:
         lines += [f"  {field:<19} {_described(value)}" for field, value in given.items()]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a small picture, and the same in a table."""
+        from xaijax._report._notebook import shown_in_notebook  # draws, and so knows the plots, which know this type
+
+        return shown_in_notebook(self)
+
 
 def _check_rows(rows: Any, count: int) -> Any:
     """Numbers or booleans of examples; JAX itself would take others for the nearest ones."""

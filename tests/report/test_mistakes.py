@@ -1,0 +1,110 @@
+"""Bad input is answered with a sentence, and nothing is written."""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from tests.report.conftest import table_values
+
+ROWS = table_values(2, 3)
+MAPS = xai.Attribution(jnp.ones((2, 4, 4)), jnp.ones(2), method="m")
+ALL = xai.Attribution(jnp.ones((2, 4, 3)), jnp.ones((2, 3)), method="m")
+
+SECTIONS = {
+    "no attribution": (lambda: xai.Section(np.ones(3)), "attribution must be what an explainer returns, but it is ndarray"),
+    "a title that is none": (lambda: xai.Section(ROWS, title=3), "title must be a text, but it is int"),
+    "a text that is none": (lambda: xai.Section(ROWS, text=["a"]), "text must be a text, but it is list"),
+    "too few names": (lambda: xai.Section(ROWS, names=["a"]), "one entry for each of 3 players, but there are 1"),
+    "one name": (lambda: xai.Section(ROWS, names="abc"), "names must be a sequence of texts, but it is str"),
+    "names of maps": (lambda: xai.Section(MAPS, names=["a"]), "names are for players"),
+    "names for too few examples": (lambda: xai.Section(ROWS, names=[["a", "b", "c"]]), "but there are 1 lists"),
+    "too few classes": (
+        lambda: xai.Section(ALL, classes=["a"]), "a name for every class up to 2, but there are 1"
+    ),
+    "inputs of another shape": (lambda: xai.Section(ROWS, inputs=np.ones((3, 2))), r"\[2, 3\].*its shape is \[3, 2\]"),
+    "images of rows": (lambda: xai.Section(ROWS, images=np.ones((2, 4, 4))), "images are for attributions of maps"),
+    "too few images": (lambda: xai.Section(MAPS, images=np.ones((1, 4, 4))), r"\[2, H, W, C\].*\[1, 4, 4\]"),
+    "words in one string": (lambda: xai.Section(ROWS, words="a b c"), "but it is one string: split it"),
+    "too many words": (lambda: xai.Section(ROWS, words=[list("abcd"), ["a"]]), "example 0 has 4"),
+    "words of too few": (lambda: xai.Section(ROWS, words=[["a"]]), "for each of 2 examples, but has 1"),
+    "words and names": (
+        lambda: xai.Section(ROWS, words=[["a"], ["b"]], names=list("abc")), "both name the players: give one"
+    ),
+    "an example that is not there": (lambda: xai.Section(ROWS, examples=[2]), "between 0 and 1, but 2 is among them"),
+    "an example twice": (lambda: xai.Section(ROWS, examples=[1, 1]), "names an example twice"),
+    "examples that are a number": (lambda: xai.Section(ROWS, examples=1), "examples must be a sequence of numbers"),
+    "a target of one output": (lambda: xai.Section(ROWS, target=0), "of one output already"),
+    "a target too large": (lambda: xai.Section(ALL, target=3), "target must lie between 0 and 2"),
+    "no rows in tables": (lambda: xai.Section(ROWS, top=0), "top must be at least 1"),
+    "options that are a list": (lambda: xai.Section(ROWS, options=[1]), "options must be a dictionary"),
+    "options JSON cannot say": (lambda: xai.Section(ROWS, options={"a": jnp.ones(2)}), "options must be what JSON can say"),
+    "a key that is none": (lambda: xai.Section(ROWS, key="seed"), "key must be one JAX random key or the number"),
+    "values of too many axes": (
+        lambda: xai.Section(xai.Attribution(jnp.ones((1, 2, 2, 2, 2)), jnp.ones(1))), r"their shape is \[1, 2, 2, 2, 2\]"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("mistake", "sentence"), SECTIONS.values(), ids=SECTIONS)
+def test_a_section_that_does_not_fit(mistake, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        mistake()
+
+
+def test_a_traced_attribution_is_refused():
+    def trace(values):
+        with pytest.raises(TypeError, match=r"being traced.*outside of jax\.jit"):
+            xai.Section(xai.Attribution(values, values.sum(axis=1)))
+        return values
+
+    jax.jit(trace)(jnp.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("sections", "sentence"),
+    [
+        ([], "sections is empty: a report needs at least one"),
+        (ROWS, r"but it is one Attribution: pass \[it\]"),
+        (xai.Section(ROWS), r"but it is one Section: pass \[it\]"),
+        ("text", "must be a sequence of xai.Section, but it is str"),
+        (3, "must be a sequence of xai.Section, but it is int"),
+        ([ROWS, "b"], "number 1 is str"),
+    ],
+)
+def test_sections_that_are_none(sections, sentence, tmp_path):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        xai.report(tmp_path / "page.html", sections)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_or_not_writable(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*make it first"):
+        xai.report(tmp_path / "none" / "page.html", [ROWS])
+    (tmp_path / "page.html").mkdir()
+    with pytest.raises(OSError, match="the report cannot be written"):
+        xai.report(tmp_path / "page.html", [ROWS])
+    assert [path.name for path in tmp_path.iterdir()] == ["page.html"]  # no part stays behind
+
+
+def test_a_report_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypatch):
+    path = xai.report(tmp_path / "page", [table_values(1, 2)])
+    before = path.read_bytes()
+
+    def fail(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(PermissionError, match="the report cannot be written"):
+        xai.report(path, [table_values(1, 3)])
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_ending_is_added_only_where_it_is_missing(tmp_path):
+    one = table_values(1, 2)
+    assert xai.report(str(tmp_path / "a.b"), [one]).name == "a.b.html"
+    assert xai.report(tmp_path / "c.htm", [one]).name == "c.htm"
