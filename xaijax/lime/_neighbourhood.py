@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax import _random
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._typing import Array, Bool, Float
 
 
 class Samples(NamedTuple):
@@ -85,32 +86,52 @@ def independent(drawn: int) -> Blocks:
     return Blocks(0, 1, drawn)
 
 
-def uniforms(key: Array, layout: Blocks, num_columns: int) -> Float[Array, "D n"]:
-    """Numbers uniform in (0, 1), evenly spread within each block: Latin hypercubes in antithetic pairs.
+LARGEST = 1 - 2e-7  # of what `spread` draws: at 1 the normal quantile is infinite
+
+
+class Seeds(NamedTuple):
+    """What the numbers of D columns are made of, all between 0 and 1: orders, starts, places [D, blocks], rest [D, rest]."""
+
+    orders: Float[Array, "*D blocks"]
+    starts: Float[Array, "*D blocks"]
+    places: Float[Array, "*D blocks"]
+    rest: Float[Array, "*D rest"]
+
+
+def seeds(key: Array, layout: Blocks, num_columns: int) -> Seeds:
+    block_key, rest_key = jax.random.split(key)
+    orders, starts, places = _random.uniform(block_key, (3, num_columns, layout.number))
+    return Seeds(orders, starts, places, _random.uniform(rest_key, (num_columns, layout.rest)))
+
+
+def half_of_blocks(column: Seeds, length: int) -> Float[Array, "blocks half"]:
+    """Numbers uniform in (-1, 1) for one column, evenly spread in each block: Latin hypercubes in antithetic pairs.
 
     Half of a block, p points for a prime p, takes in each column the p strata in an order of its own, i ↦ (g i + c) mod p
-    with random g and c, and the other half is 1 - u. Over the draws of g and c two points of a column lie in any two
+    with random g and c; the other half is its negative. Over the draws of g and c two points of a column lie in any two
     strata equally often, as in a random order, so that second moments are those of a Latin hypercube (McKay, Beckman &
     Conover 1979), for a handful of random numbers in each column instead of a sorting.
     """
-    size = layout.length // 2
-    block_key, rest_key = jax.random.split(key)
-    parts = []
-    if layout.number:
-        orders, starts, places = _random.uniform(block_key, (3, num_columns, layout.number, 1))
-        steps = 1 + _floor(orders, size - 1)
-        strata = (jnp.arange(size) * steps + _floor(starts, size)) % size
-        half = (strata + places) / size
-        parts.append(jnp.concatenate([half, 1 - half], axis=2).reshape(num_columns, -1))
-    if layout.rest:
-        parts.append(_random.uniform(rest_key, (num_columns, layout.rest)))
-    # Away from 0 and 1, where the normal quantile is infinite.
-    return jnp.clip(jnp.concatenate(parts, axis=1), 1e-7, 1 - 1e-7)
+    return _strata(column, jnp.arange(length // 2, dtype=column.places.dtype), length // 2)
 
 
-def _floor(numbers: Float[Array, "..."], count: int) -> Int[Array, "..."]:
-    """Integers 0..count-1 of uniform numbers; at most 31 of them, so that no rounding makes one more."""
-    return (numbers * count).astype(jnp.int32)
+def whole_blocks(column: Seeds, length: int) -> Float[Array, "blocks length"]:
+    """Both halves, numbers and negatives, in one go."""
+    size = length // 2
+    points, sign = np.tile(np.arange(size), 2), np.repeat([1, -1], size)
+    return jnp.asarray(sign, column.places.dtype) * _strata(column, jnp.asarray(points, column.places.dtype), size)
+
+
+def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:
+    steps, starts = 1 + jnp.floor(column.orders * (size - 1)), jnp.floor(column.starts * size)
+    turns = points * (steps / size)[:, None] + ((starts + 0.5) / size)[:, None]  # middles of strata, clear of rounding
+    middles = turns - jnp.floor(turns)
+    return within(2 * middles + ((2 * column.places - 1) / size - 1)[:, None])
+
+
+def within(numbers: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Away from -1 and 1, where the normal quantile is infinite."""
+    return jnp.clip(numbers, -LARGEST, LARGEST)
 
 
 PAIRS_OF_PRIMES = [2 * prime for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31)]

@@ -8,11 +8,24 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtr
 
 from xaijax._typing import Array, Bool, Float, Key
 from xaijax.lime._kernel import kernel
-from xaijax.lime._neighbourhood import PAIRS_OF_PRIMES, Blocks, Samples, blocks, independent, samples, uniforms
+from xaijax.lime._neighbourhood import (
+    LARGEST,
+    PAIRS_OF_PRIMES,
+    Blocks,
+    Samples,
+    Seeds,
+    blocks,
+    half_of_blocks,
+    independent,
+    samples,
+    seeds,
+    whole_blocks,
+    within,
+)
 from xaijax.lime._statistics import Statistics
 
 SAMPLINGS = ["weighted", "independent"]
@@ -67,28 +80,26 @@ def draw(
     centre = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
     precision = 1 + 2 / width**2 if weighted else 1.0
     tilt = jnp.exp(-1 / width**2) if weighted else 1.0
-    conditions = None if statistics.bins is None else _conditions(row, statistics, tilt)
-
-    def column(each: tuple[Any, ...]) -> tuple[Float[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
-        """The points, what the model sees, and how far values are from their mean given their condition."""
-        numbers, own, varies, deviation, centre, has_condition, condition = each
-        steps, seen, around_mean = jnp.zeros_like(numbers), jnp.zeros_like(numbers), jnp.zeros_like(numbers)
-        if not conditional.all():
-            steps = jnp.where(varies, centre / precision + ndtri(numbers) / jnp.sqrt(precision), 0)
-            seen = own + deviation * steps
-        if condition is not None:
-            fails, values, around_mean = condition.draw(numbers)
-            steps = jnp.where(has_condition, jnp.where(varies & fails, -1.0, 0.0), steps)
-            seen = jnp.where(has_condition, values, seen)
-        return steps, seen, around_mean
-
-    numbers = uniforms(key, together, len(row))
-    columns = numbers, row, alive(row, statistics), statistics.deviation, centre, jnp.asarray(conditional), conditions
-    # A loop over the columns keeps what it makes; otherwise the compiler repeats the drawing wherever it is used.
-    steps, seen, around_mean = (part.T for part in jax.lax.map(column, columns))
+    varies = alive(row, statistics)
+    seed = seeds(key, together, len(row))
+    numbers, conditions = np.flatnonzero(~conditional), np.flatnonzero(conditional)
+    parts, around_mean = [], None
+    if len(numbers):
+        normals = _normals(jax.tree.map(lambda leaf: leaf[numbers], seed), together)
+        steps = jnp.where(varies[numbers], centre[numbers] / precision + normals / jnp.sqrt(precision), 0)
+        parts.append((steps, row[numbers] + statistics.deviation[numbers] * steps))
+    if len(conditions):
+        laws = _conditions(row, statistics, tilt)
+        seed, laws = jax.tree.map(lambda leaf: leaf[conditions], (seed, laws))
+        steps, values = _from_bins(seed, together, laws)
+        around_mean = laws.around_mean(steps, values) / deviation[conditions]
+        parts.append((jnp.where(varies[conditions], steps, 0), values))
+    steps, seen = (jnp.concatenate(them, axis=1) for them in zip(*parts, strict=True))
+    if len(parts) == 2:
+        order = np.argsort(np.concatenate([numbers, conditions]))
+        steps, seen = steps[:, order], seen[:, order]
     beside = None
-    if weighted and conditional.any():
-        around_mean = (around_mean / deviation)[:, np.flatnonzero(conditional)]
+    if weighted and around_mean is not None:
         beside = jnp.concatenate([jnp.zeros_like(around_mean[:1]), around_mean])
     weights = jnp.ones(len(steps)) if weighted else kernel(jnp.linalg.norm(steps, axis=1), width)
     # The law of numbers gives the row itself no share; in the paper it is a sample like the others.
@@ -96,6 +107,32 @@ def draw(
     points = jnp.concatenate([jnp.zeros_like(steps[:1]), steps])
     weights = jnp.concatenate([own, weights]).astype(steps.dtype)
     return samples(points, weights, beside), jnp.concatenate([row[None], seen])
+
+
+def _normals(seed: Seeds, together: Blocks) -> Float[Array, "n D"]:
+    """Standard normal numbers, in each block pairs of opposite ones."""
+    parts = []
+    if together.number:
+        # A loop over the columns keeps what it makes; otherwise the compiler repeats the drawing wherever it is used.
+        half = jax.lax.map(lambda column: _normal_quantile(half_of_blocks(column, together.length)), seed)
+        parts.append(jnp.concatenate([half, -half], axis=2).reshape(len(half), -1))
+    if together.rest:
+        parts.append(jax.lax.map(_normal_quantile, within(2 * seed.rest - 1)))
+    return jnp.concatenate(parts, axis=1).T
+
+
+def _from_bins(seed: Seeds, together: Blocks, laws: Condition) -> tuple[Array, Array]:
+    """Steps and values of every row, each [n, D]."""
+    parts = []
+    if together.number:
+        parts.append(jax.lax.map(lambda one: one[1].draw(whole_blocks(one[0], together.length)), (seed, laws)))
+    if together.rest:
+        parts.append(jax.lax.map(lambda one: one[1].draw(within(2 * one[0] - 1)), (seed.rest, laws)))
+    columns = len(seed.orders)
+    steps, values = (
+        jnp.concatenate([part.reshape(columns, -1).T for part in them]) for them in zip(*parts, strict=True)
+    )
+    return steps, values
 
 
 def _own_frequency(row: Float[Array, " D"], statistics: Statistics) -> Float[Array, " D"]:
@@ -106,11 +143,12 @@ def _own_frequency(row: Float[Array, " D"], statistics: Statistics) -> Float[Arr
 
 
 class Condition(NamedTuple):
-    """How a column's values are drawn from Q bins, the row's own first; all [D, Q], or [Q] for one column.
+    """How columns' values are drawn from Q bins, the row's own first, by numbers between -1 and 1; all [D, Q], or [Q]
+    for one column.
 
-    ends: of each bin's share of the numbers between 0 and 1; start, slope: of the straight line from a number to the
-    quantile of the bin's normal; mean, deviation, low, high: of the values; kept, failed, dust []: the mean of the
-    values where the condition holds and where it fails, and what of a difference to it is rounding.
+    ends: of each bin's share of the numbers; start, slope: of the straight line from a number to 2q - 1 for the quantile q
+    of the bin's normal; mean, deviation, low, high: of the values; kept, failed, dust [D]: the mean of the values where
+    the condition holds and where it fails, and what of a difference to it is rounding.
     """
 
     ends: Float[Array, "*D Q"]
@@ -124,20 +162,23 @@ class Condition(NamedTuple):
     failed: Float[Array, "*D"]
     dust: Float[Array, "*D"]
 
-    def draw(self, numbers: Float[Array, " n"]) -> tuple[Bool[Array, " n"], Float[Array, " n"], Float[Array, " n"]]:
-        """Which conditions fail, the values, and how far these are from their mean given that it holds or fails."""
+    def draw(self, numbers: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
+        """-1 where the condition fails and 0 elsewhere, and the values."""
 
-        def of(table: Float[Array, " Q"]) -> Float[Array, " n"]:
+        def of(table: Float[Array, " Q"]) -> Float[Array, "..."]:
             found = jnp.broadcast_to(table[0], numbers.shape)
             for q in range(1, len(table)):
                 found = jnp.where(numbers >= self.ends[q - 1], table[q], found)
             return found
 
-        quantile = jnp.clip(of(self.start) + of(self.slope) * numbers, 1e-7, 1 - 1e-7)
-        values = jnp.clip(of(self.mean) + of(self.deviation) * ndtri(quantile), of(self.low), of(self.high))
-        fails = numbers >= self.ends[0]
-        around_mean = values - jnp.where(fails, self.failed, self.kept)
-        return fails, values, jnp.where(jnp.abs(around_mean) > self.dust, around_mean, 0)
+        quantile = jnp.clip(of(self.start) + of(self.slope) * numbers, -LARGEST, LARGEST)
+        values = jnp.clip(of(self.mean) + of(self.deviation) * _normal_quantile(quantile), of(self.low), of(self.high))
+        return jnp.where(numbers >= self.ends[0], -1.0, 0.0), values
+
+    def around_mean(self, steps: Float[Array, "n D"], values: Float[Array, "n D"]) -> Float[Array, "n D"]:
+        """How far the values are from their mean given that the condition holds or fails."""
+        found = values - jnp.where(steps < 0, self.failed, self.kept)
+        return jnp.where(jnp.abs(found) > self.dust, found, 0)
 
 
 def _conditions(row: Float[Array, " D"], statistics: Statistics, tilt: float | Array) -> Condition:
@@ -152,20 +193,25 @@ def _conditions(row: Float[Array, " D"], statistics: Statistics, tilt: float | A
     ends = jnp.cumsum(chance, axis=1)
     starts = ends - chance
     ends = jnp.where(ends < ends[:, -1:], ends, 2)  # no number is beyond the last bin that has a chance
-    spread = jnp.where(bins.deviation > 0, bins.deviation, 1)
-    low, high = (bins.low - bins.mean) / spread, (bins.high - bins.mean) / spread
+    unit = jnp.where(bins.deviation > 0, bins.deviation, 1)
+    low, high = (bins.low - bins.mean) / unit, (bins.high - bins.mean) / unit
     mass = ndtr(high) - ndtr(low)
     slope = mass / jnp.maximum(chance, 1e-30)
+    start = ndtr(low) - starts * slope
     shift = (_density(low) - _density(high)) / jnp.maximum(mass, 1e-7)  # a normal's mean between its bounds
-    means = bins.mean + jnp.where(bins.deviation > 0, spread * shift, 0)
+    means = bins.mean + jnp.where(bins.deviation > 0, unit * shift, 0)
     others = chance.at[:, 0].set(0)
     failed = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
     # Where all values are one, what is left is rounding: as a column it would be the condition itself, scaled up.
     dust = 16 * jnp.finfo(means.dtype).eps * jnp.maximum(jnp.abs(bins.low), jnp.abs(bins.high)).max(axis=1)
-    return Condition(
-        ends, ndtr(low) - starts * slope, slope, bins.mean, bins.deviation, bins.low, bins.high,
-        means[:, 0], failed, dust,
-    )  # fmt: skip
+    # A number u between -1 and 1 stands for (1 + u) / 2 between 0 and 1.
+    tables = 2 * ends - 1, 2 * start + slope - 1, slope, bins.mean, bins.deviation, bins.low, bins.high
+    return Condition(*tables, kept=means[:, 0], failed=failed, dust=dust)
+
+
+def _normal_quantile(numbers: Array) -> Array:
+    """Of (1 + u) / 2 for numbers u between -1 and 1: an odd function."""
+    return math.sqrt(2) * jax.lax.erf_inv(numbers)
 
 
 def _density(places: Array) -> Array:
