@@ -23,6 +23,7 @@ class Report:
         self.console = Console(highlight=False, soft_wrap=True)
         self.numbers: dict[str, Any] = {}
         self.figures: list[tuple[str, str]] = []
+        self.sections: list[xai.Section] = []
         self._progress = Progress(
             TextColumn("{task.description:<34}"), BarColumn(), TimeElapsedColumn(), console=self.console, transient=True
         )
@@ -54,6 +55,15 @@ class Report:
     def keep(self, name: str, attribution: xai.Attribution) -> None:
         """Writes the attribution behind a figure; `xai.load` reads it."""
         xai.save(self.out / f"{name}.npz", attribution)
+
+    def section(self, attribution: xai.Attribution, **options: Any) -> None:
+        """A section of the page that `page` writes, see `xai.Section`."""
+        self.sections.append(xai.Section(attribution, **options))
+
+    def page(self, title: str, text: str) -> None:
+        """Writes the sections as one HTML page."""
+        xai.report(self.out / "report.html", self.sections, title=title, text=text)
+        self.figures.insert(0, ("report.html", f"one page about all of it: {len(self.sections)} sections"))
 
     def close(self) -> None:
         """Writes the numbers, and says where everything is."""

@@ -47,6 +47,10 @@ def visit(report: Report, key: Any, seed: int) -> None:
     report.numbers["digits: LIME local R², mean"] = float(lime.r_squared.mean())
     report.numbers["digits: SHAP largest standard error"] = float(jnp.max(jnp.asarray(shap.std_errors)))
     report.figure("digits", _draw(images, test, shown, maps, lime, shap), "where the network finds the digit")
+    common = {"images": images, "output": "the logit of the digit"}
+    report.section(maps["Grad-CAM"][shown], title="Where the network finds the digit", **common)
+    report.section(lime, title="Which superpixels speak for it", options={"regions": 40}, key=key, **common)
+    report.section(shap, title="What each cell of a grid adds", options={"num_permutations": 16}, key=key, **common)
     for name, attribution in {**maps, "LIME": lime, "SHAP": shap}.items():
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)
 

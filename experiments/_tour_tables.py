@@ -43,9 +43,14 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
     report.numbers["breast cancer: LIME local R², mean"] = float(lime.r_squared.mean())
     report.keep("breast_cancer_shap", shap)
     report.keep("breast_cancer_lime", lime)
+    units = table.in_units(table.test_x)
+    common = {"output": "the log odds of malignant", "names": table.names, "examples": [case], "key": key}
+    report.section(
+        shap, title="Why a tumour may be malignant", inputs=units, options={"background": "100 training rows"}, **common
+    )
+    report.section(lime, title="The same by a line around it", options={"num_samples": 2000}, **common)
 
     figure, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
-    units = table.in_units(table.test_x)
     xai.plot.waterfall(shap, example=case, names=table.names, inputs=units, ax=ax)
     ax.set_title("Why this tumour may be malignant (log odds, SHAP)", fontsize=10)
     report.figure("breast_cancer_waterfall", figure, "one tumour, from the average to its log odds (SHAP)")
@@ -71,6 +76,10 @@ def _diabetes(report: Report, key: Any, seed: int) -> None:
     case = int(np.argmax(shap.output))
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     units = table.in_units(table.test_x)
+    report.section(
+        shap, title="The patient with the worst forecast", output="progression of the disease", names=table.names,
+        inputs=units, examples=[case], options={"background": "100 training rows"}, key=key,
+    )  # fmt: skip
     xai.plot.waterfall(shap, example=case, names=table.names, inputs=units, ax=axes[0])
     axes[0].set_title("The patient with the worst forecast (exact SHAP)", fontsize=10)
     xai.plot.bars(shap, example=None, names=table.names, ax=axes[1], title="SHAP: mean |value| over the test set")

@@ -39,6 +39,10 @@ def visit(report: Report, key: Any, seed: int) -> None:
     )
     report.numbers["docstrings: LIME local R², mean"] = float(lime.r_squared.mean())
     report.keep("docstrings_lime", lime)
+    report.section(
+        lime, title="Which words give a sentence's package away", output=f"the log odds of {CLASSES[1]}",
+        words=[corpus.read(row) for row in ids], examples=list(range(_SHOWN)), options={"num_samples": 1000}, key=key,
+    )  # fmt: skip
 
     figure, axes = plt.subplots(_SHOWN, 1, figsize=(9, 1.15 * _SHOWN), layout="constrained")
     figure.suptitle(f"LIME: red words speak for {CLASSES[1]}, blue ones for {CLASSES[0]}", fontsize=11)

@@ -5,7 +5,8 @@ Zhou et al. (2016), Learning deep features for discriminative localization, arXi
   M_c(x, y) = sum_k w_k^c f_k(x, y),        mean over x, y of M_c + b_c = the logit of class c,
 
 with the numbers of one real image: the channels that count most, each with its weight, what all others add, the sum,
-and where in the image it is.
+and where in the image it is. A second figure has an image of every class, and where the map looks in each; how often it
+looks into the frame of the digit, which nobody told the network, is measured over all test images.
 
 python -m experiments.cam_figure --out out/cam_figure
 """
@@ -16,6 +17,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,9 +25,12 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import xaijax as xai
+from experiments._digits import DIGIT, Scenes
 from experiments._featured import PooledDigitNet, first_right, trained
+from experiments._mosaics import mass_within, points_into
 from experiments._report import Report
 
 _SHOWN = 5
@@ -100,11 +105,47 @@ def _draw_below(
     parts = xai.Attribution(
         values=jnp.asarray(contributions)[None], output=attribution.output, base_value=jnp.array([bias]), method="CAM"
     )
-    names = [f"mean of $w_{{{channel}}}\\,f_{{{channel}}}$" for channel in range(len(contributions))]
+    names = [f"channel {channel}: mean of w·f" for channel in range(len(contributions))]
     xai.plot.waterfall(parts, names=names, top=_SHOWN, ax=axes[2], title="from the bias to the logit")
     equation = f"mean of $M_{label}$ + $b_{label}$ = {mean:.3f} {'+' if bias >= 0 else '−'} {abs(bias):.3f} = {mean + bias:.3f}"
     figure.suptitle(
         f"Class activation map of the {label}:  {equation},  and the network's logit is {logit:.3f}", fontsize=13
+    )
+    return figure
+
+
+def look(model: PooledDigitNet, scenes: Scenes) -> tuple[xai.Attribution, dict[str, Any]]:
+    """The maps of the true classes of all images, what speaks for these, and how much of it is in the digits' boxes."""
+    maps = xai.cam.cam(model, scenes.images, target=scenes.labels, relu=True, upsample=True)
+    heat, boxes = np.asarray(maps.values), scenes.boxes()
+    return maps, {
+        "images": len(heat),
+        "chance": float(boxes.mean()),
+        "strongest place in the digit's box": float(points_into(heat, boxes).mean()),
+        "share of the map in the digit's box": float(mass_within(heat, boxes).mean()),
+    }
+
+
+def draw_looks(maps: xai.Attribution, model: PooledDigitNet, scenes: Scenes, found: dict[str, Any]) -> Figure:
+    """The first image of each class that is rightly named, all on one scale, with the true frame of the digit."""
+    probabilities = np.asarray(jax.nn.softmax(model(jnp.asarray(scenes.images))))
+    right = probabilities.argmax(axis=1) == scenes.labels
+    places = [np.flatnonzero(scenes.labels == digit) for digit in range(10)]
+    shown = np.array([of_digit[np.argmax(right[of_digit])] for of_digit in places])
+    labels = scenes.labels[shown]
+    axes = xai.plot.image_grid(
+        jax.tree.map(lambda leaf: leaf[shown], maps), scenes.images[shown], labels=labels.tolist(),
+        output_names=[str(digit) for digit in range(10)], probabilities=probabilities[shown, labels], columns=5,
+    )  # fmt: skip
+    for ax, place in zip(axes, shown, strict=True):
+        top, left = scenes.corners[place]
+        ax.add_patch(Rectangle((left - 0.5, top - 0.5), DIGIT, DIGIT, fill=False, edgecolor="#4fd0d0", lw=1.4))
+    figure: Any = axes[0].figure
+    inside, chance = found["strongest place in the digit's box"], found["chance"]
+    figure.suptitle(
+        f"Where the network looks: the strongest place of the map is in the frame of the digit in {inside:.1%}\n"
+        f"of {found['images']} unseen images (chance {chance:.0%})",
+        fontsize=11,
     )
     return figure
 
@@ -123,7 +164,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the data and the training")
     options = parser.parse_args(arguments)
 
-    with Report(options.out, total=2) as report:
+    with Report(options.out, total=3) as report:
         report.step("training the digit network")
         model, test, accuracy = trained(PooledDigitNet, epochs=options.epochs, seed=options.seed)
         report.step("explaining")
@@ -134,6 +175,11 @@ def main(arguments: list[str] | None = None) -> None:
         gap = float(np.abs(by_hand - np.asarray(attribution.values[0])).max())
         report.figure("cam", draw(attribution, image, maps, weights, bias), "the head's weights on the channel maps")
         report.keep("cam", attribution)
+        report.step("looking at all images")
+        maps, looks = look(model, test)
+        report.figure(
+            "cam_looks", draw_looks(maps, model, test, looks), "where the map looks in an image of every class"
+        )
     report.numbers = {
         "test accuracy": accuracy,
         "class": options.digit,
@@ -141,6 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
         "bias": bias,
         "logit": float(model(image[None])[0, options.digit]),
         "largest gap between the map by hand and xai.cam.cam": gap,
+        "over all test images": looks,
     }
     total = report.numbers["mean of the map"] + bias
     report.say(f"mean of the map {by_hand.mean():.4f} + bias {bias:.4f} = {total:.4f}")

@@ -97,6 +97,7 @@ def explain(report: Report) -> xai.Attribution:
     figure = draw(rows, attribution)
     report.figure("founding_game", figure, "three workers and their pay (exact Shapley values)")
     report.keep("founding_game", attribution)
+    report.section(attribution, title="Three workers and their pay", output="the pay", names=WORKERS)
     return attribution
 
 

@@ -23,7 +23,6 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -36,8 +35,7 @@ from xaijax.lime import _rows
 SAMPLINGS = {"independent": "drawn widely, weighted as in the paper", "weighted": "drawn where the weight is"}
 INSTANCE = (0.5, 0.7)
 _WIDTH = 0.35  # of the kernel, in standard deviations: the boundary goes up and down within three of them
-_REGIONS = ListedColormap(["#c9d9ee", "#f4cfc6"])
-_CLASSES = ("#2166ac", "#b2432b")
+_LIMIT = 3.0  # of the square that is shown
 
 
 class Network(nn.Module):
@@ -88,36 +86,19 @@ def line_by_hand(rows: np.ndarray, weights: np.ndarray, values: np.ndarray) -> n
     return np.linalg.lstsq(roots[:, None] * columns, roots * values, rcond=None)[0]
 
 
-def draw(
-    ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray, title: str, limit: float
-) -> None:
-    """The regions, the samples with areas that are their shares of the weight, and the lines of all fits."""
-    grid = np.linspace(-limit, limit, 241, dtype=np.float32)
-    every = np.stack(np.meshgrid(grid, grid), axis=-1).reshape(-1, 2)
-    logits = np.asarray(model(jnp.asarray(every)))
-    odds = (logits[:, 1] - logits[:, 0]).reshape(len(grid), -1)
-    ax.contourf(grid, grid, odds > 0, levels=[-0.5, 0.5, 1.5], cmap=_REGIONS)
-    ax.contour(grid, grid, odds, levels=[0], colors="black", linewidths=1.2)
+def probability(model: Any) -> Any:
+    """That of class 1, of rows [n, 2]."""
+    return lambda rows: jax.nn.softmax(model(jnp.asarray(rows)))[:, 1]
 
-    said = np.asarray(model(jnp.asarray(rows))).argmax(axis=1)
-    areas = 3000 * weights / weights.sum()
-    for label, (colour, marker) in enumerate(zip(_CLASSES, "os", strict=True)):
-        of_class = (said == label) & (weights > 0)
-        ax.scatter(*rows[of_class].T, s=areas[of_class] + 2, c=colour, marker=marker, alpha=0.75, lw=0.4, ec="white")
-    slopes, predictions = np.asarray(fits.slopes), np.asarray(fits.prediction)
-    for number in range(len(slopes) - 1, -1, -1):  # the fit of the samples shown comes last, above the others
-        first = number == 0
-        normal = slopes[number]
-        through = np.array(INSTANCE) + (0.5 - predictions[number]) * normal / (normal @ normal)
-        style: Any = {"lw": 2.6, "ls": (0, (4, 2)), "zorder": 4} if first else {"lw": 0.9, "alpha": 0.25, "ls": "--"}
-        ax.axline(tuple(through), tuple(through + [-normal[1], normal[0]]), color="black", **style)
-    ax.plot(*INSTANCE, "P", ms=17, mfc="#ffd23f", mec="black", mew=1.8, zorder=5)
-    ax.set_xlim(-limit, limit)
-    ax.set_ylim(-limit, limit)
+
+def draw(ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray, title: str) -> None:
+    """The network, the samples with areas that are their shares of the weight, and the lines of all fits."""
+    xai.plot.neighbourhood(
+        rows, probability(model)(rows), instance=INSTANCE, weights=weights, surrogate=fits, repeats=True,
+        model=probability(model), limits=[(-_LIMIT, _LIMIT)] * 2, legend=False, ax=ax, title=title,
+    )  # fmt: skip
     ax.set_aspect("equal")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.set_title(title, fontsize=10)
+    ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
 
 def caption(sampling: str, fits: xai.Surrogate, num_samples: int) -> str:
@@ -126,7 +107,7 @@ def caption(sampling: str, fits: xai.Surrogate, num_samples: int) -> str:
     assert fits.effective_samples is not None
     return (
         f"{num_samples} samples {SAMPLINGS[sampling]}: effectively {float(fits.effective_samples[0]):.0f}\n"
-        f"the line says {float(fits.prediction[0]):.2f}; local R² {found['first']:.2f}; "
+        f"the line says {float(fits.prediction[0]):.2f}; local R² {found['first']:.2f};\n"
         f"over {len(slopes)} draws R² ± {found['sd']:.2f}, direction ± {angles.std(ddof=1):.1f}°"
     )
 
@@ -136,17 +117,11 @@ def spread(found: Any) -> dict[str, float]:
     return {"first": float(found[0]), "mean": float(found.mean()), "sd": float(found.std(ddof=1))}
 
 
-def legend(figure: Figure) -> None:
-    entries = [
-        Line2D([], [], marker="P", ms=12, mfc="#ffd23f", mec="black", lw=0, label="the instance"),
-        *(
-            Line2D([], [], marker=marker, ms=7, color=colour, lw=0, label=f"a sample of class {label}")
-            for label, (colour, marker) in enumerate(zip(_CLASSES, "os", strict=True))
-        ),
-        Line2D([], [], color="black", lw=1.2, label="the network's boundary"),
-        Line2D([], [], color="black", lw=2.4, ls=(0, (4, 2)), label="the surrogate's, and of other draws"),
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries), frameon=False, fontsize=9.5)
+def legend(figure: Figure, ax: Axes) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    handles.append(Line2D([], [], color="black", alpha=0.4, lw=0.9, ls="--"))
+    labels.append("and of other draws")
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -176,14 +151,12 @@ def main(arguments: list[str] | None = None) -> None:
                 sampling=sampling, num_samples=options.samples, kernel_width=_WIDTH,
             )  # fmt: skip
             rows, weights = neighbourhood(statistics, sampling, key, options.samples)
-            draw(ax, model, fits, rows, weights, caption(sampling, fits, options.samples), limit=3)
+            draw(ax, model, fits, rows, weights, caption(sampling, fits, options.samples))
             report.keep(f"lime_{sampling}", fits)
             record(report, sampling, model, fits, rows, weights)
-        legend(figure)
-        probability = float(jax.nn.softmax(model(jnp.asarray(INSTANCE)[None]))[0, 1])
-        figure.suptitle(
-            f"LIME around one instance: the network says class 1 with probability {probability:.2f}", fontsize=13
-        )
+        legend(figure, axes[0])
+        said = float(probability(model)(np.array([INSTANCE], np.float32))[0])
+        figure.suptitle(f"LIME around one instance: the network says class 1 with probability {said:.2f}", fontsize=13)
         report.figure("lime", figure, "samples around an instance, and the line fitted to them")
     report.close()
 
@@ -192,7 +165,7 @@ def record(
     report: Report, sampling: str, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray
 ) -> None:
     """The numbers of the figure, and how far the fit to what is shown is from the library's."""
-    values = np.asarray(jax.nn.softmax(model(jnp.asarray(rows)))[:, 1], np.float64)
+    values = np.asarray(probability(model)(rows), np.float64)
     *slopes, prediction = line_by_hand(rows, weights, values)
     gap = max(np.abs(np.array(slopes) - np.asarray(fits.slopes)[0]).max(), abs(prediction - float(fits.prediction[0])))
     assert fits.std_errors is not None

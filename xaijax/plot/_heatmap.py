@@ -24,6 +24,7 @@ from xaijax.plot._axes import (
 )
 from xaijax.plot._names import counted, others_label, player_names, shown_and_others
 
+_MOST_DOTS = 400  # across the picture of a new figure
 _PERCENTILE = 99  # of |value|, where the colours end: a few extremes leave the others apart
 _ABOVE = 2.2  # lines that the outputs are high
 _BESIDE, _GAP = 0.09, 0.012  # of the picture's width, for the sizes; of the axes, between the parts
@@ -93,9 +94,12 @@ def heatmap(
     most = float(np.percentile(sizes, _PERCENTILE)) or float(sizes.max())
 
     ax = new_axes(ax, (7.4, 2.4 + 0.3 * len(labels)))
+    # Where there are more rows than dots, neighbours are averaged; elsewhere no colour is anything but a value's.
+    smoothing = "antialiased" if len(drawn) > _MOST_DOTS else "nearest"
     picture = ax.imshow(
-        lines[drawn].T, cmap=SIGNED, vmin=-(most or 1), vmax=most or 1, aspect="auto", interpolation_stage="data"
-    )
+        lines[drawn].T, cmap=SIGNED, vmin=-(most or 1), vmax=most or 1, aspect="auto", interpolation=smoothing,
+        interpolation_stage="data",
+    )  # fmt: skip
     lines_of_players(ax, labels)
     # The pictures above and beside lie within these axes, so that every layout keeps room for them.
     count, above = len(drawn), min(_ABOVE, len(labels))

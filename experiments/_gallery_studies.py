@@ -1,0 +1,219 @@
+"""What the gallery shows: the studies, their figures, what is to be seen in each, and what they are drawn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from experiments import cam_figure, founding_game, grad_cam_figure, housing, lime_figure, newsgroups
+
+_DIGITS = (
+    "real handwritten digits (UCI optical recognition of handwritten digits) at random places over crops of the "
+    "photographs that come with scikit-image"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A figure, or one of its parts: file: its name; seen: what is to be seen, for those who do not see it."""
+
+    file: str
+    seen: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """number, title, text: as in the index; pictures: what the study draws of it."""
+
+    number: int
+    title: str
+    text: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A command and the figures that it draws.
+
+    main: the study, (arguments) -> None, which writes figures and numbers.json into --out; quick: arguments with which it
+    takes seconds; real, stand_in: what the figures are drawn from, with a file or without; option: which takes the file;
+    without: arguments that ask for the stand-in; own_option: the gallery's, which takes the file.
+    """
+
+    name: str
+    main: Callable[[list[str]], None]
+    figures: tuple[Figure, ...]
+    quick: tuple[str, ...]
+    real: str
+    stand_in: str = ""
+    option: str = ""
+    without: tuple[str, ...] = ()
+    own_option: str = ""
+
+
+STUDIES = (
+    Study(
+        "cam_figure",
+        cam_figure.main,
+        (
+            Figure(
+                1,
+                "the head's weights, projected back on the channel maps",
+                "Behind global average pooling, the weight of a class for a channel weighs the channel's map: their sum "
+                "is the class activation map, whose mean and the bias are the logit (Zhou et al. 2016, figure 2).",
+                (
+                    Picture(
+                        "cam.png",
+                        "Above, the five channel maps that count most, each under its weight, plus the sum of all others, "
+                        "equal the class activation map. Below, the image, the map over it, and a waterfall from the bias "
+                        "to the logit.",
+                    ),
+                ),
+            ),
+            Figure(
+                2,
+                "where CAM looks",
+                "What speaks for the class, over an image of every class, all on one scale. The frame is the digit's true "
+                "place, which nobody told the network.",
+                (
+                    Picture(
+                        "cam_looks.png",
+                        "Ten pictures in grey, one of each digit in front of a photograph, with a warm spot of colour "
+                        "where the class activation map is high, and a frame around the digit.",
+                    ),
+                ),
+            ),
+        ),
+        ("--epochs", "2"),
+        _DIGITS,
+    ),
+    Study(
+        "grad_cam_figure",
+        grad_cam_figure.main,
+        (
+            Figure(
+                3,
+                "how Grad-CAM comes about",
+                "For a network that CAM cannot explain: the mean gradient of each channel weighs its activations, and "
+                "what remains positive of the sum is the heat map (Selvaraju et al. 2017, equations 1 and 2).",
+                (
+                    Picture(
+                        "grad_cam.png",
+                        "Three rows of five channels: activations, gradients, and activations times the mean gradient. "
+                        "Below, the image, the sum over all channels, its positive part, and the heat map over the image.",
+                    ),
+                ),
+            ),
+        ),
+        ("--epochs", "2"),
+        _DIGITS,
+    ),
+    Study(
+        "lime_figure",
+        lime_figure.main,
+        (
+            Figure(
+                4,
+                "LIME's local line",
+                "A curved boundary, an instance, samples around it, and the line fitted to them, with those of other draws "
+                "(Ribeiro et al. 2016, figure 3): samples as in the paper, and samples drawn where the weight is.",
+                (
+                    Picture(
+                        "lime.png",
+                        "Two panels in red and blue, the model's output, with the same wavy boundary and a cross near it. Dots are "
+                        "samples, as large as their weight. A thick dashed line through the boundary near the cross is the "
+                        "surrogate; faint ones, of other draws, spread around it, less so on the right.",
+                    ),
+                ),
+            ),
+        ),
+        ("--samples", "60", "--draws", "3", "--epochs", "2"),
+        "points on both sides of a wave, made by the study, and a small network trained on them",
+    ),
+    Study(
+        "newsgroups",
+        newsgroups.main,
+        (
+            Figure(
+                5,
+                "LIME on two text classifiers",
+                "Right for the wrong reasons: a network trained on posts with their headers goes by words of the headers, "
+                "one trained on bodies alone by words of the text, and only the second holds where headers change "
+                "(Ribeiro et al. 2016, figure 2).",
+                (
+                    Picture(
+                        "newsgroups.png",
+                        "Above, the ten heaviest words of one post for each classifier as bars; words of the header are "
+                        "in boxes, and the first classifier has most of them. Below, the share of header words in many "
+                        "explanations, and the accuracy on posts as they are, without headers, and with headers of the "
+                        "other group.",
+                    ),
+                ),
+            ),
+        ),
+        ("--seeds", "1", "--posts", "4", "--samples", "300"),
+        "posts of alt.atheism and soc.religion.christian (20 newsgroups, by date)",
+        "posts made by a generator that gives them the defect of the real ones, headers that give the group away; they "
+        "are not 20 newsgroups. Pass --newsgroups with a file of the posts for the real figure",
+        "--data",
+        ("--stand-in",),
+        "--newsgroups",
+    ),
+    Study(
+        "founding_game",
+        founding_game.main,
+        (
+            Figure(
+                6,
+                "the three-worker game",
+                "What each team earns, what each worker adds in each of the six orders in which they may come, and the "
+                "means over the orders: the Shapley values 52/6, 73/6 and 85/6 (Shapley 1953).",
+                (
+                    Picture(
+                        "founding_game.png",
+                        "A table of the pay of eight teams, a table of what A, B and C add in six orders with their "
+                        "means, and a waterfall from 0 to 35: A adds 52/6, B 73/6, C 85/6.",
+                    ),
+                ),
+            ),
+        ),
+        (),
+        "the game itself: v(A) = 4, v(B) = 7, v(C) = 5, v(AB) = 10, v(AC) = 16, v(BC) = 20, v(ABC) = 35",
+    ),
+    Study(
+        "housing",
+        housing.main,
+        (
+            Figure(
+                7,
+                "SHAP on housing prices",
+                "Four rows from the average forecast to their own, one feature over all rows, and all features "
+                "(Lundberg & Lee 2017).",
+                (
+                    Picture(
+                        "housing_force.png",
+                        "Four force plots on one scale, from a low value of the feature that is looked at to a high one: "
+                        "red arrows push the forecast up, blue ones down.",
+                    ),
+                    Picture(
+                        "housing_dependence.png",
+                        "A scatter of the feature's value against what it adds to the forecast, a dot for each row, "
+                        "coloured by the feature it acts with most.",
+                    ),
+                    Picture(
+                        "housing_summary.png",
+                        "A row of dots for each feature, the most important one first: what it adds in each row, coloured "
+                        "from low to high values of the feature.",
+                    ),
+                ),
+            ),
+        ),
+        ("--rows", "60", "--splits", "2", "--background", "10"),
+        "506 districts of Boston (Harrison & Rubinfeld 1978), which scikit-learn withdrew for the assumption behind "
+        "their variable b; they serve as a known yardstick of explanations here, and should serve for nothing else",
+        "442 patients with diabetes (scikit-learn) in the place of housing prices, with the body mass index in that of "
+        "lstat. Pass --boston with a CSV file of the housing data for the figure of the notes",
+        "--boston",
+        own_option="--boston",
+    ),
+)
