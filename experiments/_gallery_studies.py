@@ -137,14 +137,14 @@ STUDIES = (
             Figure(
                 5,
                 "LIME on two text classifiers",
-                "Right for the wrong reasons: a network trained on posts with their headers goes by words of the headers, "
-                "one trained on bodies alone by words of the text, and only the second holds where headers change "
-                "(Ribeiro et al. 2016, figure 2).",
+                "Right for the wrong reasons: a network trained on posts with their headers goes by words of the headers "
+                "more than one trained on bodies alone, and loses more where the headers change (Ribeiro et al. 2016, "
+                "figure 2).",
                 (
                     Picture(
                         "newsgroups.png",
                         "Above, the ten heaviest words of one post for each classifier as bars; words of the header are "
-                        "in boxes, and the first classifier has most of them. Below, the share of header words in many "
+                        "in boxes, more of them and heavier ones for the first classifier. Below, the share of header words in many "
                         "explanations, and the accuracy on posts as they are, without headers, and with headers of the "
                         "other group.",
                     ),

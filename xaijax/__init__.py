@@ -1,17 +1,24 @@
 """xaijax: why a JAX model said what it said.
 
 An explanation is a pure function of a model and an input. `xai.cam` and `xai.lime`, `xai.shap` hold the explainers,
-`xai.mask` says what removes features, `xai.segment` cuts pictures into superpixels, `xai.plot` draws.
+`xai.mask` says what removes features, `xai.segment` cuts pictures into superpixels, `xai.metrics` measures, `xai.plot` draws.
 """
 
-from xaijax import cam, lime, mask, plot, segment, shap, target
+from typing import TYPE_CHECKING, Any
+
+from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
 from xaijax._attribution import Attribution, Interactions, Surrogate
 from xaijax._explanation import from_shap, to_shap
 from xaijax._files import load, load_options, save
 from xaijax._game import Game, game
 from xaijax._gather import concatenate, records
-from xaijax._model import Model, function, linen, tag, tagged_attention
+from xaijax._model import Model, function, tag
+from xaijax._progress import progress
+from xaijax._report import Section, report
 from xaijax._tap import Layer, Layers, compose, layers
+
+if TYPE_CHECKING:
+    from xaijax._model import linen, tagged_attention
 
 __version__ = "0.1.0"
 
@@ -22,6 +29,7 @@ __all__ = [
     "Layer",
     "Layers",
     "Model",
+    "Section",
     "Surrogate",
     "cam",
     "compose",
@@ -35,9 +43,13 @@ __all__ = [
     "load",
     "load_options",
     "mask",
+    "metrics",
     "plot",
+    "progress",
     "records",
+    "report",
     "save",
+    "scale",
     "segment",
     "shap",
     "tag",
@@ -45,3 +57,16 @@ __all__ = [
     "target",
     "to_shap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What belongs to Flax imports it when it is asked for first."""
+    if name in ("linen", "tagged_attention"):
+        from xaijax import _model
+
+        return getattr(_model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

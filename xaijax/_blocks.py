@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import max_dim
 
 from xaijax._convolutions import with_fast_convolutions
 from xaijax._jaxpr import operations
@@ -65,6 +66,8 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     from all over xs (every n-th), so that where the rows are sharded over devices every device works on every block.
     """
     (length, *_) = (leaf.shape[0] for leaf in jax.tree.leaves(xs))
+    if not isinstance(length, int):
+        return _in_symbolic_blocks(function, xs, size)
     size = block_size(length, size)
     num_blocks = -(-length // size)
     if num_blocks <= 1:
@@ -84,11 +87,30 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
     return jax.tree.map(join, jax.lax.map(body, jax.tree.map(split, xs)))
 
 
+def _in_symbolic_blocks(function: Callable[[Any], Any], xs: Any, most: int) -> Any:
+    """The same for a number of rows that `jax.export` leaves open: as few equal blocks as hold them once it is known."""
+    length = jax.tree.leaves(xs)[0].shape[0]
+    num_blocks = (length + most - 1) // most
+    size = max_dim(1, (length + num_blocks - 1) // num_blocks)  # 1: for those who must know that it is no less
+    return repeated(function, xs, num_blocks, size)
+
+
+def repeated(function: Callable[[Any], Any], xs: Any, num_blocks: Any, size: Any) -> Any:
+    """`function(xs)` in so many blocks of this size, filled up with the last row; either number may be symbolic."""
+    length = jax.tree.leaves(xs)[0].shape[0]
+    rows = jnp.minimum(jnp.arange(num_blocks * size), length - 1)
+    blocks = jax.tree.map(lambda leaf: leaf[rows].reshape(num_blocks, size, *leaf.shape[1:]), xs)
+    answers = jax.lax.map(with_fast_convolutions(function), blocks)
+    wanted = jnp.arange(length)  # a slice would have to prove that there are so many
+    return jax.tree.map(lambda leaf: leaf.reshape(num_blocks * size, *leaf.shape[2:])[wanted], answers)
+
+
 def each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """`jax.vmap(function)`, without an axis of length one in the compiler's way where there is one example at a time."""
 
     def over_all(xs: Any) -> Any:
-        if len(jax.tree.leaves(xs)[0]) > 1:
+        length = jax.tree.leaves(xs)[0].shape[0]
+        if not isinstance(length, int) or length > 1:
             return jax.vmap(function)(xs)
         return jax.tree.map(lambda leaf: leaf[None], function(jax.tree.map(lambda leaf: leaf[0], xs)))
 

@@ -11,20 +11,45 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
+from xaijax import _progress
 
-def compiled(function: Callable[..., Any] | None = None, *, static_argnames: Sequence[str] = ()) -> Any:
+Title = str | Callable[[dict[str, Any]], str]  # of a call, or from its keyword arguments
+
+
+def compiled(
+    function: Callable[..., Any] | None = None, *, static_argnames: Sequence[str] = (), title: Title | None = None
+) -> Any:
     """`jax.jit`, with the compiler left to place data on meshes whose axes are explicit.
 
     Meshes from `jax.make_mesh` have explicit axes: shardings are part of types there, and every reshape, scan and slice
     would have to name the sharding of its result, the ones in the user's model included. Arrays on such a mesh are
     handed over as living on the same devices with automatic axes; nothing is copied. Arrays that are being traced stay
     as they are: within explicitly sharded code call the explainer through `jax.sharding.auto_axes`.
+
+    On a terminal a call that takes long is shown there (`_progress`) by its title: default, its folder and name, such as
+    shap.kernel.
     """
     if function is None:
-        return functools.partial(compiled, static_argnames=static_argnames)
+        return functools.partial(compiled, static_argnames=static_argnames, title=title)
     jitted = jax.jit(function, static_argnames=static_argnames)
+    folder = function.__module__.split(".")[1:-1]
+    said = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
 
-    def over_automatic_axes(run: Callable[..., Any]) -> Callable[..., Any]:
+    def in_stages(stage: _progress.Stage, arguments: Any, options: Any) -> Any:
+        """The same, where somebody watches: what is traced and compiled here, `jitted` finds done."""
+        if not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+            stage("tracing")
+            traced = jitted.trace(*arguments, **options)
+            stage("compiling")
+            traced.lower().compile()
+        stage("running")
+        return jitted(*arguments, **options)
+
+    def traced_alone(stage: _progress.Stage, arguments: Any, options: Any) -> Any:
+        stage("tracing")
+        return jitted.eval_shape(*arguments, **options)
+
+    def over_automatic_axes(run: Callable[..., Any], in_stages: Callable[..., Any] | None = None) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
             leaves, structure = jax.tree.flatten((arguments, options))
@@ -33,12 +58,15 @@ def compiled(function: Callable[..., Any] | None = None, *, static_argnames: Seq
             if any(isinstance(leaf, Tracer) for leaf in leaves):
                 return run(*arguments, **options)
             with _automatic_context():
-                return run(*arguments, **options)
+                if in_stages is None or not _progress.visible():
+                    return run(*arguments, **options)
+                in_these = functools.partial(in_stages, arguments=arguments, options=options)
+                return _progress.watch(said if isinstance(said, str) else functools.partial(said, options), in_these)
 
         return call
 
-    call = over_automatic_axes(jitted)
-    call.eval_shape = over_automatic_axes(jitted.eval_shape)  # pyright: ignore[reportFunctionMemberAccess]
+    call = over_automatic_axes(jitted, in_stages)
+    call.eval_shape = over_automatic_axes(jitted.eval_shape, traced_alone)  # pyright: ignore[reportFunctionMemberAccess]
     call.lower = over_automatic_axes(jitted.lower)  # pyright: ignore[reportFunctionMemberAccess]
     return call
 

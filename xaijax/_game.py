@@ -245,7 +245,7 @@ class ModelGame(ExampleGames):
         return value
 
 
-@compiled(static_argnames=("batch_size",))
+@compiled(static_argnames=("batch_size",), title="game")
 def _worth(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | None) -> Array:
     def solve(v: Value, _key: Any, _alive: Any) -> dict[str, Array]:
         worth = v(coalitions)

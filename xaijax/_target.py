@@ -99,7 +99,7 @@ def _at_least_float32(values: Array) -> Array:
     return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
-@compiled
+@compiled(title="model")
 def apply(model: Model, x: Any) -> Any:
     """The bare model, compiled; `apply.eval_shape` shares the cache of traces."""
     return model(x)

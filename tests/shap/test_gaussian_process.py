@@ -17,9 +17,10 @@ from tests.shap.games import (
     shapley_matrix,
     table,
 )
+from xaijax.shap._gaussian_process import wider
 from xaijax.shap._odd_process import kernel
 from xaijax.shap._player_scales import Scales, _posterior
-from xaijax.shap._process import mixture, posterior
+from xaijax.shap._process import Posterior, mixture, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
 SCALES = ["isotropic", "per_player", "fixed"]
@@ -39,13 +40,18 @@ def prior(rho, boost):
 
 
 def by_definition(between, shapley_sum, places, odd, noise):
-    """Posterior means, variances and the likelihood with the amplitude at its best, given the parts of some coalitions."""
+    """Posterior means, variances, the likelihood with the amplitude at its best, and the surprise of the last part, given
+    the parts of some coalitions."""
     inverse = np.linalg.inv(between[np.ix_(places, places)] + noise * np.eye(len(places)))
     with_values = shapley_sum @ between[:, places]
     amplitude = odd @ inverse @ odd / len(odd)
     variances = np.diag(shapley_sum @ between @ shapley_sum.T - with_values @ inverse @ with_values.T)
     likelihood = -len(odd) / 2 * np.log(amplitude) + np.linalg.slogdet(inverse)[1] / 2
-    return with_values @ inverse @ odd, amplitude * variances, likelihood
+    others = np.linalg.inv(between[np.ix_(places[:-1], places[:-1])] + noise * np.eye(len(places) - 1))
+    with_last = between[places[-1], places[:-1]]
+    left = between[places[-1], places[-1]] + noise - with_last @ others @ with_last
+    surprise = (odd[-1] - with_last @ others @ odd[:-1]) ** 2 / (amplitude * left)
+    return with_values @ inverse @ odd, amplitude * variances, likelihood, surprise
 
 
 def some_pairs(num_players, count=9, seed=4):
@@ -77,7 +83,7 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
             between, shapley_sum = prior(np.full(num_players, degree / num_players), boost)
             between /= between[-1, -1]
             answers += [by_definition(between, shapley_sum, places, odd, noise) for noise in NOISES]
-    means, variances, likelihoods = map(np.array, zip(*answers, strict=True))
+    means, variances, likelihoods, surprises = map(np.array, zip(*answers, strict=True))
     weights = np.exp(likelihoods - likelihoods.max())
     weights /= weights.sum()
     assert weights.max() < 0.95  # more than one model counts
@@ -85,9 +91,10 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
     spread = np.sqrt(weights @ (variances + (means - mean) ** 2))
 
     models_ = posterior((kernel(coalitions, degree, boost) for degree in DEGREES for boost in BOOSTS), NOISES)
-    values, errors = mixture(models_, jnp.asarray(1e3 * odd[:, None], jnp.float32))
+    values, errors, surprise = mixture(models_, jnp.asarray(1e3 * odd[:, None], jnp.float32))
     np.testing.assert_allclose(values[:, 0], 1e3 * mean, rtol=2e-4, atol=2e-2)
     np.testing.assert_allclose(errors[:, 0], 1e3 * spread, rtol=1e-3)
+    np.testing.assert_allclose(surprise[0], weights @ surprises, rtol=1e-3)
 
 
 def test_scales_of_players_give_the_posterior_of_their_product(float64):
@@ -99,7 +106,7 @@ def test_scales_of_players_give_the_posterior_of_their_product(float64):
     assert 0.05 < rho[:5].min() < rho.max() < 0.65
     between, shapley_sum = prior(rho, np.exp(1.2))
     noise = (1e-5 + np.exp(-4.0)) * np.diag(between)[0]
-    mean, variances, _ = by_definition(between, shapley_sum, places, odd, noise)
+    mean, variances, *_ = by_definition(between, shapley_sum, places, odd, noise)
     spins = 2.0 * np.append(coalitions, np.ones((1, 6)), axis=0) - 1
     values, errors = _posterior(scales, jnp.asarray(spins), jnp.asarray(odd), alive)
     np.testing.assert_allclose(values, mean, atol=1e-9)
@@ -165,6 +172,27 @@ def test_intervals_hold_the_truth_and_errors_are_a_fraction_of_those_of_permutat
     assert relative_error(values, exact) < relative_error(others, exact) / 3
     kernel_, _ = over_keys(lambda game, key: xai.shap.kernel(game, key=key, num_evaluations=244), worths, 60)
     assert relative_error(values, exact) < relative_error(kernel_, exact) / 1.3
+
+
+def test_large_teams_are_a_surprise_that_widens_the_intervals():
+    """Teams of all sizes up to everybody pay when complete: few coalitions show any of the large ones."""
+    rng = np.random.default_rng(3)
+    value = lambda present, pay, z: ((present[None] & ~z[:, None, :]).sum(axis=2) == 0) @ pay  # noqa: E731
+    held = []
+    for seed in range(16):
+        present = rng.permuted(np.arange(40) < rng.integers(1, 41, (60, 1)), axis=1)
+        pay = rng.uniform(-1, 1, 60).astype(np.float32)
+        exact = (present * (pay / present.sum(axis=1))[:, None]).sum(axis=0)
+        game = xai.Game(jax.tree_util.Partial(value, jnp.asarray(present), jnp.asarray(pay)), 40)
+        found = explain(400)(game, jax.random.key(seed))
+        held.append(np.abs(found.values - exact) < 1.96 * found.std_errors)
+    assert 0.90 < np.mean(held) < 0.98
+
+
+def test_surprises_below_one_leave_the_errors_as_they_are():
+    errors = jnp.ones((2, 3))
+    found = wider(Posterior(errors, errors, jnp.array([0.2, 1.0, 64.0])))
+    np.testing.assert_allclose(found, [[1, 1, 2]] * 2, rtol=1e-6)
 
 
 def test_a_scale_for_each_player_finds_the_few_that_matter():

@@ -158,7 +158,7 @@ def explain(
     return _explain(model, x, target, key, _check.example_ids(ids, _check.examples(x)), arrays, equation=equation)
 
 
-@compiled(static_argnames=("equation",))
+@compiled(static_argnames=("equation",), title=lambda options: options["equation"].title)
 def _explain(
     model: Model, x: Any, target: Target, key: Any, ids: Any, arrays: Any, *, equation: Evaluated
 ) -> Attribution:

@@ -106,7 +106,7 @@ def input_size(x: Any, axes: int) -> tuple[int, ...]:
 
 def resize(maps: Float[Array, "N *space"], size: tuple[int, ...]) -> Float[Array, "N *other"]:
     """Linear resizing, each map by itself."""
-    return jax.image.resize(maps, (len(maps), *size), method="linear")
+    return jax.image.resize(maps, (maps.shape[0], *size), method="linear")
 
 
 def to_unit_range(maps: Float[Array, "N *space"], axes: tuple[int, ...] | None = None) -> Float[Array, "N *space"]:

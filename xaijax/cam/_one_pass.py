@@ -170,7 +170,10 @@ def run(
     return _explain(model, x, target, equations=equations, layer=layer, grid=read_shape("grid", grid))
 
 
-@compiled(static_argnames=("equations", "layer", "grid"))
+@compiled(
+    static_argnames=("equations", "layer", "grid"),
+    title=lambda options: ", ".join(one.title for one in options["equations"]),
+)
 def _explain(
     model: Model,
     x: Any,

@@ -14,6 +14,7 @@ from xaijax._attribution import Surrogate
 from xaijax._compile import compiled
 from xaijax._game import ModelGame
 from xaijax._model import as_model
+from xaijax._progress import steps, watched
 from xaijax._target import TargetLike, as_target, output_shapes
 from xaijax._typing import Array, Int
 from xaijax.lime._fit import fit
@@ -67,6 +68,7 @@ class Words:
         return row
 
 
+@watched("lime.strings")
 def strings(
     model: Any,
     texts: Any,
@@ -150,7 +152,7 @@ def strings(
     options = options_of(definitions, options)
 
     order, parts = [], []
-    for shape in sorted(set(shapes)):
+    for shape in steps("texts", sorted(set(shapes))):
         rows = np.array([row for row, other in enumerate(shapes) if other == shape])
         x, groups = (
             jnp.asarray([_filled(one, shape[0], filler) for one in arrays])
@@ -174,7 +176,7 @@ def _filled(values: np.ndarray, length: int, filler: int) -> np.ndarray:
     return np.concatenate([values, np.full(length - len(values), filler, np.int32)])
 
 
-@compiled
+@compiled(title="lime.strings")
 def _joined(parts: list[Surrogate], order: Int[Array, " N"]) -> Surrogate:
     """Rows of different lengths under each other, in order: filled up with 0, and the owners of tokens with -1."""
 

@@ -65,7 +65,7 @@ def submodular_pick(
     return _pick(values, None if key is None else _check.random_key(key), num_picks=num_picks, size=size)
 
 
-@compiled(static_argnames=("num_picks", "size"))
+@compiled(static_argnames=("num_picks", "size"), title="lime.submodular_pick")
 def _pick(values: Float[Array, "N M"], key: Any, num_picks: int, size: int) -> Pick:
     num_examples = len(values)
     candidate = jnp.ones(num_examples, bool)

@@ -218,7 +218,7 @@ def _check_rows(x: Array, statistics: Any) -> int:
     return num_examples
 
 
-@compiled
+@compiled(title="lime.tabular")
 def _unseen(statistics: Statistics, x: Array) -> Array:
     """Compiled, as arrays on a mesh of explicit axes come through no other door."""
     return statistics.unseen(x)

@@ -74,7 +74,7 @@ def _constants(num_players: int) -> tuple[Array, Array]:
     return jnp.asarray(coalitions), jnp.asarray(operator(coalitions), jnp.float32)
 
 
-@compiled(static_argnames=("method", "batch_size"))
+@compiled(static_argnames=("method", "batch_size"), title=lambda options: options["method"])
 def sum_of_coalitions(
     game: Game,
     coalitions: Bool[Array, "S M"],

@@ -12,6 +12,7 @@ import itertools
 
 import numpy as np
 
+from xaijax._progress import steps
 from xaijax.shap._design import Design
 from xaijax.shap._indices import spin_weights
 from xaijax.shap._process import Kernel, Process, posterior, too_many
@@ -31,7 +32,8 @@ def set_process(design: Design, index: str, t: int, parity: int) -> Process:
         degrees, boosts = FEW_DEGREES, FEW_BOOSTS
     coalitions = np.concatenate([design.coalitions, np.ones((1, design.num_players), bool)])
     made = spin_weights(index, 2, t, design.num_players)
-    weights = (_weights(design.num_players, degree, boost, parity) for degree in degrees for boost in boosts)
+    models = steps("constants", list(itertools.product(degrees, boosts)))
+    weights = (_weights(design.num_players, degree, boost, parity) for degree, boost in models)
     return posterior((_kernel(coalitions, members, one, made) for one in weights), NOISES)
 
 

@@ -14,6 +14,7 @@ from xaijax import _check
 from xaijax._attribution import Interactions
 from xaijax._compile import compiled
 from xaijax._game import Game, Value, as_game
+from xaijax._progress import watched
 from xaijax._typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS
@@ -29,6 +30,7 @@ _MOST_PAIRS = 1024  # of coalitions: the constants of pairs cost the cube of it,
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
+@watched("shap.interactions")
 def interactions(
     game: Game,
     *,
@@ -127,7 +129,7 @@ def _exact_constants(num_players: int, index: str, order: int) -> tuple[Array, l
     return jnp.asarray(all_coalitions(num_players)), [jnp.asarray(table, jnp.float32) for table in tables]
 
 
-@compiled(static_argnames=("index", "order", "batch_size"))
+@compiled(static_argnames=("index", "order", "batch_size"), title="shap.interactions")
 def _exact(
     game: Game,
     coalitions: Bool[Array, "S M"],
@@ -204,7 +206,7 @@ def _constants(one: Design, index: str) -> tuple[Sets, Sets]:
         return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))
 
 
-@compiled(static_argnames=("index", "batch_size"))
+@compiled(static_argnames=("index", "batch_size"), title="shap.interactions")
 def _estimated(
     game: Game,
     key: Key[Array, ""],
@@ -259,7 +261,7 @@ def _posterior(by_parity: Sets, parts: Parts) -> tuple[Float[Array, "Q K"], Floa
         for models, part in zip(by_parity, (parts.even, parts.odd), strict=True)
         if models is not None
     ]
-    return sum(mean for mean, _ in found), sum(error**2 for _, error in found)  # pyright: ignore[reportReturnType]
+    return sum(one.values for one in found), sum(one.errors**2 for one in found)  # pyright: ignore[reportReturnType]
 
 
 def _root(variances: Array) -> Array:

@@ -24,10 +24,12 @@ the models' likelihoods: smooth in the game, and honest about which model holds.
 from __future__ import annotations
 
 import functools
+import itertools
 from math import comb
 
 import numpy as np
 
+from xaijax._progress import steps
 from xaijax.shap._design import Design
 from xaijax.shap._process import Kernel, Process, posterior, too_many
 
@@ -44,7 +46,8 @@ def process(design: Design, pairs: int, fixed: bool = False) -> Process:
     if too_many(len(degrees) * len(boosts) * len(noises), design.num_players, pairs):
         degrees, boosts = FEW_DEGREES, FEW_BOOSTS
     coalitions = design.coalitions[:pairs]
-    return posterior((kernel(coalitions, degree, boost) for degree in degrees for boost in boosts), noises)
+    models = steps("constants", list(itertools.product(degrees, boosts)))
+    return posterior((kernel(coalitions, degree, boost) for degree, boost in models), noises)
 
 
 def kernel(coalitions: np.ndarray, degree: float, boost: float) -> Kernel:

@@ -38,16 +38,27 @@ class Kernel(NamedTuple):
 class Process(NamedTuple):
     """C = G L models, of G kernels with L noises each.
 
-    operators: [C, Q, n] from parts to quantities; variances: [C, Q] of these, in amplitudes; rated: [R] rows that rate the
-    models; directions: [G, R, R], spreads: [G, R] eigenvectors and eigenvalues of their kernels; noises: [L].
+    operators: [C, Q, n] from parts to quantities; variances: [C, Q] of these, in amplitudes; surprises: [C, n] from parts to
+    how far that of all players, the last, is from what the others let expect, in its standard deviations for an amplitude
+    of 1 (leave-one-out: Rasmussen & Williams 2006, equation 5.12); rated: [R] rows that rate the models; directions: [G, R, R], spreads: [G, R] eigenvectors and eigenvalues of their kernels; noises: [L].
     """
 
     operators: Float[Array, "C Q n"]
     variances: Float[Array, "C Q"]
+    surprises: Float[Array, "C n"]
     rated: Int[Array, " R"]
     directions: Float[Array, "G R R"]
     spreads: Float[Array, "G R"]
     noises: Float[Array, " L"]
+
+
+class Posterior(NamedTuple):
+    """values, errors: [Q, K] means and standard deviations of the quantities; surprise: [K] the squared distance of the
+    part of all players from what the others let expect, over its variance: about 1 where the models hold."""
+
+    values: Float[Array, "Q K"]
+    errors: Float[Array, "Q K"]
+    surprise: Float[Array, " K"]
 
 
 def too_many(models: int, quantities: int, pairs: int) -> bool:
@@ -57,7 +68,7 @@ def too_many(models: int, quantities: int, pairs: int) -> bool:
 
 def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
     """The constants of all models, made in float64 and kept in float32."""
-    operators, variances, directions, spreads = [], [], [], []
+    operators, variances, surprises, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
     for kernel in kernels:
         count = len(kernel.between)
@@ -71,12 +82,13 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
             explained = (operator * kernel.with_values).sum(axis=1)
             operators.append(operator.astype(np.float32))
             variances.append(np.maximum(kernel.of_values - explained, 0))
-    tables = (jnp.asarray(np.array(part, np.float32)) for part in (operators, variances, directions, spreads, noises))
-    operators, variances, directions, spreads, likely = tables
-    return Process(operators, variances, jnp.asarray(rated, jnp.int32), directions, spreads, likely)
+            of_all = cho_solve((root, True), np.eye(count)[-1], check_finite=False)
+            surprises.append(of_all / np.sqrt(of_all[-1]))
+    made = operators, variances, surprises, rated, directions, spreads, noises
+    return Process(*(jnp.asarray(np.array(table, np.int32 if table is rated else np.float32)) for table in made))
 
 
-def mixture(models: Process, part: Float[Array, "n K"]) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
+def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
     """Means and standard deviations of the models' posteriors, each weighted by its likelihood (of the rated rows)."""
     size = jnp.sqrt(jnp.mean(part**2, axis=0))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
@@ -93,4 +105,8 @@ def mixture(models: Process, part: Float[Array, "n K"]) -> tuple[Float[Array, "Q
     values = jnp.einsum("ck,cqk->qk", weights, each, precision=_HIGHEST)
     variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values) ** 2
     variances = jnp.einsum("ck,cqk->qk", weights, variances, precision=_HIGHEST)
-    return size * values, size * jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
+    errors = size * jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
+    distances = jnp.einsum("cn,nk->ck", models.surprises, part, precision=_HIGHEST)
+    known = amplitudes > 0  # all parts 0: nothing surprises
+    surprise = (weights * jnp.where(known, distances**2 / jnp.where(known, amplitudes, 1), 0)).sum(axis=0)
+    return Posterior(size * values, errors, surprise)

@@ -20,7 +20,7 @@ from xaijax.shap._paired import efficient
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-@compiled(static_argnames=("num_evaluations", "batch_size"))
+@compiled(static_argnames=("num_evaluations", "batch_size"), title="shap.kernel")
 def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, batch_size: int | None) -> Attribution:
     """Least squares of v(z) - v(nobody) on z, all samples alike, with the sum of the coefficients given."""
     num_players, count = game.num_players, num_evaluations - 2
