@@ -1,191 +1,139 @@
-"""Measures what explanations cost: python -m benchmarks --out results.json"""
+"""What explanations cost.
+
+  python -m benchmarks quick                       everything in a quick form, under 10 minutes on two CPU cores
+  python -m benchmarks full                        everything in full
+  python -m benchmarks compare BEFORE.json AFTER.json   what became slower, less accurate or hungrier
+  python -m benchmarks history FOLDER --out FILE   draws each case's ratio over the records in a folder
+
+Without a command: overhead, parts, solvers and memory in full; --peers or --errors, only these.
+"""
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import flax
-import jax
-import jaxlib
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-import xaijax as xai
-from benchmarks import _cam_peers, _lime_cases, _lime_peers, _memory, _shap_cases, _shap_peers
-from benchmarks._cases import cases
-from benchmarks._timing import Case, measure
-from experiments import _errors as errors
-from experiments import _errors_report
-from experiments._estimators import ours, peers
+from benchmarks import _compare, _history, _record
+from benchmarks._run import run
+from benchmarks._sections import SECTIONS, chosen_cases
+from benchmarks._sizes import Size
+
+_USUAL = ("overhead", "parts", "solvers", "memory")
+_REPEATS = {"quick": 5, "full": 15}
 
 
-def main(arguments: list[str] | None = None) -> dict[str, Any]:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="What explanations cost.")
+def main(arguments: Sequence[str] | None = None) -> Any:
+    """Runs a command: returns what was measured, compared or drawn. Comparing exits with 1 where something is worse."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"compare": _compare_files, "history": _draw_history}
+    if given and given[0] in commands:
+        return commands[given[0]](given[1:])
+    return _measure(given)
+
+
+def _measure(given: list[str]) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("form", nargs="?", choices=["quick", "full"], help="all sections, quickly or in full")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
-    parser.add_argument("--repeats", type=int, default=15, help="interleaved repeats of each case")
+    parser.add_argument("--keep", action="store_true", help="write it to benchmarks/results too, by device and date")
+    parser.add_argument("--repeats", type=_positive, help="interleaved repeats of each case: 15, or 5 for quick")
     parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
+    parser.add_argument("--sections", default="", help=f"some of {','.join(SECTIONS)}, with commas between them")
     parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
+    parser.add_argument("--peers", action="store_true", help="only this: explanations per second beside other packages")
     parser.add_argument(
-        "--peers", action="store_true", help="only this: explanations per second beside pytorch-grad-cam, lime and shap"
+        "--errors", action="store_true", help="only this: errors of Shapley estimators for each evaluation, beside shap"
     )
-    parser.add_argument(
-        "--errors",
-        action="store_true",
-        help="only this: the errors of Shapley estimators for each evaluation, beside shap",
+    options = parser.parse_args(given)
+    form = options.form or "full"
+    size: Size = "tiny" if options.small else form
+    sections = _chosen_sections(options, parser)
+    if options.only and "overhead" in sections and not chosen_cases("tiny", options.only):
+        names = [case.name for case in chosen_cases("tiny", "")]
+        parser.error(f"no case has {options.only!r} in its name; there are: {names}")
+    return run(
+        command=shlex.join(["python", "-m", "benchmarks", *given]),
+        form="small" if options.small else form,
+        size=size,
+        repeats=options.repeats or _REPEATS[form],
+        sections=sections,
+        only=options.only,
+        paths=[options.out],
+        keep=options.keep,
+        console=Console(width=150),
     )
-    options = parser.parse_args(arguments)
-
-    console = Console(width=130)
-    others = options.peers or options.errors
-    chosen = [] if others else [case for case in cases(options.small) if options.only.lower() in case.name.lower()]
-    if not chosen and not others:
-        parser.error(f"no case has {options.only!r} in its name; there are: {[case.name for case in cases(True)]}")
-    results = {
-        "command": shlex.join(["python", "-m", "benchmarks", *(sys.argv[1:] if arguments is None else arguments)]),
-        "versions": {module.__name__: module.__version__ for module in (xai, jax, jaxlib, flax, np)}
-        | {"python": platform.python_version()},
-        "device": {
-            "kind": jax.devices()[0].device_kind,
-            "platform": jax.default_backend(),
-            "count": jax.device_count(),
-        },
-        "repeats": options.repeats,
-        "overhead": [_measured(case, options.repeats, console) for case in chosen],
-        "memory": [] if options.only or others else _memory.measure(),
-        "lime": _lime_cases.parts(options.repeats, small=options.small) if _wants_parts(options, "lime") else [],
-        "solvers": _shap_cases.solvers(options.repeats, small=options.small) if _wants_parts(options, "shap") else [],
-        "peers": [
-            row
-            for name, beside in {"cam": _cam_peers, "lime": _lime_peers, "shap": _shap_peers}.items()
-            if options.only.lower() in ("", name)
-            for row in beside.measure(options.repeats, small=options.small)
-        ]
-        if options.peers
-        else [],
-        "errors": _errors(options.small, console) if options.errors else [],
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=2) + "\n")
-    console.print(f"$ {results['command']}", markup=False, highlight=False)
-    if results["overhead"]:
-        console.print(_overhead_table(results["overhead"]))
-    if results["lime"]:
-        console.print(_lime_table(results["lime"]))
-    if results["solvers"]:
-        console.print(_solvers_table(results["solvers"]))
-    for table in _errors_report.tables(results["errors"]) if results["errors"] else []:
-        console.print(table)
-    if results["peers"]:
-        console.print(_peers_table(results["peers"]))
-    if results["memory"]:
-        console.print(_memory_table(results["memory"]))
-    console.print(f"wrote {options.out}", markup=False, highlight=False)
-    return results
 
 
-def _measured(case: Case, repeats: int, console: Console) -> dict[str, Any]:
-    """Measures a case and says so: a whole run takes minutes."""
-    found = measure(case, repeats)
-    console.print(f"{found['name']}: {found['ratio']:.2f}", markup=False, highlight=False)
+def _chosen_sections(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
+    if options.peers or options.errors:
+        return [name for name in ("errors", "peers") if getattr(options, name)]
+    if not options.sections:
+        return list(SECTIONS if options.form else _USUAL)
+    chosen = options.sections.split(",")
+    for name in chosen:
+        if name not in SECTIONS:
+            parser.error(f"there is no section {name!r}; there are: {list(SECTIONS)}")
+    return [name for name in SECTIONS if name in chosen]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it must be at least 1, but it is {number}")
+    return number
+
+
+def _compare_files(given: list[str]) -> _compare.Comparison:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks compare",
+        description="What became slower, less accurate or hungrier. The exit status is 1 where something did.",
+    )
+    parser.add_argument("before", type=Path)
+    parser.add_argument("after", type=Path)
+    parser.add_argument("--all", action="store_true", help="show what did not change too")
+    options = parser.parse_args(given)
+    try:
+        before, after = (_record.read(path) for path in (options.before, options.after))
+    except ValueError as problem:
+        parser.error(str(problem))
+    found = _compare.compare(before, after)
+    console = Console(width=150)
+    for warning in found.warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False)
+    shown = found.rows if options.all else [*found.called(_compare.WORSE), *found.called(_compare.BETTER)]
+    if shown:
+        console.print(_compare.table(shown))
+    console.print(_compare.summary(found), markup=False, highlight=False)
+    if found.called(_compare.WORSE):
+        raise SystemExit(1)
     return found
 
 
-def _overhead_table(measured: list[dict[str, Any]]) -> Table:
-    table = Table(title="time of the explanation ÷ time of the bare jitted model on as many rows (1.0 is the limit)")
-    for name in ("explanation", "rows", "ratio", "quartiles", "seconds", "first call", "rows/s", "bare model"):
-        table.add_column(name, justify="left" if name in ("explanation", "bare model") else "right")
-    for row in measured:
-        low, high = row["ratio_quartiles"]
-        table.add_row(
-            row["name"],
-            f"{row['rows']:,}",
-            f"{row['ratio']:.2f}",
-            f"{low:.2f}-{high:.2f}",
-            f"{row['seconds']:.3f}",
-            f"{row['first_seconds']:.1f} s",
-            f"{row['rows_per_second']:,.0f}",
-            row["bare_best"],
-        )
-    return table
-
-
-def _errors(small: bool, console: Console) -> list[dict[str, Any]]:
-    """Four instances of ten games with six seeds each, at six budgets: three quarters of an hour on two cores."""
-    tiny = {"games": ["teams (12)"], "budgets": (5,), "instances": 1, "seeds": 2} if small else {}
-    say = lambda line: console.print(line, markup=False, highlight=False)  # noqa: E731
-    return errors.measure([*ours(), *peers()], say=say, **tiny)
-
-
-def _wants_parts(options: argparse.Namespace, method: str) -> bool:
-    return not (options.peers or options.errors) and options.only.lower() in ("", method)
-
-
-def _lime_table(measured: list[dict[str, Any]]) -> Table:
-    row = measured[0]
-    table = Table(
-        title=f"where the time of LIME goes: {row['inputs']:,} rows, {row['samples']:,} samples, {row['features']} features"
+def _draw_history(given: list[str]) -> _history.History:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks history", description="Draws each case's ratio over the records in a folder."
     )
-    for name in ("bins", "drawing", "model", "solving"):
-        table.add_column(name, justify="left" if name == "bins" else "right")
-    for row in measured:
-        table.add_row(row["bins"], *(f"{row[part]:.2f} s" for part in ("draw", "model", "solve")))
-    return table
-
-
-def _solvers_table(measured: list[dict[str, Any]]) -> Table:
-    table = Table(title="what Shapley solvers take once the coalitions are evaluated, for each input and output")
-    for name in ("solver", "players", "evaluations", "time", "constants, once"):
-        table.add_column(name, justify="left" if name == "solver" else "right")
-    for row in measured:
-        table.add_row(
-            row["solver"],
-            f"{row['players']}",
-            f"{row['evaluations']:,}",
-            f"{row['milliseconds']:.2f} ms",
-            f"{row['constants_seconds']:.2f} s",
-        )
-    return table
-
-
-def _peers_table(measured: list[dict[str, Any]]) -> Table:
-    table = Table(title="explanations per second beside the peers, one model, one run; maps at the size of the input")
-    for name in ("explanation", "peer", "inputs", "xaijax", "theirs", "times faster", "first call", "theirs"):
-        table.add_column(name, justify="left" if name in ("explanation", "peer") else "right")
-    for row in measured:
-        table.add_row(
-            row["name"],
-            row["peer"],
-            f"{row['inputs']}, {row['peer_inputs']}",
-            f"{row['explanations_per_second']:,.1f}",
-            f"{row['peer_explanations_per_second']:,.1f}",
-            f"{row['times_faster']:.1f}",
-            f"{row['first_seconds']:.1f} s",
-            f"{row['peer_first_seconds']:.1f} s",
-        )
-    return table
-
-
-def _memory_table(measured: list[dict[str, Any]]) -> Table:
-    table = Table(title="temporary memory of permutation SHAP, 20 inputs of 30 features")
-    for name in ("batch_size", "background", "permutations", "model rows", "memory", "all rows at once"):
-        table.add_column(name, justify="right")
-    for row in measured:
-        table.add_row(
-            f"{row['batch_size']:,}",
-            f"{row['background']:,}",
-            f"{row['permutations']:,}",
-            f"{row['rows']:,}",
-            f"{row['bytes'] / 1e6:.1f} MB",
-            f"{row['bytes_at_once'] / 1e9:,.1f} GB",
-        )
-    return table
+    parser.add_argument("folder", type=Path, nargs="?", default=_record.RESULTS)
+    parser.add_argument("--out", type=Path, default=Path("out/history.png"), help="the picture")
+    parser.add_argument("--only", default="", help="a part of the names of the cases to draw")
+    options = parser.parse_args(given)
+    console = Console(width=150)
+    say = lambda line: console.print(line, markup=False, highlight=False)  # noqa: E731
+    try:
+        found = _history.history(_history.read_folder(options.folder, say=say), options.only)
+    except ValueError as problem:
+        parser.error(str(problem))
+    _history.save(found, options.out)
+    say(f"wrote {options.out}")
+    return found
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
-"""The class activation maps of the overhead benchmark: every one beside the forward passes it is defined by."""
+"""The class activation maps of the overhead benchmark: every one beside the passes it is defined by; and their parts."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 
 import xaijax as xai
-from benchmarks._bare import KEY, at_once, bare
-from benchmarks._models import small_resnet
+from benchmarks._bare import KEY, Ways, at_once, bare
+from benchmarks._models import mobile_net, small_resnet, vision_transformer
+from benchmarks._parts import Seconds, measure_parts
+from benchmarks._sizes import Size, blocks, pick
 from benchmarks._timing import Case
 
 ONE_PASS = (
@@ -24,30 +28,40 @@ ONE_PASS = (
     xai.cam.kpca_cam,
     xai.cam.fem,
 )
+_FEW = (xai.cam.grad_cam, xai.cam.layer_cam)
 
 
-def cam_cases(small: bool) -> list[Case]:
-    """Batch 32 of a small ResNet of ten classes at 64 x 64; the evaluated maps on two images."""
-    images, side = (2, 16) if small else (32, 64)
-    model = small_resnet(side)
-    x = jax.random.normal(KEY, (images, side, side, 3))
-    sizes = {"images": images, "side": side}
-    forward = at_once(model, x)
+def cam_cases(size: Size) -> list[Case]:
+    """A small ResNet with every map; its larger inputs, a network of depthwise convolutions and a transformer."""
+    return [*_of_small_resnet(size), *_of_gradients(size), *_of_other_models(size)]
+
+
+def _batch(model: Any, images: int, side: int) -> tuple[Any, jax.Array, dict[str, int]]:
+    return model(side), jax.random.normal(KEY, (images, side, side, 3)), {"images": images, "side": side}
+
+
+def _of_small_resnet(size: Size) -> list[Case]:
+    """Ten classes at 64 x 64; the evaluated maps on one or two images."""
+    images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
+    model, x, sizes = _batch(small_resnet, images, side)
+    forward = partial(at_once, model, x)
 
     def one_pass(title: str, explain: Any) -> Case:
         return Case(f"{title}, small ResNet", images, explain, forward, sizes)
 
-    cases = [one_pass("CAM", lambda: xai.cam.cam(model, x).values)]
-    cases += [one_pass(one.title, lambda one=one: one(model, x).values) for one in ONE_PASS]
+    cases = [one_pass("CAM", lambda: xai.cam.cam(model, x))]
+    cases += [one_pass(one.title, lambda one=one: one(model, x)) for one in ONE_PASS]
     cases.append(one_pass("all eleven together", lambda: xai.cam.several(model, x, ONE_PASS)))
-    cases.append(one_pass("HiResCAM of all ten classes", lambda: xai.cam.hires_cam(model, x, target="all").values))
-    cases.append(one_pass("Grad-CAM of all ten classes", lambda: xai.cam.grad_cam(model, x, target="all").values))
-    return cases + [_evaluated(model, x[: 1 if small else 2], *each) for each in _evaluations(small)]
+    cases.append(one_pass("HiResCAM of all ten classes", lambda: xai.cam.hires_cam(model, x, target="all")))
+    cases.append(one_pass("Grad-CAM of all ten classes", lambda: xai.cam.grad_cam(model, x, target="all")))
+    few = x[: pick(size, tiny=1, quick=1, full=2)]
+    return cases + [_evaluated(model, few, size, *each) for each in _evaluations(size)]
 
 
-def _evaluations(small: bool) -> list[tuple[str, Any, int, dict[str, Any]]]:
+def _evaluations(size: Size) -> list[tuple[str, Any, int, dict[str, Any]]]:
     """Title, explainer, forward passes for each image, options. The last block has 64 channels."""
-    groups, steps = (2, 2) if small else (32, 4)
+    groups = pick(size, tiny=2, quick=32, full=32)
+    steps = pick(size, tiny=2, quick=2, full=4)
     return [
         ("Score-CAM", xai.cam.score_cam, 64 + 2, {}),
         ("Group-CAM", xai.cam.group_cam, groups + 3, {"num_groups": groups}),
@@ -58,8 +72,85 @@ def _evaluations(small: bool) -> list[tuple[str, Any, int, dict[str, Any]]]:
     ]
 
 
-def _evaluated(model: Any, x: jax.Array, title: str, explain: Any, passes: int, options: dict[str, Any]) -> Case:
+def _evaluated(
+    model: Any, x: jax.Array, size: Size, title: str, explain: Any, passes: int, options: dict[str, Any]
+) -> Case:
     rows, side = passes * len(x), x.shape[1]
-    ways = bare(model, rows, x.shape[1:], (32, 64) if rows > 32 else ())
+    ways = partial(bare, model, rows, x.shape[1:], blocks("images", size))
     sizes = {"images": len(x), "side": side, "passes": passes}
-    return Case(f"{title}, small ResNet", rows, lambda: explain(model, x, target=0, **options).values, ways, sizes)
+    return Case(f"{title}, small ResNet", rows, lambda: explain(model, x, target=0, **options), ways, sizes)
+
+
+def _of_gradients(size: Size) -> list[Case]:
+    """Maps that differentiate the whole network, beside its gradient: one for each image, or one for each step."""
+    images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
+    steps = pick(size, tiny=2, quick=20, full=100)
+    model, x, sizes = _batch(small_resnet, images, side)
+    ways = partial(bare, model, images, (side, side, 3), (), gradients=True)
+    few = x[: pick(size, tiny=1, quick=4, full=4)]
+    return [
+        Case("FullGrad, small ResNet", images, lambda: xai.cam.full_grad(model, x, target=0), ways, sizes),
+        Case("Guided Grad-CAM, small ResNet", images, lambda: xai.cam.guided_grad_cam(model, x, target=0), ways, sizes),
+        Case(
+            "Opti-CAM, small ResNet",
+            len(few) * steps,
+            lambda: xai.cam.opti_cam(model, few, target=0, num_steps=steps),
+            # Steps follow one another: what can be together is the images.
+            lambda: _again(bare(model, len(few), (side, side, 3), (), gradients=True), steps),
+            {"images": len(few), "side": side, "steps": steps},
+        ),
+    ]
+
+
+def _again(ways: Ways, times: int) -> Ways:
+    return {f"{times} times {name}": lambda run=run: [run() for _ in range(times)] for name, run in ways.items()}
+
+
+def _of_other_models(size: Size) -> list[Case]:
+    maps = pick(size, tiny=_FEW[:1], quick=_FEW, full=ONE_PASS)
+    cases = []
+    for name, make, shape in (
+        ("small ResNet at 224", small_resnet, pick(size, tiny=(1, 32), quick=(2, 224), full=(8, 224))),
+        ("MobileNet", mobile_net, pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))),
+        ("ViT", vision_transformer, pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))),
+    ):
+        model, x, sizes = _batch(make, *shape)
+        forward = partial(at_once, model, x)
+        explainers: dict[str, Callable[[], Any]] = {
+            one.title: lambda one=one, model=model, x=x: one(model, x) for one in maps
+        }
+        if size != "tiny":
+            explainers["all eleven together"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
+        if make is vision_transformer:
+            explainers["attention rollout"] = lambda model=model, x=x: xai.cam.attention_rollout(model, x, token=None)
+        cases += [Case(f"{title}, {name}", len(x), explain, forward, sizes) for title, explain in explainers.items()]
+    return cases
+
+
+def cam_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
+    """What the map adds to the forward pass, and what resizing it to the input adds to that."""
+    found = []
+    for name, make, shape in (
+        ("small ResNet", small_resnet, pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))),
+        ("small ResNet at 224", small_resnet, pick(size, tiny=(1, 32), quick=(2, 224), full=(8, 224))),
+    ):
+        model, x, sizes = _batch(make, *shape)
+
+        def explain(model: Any = model, x: Any = x, **options: Any) -> Any:
+            return xai.cam.grad_cam(model, x, target=0, **options).values
+
+        runs = {
+            "whole": lambda explain=explain: explain(upsample=True, normalize=True),
+            "map": explain,
+            "model": at_once(model, x)["at once"],
+        }
+        found.append(measure_parts(f"Grad-CAM at the size of the input, {name}", runs, _split, repeats, sizes))
+    return found
+
+
+def _split(seconds: Seconds) -> Seconds:
+    return {
+        "model": seconds["model"],
+        "map": seconds["map"] - seconds["model"],
+        "resize": seconds["whole"] - seconds["map"],
+    }

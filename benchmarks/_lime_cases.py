@@ -1,123 +1,196 @@
-"""LIME of tables, images and text, beside the bare model on as many rows; and where the time of tables goes."""
+"""LIME of tables, images and text, beside the bare model on as many rows; and where the time goes."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import xaijax as xai
 from benchmarks._bare import KEY, bare
-from benchmarks._models import bag_of_words, perceptron, small_resnet
+from benchmarks._models import (
+    VOCABULARY,
+    bag_of_words,
+    mobile_net,
+    perceptron,
+    small_resnet,
+    text_transformer,
+    vision_transformer,
+)
+from benchmarks._parts import Run, Seconds, measure_parts, parts_of_game
+from benchmarks._sizes import Size, blocks, pick
 from benchmarks._timing import Case
-from xaijax.lime import _explain, _rows
+from xaijax.lime import _coalitions, _explain, _rows
+from xaijax.lime._kernel import KERNEL_WIDTHS
 from xaijax.lime._surrogate import Ridge
 
 
-def lime_cases(small: bool) -> list[Case]:
-    return [_table(small, None), _table(small, "quartile"), _image(small), _text(small)]
+def lime_cases(size: Size) -> list[Case]:
+    return [*(_table(size, bins) for bins in (None, "quartile")), *_images(size), *_texts(size)]
 
 
-def _table(small: bool, bins: str | None) -> Case:
-    features, samples, inputs = (5, 20, 2) if small else (30, 5000, 100)
+def _table(size: Size, bins: str | None) -> Case:
+    features, samples, inputs = pick(size, tiny=(5, 20, 2), quick=(30, 5000, 20), full=(30, 5000, 100))
     model = perceptron(features)
     x = jax.random.normal(KEY, (inputs, features))
     statistics = xai.lime.statistics(x, bins=bins)
     return Case(
         "LIME of numbers, perceptron" if bins is None else f"LIME of {bins}s, perceptron",
         inputs * samples,
-        lambda: xai.lime.tabular(model, x, statistics, key=KEY, target=0, num_samples=samples).values,
-        bare(model, inputs * samples, (features,), (2048, 8192, 16384)),
+        lambda: xai.lime.tabular(model, x, statistics, key=KEY, target=0, num_samples=samples),
+        partial(bare, model, inputs * samples, (features,), blocks("tables", size)),
         {"features": features, "samples": samples, "inputs": inputs},
     )
 
 
-def _image(small: bool) -> Case:
-    side, samples, inputs = (16, 20, 1) if small else (64, 500, 2)
-    model = small_resnet(side)
-    x = jax.random.normal(KEY, (inputs, side, side, 3))
-    regions = xai.mask.superpixels(4 if small else 50)
-    return Case(
-        "LIME on superpixels, small ResNet",
-        inputs * samples,
-        lambda: xai.lime.image(model, x, regions, key=KEY, target=0, num_samples=samples).values,
-        bare(model, inputs * samples, (side, side, 3), (32, 64, 128)),
-        {"side": side, "samples": samples, "inputs": inputs},
-    )
+def _images(size: Size) -> list[Case]:
+    side, samples = pick(size, tiny=(16, 20), quick=(64, 128), full=(64, 500))
+    models: list[tuple[str, Any, int, int]] = [
+        ("small ResNet", small_resnet, side, pick(size, tiny=1, quick=1, full=2)),
+        ("MobileNet", mobile_net, side, pick(size, tiny=1, quick=1, full=8)),
+        ("ViT", vision_transformer, side, pick(size, tiny=1, quick=4, full=8)),
+    ]
+    if size == "full":
+        models.append(("small ResNet at 224", small_resnet, 224, 1))
+    cases = []
+    for name, make, side, inputs in models:
+        model = make(side)
+        x = jax.random.normal(KEY, (inputs, side, side, 3))
+        regions = xai.mask.superpixels(4 if size == "tiny" else 50)
+        cases.append(
+            Case(
+                f"LIME on superpixels, {name}",
+                inputs * samples,
+                lambda model=model, x=x, regions=regions: xai.lime.image(
+                    model, x, regions, key=KEY, target=0, num_samples=samples
+                ),
+                partial(bare, model, inputs * samples, (side, side, 3), blocks("images", size)),
+                {"side": side, "samples": samples, "inputs": inputs},
+            )
+        )
+    return cases
 
 
-def _text(small: bool) -> Case:
-    length, samples, inputs = (8, 20, 2) if small else (128, 1000, 20)
-    model = bag_of_words(length)
-    x = jax.random.randint(KEY, (inputs, length), 1, 1000)
-    return Case(
-        "LIME of words, bag of embeddings",
-        inputs * samples,
-        lambda: xai.lime.text(model, x, key=KEY, mask_id=0, target=0, num_samples=samples).values,
-        bare(model, inputs * samples, (length,), (512, 2048), ids=1000),
-        {"length": length, "samples": samples, "inputs": inputs},
-    )
+def _texts(size: Size) -> list[Case]:
+    cases = []
+    for name, make, (length, samples, inputs) in (
+        ("bag of embeddings", bag_of_words, pick(size, tiny=(8, 20, 2), quick=(128, 1000, 10), full=(128, 1000, 20))),
+        ("text transformer", text_transformer, pick(size, tiny=(8, 20, 2), quick=(32, 500, 2), full=(128, 500, 4))),
+    ):
+        model = make(length)
+        x = jax.random.randint(KEY, (inputs, length), 1, VOCABULARY)
+        cases.append(
+            Case(
+                f"LIME of words, {name}",
+                inputs * samples,
+                lambda model=model, x=x, samples=samples: xai.lime.text(
+                    model, x, key=KEY, mask_id=0, target=0, num_samples=samples
+                ),
+                partial(bare, model, inputs * samples, (length,), blocks("texts", size), ids=VOCABULARY),
+                {"length": length, "samples": samples, "inputs": inputs},
+            )
+        )
+    return cases
 
 
-def parts(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
-    """Seconds of tabular LIME by what they are spent on: drawing, model, solving, one example after another."""
-    inputs, samples, features = (3, 50, 5) if small else (1000, 5000, 30)
+def lime_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
+    """The parts of LIME of tables, of images and of texts."""
+    of_tables = [_parts_of_table(repeats, size, bins) for bins in (None, "quartile")]
+    return [*of_tables, _parts_of_images(repeats, size), _parts_of_texts(repeats, size)]
+
+
+def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any]:
+    """The explainer's own functions for drawing and solving, one example after another as it takes them."""
+    inputs, samples, features = pick(size, tiny=(3, 50, 5), quick=(20, 5000, 30), full=(1000, 5000, 30))
     model = perceptron(features)
     x = jax.random.normal(KEY, (inputs, features))
-    found = []
-    for bins in (None, "quartile"):
-        statistics = xai.lime.statistics(x, bins=bins)
-        together = _rows.layout("weighted", samples - 1)
-        recipe = _explain.read_recipe(
-            together, Ridge(1e-6), num_players=features, num_features=None, feature_selection="auto", top=5,
-            until=None, max_samples=None, certain=True,
-        )  # fmt: skip
-        width = 0.75 * features**0.5
+    statistics = xai.lime.statistics(x, bins=bins)
+    together = _rows.layout("weighted", samples - 1)
+    recipe = _explain.read_recipe(
+        together, Ridge(1e-6), num_players=features, num_features=None, feature_selection="auto", top=5,
+        until=None, max_samples=None, certain=True,
+    )  # fmt: skip
 
-        def draw(
-            key: Any, row: Any, statistics: Any = statistics, together: Any = together, width: float = width
-        ) -> Any:
-            return _rows.draw("weighted", key, row, statistics, width, "row", together)
+    def draw(key: Any, row: Any) -> Any:
+        return _rows.draw("weighted", key, row, statistics, 0.75 * features**0.5, "row", together)
 
-        drawn, rows = jax.jit(draw)(KEY, x[0])
-        values = model(rows)
+    drawn, rows = jax.jit(draw)(KEY, x[0])
+    values = model(rows)
 
-        def fit(key: Any, samples: Any, values: Any, recipe: Any = recipe) -> Any:
-            return _explain.explain(
-                lambda _: (samples, values), lambda values: values, key, recipe, alive=jnp.ones(features, bool)
-            )
+    def fit(key: Any, samples: Any, values: Any) -> Any:
+        return _explain.explain(
+            lambda _: (samples, values), lambda values: values, key, recipe, alive=jnp.ones(features, bool)
+        )
 
-        keys = jax.random.split(KEY, inputs)
-        # The samples differ from key to key, so that no part can be computed once for all.
-        seconds = {
-            "draw": _median(lambda keys, x: jax.lax.map(lambda pair: _sum(draw(*pair)), (keys, x)), (keys, x), repeats),
-            "model": _median(lambda x, rows: jax.lax.map(lambda row: model(rows + row).sum(), x), (x, rows), repeats),
-            "solve": _median(
-                lambda keys, drawn, values: jax.lax.map(
-                    lambda key: _sum(fit(key, drawn, values + jax.random.uniform(key, values.shape))), keys
-                ),
-                (keys, drawn, values),
-                repeats,
-            ),
-        }
-        found.append({"bins": bins or "none", "inputs": inputs, "samples": samples, "features": features} | seconds)
-    return found
+    keys = jax.random.split(KEY, inputs)
+    draw_all = jax.jit(lambda keys, x: jax.lax.map(lambda pair: _sums(draw(*pair)), (keys, x)))
+    # The samples differ from key to key, so that no part can be computed once for all.
+    evaluate_all = jax.jit(lambda x, rows: jax.lax.map(lambda row: model(rows + row).sum(), x))
+    fit_all = jax.jit(
+        lambda keys, drawn, values: jax.lax.map(
+            lambda key: _sums(fit(key, drawn, values + jax.random.uniform(key, values.shape))), keys
+        )
+    )
+    runs: dict[str, Run] = {
+        "whole": lambda: xai.lime.tabular(model, x, statistics, key=KEY, target=0, num_samples=samples),
+        "drawing": lambda: draw_all(keys, x),
+        "model": lambda: evaluate_all(x, rows),
+        "solving": lambda: fit_all(keys, drawn, values),
+    }
+    sizes = {"inputs": inputs, "samples": samples, "features": features}
+    what = "numbers" if bins is None else f"{bins}s"
+    return measure_parts(f"LIME of {what}, perceptron", runs, _with_rest, repeats, sizes)
 
 
-def _sum(tree: Any) -> Any:
+def _with_rest(times: Seconds) -> Seconds:
+    parts = {name: times[name] for name in ("model", "drawing", "solving")}
+    return parts | {"rest": times["whole"] - sum(parts.values())}
+
+
+def _parts_of_images(repeats: int, size: Size) -> dict[str, Any]:
+    side, samples, inputs = pick(size, tiny=(16, 20, 1), quick=(64, 128, 1), full=(64, 500, 2))
+    model, players = small_resnet(side), 4 if size == "tiny" else 50
+    x = jax.random.normal(KEY, (inputs, side, side, 3))
+    regions = xai.mask.superpixels(players)
+    players = xai.game(model, x, regions, target=0).num_players
+    return parts_of_game(
+        "LIME on superpixels, small ResNet",
+        lambda game: xai.lime.fit(game, key=KEY, num_samples=samples),
+        model, x, regions,
+        bare=bare(model, inputs * samples, (side, side, 3), blocks("images", size)),
+        repeats=repeats, sizes={"side": side, "samples": samples, "inputs": inputs},
+        draw=_drawing(inputs, players, samples),
+    )  # fmt: skip
+
+
+def _parts_of_texts(repeats: int, size: Size) -> dict[str, Any]:
+    length, samples, inputs = pick(size, tiny=(8, 20, 2), quick=(128, 1000, 10), full=(128, 1000, 20))
+    model = bag_of_words(length)
+    return parts_of_game(
+        "LIME of words, bag of embeddings",
+        lambda game: xai.lime.fit(game, key=KEY, num_samples=samples),
+        model, jax.random.randint(KEY, (inputs, length), 1, VOCABULARY), xai.mask.tokens(0),
+        bare=bare(model, inputs * samples, (length,), blocks("texts", size), ids=VOCABULARY),
+        repeats=repeats, sizes={"length": length, "samples": samples, "inputs": inputs},
+        draw=_drawing(inputs, length, samples),
+    )  # fmt: skip
+
+
+def _drawing(inputs: int, players: int, samples: int) -> Run:
+    """The neighbourhoods of coalitions alone, for as many inputs, one after another."""
+    together = _coalitions.layout("weighted", samples - 1)
+    alive = jnp.ones(players, bool)
+
+    def draw(key: Any) -> Any:
+        return _sums(_coalitions.draw("weighted", key, alive, "cosine", KERNEL_WIDTHS["cosine"], together))
+
+    draw_all = jax.jit(lambda keys: jax.lax.map(draw, keys))
+    keys = jax.random.split(KEY, inputs)
+    return lambda: draw_all(keys)
+
+
+def _sums(tree: Any) -> Any:
+    """So that nothing of it is left out."""
     return jax.tree.map(jnp.sum, tree)
-
-
-def _median(function: Callable[..., Any], arguments: tuple[Any, ...], repeats: int) -> float:
-    compiled = jax.jit(function)
-    jax.block_until_ready(compiled(*arguments))
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))

@@ -1,118 +1,269 @@
-"""Shapley values of tables and images, beside the bare model on as many rows; and where their time goes."""
+"""Shapley values of tables, images and texts, beside the bare model on as many rows; and where their time goes."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import xaijax as xai
 from benchmarks._bare import KEY, bare
-from benchmarks._models import perceptron, small_resnet
-from benchmarks._timing import Case
+from benchmarks._models import VOCABULARY, mobile_net, perceptron, small_resnet, text_transformer, vision_transformer
+from benchmarks._parts import parts_of_game
+from benchmarks._sizes import Size, blocks, pick
+from benchmarks._timing import Case, seconds
 from xaijax.shap import _gaussian_process, _kernel
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression, solve
 from xaijax.shap._odd_process import process
 from xaijax.shap._process import mixture
 
+Explain = Callable[[xai.Game], xai.Attribution]
+_SHOWN_QUICKLY = ("permutation SHAP", "Gaussian process SHAP", "kernel SHAP")  # of the parts
 
-def shap_cases(small: bool) -> list[Case]:
+
+def shap_cases(size: Size) -> list[Case]:
+    """Every estimator on a table of 30 features; one of them on every other model."""
+    return [*_of_tables(size), *_of_groups(size), *_of_gradients(size), *_of_images(size), _of_texts(size)]
+
+
+def _table(size: Size) -> dict[str, int]:
+    inputs = pick(size, tiny=2, quick=10, full=20)
+    return pick(
+        size,
+        tiny={"features": 5, "background": 3, "permutations": 2, "evaluations": 14, "inputs": inputs},
+        quick={"features": 30, "background": 100, "permutations": 10, "evaluations": 600, "inputs": inputs},
+        full={"features": 30, "background": 100, "permutations": 10, "evaluations": 600, "inputs": inputs},
+    )
+
+
+def _game_of_table(sizes: dict[str, int], groups: int | None = None) -> tuple[xai.Model, jax.Array, Any]:
+    """A perceptron, inputs, and a masker with its background."""
+    features = sizes["features"]
+    x = jax.random.normal(KEY, (sizes["inputs"], features))
+    rows = jax.random.normal(jax.random.key(1), (sizes["background"], features))
+    labels = None if groups is None else jnp.arange(features) % groups
+    return perceptron(features), x, xai.mask.background(rows, groups=labels)
+
+
+def _estimators(sizes: dict[str, int]) -> dict[str, tuple[int, Explain]]:
+    """The coalitions that each evaluates for one input, and how it is called."""
+    walks, evaluations = sizes["permutations"], sizes["evaluations"]
+    walked = 2 * walks * (sizes["features"] - 1) + 2
+    at = {"num_evaluations": evaluations, "key": KEY}
+    return {
+        "permutation SHAP": (walked, lambda game: xai.shap.permutation(game, num_permutations=walks, key=KEY)),
+        "orthogonal permutation SHAP": (
+            walked,
+            lambda game: xai.shap.permutation(game, num_permutations=walks, orders="orthogonal", key=KEY),
+        ),
+        "Gaussian process SHAP": (evaluations, lambda game: xai.shap.gaussian_process(game, **at)),
+        "per-player Gaussian process SHAP": (
+            evaluations,
+            lambda game: xai.shap.gaussian_process(game, scales="per_player", **at),
+        ),
+        "kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, **at)),
+        "published kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, sampling="published", **at)),
+        "interactions SHAP": (evaluations, lambda game: xai.shap.interactions(game, **at)),
+    }
+
+
+def _of_tables(size: Size) -> list[Case]:
+    cases = []
+    for name, (coalitions, explain) in _estimators(_table(size)).items():
+        sizes = _table(size)
+        if name.startswith("per-player"):  # seconds for each input, whatever the model costs
+            sizes["inputs"] = pick(size, tiny=1, quick=1, full=2)
+        model, x, masker = _game_of_table(sizes)
+        cases.append(
+            _case(f"{name}, perceptron", model, xai.game(model, x, masker, target=0), explain, coalitions, sizes, size)
+        )
+    return cases
+
+
+def _case(
+    name: str, model: Any, game: xai.Game, explain: Explain, coalitions: int, sizes: dict[str, int], size: Size
+) -> Case:
+    rows = sizes["inputs"] * sizes["background"] * coalitions
+    return Case(
+        name,
+        rows,
+        lambda: explain(game),
+        partial(bare, model, rows, (sizes["features"],), blocks("tables", size)),
+        sizes,
+    )
+
+
+def _of_groups(size: Size) -> list[Case]:
+    """All coalitions of ten groups of features; Owen's of groups within groups."""
+    groups = pick(size, tiny=4, quick=10, full=10)
+    sizes = _table(size) | {"groups": groups}
+    sizes["features"] = pick(size, tiny=8, quick=30, full=30)
+    model, x, masker = _game_of_table(sizes, groups)
+    game = xai.game(model, x, masker, target=0)
+    half = groups // 2
+    tree = [list(range(half)), list(range(half, groups))]
+    # Nobody, all, and with either half whole or absent the others' proper parts.
+    owen = 4 + 4 * (2**half - 2) if 2 * half == groups else 0
+    explainers: dict[str, tuple[int, Explain]] = {
+        "exact SHAP": (2**groups, xai.shap.exact),
+        "exact interactions": (2**groups, lambda game: xai.shap.interactions(game)),
+        "Banzhaf values": (2**groups, xai.shap.banzhaf),
+        "Owen values": (owen, lambda game: xai.shap.owen(game, tree)),
+    }
     return [
-        _permutation(small),
-        *(_table(small, name) for name in ("Gaussian process", "kernel", "interactions")),
-        _image(small),
+        _case(f"{name} of groups, perceptron", model, game, explain, coalitions, sizes, size)
+        for name, (coalitions, explain) in explainers.items()
     ]
 
 
-def _permutation(small: bool) -> Case:
-    features, background, permutations, inputs = (5, 3, 2, 2) if small else (30, 100, 10, 20)
-    model, game = _game_of_table(features, background, inputs)
-    rows = inputs * background * (2 * permutations * (features - 1) + 2)
+def _of_gradients(size: Size) -> list[Case]:
+    """Expected gradients beside bare gradients; the closed form of a linear model beside the few rows it looks at."""
+    sizes = _table(size)
+    sizes["samples"] = pick(size, tiny=32, quick=256, full=256)
+    sizes["inputs"] = pick(size, tiny=2, quick=200, full=400)
+    model, x, masker = _game_of_table(sizes)
+    features, inputs = sizes["features"], sizes["inputs"]
+    rows = inputs * sizes["samples"]
+    weights = jax.random.normal(KEY, (features, 1))
+    linear = xai.function(lambda weights, x: x @ weights, weights)
+    return [
+        Case(
+            "expected gradients, perceptron",
+            rows,
+            lambda: xai.shap.expected_gradients(model, x, masker.rows, key=KEY, target=0, num_samples=sizes["samples"]),
+            partial(bare, model, rows, (features,), blocks("tables", size), gradients=True),
+            sizes,
+        ),
+        Case(
+            "linear SHAP, linear model",
+            inputs,
+            lambda: xai.shap.linear(linear, x, masker.rows, target=0),
+            partial(bare, linear, inputs, (features,), ()),
+            sizes,
+        ),
+    ]
+
+
+def _of_images(size: Size) -> list[Case]:
+    side, evaluations = pick(size, tiny=(16, 10), quick=(64, 128), full=(64, 500))
+    cells = pick(size, tiny=2, quick=7, full=7)
+    cases = []
+    for name, make, inputs in (
+        ("small ResNet", small_resnet, pick(size, tiny=1, quick=1, full=2)),
+        ("MobileNet", mobile_net, pick(size, tiny=1, quick=1, full=8)),
+        ("ViT", vision_transformer, pick(size, tiny=1, quick=4, full=8)),
+    ):
+        model = make(side)
+        game = xai.game(model, jax.random.normal(KEY, (inputs, side, side, 3)), xai.mask.grid(cells), target=0)
+        cases.append(
+            Case(
+                f"Gaussian process SHAP on a grid, {name}",
+                inputs * evaluations,
+                lambda game=game: xai.shap.gaussian_process(game, num_evaluations=evaluations, key=KEY),
+                partial(bare, model, inputs * evaluations, (side, side, 3), blocks("images", size)),
+                {"side": side, "cells": cells, "evaluations": evaluations, "inputs": inputs},
+            )
+        )
+    return cases
+
+
+def _of_texts(size: Size) -> Case:
+    length, evaluations, inputs = pick(size, tiny=(5, 14, 1), quick=(32, 320, 4), full=(64, 640, 8))
+    model = text_transformer(length)
+    x = jax.random.randint(KEY, (inputs, length), 1, VOCABULARY)
+    game = xai.game(model, x, xai.mask.tokens(0), target=0)
     return Case(
-        "permutation SHAP, perceptron",
-        rows,
-        lambda: xai.shap.permutation(game, num_permutations=permutations, key=KEY).values,
-        bare(model, rows, (features,), (2048, 8192, 16384)),
-        {"features": features, "background": background, "permutations": permutations, "inputs": inputs},
-    )
-
-
-def _table(small: bool, name: str) -> Case:
-    features, background, evaluations, inputs = (5, 3, 14, 2) if small else (30, 100, 600, 20)
-    model, game = _game_of_table(features, background, inputs)
-    rows = inputs * background * evaluations
-    explain: dict[str, Callable[..., xai.Attribution]] = {
-        "Gaussian process": xai.shap.gaussian_process,
-        "kernel": xai.shap.kernel,
-        "interactions": xai.shap.interactions,
-    }
-    return Case(
-        f"{name} SHAP, perceptron",
-        rows,
-        lambda: explain[name](game, num_evaluations=evaluations, key=KEY).values,
-        bare(model, rows, (features,), (2048, 8192, 16384)),
-        {"features": features, "background": background, "evaluations": evaluations, "inputs": inputs},
-    )
-
-
-def _image(small: bool) -> Case:
-    side, evaluations, inputs = (16, 10, 1) if small else (64, 500, 2)
-    model = small_resnet(side)
-    x = jax.random.normal(KEY, (inputs, side, side, 3))
-    game = xai.game(model, x, xai.mask.grid(2 if small else 7), target=0)
-    return Case(
-        "Gaussian process SHAP on a grid, small ResNet",
+        "kernel SHAP of words, text transformer",
         inputs * evaluations,
-        lambda: xai.shap.gaussian_process(game, num_evaluations=evaluations, key=KEY).values,
-        bare(model, inputs * evaluations, (side, side, 3), (32, 64, 128)),
-        {"side": side, "evaluations": evaluations, "inputs": inputs},
+        lambda: xai.shap.kernel(game, num_evaluations=evaluations, key=KEY),
+        partial(bare, model, inputs * evaluations, (length,), blocks("texts", size), ids=VOCABULARY),
+        {"length": length, "evaluations": evaluations, "inputs": inputs},
     )
 
 
-def _game_of_table(features: int, background: int, inputs: int) -> tuple[xai.Model, xai.Game]:
-    model = perceptron(features)
-    x = jax.random.normal(KEY, (inputs, features))
-    masker = xai.mask.background(jax.random.normal(jax.random.key(1), (background, features)))
-    return model, xai.game(model, x, masker, target=0)
+def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
+    """The parts of the estimators on a table, and of one on the grid of an image."""
+    sizes = _table(size)
+    model, x, masker = _game_of_table(sizes)
+    pairs = design(sizes["features"], ((sizes["evaluations"] - 2) // 2,))
+    alone = {
+        name: _solver(constants, solver, pairs.stages[0], sizes["inputs"])
+        for name, constants, solver in _solvers_of(pairs)
+    }
+    found = []
+    for name, (coalitions, explain) in _estimators(sizes).items():
+        if name.startswith("per-player") or (size == "quick" and name not in _SHOWN_QUICKLY):
+            continue
+        rows = sizes["inputs"] * sizes["background"] * coalitions
+        found.append(
+            parts_of_game(
+                f"{name}, perceptron", lambda game, explain=explain: explain(game).values, model, x, masker,
+                bare=bare(model, rows, (sizes["features"],), blocks("tables", size)), repeats=repeats, sizes=sizes,
+                solve=alone.get(name.removesuffix(" SHAP")),
+                both="drawing" if "permutation" in name else "drawing and solving",
+            )
+        )  # fmt: skip
+    return [*found, _parts_on_a_grid(repeats, size)]
 
 
-def solvers(repeats: int, *, small: bool = False) -> list[dict[str, Any]]:
+def _parts_on_a_grid(repeats: int, size: Size) -> dict[str, Any]:
+    side, evaluations, inputs, cells = pick(size, tiny=(16, 10, 1, 2), quick=(64, 128, 1, 7), full=(64, 500, 2, 7))
+    model = small_resnet(side)
+    return parts_of_game(
+        "Gaussian process SHAP on a grid, small ResNet",
+        lambda game: xai.shap.gaussian_process(game, num_evaluations=evaluations, key=KEY),
+        model, jax.random.normal(KEY, (inputs, side, side, 3)), xai.mask.grid(cells),
+        bare=bare(model, inputs * evaluations, (side, side, 3), blocks("images", size)), repeats=repeats,
+        sizes={"side": side, "cells": cells, "evaluations": evaluations, "inputs": inputs},
+        both="drawing and solving",
+    )  # fmt: skip
+
+
+def _solvers_of(pairs: Any) -> list[tuple[str, Callable[[], Any], Callable[[Any, Any], Any]]]:
+    """Names, how the constants are made, and what solves with them."""
+    return [
+        ("Gaussian process", lambda: _gaussian_process._constants(pairs, pairs.stages[0], False), mixture),
+        ("kernel", lambda: _kernel._constants(pairs, 0), solve),
+    ]
+
+
+def _solver(constants: Callable[[], Any], solver: Callable[[Any, Any], Any], pairs: int, inputs: int) -> Any:
+    """The solver alone, for as many inputs, one after another."""
+    made, odd = constants(), jax.random.normal(KEY, (inputs, pairs + 1, 1))
+    run = jax.jit(lambda made, odd: jax.lax.map(lambda one: solver(made, one), odd))
+    return lambda: run(made, odd)
+
+
+def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
     """Milliseconds that the solvers take for one input once the coalitions are evaluated, and their constants, once."""
     found = []
-    for players in (5,) if small else (30, 64, 200):
+    for players in pick(size, tiny=(5,), quick=(30,), full=(30, 64, 200)):
+        inputs = 20
         pairs = design(players, (min(10 * players - 1, 2 ** (players - 1) - 2),))
-        odd = jax.random.normal(KEY, (20, pairs.stages[0] + 1, 1))
-        for name, constants, solver in (
-            (
-                "Gaussian process",
-                lambda pairs=pairs: _gaussian_process._constants(pairs, pairs.stages[0], False),
-                mixture,
-            ),
-            ("kernel", lambda pairs=pairs: _kernel._constants(pairs, 0), solve),
-        ):
+        for name, constants, solver in _solvers_of(pairs):
             for cached in (_gaussian_process._constants, _kernel._constants, process, regression):
                 cached.cache_clear()
             start = time.perf_counter()
-            made = jax.block_until_ready(constants())
+            jax.block_until_ready(constants())
             once = time.perf_counter() - start
-            run = jax.jit(lambda made, odd, solver=solver: jax.lax.map(lambda one: solver(made, one), odd))
-            jax.block_until_ready(run(made, odd))
-            times = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                jax.block_until_ready(run(made, odd))
-                times.append(time.perf_counter() - start)
+            run = _solver(constants, solver, pairs.stages[0], inputs)
+            seconds(run)
+            times = [1e3 * seconds(run) / inputs for _ in range(repeats)]
             found.append(
                 {
+                    "name": f"{name}, {players} players",
                     "solver": name,
                     "players": players,
                     "evaluations": 2 * pairs.stages[0] + 2,
-                    "milliseconds": 1e3 * float(np.median(times)) / len(odd),
+                    "milliseconds": float(np.median(times)),
                     "constants_seconds": once,
+                    "repeats": {"milliseconds": times},
                 }
             )
     return found

@@ -170,7 +170,7 @@ def _lime_tabular(model, x, ids, batch_size):
 def _lime_process(model, x, ids, batch_size):
     # Few samples of a plain output: the models' likelihoods are sums of as many logarithms, and rounded like these.
     statistics = xai.lime.statistics(models.rows(50, seed=2))
-    options = {"key": KEY, "target": 2, "num_samples": 64, "ids": ids, "batch_size": batch_size}
+    options = {"key": KEY, "target": 2, "num_samples": 48, "ids": ids, "batch_size": batch_size}
     return xai.lime.tabular(model, x, statistics, surrogate="gaussian_process", **options)
 
 

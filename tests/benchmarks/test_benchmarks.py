@@ -5,69 +5,254 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
-from benchmarks import _memory, _shap_cases, _timing
+import xaijax as xai
+from benchmarks import _cam_cases, _lime_cases, _run, _sections, _shap_cases, _timing
 from benchmarks.__main__ import main
+from benchmarks._bare import bare
+from benchmarks._cam_cases import ONE_PASS
 from benchmarks._cases import cases
+from benchmarks._compiling import compiling
+from benchmarks._overhead import overhead
+from benchmarks._parts import measure_parts, parts_of_game
 from benchmarks._timing import Case, measure
 
 
-def test_a_small_run_writes_what_it_measured(tmp_path, monkeypatch):
-    monkeypatch.setattr(_memory, "measure", lambda: [])
-    main(["--small", "--repeats", "1", "--only", "permutation SHAP", "--out", str(tmp_path / "results.json")])
-    results = json.loads((tmp_path / "results.json").read_text())
-    assert results["command"].startswith("python -m benchmarks --small --repeats 1 --only 'permutation SHAP'")
+@pytest.fixture(scope="module")
+def tiny():
+    found = cases("tiny")
+    by_name = {case.name: case for case in found}
+    assert len(by_name) == len(found)
+    return by_name
+
+
+def test_a_small_run_writes_what_it_measured(tmp_path):
+    out = tmp_path / "results.json"
+    main(["quick", "--small", "--repeats", "2", "--only", "permutation SHAP", "--out", str(out)])
+    results = json.loads(out.read_text())
+    assert results["command"].startswith("python -m benchmarks quick --small --repeats 2 --only 'permutation SHAP'")
     assert {"xaijax", "jax", "jaxlib", "flax", "numpy", "python"} == set(results["versions"])
-    assert [row["name"] for row in results["overhead"]] == ["permutation SHAP, perceptron"]
+    assert (results["schema"], results["form"], results["repeats"]) == (1, "small", 2)
+    assert {"kind", "platform", "count", "cores"} == set(results["device"])
+    assert results["section_seconds"]["overhead"] > 0
+    names = [row["name"] for row in results["overhead"]]
+    assert names == ["permutation SHAP, perceptron", "orthogonal permutation SHAP, perceptron"]
     for row in results["overhead"]:
-        assert math.isfinite(row["ratio"])
-        assert row["ratio"] > 0
+        assert row["ratio"] == pytest.approx(np.median(row["repeats"]["ratio"]))
+        assert [len(times) for times in row["repeats"].values()] == [2, 2, 2]
         assert row["ratio_quartiles"][0] <= row["ratio"] <= row["ratio_quartiles"][1]
-        assert row["first_seconds"] > row["second_seconds"] > 0
+        assert row["first_seconds"] > row["lower_seconds"] + row["compile_seconds"] > row["second_seconds"] > 0
         assert row["rows_per_second"] == pytest.approx(row["rows"] / row["seconds"])
+        assert row["compilations"] > 0
+        assert row["second_compilations"] == 0
+        assert 0.95 < row["flops_ratio"] < 1.5
+        assert row["peak_fraction"] == pytest.approx(row["flops"] / row["seconds"] / results["peak_flops"])
 
 
-def test_the_cases_run():
-    chosen = {case.name: case for case in cases(small=True)}
-    assert len(chosen) == len(cases(small=True))
-    for kind in (
-        "all eleven together",
-        "Group-CAM",
-        "Ablation-CAM",
-        "LIME of quartiles",
-        "LIME of words",
-        "interactions",
-    ):
-        (case,) = (case for name, case in chosen.items() if name.startswith(kind))
-        assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.isfinite(leaf).all()), case.explain())), case.name
+def test_the_quick_form_has_every_section_and_is_written_after_each(tmp_path, monkeypatch):
+    asked = []
+
+    def section(name):
+        def found(settings):
+            asked.append((name, settings.size, settings.repeats, len(list(tmp_path.iterdir()))))
+            return [{"name": name}]
+
+        return _sections.Section(found, lambda rows: [])
+
+    monkeypatch.setattr(_run, "SECTIONS", {name: section(name) for name in _sections.SECTIONS})
+    main(["quick", "--out", str(tmp_path / "results.json")])
+    assert [one[:3] for one in asked] == [(name, "quick", 5) for name in _sections.SECTIONS]
+    assert [one[3] for one in asked] == [0] + [1] * (len(asked) - 1)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert all(results[name] == [{"name": name}] for name in _sections.SECTIONS)
 
 
-def test_the_ratio_is_taken_against_the_faster_bare_model(monkeypatch):
-    now = 0.0
+@pytest.mark.parametrize(
+    ("given", "sections", "size", "repeats"),
+    [
+        ([], ["overhead", "parts", "solvers", "memory"], "full", 15),
+        (["--peers", "--repeats", "3"], ["peers"], "full", 3),
+        (["--errors", "--small"], ["errors"], "tiny", 15),
+        (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15),
+        (["quick", "--small"], list(_sections.SECTIONS), "tiny", 5),
+    ],
+)
+def test_commands_choose_sections_and_sizes(given, sections, size, repeats, monkeypatch):
+    monkeypatch.setattr("benchmarks.__main__.run", lambda **options: options)
+    found = main(given)
+    assert (found["sections"], found["size"], found["repeats"]) == (sections, size, repeats)
 
-    def work(*seconds):
-        """Takes these times, one after another."""
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["quick", "--sections", "speed"], "no section 'speed'"),
+        (["--repeats", "0"], "must be at least 1, but it is 0"),
+        (["quick", "--only", "no such case"], "no case has 'no such case' in its name"),
+    ],
+)
+def test_what_there_is_not_is_said(given, sentence, capsys):
+    with pytest.raises(SystemExit):
+        main(given)
+    assert sentence in capsys.readouterr().err
+
+
+# One of each kind and each model.
+RUN = [
+    "Grad-CAM, MobileNet",
+    "attention rollout, ViT",
+    "published kernel SHAP, perceptron",
+    "Owen values of groups, perceptron",
+    "expected gradients, perceptron",
+    "kernel SHAP of words, text transformer",
+    "LIME of quartiles, perceptron",
+    "LIME of words, bag of embeddings",
+]
+
+
+def test_the_other_explainers_can_be_traced(tiny):
+    """Each with one of its models; the maps from one pass together."""
+    seen = {name.rpartition(", ")[0] for name in RUN} | {one.title for one in ONE_PASS}
+    for name, case in tiny.items():
+        explainer = name.rpartition(", ")[0]
+        if explainer not in seen:
+            seen.add(explainer)
+            leaves = jax.tree.leaves(jax.eval_shape(case.explain))
+            assert all(math.prod(leaf.shape) for leaf in leaves), name
+    assert len(seen) > 40
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_the_second_explanation_compiles_nothing(tiny, name):
+    (row,) = overhead([tiny[name]], 1, say=lambda _: None)
+    assert row["second_compilations"] == 0
+    assert row["flops"] > 0.9 * row["bare_flops"] > 0
+    assert row["peak_fraction"] is None  # of no peak
+    found = tiny[name].explain()
+    assert bool(jnp.isfinite(found.values).all())
+
+
+def test_rows_are_those_that_the_explanation_evaluates(tiny):
+    checked = 0
+    for case in tiny.values():
+        sizes = case.sizes
+        if "SHAP of" not in case.name and "SHAP, perceptron" not in case.name and "Owen" not in case.name:
+            continue
+        shapes = jax.eval_shape(case.explain)
+        assert shapes.num_evaluations is not None, case.name
+        if case.name in (
+            "permutation SHAP, perceptron",
+            "Owen values of groups, perceptron",
+            "exact SHAP of groups, perceptron",
+        ):
+            evaluated = np.unique(case.explain().num_evaluations)
+            assert case.rows == sizes["inputs"] * sizes["background"] * evaluated.item(), case.name
+            checked += 1
+    assert checked == 3
+
+
+def test_a_program_that_is_compiled_again_is_seen():
+    jitted = jax.jit(lambda x: x + 1)
+    with compiling() as first:
+        jitted(np.ones(3, np.float32))
+    with compiling() as second:
+        jitted(np.ones(3, np.float32))
+    with compiling() as other:
+        jitted(np.ones(4, np.float32))
+    assert [seen.compiled for seen in (first, second, other)] == [1, 0, 1]
+    assert first.compile_seconds > 0 == second.compile_seconds
+    jitted(np.ones(5, np.float32))
+    assert other.compiled == 1  # nothing is seen after the end
+
+
+class _Clock:
+    """Takes the given times, one after another."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(_timing.time, "perf_counter", lambda: self.now)
+
+    def work(self, *seconds):
         times = iter(seconds)
 
         def run():
-            nonlocal now
-            now += next(times)
+            self.now += next(times)
 
         return run
 
-    monkeypatch.setattr(_timing.time, "perf_counter", lambda: now)
+
+def test_the_ratio_is_taken_against_the_faster_bare_model(monkeypatch):
+    work = _Clock(monkeypatch).work
     explain = work(9, 3, 4, 2, 6)  # the first call, the second, and three repeats
-    measured = measure(Case("sums", 8, explain, {"slow": work(7, 4, 1, 4), "fast": work(7, 2, 2, 2)}, {}), repeats=3)
+    bare = {"slow": work(7, 4, 1, 4), "fast": work(7, 2, 2, 2)}
+    measured = measure(Case("sums", 8, explain, lambda: bare, {}), repeats=3)
     assert measured["bare_best"] == "fast"
     assert measured["bare_seconds"] == {"slow": 4, "fast": 2}
     assert measured["ratio"] == 2
     assert measured["ratio_quartiles"] == [1.5, 2.5]
     assert (measured["first_seconds"], measured["second_seconds"], measured["seconds"]) == (9, 3, 4)
     assert measured["rows_per_second"] == 2
+    assert measured["repeats"] == {"ratio": [2, 1, 3], "seconds": [4, 2, 6], "bare_seconds": [2, 2, 2]}
+
+
+def test_parts_are_medians_of_differences_within_a_repeat(monkeypatch):
+    work = _Clock(monkeypatch).work
+    runs = {"whole": work(0, 10, 20, 12), "model": work(0, 6, 15, 9)}
+    split = lambda times: {"model": times["model"], "rest": times["whole"] - times["model"]}  # noqa: E731
+    row = measure_parts("sums", runs, split, 3, {"inputs": 1})
+    assert (row["whole"], row["parts"]) == (12, {"model": 9, "rest": 4})
+    assert row["runs"] == {"whole": [10, 20, 12], "model": [6, 15, 9]}
+
+
+def test_the_parts_of_a_game_sum_to_the_whole(monkeypatch):
+    clock = _Clock(monkeypatch)
+    seen = []
+
+    def explain(game):
+        """Takes a second for each player, two for its masks and four for its model."""
+        own, masked = game.model is model, isinstance(game.masker, xai.mask.Grid)
+        seen.append((own, masked, game.num_players))
+        clock.now += game.num_players + 2 * masked + 4 * own
+
+    model, x = xai.function(lambda x: x.sum(axis=(1, 2))), jnp.ones((1, 4, 4, 1))
+    row = parts_of_game(
+        "cells", explain, model, x, xai.mask.grid(2), bare={"at once": clock.work(*[3] * 9)}, repeats=2, sizes={}
+    )
+    assert set(seen) == {(True, True, 4), (False, True, 4), (False, False, 4)}
+    assert row["whole"] == 10
+    assert row["parts"] == {"model": 3, "solving": 4, "masks": 2, "rest": 1}
+
+
+@pytest.mark.parametrize(
+    ("measure_one", "parts"),
+    [
+        (_cam_cases.cam_parts, {"model", "map", "resize"}),
+        (lambda *size: [_lime_cases._parts_of_table(*size, None)], {"model", "drawing", "solving", "rest"}),
+    ],
+    ids=["maps", "tables"],
+)
+def test_parts_of_real_explanations_sum_to_the_whole(measure_one, parts):
+    for row in measure_one(1, "tiny"):
+        assert set(row["parts"]) == parts
+        assert sum(row["parts"].values()) == pytest.approx(row["whole"])
 
 
 def test_solvers_are_timed_apart():
-    for row in _shap_cases.solvers(2, small=True):
+    for row in _shap_cases.solvers(2, "tiny"):
         assert (row["players"], row["evaluations"]) == (5, 30)
-        assert row["milliseconds"] > 0
+        assert row["milliseconds"] == pytest.approx(np.median(row["repeats"]["milliseconds"]))
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_the_bare_model_has_the_rows_in_every_way(gradients):
+    seen = []
+    model = xai.function(lambda x: seen.append(x.shape) or x.sum(axis=1))
+    ways = bare(model, 20, (3,), (8, 16, 64), gradients=gradients)
+    shapes = {}
+    for name, run in ways.items():
+        seen.clear()
+        run()
+        shapes[name] = set(seen)
+    assert shapes == {"at once": {(20, 3)}, "3 blocks of 6": {(6, 3)}, "2 blocks of 10": {(10, 3)}}

@@ -124,9 +124,11 @@ def whole_blocks(column: Seeds, length: int) -> Float[Array, "blocks length"]:
 
 def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:
     steps, starts = 1 + jnp.floor(column.orders * (size - 1)), jnp.floor(column.starts * size)
-    turns = points * (steps / size)[:, None] + ((starts + 0.5) / size)[:, None]  # middles of strata, clear of rounding
-    middles = turns - jnp.floor(turns)
-    return within(2 * middles + ((2 * column.places - 1) / size - 1)[:, None])
+    # Whole numbers as floats, small enough to be exact: integer division is many times slower.
+    ranks = points * steps[:, None] + starts[:, None]
+    strata = ranks - size * jnp.floor((ranks + 0.5) * (1 / size))
+    # In this order no step depends on whether a compiler joins a product and a sum: the same bits in every program.
+    return within(2 * ((strata + column.places[:, None]) / size) - 1)
 
 
 def within(numbers: Float[Array, "..."]) -> Float[Array, "..."]:

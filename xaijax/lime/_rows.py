@@ -26,6 +26,7 @@ from xaijax.lime._neighbourhood import (
     whole_blocks,
     within,
 )
+from xaijax.lime._normal import normal_quantile
 from xaijax.lime._statistics import Statistics
 
 SAMPLINGS = ["weighted", "independent"]
@@ -114,10 +115,10 @@ def _normals(seed: Seeds, together: Blocks) -> Float[Array, "n D"]:
     parts = []
     if together.number:
         # A loop over the columns keeps what it makes; otherwise the compiler repeats the drawing wherever it is used.
-        half = jax.lax.map(lambda column: _normal_quantile(half_of_blocks(column, together.length)), seed)
+        half = jax.lax.map(lambda column: normal_quantile(half_of_blocks(column, together.length)), seed)
         parts.append(jnp.concatenate([half, -half], axis=2).reshape(len(half), -1))
     if together.rest:
-        parts.append(jax.lax.map(_normal_quantile, within(2 * seed.rest - 1)))
+        parts.append(jax.lax.map(normal_quantile, within(2 * seed.rest - 1)))
     return jnp.concatenate(parts, axis=1).T
 
 
@@ -172,7 +173,7 @@ class Condition(NamedTuple):
             return found
 
         quantile = jnp.clip(of(self.start) + of(self.slope) * numbers, -LARGEST, LARGEST)
-        values = jnp.clip(of(self.mean) + of(self.deviation) * _normal_quantile(quantile), of(self.low), of(self.high))
+        values = jnp.clip(of(self.mean) + of(self.deviation) * normal_quantile(quantile), of(self.low), of(self.high))
         return jnp.where(numbers >= self.ends[0], -1.0, 0.0), values
 
     def around_mean(self, steps: Float[Array, "n D"], values: Float[Array, "n D"]) -> Float[Array, "n D"]:
@@ -207,11 +208,6 @@ def _conditions(row: Float[Array, " D"], statistics: Statistics, tilt: float | A
     # A number u between -1 and 1 stands for (1 + u) / 2 between 0 and 1.
     tables = 2 * ends - 1, 2 * start + slope - 1, slope, bins.mean, bins.deviation, bins.low, bins.high
     return Condition(*tables, kept=means[:, 0], failed=failed, dust=dust)
-
-
-def _normal_quantile(numbers: Array) -> Array:
-    """Of (1 + u) / 2 for numbers u between -1 and 1: an odd function."""
-    return math.sqrt(2) * jax.lax.erf_inv(numbers)
 
 
 def _density(places: Array) -> Array:

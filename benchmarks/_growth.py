@@ -1,0 +1,331 @@
+"""How time and temporary memory grow with each size of a problem: exponents fitted to a few points, beside the expected.
+
+One size grows while the others stay. The memory is what XLA plans beside arguments and results for the compiled
+program; explainers evaluate in blocks of `batch_size` model rows, so that it stays flat in whatever makes more blocks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.table import Table
+
+import xaijax as xai
+from benchmarks._bare import KEY
+from xaijax.shap import _gaussian_process, _kernel, _permutation
+from xaijax.shap._design import design
+
+ROWS, IMAGES = 256, 16  # model rows in one block: every case has more than one block at its smallest size
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """lowered: what is compiled; arguments: what the compiled program is called with."""
+
+    lowered: Any
+    arguments: tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """An explainer and the one size of its that grows.
+
+    build: the program for a size; time, memory: the exponents that are expected for large sizes, the least and the most;
+    """
+
+    explainer: str
+    axis: str
+    build: Callable[[int], Program]
+    time: tuple[float, float]
+    memory: tuple[float, float]
+    small: Sequence[int]
+    quick: Sequence[int]
+    full: Sequence[int]
+
+
+FLAT, LINEAR, SQUARE, AT_MOST_LINEAR, AT_MOST_SQUARE, TO_SQUARE = (0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)
+
+
+def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
+    """Time and temporary memory of every case at every size, with the fitted exponents.
+
+    Args:
+      quick: two or three sizes and three repeats, of fewer cases; instead of three to five sizes and five repeats.
+      small: two tiny sizes, timed once: shows that it runs, and whether memory is flat, but nothing about time.
+
+    Returns:
+      A row for each case: its sizes, and for each of these seconds (medians), seconds_each, compile_seconds, bytes
+      (temporary), argument_bytes and output_bytes; time_exponent and memory_exponent beside the expected ones, from
+      the least to the most.
+    """
+    form, repeats = ("small", 1) if small else ("quick", 3) if quick else ("full", 5)
+    return [_grown(case, getattr(case, form), repeats) for case in growths() if getattr(case, form)]
+
+
+def growths() -> list[Growth]:
+    """The explainers and what grows."""
+    return [*_of_maps(), *_of_permutations(), *_of_pairs(), *_of_lime()]
+
+
+def table(rows: list[dict[str, Any]]) -> Table:
+    """One line for each case: the sizes, the times and memory at their ends, fitted and expected exponents."""
+    found = Table(title="time and temporary memory ~ size^exponent (fitted to all sizes; expected for large ones)")
+    for name in ("explainer", "grows", "sizes", "time", "exponent", "expected", "memory", "exponent", "expected"):
+        found.add_column(name, justify="left" if name in ("explainer", "grows") else "right")
+    for row in rows:
+        found.add_row(
+            row["explainer"],
+            row["axis"],
+            _ends(f"{size:,}" for size in row["sizes"]),
+            _ends(f"{1e3 * seconds:,.3g}" for seconds in row["seconds"]) + " ms",
+            f"{row['time_exponent']:.2f}",
+            _range(row["expected_time_exponent"]),
+            _ends(f"{size / 1e6:,.3g}" for size in row["bytes"]) + " MB",
+            f"{row['memory_exponent']:.2f}",
+            _range(row["expected_memory_exponent"]),
+        )
+    return found
+
+
+def exponent(sizes: Sequence[float], amounts: Sequence[float]) -> float:
+    """The slope of the least-squares line through the logarithms: p of amount = c · size^p."""
+    at = np.log(np.asarray(sizes, np.float64))
+    seen = np.log(np.maximum(np.asarray(amounts, np.float64), np.finfo(np.float64).tiny))
+    at -= at.mean()
+    return float(at @ (seen - seen.mean()) / (at @ at))
+
+
+def _grown(case: Growth, sizes: Sequence[int], repeats: int) -> dict[str, Any]:
+    points = [_point(case.build(size), repeats) for size in sizes]
+    row: dict[str, Any] = {name: [point[name] for point in points] for name in points[0]}
+    return {
+        "name": f"{case.explainer}, {case.axis}",
+        "explainer": case.explainer,
+        "axis": case.axis,
+        "sizes": list(sizes),
+        **row,
+        "time_exponent": exponent(sizes, row["seconds"]),
+        "expected_time_exponent": list(case.time),
+        "memory_exponent": exponent(sizes, row["bytes"]),
+        "expected_memory_exponent": list(case.memory),
+    }
+
+
+def _point(program: Program, repeats: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    compiled = program.lowered.compile()
+    compile_seconds = time.perf_counter() - start
+    memory = compiled.memory_analysis()
+    jax.block_until_ready(compiled(*program.arguments))
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(compiled(*program.arguments))
+        seconds.append(time.perf_counter() - start)
+    return {
+        "seconds": float(np.median(seconds)),
+        "seconds_each": seconds,
+        "compile_seconds": compile_seconds,
+        "bytes": memory.temp_size_in_bytes,
+        "argument_bytes": memory.argument_size_in_bytes,
+        "output_bytes": memory.output_size_in_bytes,
+    }
+
+
+def _of_maps() -> list[Growth]:
+    """Grad-CAM: everything at once, one forward pass; the tail once more for each class."""
+
+    def build(batch: int = 4, side: int = 32, classes: int = 10, target: Any = 0) -> Program:
+        explain = jax.jit(lambda model, x: xai.cam.grad_cam(model, x, layer="last", target=target).values)
+        arguments = (network(classes), jax.random.normal(KEY, (batch, side, side, 3)))
+        return Program(explain.lower(*arguments), arguments)
+
+    def of(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
+        return Growth("Grad-CAM", axis, build, time, memory, *sizes)
+
+    return [
+        of("batch", lambda n: build(n), LINEAR, LINEAR, (2, 8), (4, 32, 256), (1, 8, 64, 512, 4096)),
+        of("image side", lambda n: build(side=n), SQUARE, SQUARE, (), (32, 64, 128), (32, 64, 128, 256, 512)),
+        of(
+            "classes, a map of each", lambda n: build(classes=n, target="all"), AT_MOST_LINEAR, AT_MOST_LINEAR,
+            (), (10, 100, 1000), (10, 30, 100, 300, 1000),
+        ),
+    ]  # fmt: skip
+
+
+def _of_permutations() -> list[Growth]:
+    """Permutation SHAP: nothing is kept of an evaluation but its share in the means."""
+
+    def build(
+        batch: int = 4, background: int = 16, permutations: int = 4, features: int = 10, classes: int = 0
+    ) -> Program:
+        game = _game(features, background, batch, classes)
+        lowered = _permutation._permutation.lower(
+            game, KEY, None, num_permutations=permutations, orders="independent", until=None, rounds=1, batch_size=ROWS
+        )
+        return Program(lowered, (game, KEY, None))
+
+    def of(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
+        return Growth("permutation SHAP", axis, build, time, memory, *sizes)
+
+    return [
+        of("batch", lambda n: build(batch=n), LINEAR, FLAT, (2, 8), (1, 256), (1, 8, 64, 512, 4096)),
+        of("samples", lambda n: build(permutations=n), LINEAR, FLAT, (2, 8), (4, 32, 256), (4, 16, 64, 256, 1024)),
+        of("background", lambda n: build(background=n), LINEAR, FLAT, (64, 256), (64, 256, 1024), (64, 256, 1024, 4096)),
+        # The coalitions of one order, times what one row costs the model.
+        of("features", lambda n: build(features=n), TO_SQUARE, LINEAR, (), (10, 256), (10, 32, 100, 320, 1024)),
+        of(
+            "classes, all at once", lambda n: build(classes=n), AT_MOST_LINEAR, AT_MOST_LINEAR,
+            (), (10, 100, 1000), (10, 30, 100, 300, 1000),
+        ),
+    ]  # fmt: skip
+
+
+def _of_pairs() -> list[Growth]:
+    """Kernel and Gaussian process SHAP: they keep the design and one value for each of its coalitions."""
+
+    def kernel(batch: int = 4, background: int = 16, evaluations: int = 40, features: int = 10) -> Program:
+        game, pairs = _game(features, background, batch), design(features, ((evaluations - 2) // 2,))
+        return of_design(game, pairs, [_kernel._constants(pairs, 0)], _kernel._kernel)
+
+    def process(batch: int = 4, background: int = 16, evaluations: int = 40, features: int = 10) -> Program:
+        game, pairs = _game(features, background, batch), design(features, ((evaluations - 2) // 2,))
+        constants = [_gaussian_process._constants(pairs, pairs.stages[0], False)]
+        return of_design(game, pairs, constants, _gaussian_process._gaussian_process, per_player=False)
+
+    def of_design(game: xai.Game, pairs: Any, constants: Any, compiled: Any, **options: Any) -> Program:
+        arguments = (game, KEY, None, jnp.asarray(pairs.coalitions), constants)
+        return Program(
+            compiled.lower(*arguments, stages=pairs.stages, until=None, batch_size=ROWS, **options), arguments
+        )
+
+    def of(name: str, build: Callable[..., Program], samples: tuple[float, float], most: int) -> list[Growth]:
+        quick = name.startswith("Gaussian")  # the two differ in their solvers alone
+        return [
+            Growth(
+                name, "batch", lambda n: build(batch=n), LINEAR, FLAT,
+                () if quick else (2, 8), (), (1, 8, 64, 512, 4096),
+            ),
+            Growth(
+                name, "samples", lambda n: build(evaluations=n, features=30), samples, AT_MOST_LINEAR,
+                (), (60, 960) if quick else (), (60, 240, 960, most),
+            ),
+            Growth(
+                name, "background", lambda n: build(background=n), LINEAR, FLAT,
+                (), (), (64, 256, 1024, 4096),
+            ),
+            # As many evaluations for each feature, rows that cost the model as much more, and the solver.
+            Growth(
+                name, "features", lambda n: build(features=n, evaluations=4 * n), TO_SQUARE, TO_SQUARE,
+                (), (10, 200) if quick else (), (10, 32, 100, 320, 1000),
+            ),
+        ]  # fmt: skip
+
+    # The process's values are those of 24 models, each of them a factor [m/2, m/2] times the odd parts.
+    return [
+        *of("kernel SHAP", kernel, LINEAR, 20_000),
+        *of("Gaussian process SHAP", process, TO_SQUARE, 4_000),
+    ]
+
+
+def _of_lime() -> list[Growth]:
+    """LIME: it keeps the samples of the neighbourhood that it fits at a time, never their inputs."""
+
+    def tables(batch: int = 4, samples: int = 512, features: int = 10) -> Program:
+        x = jax.random.normal(KEY, (batch, features))
+        arguments = (perceptron(features, 0), x, xai.lime.statistics(jax.random.normal(KEY, (50, features))))
+        explain = jax.jit(
+            lambda model, x, statistics: (
+                xai.lime.tabular(
+                    model, x, statistics, key=KEY, target=0, num_samples=samples, batch_size=ROWS
+                ).values
+            )
+        )  # fmt: skip
+        return Program(explain.lower(*arguments), arguments)
+
+    def images(batch: int = 2, samples: int = 64, side: int = 32, cells: int = 4) -> Program:
+        arguments = (network(10), jax.random.normal(KEY, (batch, side, side, 3)))
+        explain = jax.jit(
+            lambda model, x: (
+                xai.lime.image(
+                    model, x, xai.mask.grid(cells), key=KEY, target=0, num_samples=samples, batch_size=IMAGES
+                ).values
+            )
+        )  # fmt: skip
+        return Program(explain.lower(*arguments), arguments)
+
+    def of_tables(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
+        return Growth("LIME of tables", axis, build, time, memory, *sizes)
+
+    def of_images(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
+        return Growth("LIME of images", axis, build, time, memory, *sizes)
+
+    wide, superpixels = (10, 32, 100, 320, 1024), (16, 64, 256, 1024)
+    return [
+        of_tables("batch", lambda n: tables(batch=n), LINEAR, FLAT, (2, 8), (), (1, 8, 64, 512, 4096)),
+        of_tables("samples", lambda n: tables(samples=n), LINEAR, AT_MOST_LINEAR, (), (512, 8192), (512, 8192, 131_072)),
+        of_tables("features", lambda n: tables(features=n), TO_SQUARE, TO_SQUARE, (), (), wide),
+        of_images("batch", lambda n: images(batch=n, samples=32), LINEAR, FLAT, (), (), (1, 8, 64, 512, 4096)),
+        of_images("samples", lambda n: images(samples=n), LINEAR, FLAT, (64, 256), (64, 512), (64, 256, 1024, 4096)),
+        of_images(
+            "superpixels", lambda n: images(cells=round(n**0.5)), AT_MOST_LINEAR, AT_MOST_SQUARE,
+            (), (16, 256), superpixels,
+        ),
+        of_images("image side", lambda n: images(side=n), SQUARE, SQUARE, (), (16, 64), (16, 32, 64, 128, 256)),
+    ]  # fmt: skip
+
+
+def _game(features: int, background: int, batch: int, classes: int = 0) -> xai.Game:
+    model, (x, rows) = (
+        perceptron(features, classes),
+        (jax.random.normal(KEY, (n, features)) for n in (batch, background)),
+    )
+    return xai.game(model, x, xai.mask.background(rows + 1), target="all" if classes else None)
+
+
+def perceptron(features: int, classes: int) -> xai.Model:
+    """Two hidden layers of 64; `classes` outputs, or one number for each row."""
+
+    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        for one in weights[:-1]:
+            x = jax.nn.relu(x @ one)
+        return x @ weights[-1] if classes else (x @ weights[-1])[:, 0]
+
+    return xai.function(apply, _weights((features, 64), (64, 64), (64, max(1, classes))))
+
+
+def network(classes: int) -> xai.Model:
+    """Two convolutions, the second with a stride of two, averages and a line: nothing but the head knows the classes."""
+
+    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        for stride, kernel in enumerate(weights[:-1], start=1):
+            layout = ("NHWC", "HWIO", "NHWC")
+            x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=layout)
+            x = jax.nn.relu(x)
+        return xai.tag(x, "last").mean(axis=(1, 2)) @ weights[-1]
+
+    return xai.function(apply, _weights((3, 3, 3, 16), (3, 3, 16, 32), (32, classes)))
+
+
+def _weights(*shapes: tuple[int, ...]) -> list[jax.Array]:
+    """Random, of a size that keeps numbers about as large from layer to layer."""
+    return [
+        jax.random.normal(jax.random.key(number), shape) * (2 / np.prod(shape[:-1])) ** 0.5
+        for number, shape in enumerate(shapes)
+    ]
+
+
+def _ends(texts: Any) -> str:
+    first, *_, last = texts
+    return f"{first}-{last}"
+
+
+def _range(exponents: list[float]) -> str:
+    low, high = exponents
+    return f"{low:g}" if low == high else f"{low:g}-{high:g}"

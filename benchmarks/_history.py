@@ -1,0 +1,146 @@
+"""How the ratios of all cases went over the records in a folder: a small picture for each case."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib.dates as mdates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from benchmarks import _record
+
+COLUMNS = 4
+_COLOURS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
+
+
+class Point(NamedTuple):
+    """The ratio of one case in one record, with its quartiles."""
+
+    date: datetime.datetime
+    ratio: float
+    low: float
+    high: float
+
+
+class Line(NamedTuple):
+    """One case on one device in one form: only these are comparable."""
+
+    case: str
+    device: str
+    form: str
+
+
+History = dict[Line, list[Point]]
+
+
+def read_folder(folder: Path, *, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
+    """All records in a folder and those within it, by date; says which files are none."""
+    if not folder.is_dir():
+        raise ValueError(f"the folder of records must be a folder, but there is none at {folder}.")
+    records = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            records.append(_record.read(path))
+        except ValueError as problem:
+            say(f"left out: {problem}")
+    if not records:
+        raise ValueError(f"there are no records in {folder}: `python -m benchmarks quick --keep` makes one.")
+    return sorted(records, key=lambda record: record["date"])
+
+
+def history(records: Sequence[dict[str, Any]], only: str = "") -> History:
+    """The points of all lines, in order of their dates."""
+    found: History = {}
+    for record in sorted(records, key=lambda record: record["date"]):
+        date = datetime.datetime.fromisoformat(record["date"])
+        for row in record.get("overhead", []):
+            if only.lower() in row["name"].lower():
+                line = Line(row["name"], _record.device_name(record["device"]), record["form"])
+                found.setdefault(line, []).append(Point(date, row["ratio"], *row["ratio_quartiles"]))
+    if not found:
+        raise ValueError(
+            f"the records must have cases with {only!r} in their names, but there are none."
+            if only
+            else "the records must have the section overhead, but none of them does."
+        )
+    return found
+
+
+def draw(found: History) -> Figure:
+    """A panel for each case, on one scale of time; colours are devices and forms, bars quartiles."""
+    cases = list(dict.fromkeys(line.case for line in found))
+    kinds = list(dict.fromkeys((line.device, line.form) for line in found))
+    rows = math.ceil(len(cases) / COLUMNS)
+    figure = Figure(figsize=(3.3 * min(COLUMNS, len(cases)), 1.7 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, min(COLUMNS, len(cases)), squeeze=False, sharex=True).flat
+    handles: dict[tuple[str, str], Any] = {}
+    for case, one in zip(cases, axes, strict=False):
+        _prepare(one, case)
+        for number, kind in enumerate(kinds):
+            points = found.get(Line(case, *kind), [])
+            if points:
+                handles.setdefault(kind, _draw_line(one, points, number))
+    for spare in list(axes)[len(cases) :]:
+        spare.remove()
+    for column in range(min(COLUMNS, len(cases))):
+        lowest = axes[max(range(column, len(cases), COLUMNS))]
+        lowest.tick_params(labelbottom=True)
+    figure.legend(
+        list(handles.values()), [", ".join(kind) for kind in handles], loc="outside lower center",
+        ncols=min(4, len(handles)), frameon=False, fontsize=8,
+    )  # fmt: skip
+    figure.suptitle(
+        "time of the explanation ÷ time of the bare jitted model; bars: quartiles of the repeats", fontsize=10
+    )
+    return figure
+
+
+def save(found: History, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw(found).savefig(path, dpi=130)
+
+
+def _prepare(axes: Axes, case: str) -> None:
+    axes.set_title(case, fontsize=7.5, loc="left")
+    axes.set_yscale("log")
+    axes.axhline(1, color="#999999", linewidth=0.8, linestyle="--")
+    axes.tick_params(labelsize=7)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.spines[["top", "right"]].set_visible(False)
+    locator = mdates.AutoDateLocator(minticks=2, maxticks=4)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+
+
+def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
+    """The ratios with their quartiles as bars, and the marks of the scale near them."""
+    below = [point.ratio - point.low for point in points]
+    above = [point.high - point.ratio for point in points]
+    drawn = axes.errorbar(
+        mdates.date2num([point.date for point in points]),
+        [point.ratio for point in points],
+        yerr=[below, above],
+        color=_COLOURS[number % len(_COLOURS)],
+        marker="osD^v"[number // len(_COLOURS) % 5],
+        markersize=3.5,
+        linewidth=1.2,
+        capsize=0,
+    )
+    axes.set_yticks(_ticks(*axes.dataLim.intervaly))
+    return drawn
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """A few round ratios that hold the drawn ones and 1 between them."""
+    low, high = min(low, 1.0), max(high, 1.0)
+    steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+    round_ones = [step * 10.0**power for power in range(-3, 6) for step in steps]
+    inside = [one for one in round_ones if low / 1.05 <= one <= high * 1.05]
+    return inside if len(inside) <= 4 else [inside[0], *inside[1:-1][:: max(1, len(inside) // 3)], inside[-1]]

@@ -1,0 +1,99 @@
+"""What a partitioned program does is read rightly, and explainers split evenly with nothing to wait for in loops."""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from rich.console import Console
+
+from benchmarks import _devices, _partitioned
+
+TEXT = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[2,6]{1,0}, s32[])->(f32[2,3]{1,0}, f32[])}, num_partitions=8
+
+%add (x: f32[], y: f32[]) -> f32[] {
+  ROOT %sum = f32[] add(%x, %y)
+}
+
+%inner (p: f32[2,4]) -> f32[2,4] {
+  ROOT %dot.1 = f32[2,4]{1,0} dot(%p, %p), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+%body (t: (s32[], f32[2,4])) -> (s32[], f32[2,4]) {
+  %fused = f32[2,4]{1,0} fusion(%gte), kind=kOutput, calls=%inner
+  %all-reduce.3 = f32[2,4]{1,0} all-reduce(%fused), channel_id=1, to_apply=%add
+  ROOT %tuple = (s32[], f32[2,4]{1,0}) tuple(%i, %all-reduce.3)
+}
+
+%condition (t: (s32[], f32[2,4])) -> pred[] {
+  ROOT %less = pred[] compare(%i, %n), direction=LT
+}
+
+ENTRY %main (x: f32[2,6], i: s32[]) -> (f32[2,3], f32[]) {
+  %all-gather-start.1 = (f32[2,6]{1,0}, f32[16,6]{1,0}) all-gather-start(%x), dimensions={0}
+  %all-gather-done.1 = f32[16,6]{1,0} all-gather-done(%all-gather-start.1)
+  %while.2 = (s32[], f32[2,4]{1,0}) while(%init), condition=%condition, body=%body, backend_config={"known_trip_count":{"n":"5"}}
+  %convolution.7 = f32[2,3]{1,0} convolution(%x, %w), dim_labels=bf_io->bf
+  ROOT %out = (f32[2,3]{1,0}, f32[]) tuple(%convolution.7, %zero)
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return _devices.measure(quick=False, small=True)
+
+
+def test_a_program_is_read_from_its_text():
+    found = _partitioned.read(TEXT)
+    assert found.arguments == ((2, 6), ())
+    assert found.results == ((2, 3), ())
+    assert (found.collectives, found.in_loops) == (2, 1)
+    assert found.work == 5 * 2 * 4 + 2 * 3
+    with pytest.raises(ValueError, match="must be that of a compiled XLA program, but it begins with 'module"):
+        _partitioned.read("module @jit_f")
+
+
+def test_a_collective_in_a_loop_is_found():
+    mesh = Mesh(np.array(jax.devices()), ("rows",))
+    x = jax.device_put(jnp.ones((16, 4)), NamedSharding(mesh, PartitionSpec("rows")))
+    each = lambda x: jax.lax.fori_loop(0, 3, lambda _, x: x + x.sum(axis=0), x)  # noqa: E731
+    found = _partitioned.read(jax.jit(each).lower(x).compile().as_text() or "")
+    assert found.in_loops >= 1
+    assert found.arguments[0] == (2, 4)
+
+
+def test_eight_devices_say_what_one_says(rows):
+    assert {row["devices"] for row in rows} == {1, 8}
+    for row in rows:
+        assert row["forced"]
+        assert row["max_difference"] < 1e-6
+        assert row["program_inputs"][0] == row["inputs"] // row["devices"]
+
+
+def test_no_loop_waits_for_other_devices(rows):
+    assert [row["name"] for row in rows if row["collectives_in_loops"]] == []
+    assert [row["name"] for row in rows if row["way"] == "shard_map" and row["collectives"]] == []
+
+
+def test_the_work_is_split_evenly(rows):
+    """But for blocks of one example, which the compiler has nothing to split in."""
+    split = [row for row in rows if row["way"] == "shard_map" or "one example" not in row["name"]]
+    assert len(split) == len(rows) - 2
+    assert [row["work_ratio"] for row in split] == [1] * len(split)
+
+
+def test_rows_say_what_was_measured(rows):
+    assert len({row["name"] for row in rows}) == len(rows)
+    for row in rows:
+        assert row["seconds_each"] == [row["seconds"]]
+        alone = next(
+            one for one in rows if (one["explainer"], one["way"], one["devices"]) == (row["explainer"], row["way"], 1)
+        )
+        assert row["efficiency"] == pytest.approx(alone["seconds"] / row["seconds"] / row["devices"])
+    printed = io.StringIO()
+    Console(file=printed, width=250).print(_devices.table(rows))
+    assert printed.getvalue().count("forced cpu") == len(rows)
+    assert "their efficiency says nothing" in printed.getvalue()
