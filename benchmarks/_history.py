@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib.dates as mdates
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
@@ -16,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from benchmarks import _record
 
 COLUMNS = 4
+_LEAST_RANGE = (0.8, 1.25)  # of ratios: so that noise about 1 does not fill a panel
 _COLOURS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
 
 
@@ -78,7 +80,7 @@ def draw(found: History) -> Figure:
     kinds = list(dict.fromkeys((line.device, line.form) for line in found))
     rows = math.ceil(len(cases) / COLUMNS)
     figure = Figure(figsize=(3.3 * min(COLUMNS, len(cases)), 1.7 * rows + 0.9), layout="constrained")
-    axes = figure.subplots(rows, min(COLUMNS, len(cases)), squeeze=False, sharex=True).flat
+    axes: list[Axes] = list(figure.subplots(rows, min(COLUMNS, len(cases)), squeeze=False, sharex=True).flat)
     handles: dict[tuple[str, str], Any] = {}
     for case, one in zip(cases, axes, strict=False):
         _prepare(one, case)
@@ -86,10 +88,10 @@ def draw(found: History) -> Figure:
             points = found.get(Line(case, *kind), [])
             if points:
                 handles.setdefault(kind, _draw_line(one, points, number))
-    for spare in list(axes)[len(cases) :]:
+    for spare in axes[len(cases) :]:
         spare.remove()
     for column in range(min(COLUMNS, len(cases))):
-        lowest = axes[max(range(column, len(cases), COLUMNS))]
+        lowest = axes[range(column, len(cases), COLUMNS)[-1]]
         lowest.tick_params(labelbottom=True)
     figure.legend(
         list(handles.values()), [", ".join(kind) for kind in handles], loc="outside lower center",
@@ -117,6 +119,7 @@ def _prepare(axes: Axes, case: str) -> None:
     locator = mdates.AutoDateLocator(minticks=2, maxticks=4)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
+    axes.xaxis.get_offset_text().set_size(7)
 
 
 def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
@@ -133,14 +136,17 @@ def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
         linewidth=1.2,
         capsize=0,
     )
-    axes.set_yticks(_ticks(*axes.dataLim.intervaly))
+    low, high = axes.dataLim.intervaly
+    low, high = min(low, _LEAST_RANGE[0]), max(high, _LEAST_RANGE[1])
+    axes.set_ylim(low / 1.1, high * 1.1)
+    axes.set_yticks(_ticks(low, high))
     return drawn
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """A few round ratios that hold the drawn ones and 1 between them."""
-    low, high = min(low, 1.0), max(high, 1.0)
-    steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-    round_ones = [step * 10.0**power for power in range(-3, 6) for step in steps]
-    inside = [one for one in round_ones if low / 1.05 <= one <= high * 1.05]
-    return inside if len(inside) <= 4 else [inside[0], *inside[1:-1][:: max(1, len(inside) // 3)], inside[-1]]
+    """1, and what a few doublings, or more, to both sides of it say."""
+    doublings = np.log2([low, high])
+    step = max(1, int(np.ceil((doublings[1] - doublings[0]) / 4)))
+    counts = np.arange(np.ceil(doublings[0] / step), np.floor(doublings[1] / step) + 1)
+    found = [float(2.0 ** (step * count)) for count in counts]
+    return found if len(found) > 1 else [*_LEAST_RANGE[:1], *found, *_LEAST_RANGE[1:]]

@@ -15,7 +15,6 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from skimage.segmentation import mark_boundaries
 from skimage.segmentation import slic as slic_of_scikit_image
 from skimage.transform import resize
 
@@ -92,9 +91,7 @@ def draw(side: int, num_segments: int) -> Figure:
     figure, axes = plt.subplots(2, len(pictures), figsize=(12, 6.4), layout="constrained")
     for row, name, slic in zip(axes, _NAMES, (ours, theirs), strict=True):
         for ax, picture, labels in zip(row, pictures, slic(pictures, num_segments), strict=True):
-            ax.imshow(mark_boundaries(picture, labels, color=(1, 0.9, 0.2)))
-            ax.set_xticks([])
-            ax.set_yticks([])
+            xai.plot.borders(picture[None], labels, ax=ax, title="")
             ax.set_xlabel(f"{labels.max() + 1} superpixels")
         row[0].set_ylabel(name, fontsize=13)
     figure.suptitle(f"SLIC superpixels, {num_segments} asked for: within the compiled program, and on the host")

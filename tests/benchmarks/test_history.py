@@ -52,6 +52,7 @@ def test_each_case_has_a_panel_with_its_ratios_by_date(folder):
     assert "old.json must be of schema 1, but it is of none" in said[0]
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert set(panels) == {"Grad-CAM", "LIME"}
+    assert len(figure.axes) == 2
     slow, fast = panels["Grad-CAM"].containers
     dates = [date.day for date in mdates.num2date(slow.lines[0].get_xdata())]
     assert dates == [2, 9]
@@ -64,7 +65,11 @@ def test_each_case_has_a_panel_with_its_ratios_by_date(folder):
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["cpu-2-cores, quick", "nvidia-h100-80gb-hbm3, full"]
     for axes in panels.values():
+        low, high = axes.get_ylim()
+        assert low < 0.8
+        assert high > 1.25
         assert 1.0 in axes.get_yticks()
+        assert 2 <= sum(low <= tick <= high for tick in axes.get_yticks()) <= 5
         assert [1, 1] in [list(line.get_ydata()) for line in axes.lines]
 
 
