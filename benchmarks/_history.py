@@ -119,7 +119,7 @@ def _prepare(axes: Axes, case: str) -> None:
     locator = mdates.AutoDateLocator(minticks=2, maxticks=4)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))
-    axes.xaxis.get_offset_text().set_size(7)
+    axes.xaxis.get_offset_text().set_fontsize(7)
 
 
 def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
