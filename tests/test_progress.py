@@ -266,10 +266,14 @@ def test_an_interrupt_is_heard_while_the_result_is_awaited(terminal, monkeypatch
         terminal.shows("Shapley values: running")
         signal.raise_signal(signal.SIGINT)  # Python's handler runs in the main thread
 
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in processes behind the scenes
     helper = threading.Thread(target=interrupt)
     helper.start()
-    with pytest.raises(KeyboardInterrupt):
-        xai.shap.exact(xai.Game(add, num_players=3))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            xai.shap.exact(xai.Game(add, num_players=3))
+    finally:
+        signal.signal(signal.SIGINT, usual)
     helper.join()
     assert terminal.left.strip() == ""
 

@@ -101,6 +101,7 @@ def check(rows, count):
         assert row["explanations_per_second"] == pytest.approx(row["inputs"] / row["seconds_each"][0])
 
 
+@pytest.mark.slow
 def test_pytorch_grad_cam_and_captum(monkeypatch):
     _torchvision_stub.install()
     for package in ("torch", "pytorch_grad_cam", "captum"):
@@ -116,6 +117,7 @@ def test_pytorch_grad_cam_and_captum(monkeypatch):
     assert maps["difference"] < 1e-10
 
 
+@pytest.mark.slow
 def test_lime():
     pytest.importorskip("lime")
     rows = _peers.measure(1, small=True, only=("lime",))
@@ -125,8 +127,8 @@ def test_lime():
         assert 1e-4 < row["peer_error"] < 1
 
 
-def test_shap_and_shapiq(monkeypatch):
-    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # shap's loops are compiled for longer than they run here
+@pytest.mark.slow
+def test_shap_and_shapiq():
     pytest.importorskip("shap")
     pytest.importorskip("shapiq")
     rows = _peers.measure(1, small=True, only=("shap", "shapiq"))
