@@ -110,6 +110,7 @@ RUN = [
 ]
 
 
+@pytest.mark.slow
 def test_the_other_explainers_can_be_traced(tiny):
     """Each with one of its models; the maps from one pass together."""
     seen = {name.rpartition(", ")[0] for name in RUN} | {one.title for one in ONE_PASS}
@@ -213,6 +214,7 @@ def test_the_parts_of_a_game_sum_to_the_whole(monkeypatch):
     assert row["parts"] == {"model": 3, "solving": 4, "masks": 2, "rest": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measure_one", "parts"),
     [

@@ -65,6 +65,7 @@ def test_a_collective_in_a_loop_is_found():
     assert found.arguments[0] == (2, 4)
 
 
+@pytest.mark.slow
 def test_eight_devices_say_what_one_says(rows):
     assert {row["devices"] for row in rows} == {1, 8}
     for row in rows:
@@ -73,11 +74,13 @@ def test_eight_devices_say_what_one_says(rows):
         assert row["program_inputs"][0] == row["inputs"] // row["devices"]
 
 
+@pytest.mark.slow
 def test_no_loop_waits_for_other_devices(rows):
     assert [row["name"] for row in rows if row["collectives_in_loops"]] == []
     assert [row["name"] for row in rows if row["way"] == "shard_map" and row["collectives"]] == []
 
 
+@pytest.mark.slow
 def test_the_work_is_split_evenly(rows):
     """But for blocks of one example, which the compiler has nothing to split in."""
     split = [row for row in rows if row["way"] == "shard_map" or "one example" not in row["name"]]
@@ -85,6 +88,7 @@ def test_the_work_is_split_evenly(rows):
     assert [row["work_ratio"] for row in split] == [1] * len(split)
 
 
+@pytest.mark.slow
 def test_rows_say_what_was_measured(rows):
     assert len({row["name"] for row in rows}) == len(rows)
     for row in rows:

@@ -20,6 +20,7 @@ def test_an_exponent_is_the_slope_of_the_logarithms():
     assert _growth.exponent([1, 10, 100], [1, 10, 10]) == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("explainer", "axis", "most"),
     [
@@ -42,12 +43,14 @@ def test_memory_does_not_grow_with_what_is_evaluated_in_blocks(rows, explainer, 
     assert 0 < row["bytes"][1] < most * row["bytes"][0]
 
 
+@pytest.mark.slow
 def test_memory_of_what_is_evaluated_at_once_is_seen_to_grow(rows):
     row = rows["Grad-CAM", "batch"]
     assert row["memory_exponent"] == pytest.approx(1, abs=0.05)
     assert row["expected_memory_exponent"] == [1, 1]
 
 
+@pytest.mark.slow
 def test_repeats_are_kept(rows):
     for row in rows.values():
         assert [len(each) for each in row["seconds_each"]] == [1, 1]
@@ -56,6 +59,7 @@ def test_repeats_are_kept(rows):
         assert row["time_exponent"] == _growth.exponent(row["sizes"], row["seconds"])
 
 
+@pytest.mark.slow
 def test_the_table_has_both_exponents(rows):
     printed = io.StringIO()
     Console(file=printed, width=200).print(_growth.table(list(rows.values())))
@@ -81,6 +85,7 @@ def test_the_full_form_reaches_the_sizes_that_it_promises():
             assert sizes[-1] >= 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in _growth.growths() if case.explainer.startswith("Gaussian")][:1])
 def test_what_the_small_form_leaves_out_can_be_lowered(case):
     program = case.build(2)
