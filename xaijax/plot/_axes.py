@@ -126,7 +126,7 @@ def of_output(
             f"attribution explains {count} outputs of each example, and this picture is of one: pass output=, a number from "
             f"0 to {count - 1} or one of output_names."
         )
-    place = _output_place(0 if output is None else output, output_names, count)
+    place = output_place(0 if output is None else output, output_names, count)
     fields = {name: getattr(attribution, name, None) for name in (*_OF_VALUES, *_OF_OUTPUT)}
     chosen = {
         name: np.asarray(field)[..., place]
@@ -142,7 +142,7 @@ def _name_of_target(attribution: Attribution, output: Any, output_names: Sequenc
     targets = np.unique(np.asarray([] if attribution.target is None else attribution.target))
     if output is not None:
         count = len(output_names) if output_names is not None else max([*targets.tolist(), 0]) + 1
-        if not len(targets) or (targets != _output_place(output, output_names, count)).any():
+        if not len(targets) or (targets != output_place(output, output_names, count)).any():
             what = f"that of targets {targets[:5].tolist()}" if len(targets) else "one score"
             raise ValueError(
                 f"output is {output!r}, but attribution explains one output of each example already, {what}: leave output "
@@ -150,10 +150,13 @@ def _name_of_target(attribution: Attribution, output: Any, output_names: Sequenc
             )
     if output_names is None or len(targets) != 1:
         return ""
-    return shortened(str(output_names[_output_place(int(targets[0]), output_names, len(output_names))]))
+    return shortened(str(output_names[output_place(int(targets[0]), output_names, len(output_names))]))
 
 
-def _output_place(output: Any, output_names: Sequence[str] | None, count: int) -> int:
+def output_place(output: Any, output_names: Sequence[str] | None, count: int) -> int:
+    """The number of an output given by its number or name."""
+    if output_names is not None and len(output_names) != count:
+        raise ValueError(f"output_names must be {count}, one for each output, but there are {len(output_names)}.")
     if isinstance(output, str):
         if output_names is None:
             raise ValueError(f"output is {output!r}, but no output_names are given: pass them, or a number.")

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xaijax._attribution import Attribution
-from xaijax.plot._axes import check_example
+from xaijax.plot._axes import check_example, output_place
 from xaijax.plot._colours import check_percentile, colour_bar, scale_of
 from xaijax.plot._fonts import label_style
 from xaijax.plot._labels import label_names
-from xaijax.plot._maps import Maps, check_alpha, draw_heat, draw_picture, maps_of, name_of, output_place, resized, state
+from xaijax.plot._maps import Maps, check_alpha, draw_heat, draw_picture, maps_of, name_of, resized, state
 from xaijax.plot._panels import panels
 from xaijax.plot._pictures import pictures_of
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from xaijax import _check
-from xaijax.plot._axes import check_attribution
+from xaijax.plot._axes import check_attribution, output_place
 from xaijax.plot._colours import Scale
 from xaijax.plot._fonts import label_style
 
@@ -94,20 +94,6 @@ def name_of(output: int, output_names: Sequence[str] | None) -> str:
             f"output_names must name every output, but of {output} there is none: it has {len(output_names)}."
         )
     return str(output_names[output])
-
-
-def output_place(output: Any, output_names: Sequence[str] | None, count: int) -> int:
-    """The number of an output given by its number or name."""
-    if output_names is not None and len(output_names) != count:
-        raise ValueError(f"output_names must be {count}, one for each output, but there are {len(output_names)}.")
-    if isinstance(output, str):
-        if output_names is None:
-            raise ValueError(f"output is {output!r}, but no output_names are given: pass them, or a number.")
-        return list(output_names).index(_check.one_of("output", output, output_names))
-    place = _check.positive_int("output", output, least=0)
-    if place >= count:
-        raise ValueError(f"output must lie between 0 and {count - 1}, but it is {place}.")
-    return place
 
 
 def resized(heat: np.ndarray, shape: tuple[int, ...], *, of_regions: bool) -> np.ndarray:
