@@ -94,12 +94,14 @@ class Game:
         key: Any = None,
         ids: Any = None,
         coalitions_at_once: int,
+        most_examples: int | None = None,
         batch_size: int | None,
         method: str,
     ) -> Kind:
         """Runs `solve(v, key, alive)`, which explains one game, for every game, and gathers the answers.
 
-        alive [M] are the players that can change anything: padding cannot.
+        alive [M] are the players that can change anything: padding cannot. most_examples: side by side; None for as many
+        as there is room for.
         """
         rows = self.rows_at_once(batch_size)
 
@@ -161,6 +163,7 @@ class ExampleGames(Game):
         key: Any = None,
         ids: Any = None,
         coalitions_at_once: int,
+        most_examples: int | None = None,
         batch_size: int | None,
         method: str,
     ) -> Kind:
@@ -176,7 +179,7 @@ class ExampleGames(Game):
             value = self.value_of(example, target.of_example(example.target), rows)
             return solve(value, example.key, self.alive(example))
 
-        examples_at_once = max(1, rows // (coalitions_at_once * self.rows_per_coalition))
+        examples_at_once = most_examples or max(1, rows // (coalitions_at_once * self.rows_per_coalition))
         examples = Example(self.x, prepared, target.per_example, keys)
         answers = in_blocks(each(explain), examples, examples_at_once)
         answers = _check.nan_where(_check.rows_with_nan(self.x), answers)

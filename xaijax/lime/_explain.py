@@ -22,6 +22,8 @@ from xaijax.lime._surrogate import Line, Regression, Ridge, dot, regression, sol
 # and prediction [K], and scores [B, M, K] whose products are the covariance of the new coefficients
 Improve = Callable[[Samples, Array, Array, Blocks], tuple[Array, Array, Array]]
 
+_MANY_SAMPLES = 512
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -43,6 +45,14 @@ class Recipe:
     def samples(self, rounds: int) -> int:
         """How many samples so many rounds take, the input's own among them."""
         return 1 + rounds * self.together.drawn
+
+    def most_examples(self) -> int | None:
+        """How many inputs may be explained side by side; None for as many as there is room for.
+
+        On CPUs one, if it has more than a few samples: these fill the caches, and side by side both branches of what
+        depends on the samples would run for all.
+        """
+        return 1 if jax.default_backend() == "cpu" and self.samples(1) >= _MANY_SAMPLES else None
 
 
 def read_recipe(

@@ -186,6 +186,7 @@ def _fit(
         key=key,
         ids=ids,
         coalitions_at_once=recipe.samples(1),
+        most_examples=recipe.most_examples(),
         batch_size=batch_size,
         method=f"LIME ({recipe.samples(1)} samples)",
     )

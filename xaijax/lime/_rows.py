@@ -114,8 +114,8 @@ def _normals(seed: Seeds, together: Blocks) -> Float[Array, "n D"]:
     """Standard normal numbers, in each block pairs of opposite ones."""
     parts = []
     if together.number:
-        # A loop over the columns keeps what it makes; otherwise the compiler repeats the drawing wherever it is used.
-        half = jax.lax.map(lambda column: normal_quantile(half_of_blocks(column, together.length)), seed)
+        uniform = jax.lax.map(lambda column: half_of_blocks(column, together.length).ravel(), seed)
+        half = jax.lax.map(normal_quantile, uniform).reshape(len(uniform), together.number, -1)
         parts.append(jnp.concatenate([half, -half], axis=2).reshape(len(half), -1))
     if together.rest:
         parts.append(jax.lax.map(normal_quantile, within(2 * seed.rest - 1)))
@@ -126,7 +126,8 @@ def _from_bins(seed: Seeds, together: Blocks, laws: Condition) -> tuple[Array, A
     """Steps and values of every row, each [n, D]."""
     parts = []
     if together.number:
-        parts.append(jax.lax.map(lambda one: one[1].draw(whole_blocks(one[0], together.length)), (seed, laws)))
+        uniform = jax.lax.map(lambda column: whole_blocks(column, together.length).ravel(), seed)
+        parts.append(jax.lax.map(lambda one: one[1].draw(one[0]), (uniform, laws)))
     if together.rest:
         parts.append(jax.lax.map(lambda one: one[1].draw(within(2 * one[0] - 1)), (seed.rest, laws)))
     columns = len(seed.orders)

@@ -184,7 +184,7 @@ def _tabular(
         return fields
 
     keys = example_keys(key, jnp.arange(len(x)) if ids is None else ids)
-    examples_at_once = max(1, rows // recipe.samples(1))
+    examples_at_once = recipe.most_examples() or max(1, rows // recipe.samples(1))
     answers = in_blocks(each(explain_one), (x, keys, target.per_example), examples_at_once)
     bad = _check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)
     answers = _check.nan_where(bad, answers)

@@ -18,11 +18,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigh
+from threadpoolctl import ThreadpoolController
 
 from xaijax._typing import Array, Float, Int
 
 _MOST_NUMBERS = 2**24  # in the operators of all models
 _MOST_RATED = 256  # rows that rate the models: their likelihoods tell them apart
+# Rows of a matrix: with fewer, threads of BLAS wait for each other longer than they work, on busy cores for seconds.
+_FEWEST_FOR_THREADS = 1024
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -70,22 +73,35 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
     """The constants of all models, made in float64 and kept in float32."""
     operators, variances, surprises, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
+    threads = ThreadpoolController()
     for kernel in kernels:
         count = len(kernel.between)
         rated = np.sort(np.append(np.random.default_rng(0).permutation(count - 1)[: _MOST_RATED - 1], count - 1))
-        spread, direction = eigh(kernel.between[np.ix_(rated, rated)])
+        with threads.limit(limits=1 if count < _FEWEST_FOR_THREADS else None, user_api="blas"):
+            spread, direction = eigh(kernel.between[np.ix_(rated, rated)])
+            models = [_model(kernel, noise) for noise in noises]
         directions.append(direction)
         spreads.append(np.maximum(spread, 0))
-        for noise in noises:
-            root = cholesky(kernel.between + noise * np.eye(count), lower=True, check_finite=False)
-            operator = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
-            explained = (operator * kernel.with_values).sum(axis=1)
-            operators.append(operator.astype(np.float32))
-            variances.append(np.maximum(kernel.of_values - explained, 0))
-            of_all = cho_solve((root, True), np.eye(count)[-1], check_finite=False)
-            surprises.append(of_all / np.sqrt(of_all[-1]))
+        for operator, variance, surprise in models:
+            operators.append(operator)
+            variances.append(variance)
+            surprises.append(surprise)
     made = operators, variances, surprises, rated, directions, spreads, noises
     return Process(*(jnp.asarray(np.array(table, np.int32 if table is rated else np.float32)) for table in made))
+
+
+def _model(kernel: Kernel, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The operator, variances and surprise of one noise."""
+    identity = np.eye(len(kernel.between))
+    root = cholesky(kernel.between + noise * identity, lower=True, check_finite=False)
+    operator = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
+    explained = (operator * kernel.with_values).sum(axis=1)
+    of_all = cho_solve((root, True), identity[-1], check_finite=False)
+    return (
+        operator.astype(np.float32),
+        np.maximum(kernel.of_values - explained, 0),
+        of_all / np.sqrt(of_all[-1]),
+    )
 
 
 def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
