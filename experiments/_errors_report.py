@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Table
 
+import xaijax as xai
 from experiments._errors import REFERENCE, best_of, geometric_means, ratio, table
 
 DEFAULT, PRECISE, OWN = "xaijax: default", "xaijax: high precision", "xaijax: permutations"
+_BEST = "shapiq, its best"
 _COLOURS = {
     DEFAULT: "#b2432b",
     PRECISE: "#7b2d8b",
     OWN: "#d98e3a",
     REFERENCE: "#2166ac",
-    "shapiq, its best": "#3b8f6b",
+    _BEST: "#3b8f6b",
 }
 
 
@@ -126,35 +127,29 @@ def curves(found: Sequence[dict[str, Any]]) -> Figure:
     figure, axes = plt.subplots(
         lines, columns, figsize=(3.1 * columns, 2.7 * lines + 0.5), layout="constrained", squeeze=False
     )
-    handles: dict[str, Any] = {}
     for ax, game in zip(axes.flat, games, strict=False):
-        for name, colour in _COLOURS.items():
-            pick = best_of("shapiq") if name == "shapiq, its best" else lambda cell, name=name: cell.get(name)
+        errors = {}
+        for name in _COLOURS:
+            pick = best_of("shapiq") if name == _BEST else lambda cell, name=name: cell.get(name)
             entries = {budget: pick(cell) for (one, budget), cell in cells.items() if one == game}
-            points = [(budget, np.asarray(entry["errors"])) for budget, entry in sorted(entries.items()) if entry]
-            if not points:
-                continue
-            budgets = [budget for budget, _ in points]
-            means = [errors.mean() for _, errors in points]
-            spreads = [
-                1.96 * errors.std(ddof=1) / np.sqrt(len(errors)) if len(errors) > 1 else 0 for _, errors in points
-            ]
-            lower = [min(spread, 0.9 * mean) for spread, mean in zip(spreads, means, strict=True)]
-            handles[name] = ax.errorbar(
-                budgets, means, yerr=[lower, spreads], color=colour, marker="o", markersize=3, linewidth=1.4, capsize=0
-            )
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xticks(_budgets(found), [str(budget) for budget in _budgets(found)], fontsize=7)
-        ax.minorticks_off()
-        ax.tick_params(axis="y", labelsize=7)
-        ax.grid(color="0.9", linewidth=0.6)
-        ax.set_title(game, fontsize=9)
+            errors[name] = {budget: entry["errors"] for budget, entry in entries.items() if entry}
+        errors = {name: found for name, found in errors.items() if found}
+        xai.plot.error_curves(errors, colors=[_COLOURS[name] for name in errors], legend=False, ax=ax, title=game)
+        ax.set(xlabel="", ylabel="")
     for ax in axes.flat[len(games) :]:
         ax.set_axis_off()
     figure.supxlabel("evaluations for each player", fontsize=9)
     figure.supylabel("squared error ÷ squared size of the values", fontsize=9)
+    handles = {}
+    for ax in axes.flat:
+        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    names = [name for name in _COLOURS if name in handles]
     figure.legend(
-        handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles), fontsize=8, frameon=False
+        [handles[name] for name in names],
+        names,
+        loc="outside upper center",
+        ncols=len(names),
+        fontsize=8,
+        frameon=False,
     )
     return figure

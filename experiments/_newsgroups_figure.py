@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 import xaijax as xai
 from experiments._newsgroups import CLASSES
@@ -37,9 +36,10 @@ def draw(
         f"One test post of atheism: red words speak for {CLASSES[1]}, blue for {CLASSES[0]}; boxed: in the header alone",
         fontsize=11,
     )
-    left, right = below.subplots(1, 2, gridspec_kw={"width_ratios": [1, 1.35]})
+    left, right = below.subplots(1, 2, gridspec_kw={"width_ratios": [1.1, 1]})
     _draw_shares(left, on_headers, by_count)
     _draw_accuracies(right, accuracies)
+    below.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9, frameon=False)
     figure.suptitle(f"Two classifiers of posts, explained by LIME — {corpus}", fontsize=13)
     return figure
 
@@ -68,48 +68,29 @@ def mean_and_error(found: np.ndarray) -> dict[str, float]:
 
 
 def _draw_shares(ax: Axes, on_headers: dict[str, dict[str, np.ndarray]], by_count: float) -> None:
-    """A dot for each post, the mean over posts with 1.96 standard errors."""
+    """A small dot for each post, the mean over posts with 1.96 standard errors."""
     kinds = list(next(iter(on_headers.values())))
-    rng = np.random.default_rng(0)
-    for place, (colour, of_kind) in enumerate(zip(_COLOURS, on_headers.values(), strict=True)):
-        for number, found in enumerate(of_kind.values()):
-            across = number + 0.4 * (place - 0.5)
-            beside = across + rng.uniform(-0.13, 0.13, len(found))
-            ax.plot(beside, found, "o", ms=3, color=colour, alpha=0.35, mec="none")
-            of_posts = mean_and_error(found)
-            ax.hlines(of_posts["mean"], across - 0.17, across + 0.17, color=colour, lw=2.5)
-            ax.errorbar(across, of_posts["mean"], 1.96 * of_posts["se"], color=colour, lw=1.5, capsize=4)
-            label = f"{of_posts['mean']:.1%} ± {of_posts['se']:.1%}"
-            ax.text(across, 0.985, label, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize=8.5, color=colour)  # fmt: skip
-    ax.axhline(by_count, color="black", lw=1, ls=(0, (4, 3)), label=f"their share of a post's words: {by_count:.1%}")
-    ax.set_xticks(range(len(kinds)), [f"of {kind}" for kind in kinds], fontsize=9)
-    most = max(found.max() for of_kind in on_headers.values() for found in of_kind.values())
-    ax.set_ylim(0, max(1.25 * most, 0.1))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.tick_params(axis="y", labelsize=8)
-    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, 0.94))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.set_title("Explanations' mass on header words (dots: posts; mean ± standard error)", fontsize=10)
+    points = np.array([[of_kind[kind] for of_kind in on_headers.values()] for kind in kinds])
+    of_posts = [[mean_and_error(found) for found in row] for row in points]
+    means, errors = (np.array([[one[part] for one in row] for row in of_posts]) for part in ("mean", "se"))
+    xai.plot.intervals(
+        means, means - 1.96 * errors, means + 1.96 * errors, points=points, names=[f"of {kind}" for kind in kinds],
+        notes=[[f"{one['mean']:.1%} ± {one['se']:.1%}" for one in row] for row in of_posts],
+        groups=list(on_headers), colors=_COLOURS, reference=by_count, percent=True, legend=False, ax=ax,
+        reference_name=f"their share of a post's words: {by_count:.1%}",
+        title="Explanations' mass on header words\n(small dots: posts; mean ± standard error)",
+    )  # fmt: skip
+    ax.set_xlim(-0.02 * points.max(), max(1.04 * points.max(), 0.1))
 
 
 def _draw_accuracies(ax: Axes, accuracies: dict[str, dict[str, np.ndarray]]) -> None:
-    """A bar for the mean, from what a coin gets, a dot for each seed."""
+    """The mean over the trainings, and a small dot for each of them; a coin gets the reference."""
     tests = list(next(iter(accuracies.values())))
-    for place, (colour, (name, of_test)) in enumerate(zip(_COLOURS, accuracies.items(), strict=True)):
-        for number, found in enumerate(of_test.values()):
-            across = number + 0.4 * (place - 0.5)
-            bar: Any = {"width": 0.36, "color": colour, "alpha": 0.35, "label": name if number == 0 else None}
-            ax.bar(across, found.mean() - 0.5, bottom=0.5, **bar)
-            beside = across + 0.04 * (np.arange(len(found)) - (len(found) - 1) / 2)
-            ax.plot(beside, found, "o", ms=4, color=colour, mec="white", mew=0.6)
-            ax.annotate(f"{found.mean():.1%}", (across, max(found.max(), 0.5)), (0, 5), textcoords="offset points", ha="center", fontsize=8.5)  # fmt: skip
-    ax.axhline(0.5, color="black", lw=1)
-    ax.set_xticks(range(len(tests)), tests, fontsize=9)
-    least = min(0.5, min(float(found.min()) for of_test in accuracies.values() for found in of_test.values()))
-    ax.set_ylim(least - 0.04, 1.1)
-    ticks = [tick / 10 for tick in range(11) if tick / 10 >= least - 0.04]
-    ax.set_yticks(ticks, [f"{tick:.0%}" for tick in ticks], fontsize=8)
-    ax.legend(fontsize=8, frameon=False, loc="upper right", ncols=2)
-    ax.spines[["top", "right", "bottom"]].set_visible(False)
-    ax.tick_params(axis="x", length=0)
-    ax.set_title("What it costs: test accuracy, from 50% up (dots: trainings)", fontsize=10)
+    points = np.array([[of_test[test] for of_test in accuracies.values()] for test in tests])
+    means = points.mean(axis=-1)
+    xai.plot.intervals(
+        means, points=points, names=tests, groups=list(accuracies), colors=_COLOURS, reference=0.5, percent=True,
+        notes=[[f"{mean:.1%}" for mean in row] for row in means], legend=False, ax=ax,
+        title="What it costs: test accuracy\n(small dots: trainings; dashed: a coin)",
+    )  # fmt: skip
+    ax.set_xlim(min(0.5, float(points.min())) - 0.02, 1.02)

@@ -22,10 +22,9 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.transforms import blended_transform_factory
 
 import xaijax as xai
 from experiments._digits import DIGIT, Scenes
@@ -56,33 +55,19 @@ def draw(attribution: xai.Attribution, image: Any, maps: np.ndarray, weights: np
     figure.get_layout_engine().set(w_pad=0.1)  # pyright: ignore
     widths = [1.0, _SIGN] * (_SHOWN + 1) + [1.0]
     grid = above.subplots(1, len(widths), gridspec_kw={"width_ratios": widths})
-    scale = Normalize(0, maps[..., shown].max())
-    for ax, channel in zip(grid[0 : 2 * _SHOWN : 2], shown, strict=True):
-        ax.imshow(maps[..., channel], cmap="viridis", norm=scale)
-        ax.set_title(f"${weights[channel]:.2f} \\times f_{{{channel}}}$", fontsize=11)
-        ax.set_xlabel(f"adds {contributions[channel]:+.2f}", fontsize=10)
-    above.colorbar(
-        ScalarMappable(scale, "viridis"),
-        ax=list(grid[: 2 * _SHOWN]),
-        location="bottom",
-        fraction=0.05,
-        shrink=0.4,
-        label="$f_k$",
-    )
-    limit = np.abs(class_map).max()
-    signed: Any = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    grid[2 * _SHOWN].imshow(np.tensordot(maps[..., others], weights[others], 1), **signed)
-    grid[2 * _SHOWN].set_title(f"{len(others)} more $w_k\\,f_k$", fontsize=11)
-    grid[2 * _SHOWN].set_xlabel(f"add {contributions[others].sum():+.2f}", fontsize=10)
-    drawn = grid[-1].imshow(class_map, **signed)
-    grid[-1].set_title(f"$M_{label} = \\Sigma_k\\,w_k\\,f_k$", fontsize=11)
-    grid[-1].set_xlabel(f"mean {class_map.mean():+.2f}", fontsize=10)
-    above.colorbar(drawn, ax=list(grid[2 * _SHOWN :]), location="bottom", fraction=0.05, shrink=0.7, label="evidence")
+    channels = xai.Attribution(jnp.asarray(maps[..., shown]).transpose(2, 0, 1), jnp.ones(_SHOWN), method="$f_k$")
+    titles = [f"${weights[channel]:.2f} \\times f_{{{channel}}}$" for channel in shown]
+    xai.plot.image_grid(channels, titles=titles, axes=grid[0 : 2 * _SHOWN : 2], bar="bottom")
+    sums = np.stack([np.tensordot(maps[..., others], weights[others], 1), class_map])
+    titles = [f"{len(others)} more $w_k\\,f_k$", f"$M_{label} = \\Sigma_k\\,w_k\\,f_k$"]
+    evidence = xai.Attribution(jnp.asarray(sums), jnp.ones(2), method="evidence")
+    xai.plot.image_grid(evidence, titles=titles, axes=[grid[2 * _SHOWN], grid[-1]], signed=True, bar="bottom")
+    added = [f"adds {contributions[channel]:+.2f}" for channel in shown]
+    added += [f"add {contributions[others].sum():+.2f}", f"mean {class_map.mean():+.2f}"]
+    for ax, text in zip(grid[::2], added, strict=True):
+        ax.set_xlabel(text, fontsize=10)
     for number, ax in enumerate(grid[1::2]):
-        _operator(ax, "=" if number == _SHOWN else "+")
-    for ax in grid[::2]:
-        ax.set_xticks([])
-        ax.set_yticks([])
+        _operator(ax, grid[2 * number], "=" if number == _SHOWN else "+")
     return _draw_below(below, figure, attribution, image, contributions, bias)
 
 
@@ -133,9 +118,10 @@ def draw_looks(maps: xai.Attribution, model: PooledDigitNet, scenes: Scenes, fou
     places = [np.flatnonzero(scenes.labels == digit) for digit in range(10)]
     shown = np.array([of_digit[np.argmax(right[of_digit])] for of_digit in places])
     labels = scenes.labels[shown]
+    titles = [f"{label}: {chance:.0%}" for label, chance in zip(labels, probabilities[shown, labels], strict=True)]
     axes = xai.plot.image_grid(
         jax.tree.map(lambda leaf: leaf[shown], maps), scenes.images[shown], labels=labels.tolist(),
-        output_names=[str(digit) for digit in range(10)], probabilities=probabilities[shown, labels], columns=5,
+        output_names=[str(digit) for digit in range(10)], titles=titles, columns=5,
     )  # fmt: skip
     for ax, place in zip(axes, shown, strict=True):
         top, left = scenes.corners[place]
@@ -150,10 +136,11 @@ def draw_looks(maps: xai.Attribution, model: PooledDigitNet, scenes: Scenes, fou
     return figure
 
 
-def _operator(ax: Axes, sign: str) -> None:
+def _operator(ax: Axes, beside: Axes, sign: str) -> None:
+    """Between two maps, as high as their middle, which the colour bars below move up."""
     ax.set_axis_off()
-    ax.set_box_aspect(1 / _SIGN)  # as high as the square maps beside it, so that the sign is at their middle
-    ax.text(0.5, 0.5, sign, transform=ax.transAxes, ha="center", va="center", fontsize=20)
+    place = blended_transform_factory(ax.transAxes, beside.transAxes)
+    ax.text(0.5, 0.5, sign, transform=place, ha="center", va="center", fontsize=20)
 
 
 def main(arguments: list[str] | None = None) -> None:

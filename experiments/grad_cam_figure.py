@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 import xaijax as xai
@@ -68,18 +67,13 @@ def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> 
     figure.get_layout_engine().set(w_pad=0.1)  # pyright: ignore
     grid = above.subplots(3, _SHOWN)
     rows = {
-        "activations  $A^k$": (steps.activations, "viridis"),
-        "gradients  $\\partial y_c / \\partial A^k$": (steps.gradients, "PuOr_r"),
-        "weighted  $\\alpha_k\\,A^k$": (steps.weighted, "RdBu_r"),
+        "activations  $A^k$": (steps.activations, None),
+        "gradients  $\\partial y_c / \\partial A^k$": (steps.gradients, True),
+        "weighted  $\\alpha_k\\,A^k$": (steps.weighted, True),
     }
-    for axes, (name, (values, colours)) in zip(grid, rows.items(), strict=True):
-        most = np.abs(values[..., shown]).max()
-        scale = Normalize(0 if values is steps.activations else -most, most)
-        for ax, channel in zip(axes, shown, strict=True):
-            ax.imshow(values[..., channel], cmap=colours, norm=scale)
-            ax.set_xticks([])
-            ax.set_yticks([])
-        above.colorbar(ScalarMappable(scale, colours), ax=list(axes), fraction=0.02, pad=0.01)
+    for axes, (name, (values, signed)) in zip(grid, rows.items(), strict=True):
+        channels = xai.Attribution(jnp.asarray(values[..., shown]).transpose(2, 0, 1), jnp.ones(_SHOWN))
+        xai.plot.image_grid(channels, titles=[""] * _SHOWN, signed=signed, axes=axes)
         axes[0].set_ylabel(name, fontsize=12)
     for place, channel in enumerate(shown):
         grid[0, place].set_title(f"channel {channel}", fontsize=11)
@@ -89,18 +83,16 @@ def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> 
     drawn = axes[0].imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
     below.colorbar(drawn, ax=axes[0], fraction=0.046, pad=0.03)  # so that all four panels have the same size
     axes[0].set_title(f"the image; logit of the {label}: {float(attribution.output[0]):.2f}", fontsize=11)
-    most = np.abs(steps.total).max()
-    drawn = axes[1].imshow(steps.total, cmap="RdBu_r", vmin=-most, vmax=most)
-    axes[1].set_title(f"sum over all {len(steps.weights)} channels", fontsize=11)
-    below.colorbar(drawn, ax=axes[1], fraction=0.046, pad=0.03)
-    drawn = axes[2].imshow(np.maximum(steps.total, 0), cmap="inferno", vmin=0)
-    axes[2].set_title("ReLU: what speaks for the class", fontsize=11)
-    below.colorbar(drawn, ax=axes[2], fraction=0.046, pad=0.03)
+    axes[0].set_xticks([])
+    axes[0].set_yticks([])
+    for ax, values, signed, title in (
+        (axes[1], steps.total, True, f"sum over all {len(steps.weights)} channels"),
+        (axes[2], np.maximum(steps.total, 0), False, "ReLU: what speaks for the class"),
+    ):
+        xai.plot.image(xai.Attribution(jnp.asarray(values)[None], attribution.output), signed=signed, ax=ax, title="")
+        ax.set_title(title, fontsize=11)
     xai.plot.image(attribution, image[None], ax=axes[3], title="")
     axes[3].set_title("over the image, by xai.cam.grad_cam", fontsize=11)
-    for ax in axes[:3]:
-        ax.set_xticks([])
-        ax.set_yticks([])
     figure.suptitle(
         "Grad-CAM:  $L = \\mathrm{ReLU}\\,(\\Sigma_k\\,\\alpha_k\\,A^k)$,  where $\\alpha_k$ is the mean gradient of channel $k$",
         fontsize=14,

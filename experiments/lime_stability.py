@@ -19,8 +19,6 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 import xaijax as xai
 from experiments._digits import load_scenes, train_digit_net
@@ -33,6 +31,7 @@ from experiments._tour_texts import train_on_docstrings
 
 WIDTHS = {"lime's width": 1.0, "a fifth of it": 0.2}
 _LIME, _PAPER, _OURS, _PROCESS = "lime", "the paper's sampling", "xaijax", "xaijax, Gaussian process"
+_MORE = f"{_LIME}, 5 times the samples"
 WAYS: tuple[str, ...] = (_LIME, _PAPER, _OURS, _PROCESS)
 _COLORS: dict[str, str] = dict(zip(WAYS, ("#9a9a9a", "#d6a24a", "#3b6fb0", "#7a3f98"), strict=True))
 
@@ -141,7 +140,7 @@ def study(case: Case, *, samples: int, keys: int, reference: int, key: Any) -> d
             }
         options = case.options(_LIME, scale)
         values, _ = of_keys(case.explain(repeated, key=key, num_samples=5 * samples, **options), examples)
-        found[width][f"{_LIME}, 5 times the samples"] = {
+        found[width][_MORE] = {
             "relative error": relative_error(values, truth),
             "Jaccard of the top 5": jaccard(values),
         }
@@ -160,37 +159,27 @@ def say(report: Report, name: str, found: Mapping[str, Any]) -> None:
 
 
 def draw(found: Mapping[str, Any], samples: int) -> Figure:
-    """Above, errors; below, how alike the five largest coefficients are from key to key."""
-    figure, axes = plt.subplots(
-        2, len(found), figsize=(3.1 * len(found) + 0.6, 6.8), layout="constrained", squeeze=False
-    )
-    lowest = min(
-        numbers["relative error"] for widths in found.values() for ways in widths.values() for numbers in ways.values()
-    )
-    for (name, widths), (above, below) in zip(found.items(), axes.T, strict=True):
-        for place, ways in enumerate(widths.values()):
-            bars = [way for way in WAYS if way in ways]
-            for number, way in enumerate(bars):
-                at = place + 0.2 * (number - (len(bars) - 1) / 2)
-                error = ways[way]["relative error"]
-                above.plot(at, error, "o", markersize=9, color=_COLORS[way])
-                above.annotate(f"{error:.1g}", (at, error), (0, 7), textcoords="offset points", ha="center", fontsize=7)
-                below.bar(at, ways[way]["Jaccard of the top 5"], 0.18, color=_COLORS[way])
-            more = ways[f"{_LIME}, 5 times the samples"]["Jaccard of the top 5"]
-            below.hlines(more, place - 0.42, place + 0.42, color="black", linestyle="--", linewidth=1.2)
-        above.set(yscale="log", ylim=(lowest / 2, 5), xlim=(-0.5, len(widths) - 0.5))
-        above.grid(axis="y", color="#dddddd")
-        above.set_title(name)
-        below.set_ylim(0, 1.05)
-        for ax in (above, below):
-            ax.set_xticks(range(len(widths)), list(widths))
-            ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("squared error ÷ squared coefficients")
-    axes[1, 0].set_ylabel("Jaccard index of the five largest\nbetween keys")
-    handles = [Patch(color=color) for color in _COLORS.values()]
-    line = Line2D([], [], color="black", linestyle="--")
-    labels = [*_COLORS, f"lime with {5 * samples:,} samples"]
-    figure.legend([*handles, line], labels, loc="outside lower center", ncols=5, frameon=False)
+    """Errors, and how alike the five largest coefficients are from key to key: a column for each width, a row of each model."""
+    size = (13.5, 1.9 + 0.85 * len(found))
+    figure, axes = plt.subplots(1, 2 * len(WIDTHS), figsize=size, sharey=True, layout="constrained")
+    names = {_MORE: f"lime with {5 * samples:,} samples", **{way: way for way in WAYS}}
+    panels = {  # the measure, what it is called, and how its numbers are written
+        "relative error": ("squared error ÷ squared coefficients", ".1g"),
+        "Jaccard of the top 5": ("Jaccard index of the five largest,\nbetween keys", ".2f"),
+    }
+    for of_measure, (measure, (what, written)) in zip(np.split(axes, len(panels)), panels.items(), strict=True):
+        for width, ax in zip(WIDTHS, of_measure, strict=True):
+            if ax is not of_measure[0]:
+                ax.sharex(of_measure[0])
+            values = [[widths[width].get(way, {}).get(measure, np.nan) for way in names] for widths in found.values()]
+            xai.plot.intervals(
+                values, names=list(found), groups=list(names.values()), colors=["black", *_COLORS.values()],
+                log=measure == "relative error", notes=[[f"{value:{written}}" for value in row] for row in values],
+                legend=False, ax=ax, title=width,
+            )  # fmt: skip
+            ax.set_xlabel(what, fontsize=9)
+    axes[-1].set_xlim(-0.03, 1.05)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
     figure.suptitle(f"What another draw changes: LIME with {samples:,} samples at the same kernel", fontsize=13)
     return figure
 

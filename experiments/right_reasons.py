@@ -26,7 +26,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 import xaijax as xai
 from experiments._decoys import CANVAS, CLASSES, Pictures, load_pictures, with_decoys
@@ -140,27 +139,23 @@ def compare(report: Report, *, epochs: int, seed: int) -> tuple[list[Outcome], P
 
 
 def draw_accuracies(outcomes: list[list[Outcome]]) -> Figure:
-    """A dot for each seed, a bar for their mean."""
+    """A row for each training: the mean over the seeds, and a small dot for each of them."""
     tests = list(outcomes[0][0].accuracies)
-    figure, axes = plt.subplots(1, len(tests), figsize=(10.5, 3.5), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, len(tests), figsize=(11.5, 2.6), sharey=True, layout="constrained")
+    titles = [training.title for training in TRAININGS]
     for ax, test in zip(axes, tests, strict=True):
-        for place, training in enumerate(TRAININGS):
-            found = np.array([of_seed[place].accuracies[test] for of_seed in outcomes])
-            ax.bar(place, found.mean(), width=0.75, color=training.colour, alpha=0.35)
-            beside = place + 0.12 * (np.arange(len(found)) - (len(found) - 1) / 2)
-            ax.plot(beside, found, "o", ms=5, color=training.colour, mec="white", mew=0.7)
-            top = (place, found.max())
-            ax.annotate(f"{found.mean():.1%}", top, (0, 6), textcoords="offset points", ha="center", fontsize=9)
-        ax.axhline(1 / CLASSES, color="black", lw=1, ls=(0, (4, 3)))
-        ax.set_xticks([])
-        ax.set_title(f"test: {test}", fontsize=10)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylim(0, 1.09)
-    axes[0].set_yticks(np.linspace(0, 1, 6), [f"{share:.0%}" for share in np.linspace(0, 1, 6)], fontsize=8)
-    axes[0].set_ylabel("accuracy", fontsize=9)
-    handles = [Patch(color=training.colour, alpha=0.6, label=training.title) for training in TRAININGS]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9, frameon=False)
-    figure.suptitle("Trained where a swatch's colour is the label (dots: seeds, dashed: chance)", fontsize=11)
+        found = np.array([[outcome.accuracies[test] for outcome in of_seed] for of_seed in outcomes]).T
+        xai.plot.intervals(
+            found.mean(axis=1), names=titles, kinds=titles, colors=[training.colour for training in TRAININGS],
+            points=found, notes=[f"{mean:.1%}" for mean in found.mean(axis=1)], reference=1 / CLASSES,
+            reference_name="chance", percent=True, legend=False, ax=ax, title=f"test: {test}",
+        )  # fmt: skip
+        ax.set_xlim(-0.02, 1.02)
+    figure.supxlabel("accuracy", fontsize=9)
+    figure.suptitle(
+        "Trained where a swatch's colour is the label (large dots: means; small dots: seeds; dashed: chance)",
+        fontsize=11,
+    )
     return figure
 
 

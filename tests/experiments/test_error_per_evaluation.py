@@ -2,10 +2,11 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments import _errors, _estimators, error_per_evaluation
+from experiments import _errors, _errors_report, _estimators, error_per_evaluation
 from experiments._games import of_table
 from tests.shap.test_exact import random_worth
 
@@ -42,6 +43,26 @@ def test_means_over_games_are_geometric_and_against_the_best_of_a_package():
     assert mean == pytest.approx(np.sqrt(2 / 4 * 1 / 8))
     assert worst == 0.5
     assert count == 2
+
+
+def test_a_panel_has_the_errors_of_its_game_and_the_best_of_the_other_package():
+    ours, best = "xaijax: default", "shapiq, its best"
+    found = [
+        entry("one", 5, ours, [1.0, 3.0]),
+        entry("one", 10, ours, [0.5, 0.5]),
+        entry("one", 5, "shapiq: a", [8.0, 8.0], "shapiq"),
+        entry("one", 5, "shapiq: b", [4.0, 4.0], "shapiq"),
+        entry("two", 5, ours, [0.1, 0.1]),
+    ]
+    figure = _errors_report.curves(found)
+    one, two = figure.axes
+    assert (one.get_title(), two.get_title()) == ("one", "two")
+    np.testing.assert_allclose(one.lines[0].get_xydata(), [[5, 2], [10, 0.5]])
+    np.testing.assert_allclose(one.lines[1].get_xydata(), [[5, 4]])
+    np.testing.assert_allclose(two.lines[0].get_xydata(), [[5, 0.1]])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [ours, best]
+    plt.close(figure)
 
 
 def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_percent():

@@ -4,6 +4,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -76,3 +77,23 @@ def test_copies_of_an_input_are_its_keys():
     values, errors = of_keys(found, 2)
     np.testing.assert_array_equal(values[1, 0], found.values[2])
     np.testing.assert_array_equal(errors[0, 1], np.asarray(found.std_errors)[1])
+
+
+def test_the_figure_has_a_column_for_each_width_and_measure_and_a_mark_for_each_way():
+    ways = [*lime_stability.WAYS, "lime, 5 times the samples"]
+    measures = ("relative error", "Jaccard of the top 5")
+    found = {
+        "one": {width: {way: dict.fromkeys(measures, (place + 1) / 10) for place, way in enumerate(ways)} for width in lime_stability.WIDTHS},
+        "two": {width: {way: dict.fromkeys(measures, 0.05) for way in ways if "Gaussian" not in way} for width in lime_stability.WIDTHS},
+    }  # fmt: skip
+    figure = lime_stability.draw(found, 200)
+    assert [ax.get_title() for ax in figure.axes] == [*lime_stability.WIDTHS] * 2
+    assert [ax.get_xscale() for ax in figure.axes] == ["log", "log", "linear", "linear"]
+    for ax, written in zip(figure.axes, ("{:.1g}", "{:.1g}", "{:.2f}", "{:.2f}"), strict=True):
+        expected = [0.5, 0.1, 0.2, 0.3, 0.4, *[0.05] * 4]  # lime with more samples first
+        assert [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata())] == pytest.approx(expected)
+        assert [text.get_text() for text in ax.texts] == [written.format(value) for value in expected]
+    assert figure.axes[0].get_xlim() == figure.axes[1].get_xlim()
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["lime with 1,000 samples", *lime_stability.WAYS]
+    plt.close(figure)

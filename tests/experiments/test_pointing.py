@@ -2,13 +2,16 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from flax import nnx
 
 from experiments import pointing
-from experiments._mosaics import make_mosaics, mass_within, mean_interval, points_into, wilson
+from experiments._maps import CLASSLESS, GRADIENT
+from experiments._mosaics import Interval, make_mosaics, mass_within, mean_interval, points_into, wilson
 from experiments._networks import DigitNet
+from experiments._pointing_figures import COLOURS, draw_gallery, draw_intervals
 
 
 def test_every_cell_of_a_mosaic_shows_its_member():
@@ -62,3 +65,48 @@ def test_a_map_without_the_class_points_into_one_cell_of_four(tmp_path, monkeypa
     assert numbers["Ablation-CAM, blocks/2"]["maps"] == 12
     for name in ("pointing.png", "pointing_maps.png"):
         assert (tmp_path / name).stat().st_size > 20_000
+
+
+def score(title, kind, layer, share, example):
+    interval = Interval(share, share - 0.1, share + 0.05)
+    return pointing.Score(title, kind, layer, 4, interval, interval, interval, 0.0, np.asarray(example, float))
+
+
+def test_rows_are_maps_from_the_best_down_with_the_earlier_layer_below():
+    scores = [
+        score("worse", CLASSLESS, None, 0.3, np.eye(4)),
+        score("better", GRADIENT, None, 0.9, np.eye(4)),
+        score("better", GRADIENT, "blocks/2", 0.6, np.eye(4)),
+    ]
+    figure = draw_intervals(scores, 0.16, 0.25)
+    assert figure.axes[0].get_title() == "strongest place in the digit's box"
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["better", "worse"]
+    for ax, chance in zip(figure.axes, (0.16, 0.25, 0.25), strict=True):
+        ends = np.array([collection.get_segments()[0] for collection in ax.collections])
+        np.testing.assert_allclose(ends[:, :, 0], [[0.8, 0.95], [0.5, 0.65], [0.2, 0.35]])
+        assert ends[0, 0, 1] < ends[1, 0, 1] < ends[2, 0, 1] == 1
+        assert {tuple(line.get_xdata()) for line in ax.lines} >= {(0.9,), (0.6,), (0.3,), (chance, chance)}
+    (legend,) = figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == [GRADIENT, CLASSLESS, "last layer", "one layer earlier", "chance"]
+    plt.close(figure)
+
+
+def test_the_gallery_shows_every_map_as_a_share_of_its_largest_value():
+    images = np.random.default_rng(0).random((4, 2, 2, 1))
+    mosaics = make_mosaics(images, np.arange(4), 1, np.random.default_rng(0))
+    scores = [score("a", GRADIENT, None, 0.5, 8 * np.eye(4)), score("b", CLASSLESS, None, 0.5, np.zeros((4, 4)))]
+    figure = draw_gallery(scores, mosaics, 1)
+    picture, a, b = figure.axes[:3]
+    assert [ax.get_title() for ax in (picture, a, b)] == [f"where is the {mosaics.labels[0, 1]}?", "a", "b"]
+    np.testing.assert_allclose(a.images[1].get_array(), np.eye(4))
+    np.testing.assert_allclose(b.images[1].get_array(), np.zeros((4, 4)))
+    assert a.images[1].get_clim() == b.images[1].get_clim() == (0, 1)
+    assert (a.title.get_color(), b.title.get_color()) == (COLOURS[GRADIENT], COLOURS[CLASSLESS])
+    for ax in (picture, a, b):
+        np.testing.assert_allclose(ax.images[0].get_array(), mosaics.images[0, ..., 0], rtol=1e-6)
+        (frame,) = ax.patches
+        assert (frame.get_xy(), frame.get_width(), frame.get_height()) == ((1.5, -0.5), 2, 2)  # the upper right cell
+    assert [ax.get_label() for ax in figure.axes].count("<colorbar>") == 1
+    assert "share of its largest value" in figure.get_suptitle()
+    plt.close(figure)

@@ -2,7 +2,9 @@
 
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pytest
 
 from experiments import right_reasons
 from experiments._decoys import CANVAS, COLOURS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
@@ -29,6 +31,27 @@ def test_the_share_on_a_region_is_one_where_all_mass_is_there_and_zero_without_m
     regions = np.array([[[1.0, 0.0]]] * 3)
     maps = np.array([[[2.0, 0.0]], [[1.0, 3.0]], [[0.0, 0.0]]])
     assert np.asarray(right_reasons.share_on(regions, maps)).tolist() == [1.0, 0.25, 0.0]
+
+
+def test_the_figure_shows_the_mean_over_the_seeds_and_each_of_them():
+    tests, rng = ["decoys", "none"], np.random.default_rng(0)
+    shares = rng.random((3, len(right_reasons.TRAININGS), 2))  # seeds, trainings, tests
+    outcomes = [
+        [right_reasons.Outcome(None, dict(zip(tests, of_training, strict=True)), 0.0) for of_training in of_seed]
+        for of_seed in shares.tolist()
+    ]
+    figure = right_reasons.draw_accuracies(outcomes)
+    assert [ax.get_title() for ax in figure.axes] == ["test: decoys", "test: none"]
+    titles = [label.get_text().replace("\n", " ") for label in figure.axes[0].get_yticklabels()]
+    assert titles == [training.title for training in right_reasons.TRAININGS]
+    for test, ax in enumerate(figure.axes):
+        drawn = {tuple(line.get_xdata()) for line in ax.lines}
+        for training, found in enumerate(shares[..., test].T):
+            assert tuple(found) in drawn
+            assert any(xs == pytest.approx((found.mean(),)) for xs in drawn)
+            assert ax.texts[training].get_text() == f"{found.mean():.1%}"
+        assert (0.1, 0.1) in drawn  # chance
+    plt.close(figure)
 
 
 def test_the_explanation_loss_takes_the_map_off_the_decoy(tmp_path, monkeypatch):

@@ -75,6 +75,32 @@ def test_a_batch_without_probabilities_states_the_outputs():
     assert [ax.get_title() for ax in axes] == ["cow 25 %"] * 3
 
 
+def test_maps_alone_share_one_stated_scale_below_or_beside_them():
+    axes = xai.plot.image_grid(maps(VALUES, method="$f_k$"), titles=["first", "$f_2$", ""], columns=3, bar="bottom")
+    for ax, value in zip(axes, VALUES, strict=True):
+        (heat,) = ax.images
+        np.testing.assert_allclose(heat.get_array(), value, rtol=1e-6)
+        assert heat.get_alpha() is None
+        assert heat.get_clim() == (0, 1)
+    assert [ax.get_title() for ax in axes] == ["first", "$f_2$", ""]
+    assert axes[1].title.get_parse_math()
+    (bar,) = bars(axes[0].figure)
+    assert bar.get_xlabel() == "$f_k$: one scale for all maps"
+    assert [label.get_text() for label in bar.get_xticklabels()] == ["0", "0.25", "0.5", "0.75", "1"]
+
+
+def test_a_scale_goes_both_ways_where_it_is_asked_to():
+    drawn = (
+        xai.plot.image(maps(VALUES), example=2, signed=True),
+        xai.plot.image_grid(maps(VALUES), PICTURES, signed=True)[2],
+        xai.plot.compare(maps(VALUES), PICTURES, examples=[2], signed=True)[0, 1],
+        xai.plot.compare(maps(VALUES), PICTURES, examples=[2], signed=True, shared=False)[0, 1],
+    )
+    for ax in drawn:
+        assert ax.images[-1].get_clim() == (-1, 1)
+        assert ax.images[-1].get_cmap().name == "RdBu_r"
+
+
 def test_given_axes_of_any_shape_are_used():
     _, given = plt.subplots(3, 1)
     assert list(xai.plot.image_grid(maps(VALUES), PICTURES, axes=given)) == list(given)
@@ -97,6 +123,13 @@ def test_given_axes_of_any_shape_are_used():
             "probabilities must lie between",
         ),
         (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=np.ones((3, 2))), "probabilities must be"),
+        (lambda: xai.plot.image_grid(maps(VALUES), titles=["a"]), "titles must be 3, one for each picture drawn"),
+        (lambda: xai.plot.image_grid(maps(VALUES), bar="left"), "bar must be one of"),
+        (
+            lambda: xai.plot.image(maps(VALUES - 0.5), signed=False),
+            "signed must not be False where values are negative",
+        ),
+        (lambda: xai.plot.image(maps(VALUES), signed="yes"), "signed must be True, False or None"),
         (lambda: xai.plot.image_grid(maps(VALUES, [0, 1, 4]), PICTURES, output_names=NAMES), "of 4 there is none"),
         (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, labels=[0, 1, 9], output_names=NAMES), "labels must lie"),
     ],

@@ -13,11 +13,13 @@ from xaijax.plot._convergence import convergence
 from xaijax.plot._curves import curves
 from xaijax.plot._decision import decision
 from xaijax.plot._dependence import dependence
+from xaijax.plot._error_curves import error_curves
 from xaijax.plot._force import force
 from xaijax.plot._heatmap import heatmap
 from xaijax.plot._image import image
 from xaijax.plot._image_grid import image_grid
 from xaijax.plot._interactions import interactions
+from xaijax.plot._intervals import intervals
 from xaijax.plot._neighbourhood import neighbourhood
 from xaijax.plot._network import network
 from xaijax.plot._pair import pair, removal
@@ -39,11 +41,13 @@ __all__ = [
     "curves",
     "decision",
     "dependence",
+    "error_curves",
     "force",
     "heatmap",
     "image",
     "image_grid",
     "interactions",
+    "intervals",
     "neighbourhood",
     "network",
     "pair",

@@ -92,7 +92,7 @@ def beeswarm(
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     for place, line in enumerate(lines):
         line = line[drawn]
-        heights = place + _stacked(np.floor((line - least) / span * _BINS))
+        heights = place + dots_beside(np.floor((line - least) / span * _BINS), _STEP, _HALF_LINE)
         column = columns[shown[place]] if columns is not None and place < len(shown) else None
         if column is None or column.words is not None:
             colours: Any = {"color": GREY}
@@ -118,11 +118,14 @@ def low_to_high_bar(ax: Axes) -> None:
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
 
 
-def _stacked(bins: np.ndarray) -> np.ndarray:
-    """How far from the line each dot is, [N]: those of one bin alternate about it, in the order of the rows."""
+def dots_beside(bins: np.ndarray, step: float, half: float) -> np.ndarray:
+    """How far from the line each dot is, [N]: those of one bin alternate about it, in the order of the rows.
+
+    step: between dots of one bin; half: the furthest that a dot is from its line.
+    """
     layers = np.zeros(len(bins))
     for each in np.unique(bins):
         members = np.flatnonzero(bins == each)
         steps = np.arange(1, len(members) + 1) // 2  # 0, 1, 1, 2, 2: above and below in turn
         layers[members] = np.where(np.arange(len(members)) % 2, steps, -steps)
-    return layers * min(_STEP, _HALF_LINE / max(np.abs(layers).max(), 1))
+    return layers * min(step, half / max(np.abs(layers).max(initial=0), 1))

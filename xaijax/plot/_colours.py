@@ -41,11 +41,14 @@ class Scale(NamedTuple):
         return ScalarMappable(self.norm, self.colours)
 
 
-def scale_of(maps: Iterable[np.ndarray], percentile: Any = 100.0) -> Scale:
-    """One scale for all the maps, up to the largest size of their values or to a percentile of these."""
+def scale_of(maps: Iterable[np.ndarray], percentile: Any = 100.0, signed: Any = None) -> Scale:
+    """One scale for all the maps, up to the largest size of their values or to a percentile of these.
+
+    signed: whether it goes both ways from 0; None where there are negative values.
+    """
     percentile = check_percentile(percentile)
     values = np.concatenate([np.ravel(one) for one in maps])
-    sizes, signed = np.abs(values), bool(values.min() < 0)
+    sizes, signed = np.abs(values), _check_signed(signed, float(values.min()))
     most = float(sizes.max())
     limit = most if percentile == 100 else float(np.percentile(sizes, percentile))
     note = ""
@@ -61,16 +64,30 @@ def scale_of(maps: Iterable[np.ndarray], percentile: Any = 100.0) -> Scale:
     return Scale(Normalize(-limit if signed else 0.0, limit), colours, limit < most, note)
 
 
+def _check_signed(signed: Any, least: float) -> bool:
+    if signed is None:
+        return least < 0
+    if not isinstance(signed, bool):
+        raise TypeError(f"signed must be True, False or None, but it is {signed!r}.")
+    if not signed and least < 0:
+        raise ValueError(f"signed must not be False where values are negative, and the least of them is {least:.3g}.")
+    return signed
+
+
 def check_percentile(percentile: Any) -> float:
     if isinstance(percentile, bool) or not isinstance(percentile, numbers.Real) or not 0 < float(percentile) <= 100:
         raise ValueError(f"percentile must be a number above 0 and at most 100, but it is {percentile!r}.")
     return float(percentile)
 
 
-def colour_bar(scale: Scale, axes: Axes | Sequence[Axes], label: str = "", *, slim: bool = False) -> None:
-    """A bar beside the axes, with its ends and middle marked; arrows where values lie beyond them."""
+def colour_bar(
+    scale: Scale, axes: Axes | Sequence[Axes], label: str = "", *, slim: bool = False, below: bool = False
+) -> None:
+    """A bar beside or below the axes, with its ends and middle marked; arrows where values lie beyond them."""
     first = axes if isinstance(axes, Axes) else axes[0]
     width: dict[str, Any] = {"fraction": 0.03, "pad": 0.02, "aspect": 30} if slim else {"fraction": 0.046, "pad": 0.03}
+    if below:
+        width = {"location": "bottom", "fraction": 0.04, "pad": 0.02, "aspect": 24, "shrink": 0.5}
     beyond = "neither" if not scale.cut else "both" if scale.signed else "max"
     bar = first.figure.colorbar(scale.mappable(), ax=axes, extend=beyond, **width)
     low, high = scale.norm.vmin, scale.norm.vmax

@@ -36,6 +36,7 @@ def compare(
     gray: bool = True,
     alpha: float = 0.75,
     percentile: float = 100.0,
+    signed: bool | None = None,
     mean: Any = None,
     std: Any = None,
     axes: Any = None,
@@ -56,7 +57,7 @@ def compare(
       output_names: K names of the outputs.
       labels: N names of the images, or ints that output_names name, written over the pictures.
       shared: whether all panels have one scale. Default True.
-      gray, alpha, percentile, mean, std: as in `xai.plot.image`; the percentile is over all panels of a scale.
+      gray, alpha, percentile, signed, mean, std: as in `xai.plot.image`; the percentile is over all panels of a scale.
       axes: [rows, 1 + columns] axes to draw on. Default: those of a new figure.
 
     Returns:
@@ -85,12 +86,12 @@ def compare(
     names = label_names(labels, count, output_names) or [""] * count
 
     figure_axes = panels(axes, len(rows), 1 + len(rows[0]), size, bars=1 if shared else len(rows[0]))
-    whole = scale_of([panel.heat for row in rows for panel in row], percentile)
+    whole = scale_of([panel.heat for row in rows for panel in row], percentile, signed)
     for line, row, picture, example in zip(figure_axes, rows, pictures.shown, examples, strict=True):
         draw_picture(line[0], picture)
         line[0].set_title(names[example], fontsize=9, **label_style([names[example]]))
         for ax, panel in zip(line[1:], row, strict=True):
-            scale = whole if shared else scale_of([panel.heat], percentile)
+            scale = whole if shared else scale_of([panel.heat], percentile, signed)
             draw_picture(ax, picture)
             draw_heat(ax, panel.heat, scale, alpha)
             ax.set_title(panel.title, fontsize=9, **label_style([panel.title]))

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from xaijax import _check
 from xaijax._attribution import Attribution
 from xaijax.plot._axes import caption, check_attribution, new_axes, one_row, player_names, titled
 from xaijax.plot._fonts import label_style
-from xaijax.plot._series import MARKERS, colour_of
+from xaijax.plot._series import MARKERS, colour_of, logarithmic
 
 _LOGARITHMIC = 10  # from the fewest evaluations to the most
 
@@ -90,10 +89,7 @@ def convergence(
     if exact is not None:
         ax.plot([], [], color="0.4", lw=1.1, ls=(0, (4, 2)), label="exact")
     if at[-1] >= _LOGARITHMIC * at[0] > 0:
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        logarithmic(ax)
     ax.set_xlabel("evaluations of the game" + ("; bands hold 95 %" if errors.any() else ""), fontsize=9)
     ax.set_ylabel("value", fontsize=9)
     ax.tick_params(labelsize=8)

@@ -24,6 +24,7 @@ def image(
     gray: bool = True,
     alpha: float = 0.75,
     percentile: float = 100.0,
+    signed: bool | None = None,
     mean: Any = None,
     std: Any = None,
     ax: Axes | None = None,
@@ -47,6 +48,7 @@ def image(
       alpha: the opacity of the strongest value, between 0 and 1.
       percentile: of the sizes |value|, at which the colours end, so that a few extremes do not hide the others: 99, say.
         It is printed below the picture. Default 100: they end at the largest.
+      signed: whether the colours go both ways from 0, so that 0 is white. Default None: where values are negative.
       mean, std: numbers or one for each channel, of images that were standardised, (x - mean) / std, before the model.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the output.
@@ -74,7 +76,7 @@ def image(
         pictures = pictures_of(images, [example], count, mean=mean, std=std, gray=gray, alone=maps.alone)
         picture, note = pictures.shown[0], pictures.note
         heat = resized(heat, picture.shape[:2], of_regions=maps.of_regions)
-    scale = scale_of([heat], percentile)
+    scale = scale_of([heat], percentile, signed)
 
     ax = new_axes(ax, (4.2, 3.6))
     if picture is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaijax import _check
 from xaijax._attribution import Attribution
-from xaijax.plot._axes import check_example
+from xaijax.plot._axes import check_example, titled
 from xaijax.plot._colours import check_percentile, colour_bar, scale_of
 from xaijax.plot._fonts import label_style
 from xaijax.plot._labels import checked_probabilities, label_names
@@ -22,33 +22,38 @@ _MOST = 100
 
 def image_grid(
     attribution: Attribution,
-    images: Any,
+    images: Any = None,
     *,
     examples: Sequence[int] | None = None,
     output: int | str | None = None,
     output_names: Sequence[str] | None = None,
     labels: Sequence[Any] | None = None,
     probabilities: Any = None,
+    titles: Sequence[str] | None = None,
     columns: int = 4,
     gray: bool = True,
     alpha: float = 0.75,
     percentile: float = 100.0,
+    signed: bool | None = None,
     mean: Any = None,
     std: Any = None,
+    bar: str = "right",
     axes: Any = None,
 ) -> np.ndarray:
-    """Draws a batch of pictures with what counts in each, all on one scale that the colour bar states.
+    """Draws a batch of pictures with what counts in each, or the maps alone, all on one scale that the colour bar states.
 
     Over each picture stands what is explained with its probability (or the model's output), and below it the label, in
     red where another class than the label is explained.
 
     Args:
-      attribution, images, output, output_names: as in `xai.plot.image`.
+      attribution, images, output, output_names: as in `xai.plot.image`: without images the maps alone, as they are.
       examples: which ones to draw, 100 at most. Default: all.
       labels: what the images truly are, N names, or N ints that output_names name.
       probabilities: [N] those of what is explained, or [N, K] of all classes. Default: the outputs are written.
+      titles: a text over each picture that is drawn. Default: what is explained.
       columns: how many pictures in a row. Default 4.
-      gray, alpha, percentile, mean, std: as in `xai.plot.image`; the percentile is over all pictures.
+      gray, alpha, percentile, signed, mean, std: as in `xai.plot.image`; the percentile is over all pictures.
+      bar: where the colour bar is, "right" or "bottom" (for one row of many). Default "right".
       axes: axes to draw on, as many as pictures, in any shape. Default: those of a new figure.
 
     Returns:
@@ -72,31 +77,45 @@ def image_grid(
         raise ValueError(f"examples must be 1 to {_MOST} to be seen, but there are {len(examples)}: choose some.")
     columns = min(_check.positive_int("columns", columns), len(examples))
     alpha, percentile = check_alpha(alpha), check_percentile(percentile)
-    pictures = pictures_of(images, examples, count, mean=mean, std=std, gray=gray, alone=maps.alone)
+    below = _check.one_of("bar", bar, ["right", "bottom"]) == "bottom"
     truths = label_names(labels, count, output_names)
     likely = checked_probabilities(probabilities, count, chosen.targets)
+    heats, shown, note = [chosen.values[example] for example in examples], [None] * len(examples), ""
+    if images is not None:
+        pictures = pictures_of(images, examples, count, mean=mean, std=std, gray=gray, alone=maps.alone)
+        shown, note = list(pictures.shown), pictures.note
+        heats = [resized(heat, pictures.shown.shape[1:3], of_regions=maps.of_regions) for heat in heats]
+    if titles is not None and (isinstance(titles, str) or len(titles) != len(examples)):
+        raise ValueError(f"titles must be {len(examples)}, one for each picture drawn, but it is {titles!r}.")
 
-    size = pictures.shown.shape[1:3]
-    heats = [resized(chosen.values[example], size, of_regions=maps.of_regions) for example in examples]
-    scale = scale_of(heats, percentile)
-    grid = _grid(axes, len(examples), columns, size)
-    for ax, example, picture, heat in zip(grid, examples, pictures.shown, heats, strict=True):
-        draw_picture(ax, picture)
-        draw_heat(ax, heat, scale, alpha)
-        title = names[example]
-        if likely is not None:
-            title = f"{title} {100 * likely[example]:.0f} %".strip()
+    scale = scale_of(heats, percentile, signed)
+    grid = _grid(axes, len(examples), columns, heats[0].shape)
+    for place, (ax, example, picture, heat) in enumerate(zip(grid, examples, shown, heats, strict=True)):
+        if picture is not None:
+            draw_picture(ax, picture)
+        draw_heat(ax, heat, scale, None if picture is None else alpha)
+        if titles is not None:
+            titled(ax, str(titles[place]), "")
         else:
-            title = f"{title}: {chosen.outputs[example]:.3g}" if title else f"output {chosen.outputs[example]:.3g}"
-        ax.set_title(title, fontsize=9, **label_style([title]))
+            title = _said(names[example], chosen.outputs[example], None if likely is None else likely[example])
+            ax.set_title(title, fontsize=9, **label_style([title]))
         if truths is not None:
             wrong = bool(names[example]) and truths[example] != names[example]
             state(ax, f"truly {truths[example]}")
             ax.xaxis.label.set_color("#a3260d" if wrong else "0.2")
             ax.xaxis.label.set_fontsize(8)
-    bar = "\n".join(note for note in (scale.note or "one scale for all pictures", pictures.note) if note)
-    colour_bar(scale, list(grid), f"{maps.method}: {bar}" if maps.method else bar, slim=True)
+    what = "maps" if images is None else "pictures"
+    stated = "\n".join(part for part in (scale.note or f"one scale for all {what}", note) if part)
+    stated = f"{maps.method}: {stated}" if maps.method else stated
+    colour_bar(scale, list(grid), stated, slim=True, below=below)
     return grid
+
+
+def _said(name: str, output: float, probability: float | None) -> str:
+    """What is explained, and how sure the model is of it."""
+    if probability is not None:
+        return f"{name} {100 * probability:.0f} %".strip()
+    return f"{name}: {output:.3g}" if name else f"output {output:.3g}"
 
 
 def _grid(axes: Any, count: int, columns: int, size: tuple[int, ...]) -> np.ndarray:
