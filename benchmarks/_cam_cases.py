@@ -119,7 +119,7 @@ def _of_other_models(size: Size) -> list[Case]:
         explainers: dict[str, Callable[[], Any]] = {
             one.title: lambda one=one, model=model, x=x: one(model, x) for one in maps
         }
-        if size != "tiny":
+        if size == "full" or (size == "quick" and shape[1] == 224):
             explainers["all eleven together"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
         if make is vision_transformer:
             explainers["attention rollout"] = lambda model=model, x=x: xai.cam.attention_rollout(model, x, token=None)

@@ -49,9 +49,10 @@ def _images(size: Size) -> list[Case]:
     side, samples = pick(size, tiny=(16, 20), quick=(64, 128), full=(64, 500))
     models: list[tuple[str, Any, int, int]] = [
         ("small ResNet", small_resnet, side, pick(size, tiny=1, quick=1, full=2)),
-        ("MobileNet", mobile_net, side, pick(size, tiny=1, quick=1, full=8)),
         ("ViT", vision_transformer, side, pick(size, tiny=1, quick=4, full=8)),
     ]
+    if size != "quick":
+        models.append(("MobileNet", mobile_net, side, pick(size, tiny=1, quick=1, full=8)))
     if size == "full":
         models.append(("small ResNet at 224", small_resnet, 224, 1))
     cases = []

@@ -153,12 +153,14 @@ def _of_gradients(size: Size) -> list[Case]:
 def _of_images(size: Size) -> list[Case]:
     side, evaluations = pick(size, tiny=(16, 10), quick=(64, 128), full=(64, 500))
     cells = pick(size, tiny=2, quick=7, full=7)
-    cases = []
-    for name, make, inputs in (
+    models: list[tuple[str, Any, int]] = [
         ("small ResNet", small_resnet, pick(size, tiny=1, quick=1, full=2)),
-        ("MobileNet", mobile_net, pick(size, tiny=1, quick=1, full=8)),
         ("ViT", vision_transformer, pick(size, tiny=1, quick=4, full=8)),
-    ):
+    ]
+    if size != "quick":
+        models.append(("MobileNet", mobile_net, pick(size, tiny=1, quick=1, full=8)))
+    cases = []
+    for name, make, inputs in models:
         model = make(side)
         game = xai.game(model, jax.random.normal(KEY, (inputs, side, side, 3)), xai.mask.grid(cells), target=0)
         cases.append(

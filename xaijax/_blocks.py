@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,11 +14,12 @@ from jax.core import max_dim
 from xaijax._convolutions import with_fast_convolutions
 from xaijax._jaxpr import operations
 
-# Bytes of the largest array that the model makes of one block. On a CPU 10 MB: it stays near the caches (a small ResNet,
-# a perceptron and a bag of embeddings are all at their fastest there, the last one five times faster than with 64 MB).
-# Accelerators want to be filled: 512 MB.
-_LARGEST_BYTES = {"cpu": 10 * 2**20, "accelerator": 2**29}
-_ROWS = (32, 2**15)
+# Bytes of the largest array that the model makes of one block. On a CPU 1.25 MB for each core, so that a block stays in
+# the caches: a perceptron, a small ResNet, a ViT, a transformer and a bag of embeddings are all within a seventh of their
+# fastest there on two cores, where with 10 MB the transformers take half as long again. Accelerators want to be filled:
+# 512 MB.
+_LARGEST_BYTES = {"cpu": 5 * 2**18 * (os.cpu_count() or 1), "accelerator": 2**29}
+_ROWS = (8, 2**15)
 _TRACED_ROWS = 3360  # no size that a model has by itself, and one that most numbers of devices divide
 
 
