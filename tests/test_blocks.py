@@ -34,7 +34,7 @@ def test_every_row_is_answered_once_and_in_order(size):
 
 
 def test_the_default_block_is_bounded_both_ways():
-    assert rows_at_once(None, 10**9) == 32
+    assert rows_at_once(None, 10**9) == 8
     assert rows_at_once(None, 1) == 2**15
     assert rows_at_once(5, 10**9) == 5
 
