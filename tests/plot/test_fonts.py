@@ -6,7 +6,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from matplotlib.font_manager import FontEntry, fontManager
+from matplotlib.font_manager import FontEntry, fontManager, ttfFontProperty
+from matplotlib.ft2font import FT2Font
 
 import xaijax as xai
 from tests.plot._attributions import attribution, labels
@@ -23,7 +24,8 @@ def only(monkeypatch):
 
     def install(usual, *others):
         names = (usual, *others)
-        found = {font.name: font for font in fontManager.ttflist if font.style == "normal" and font.weight == 400}
+        fonts = [ttfFontProperty(FT2Font(path)) for path in USUAL.glob("*.ttf")]
+        found = {font.name: font for font in fonts if font.style == "normal" and font.weight == 400}
         monkeypatch.setattr(fontManager, "ttflist", [found[name] for name in names])
         monkeypatch.setitem(mpl.rcParams, "font.family", [usual])
 
