@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.lime.regressions import fit_line
+from xaijax.lime._surrogate import Ridge, regression
 
 
 def reference(points, values, weights, ridge):
@@ -71,6 +72,19 @@ def test_nearly_equal_columns_keep_their_digits(spread):
     with jax.enable_x64(True):
         precise = fit_line(*(jnp.asarray(part, jnp.float64) for part in (points, values, weights)), 1e-6)
     np.testing.assert_allclose(errors, precise[2], rtol=1e-3)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9, 0.94, 0.96, 0.999])
+def test_both_ways_to_the_factor_give_the_inverse_gram_matrix(correlation):
+    """On either side of the variance inflation factor 1 / (1 - r²) = 10, that is r = 0.949, and which way was taken."""
+    rng = np.random.default_rng(2)
+    points = rng.normal(size=(4000, 6))
+    points[:, 5] = correlation * points[:, 4] + np.sqrt(1 - correlation**2) * points[:, 5]
+    fit = regression(jnp.asarray(points, jnp.float32), jnp.zeros((4000, 1)), jnp.ones(4000), Ridge(1e-6))
+    rows = np.asarray(fit.rows, np.float64)
+    inverse = np.linalg.inv(rows.T @ rows + np.diag(np.asarray(fit.penalty, np.float64)))
+    assert bool(fit.factor.apart) == (correlation < 0.949)
+    np.testing.assert_allclose(fit.factor.inverse @ fit.factor.inverse.T, inverse, atol=2e-5 * np.abs(inverse).max())
 
 
 def test_several_outputs_are_several_fits():
