@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from benchmarks._timing import seconds
-from xaijax._jaxpr import apply, evaluate
+from xaijax._core.jaxpr import apply, evaluate
 
 
 def flops(run: Callable[[], Any]) -> float | None:

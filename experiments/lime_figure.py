@@ -29,7 +29,7 @@ from matplotlib.lines import Line2D
 import xaijax as xai
 from experiments._report import Report
 from experiments._train import cross_entropy, train
-from xaijax._blocks import example_keys
+from xaijax._core.blocks import example_keys
 from xaijax.lime import _rows
 
 SAMPLINGS = {"independent": "drawn widely, weighted as in the paper", "weighted": "drawn where the weight is"}

@@ -27,14 +27,14 @@ from jaxtyping import install_import_hook
 
 matplotlib.use("Agg")
 
-# The shapes in the package's annotations are checked at every call. Not in `_attribution`: PyTrees pass through
+# The shapes in the package's annotations are checked at every call. Not in `_core/attribution.py`: PyTrees pass through
 # transformations with None and other things in the place of their arrays.
 _PACKAGE = Path(__file__).parent.parent / "xaijax"
 install_import_hook(
     [
         module.name
         for module in pkgutil.walk_packages([str(_PACKAGE)], "xaijax.")
-        if not module.ispkg and module.name != "xaijax._attribution"
+        if not module.ispkg and module.name != "xaijax._core.attribution"
     ],
     "beartype.beartype",
 )

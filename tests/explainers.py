@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 import xaijax as xai
 from tests import models
-from xaijax._compile import compiled
+from xaijax._core.compile import compiled
 
 KEY = jax.random.key(11)
 

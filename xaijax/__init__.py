@@ -7,15 +7,15 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 from typing import TYPE_CHECKING, Any
 
 from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
-from xaijax._attribution import Attribution, Interactions, Surrogate
-from xaijax._explanation import from_shap, to_shap
-from xaijax._files import load, load_options, save
-from xaijax._game import Game, game
-from xaijax._gather import concatenate, records
+from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._core.game import Game, game
+from xaijax._core.progress import progress
+from xaijax._core.tap import Layer, Layers, compose, layers
+from xaijax._io.files import load, load_options, save
+from xaijax._io.records import concatenate, records
+from xaijax._io.shap import from_shap, to_shap
 from xaijax._model import Model, function, tag
-from xaijax._progress import progress
 from xaijax._report import Section, report
-from xaijax._tap import Layer, Layers, compose, layers
 
 if TYPE_CHECKING:
     from xaijax._model import linen, tagged_attention

@@ -9,7 +9,7 @@ from flax import nnx
 
 import xaijax as xai
 from tests import models
-from xaijax._tap import tap_several
+from xaijax._core.tap import tap_several
 
 
 def weights_and_slopes(target):

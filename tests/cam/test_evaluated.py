@@ -10,7 +10,7 @@ import xaijax as xai
 from tests.cam import _numpy_maps
 from tests.cam._numpy_maps import resize, softmax, unit
 from tests.models import once
-from xaijax._blur import gaussian_blur
+from xaijax._core.blur import gaussian_blur
 
 RNG = np.random.default_rng(5)
 X = RNG.uniform(0.2, 1.5, (2, 8, 6, 2))

@@ -15,7 +15,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from xaijax._blocks import in_blocks
+from xaijax._core.blocks import in_blocks
 
 KEY, INNER_KEY = jax.random.key(3), jax.random.key(9)
 SCALE = np.arange(1, 4).astype(jnp.bfloat16)

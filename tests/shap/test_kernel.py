@@ -20,7 +20,7 @@ from tests.shap.games import (
     shapley,
     table,
 )
-from xaijax._ranks import ranks
+from xaijax._core.numerics import ranks
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import large, regression, solve, solve_large
 

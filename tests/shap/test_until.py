@@ -9,8 +9,8 @@ import xaijax as xai
 from tests import models
 from tests.shap.games import interactions, numbers, perceptron, table
 from tests.shap.test_kernel import weighted_least_squares
-from xaijax._ranks import ranks
-from xaijax._until import precision
+from xaijax._core.numerics import ranks
+from xaijax._core.until import precision
 from xaijax.shap._design import design
 from xaijax.shap._odd_process import process
 from xaijax.shap._process import mixture

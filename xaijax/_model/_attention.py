@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
+from xaijax._core.typing import Array
 from xaijax._model._tag import tag
-from xaijax._typing import Array
 
 
 def tagged_attention(

@@ -7,7 +7,7 @@ from typing import Any
 import flax.errors
 import flax.linen as nn
 
-from xaijax._check import did_you_mean
+from xaijax._core.check import did_you_mean
 from xaijax._model._model import Model
 from xaijax._model._tag import tag_outputs
 

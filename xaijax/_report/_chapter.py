@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from xaijax import plot
-from xaijax._attribution import Interactions
+from xaijax._core.attribution import Interactions
 from xaijax._report._given import key_in_words, options_in_words
 from xaijax._report._html import Html, element, joined, paragraphs
 from xaijax._report._pictures import figure, map_in_words, picture_of_example, pictures_of_all

@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution, Interactions, Surrogate
+from xaijax._core import check
+from xaijax._core.attribution import Attribution, Interactions, Surrogate
 
 # Fields that are of an example, not of each of its outputs.
 _OF_EXAMPLES = {"target", "regions", "num_evaluations", "converged", "effective_samples"}
@@ -76,7 +76,7 @@ class Explained:
 
 def explained(attribution: Attribution, target: int | None = None) -> Explained:
     """Gives an attribution its examples, and of all outputs takes `target`, or the top class of each example."""
-    if not _check.is_concrete(attribution):
+    if not check.is_concrete(attribution):
         raise TypeError("attribution is being traced, so that its values are not known: report it outside of jax.jit.")
     dtype = jnp.asarray(attribution.values).dtype
     fields = {name: _read(value) for name, value in _arrays(attribution).items()}

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 
 SHOWN = 3  # examples, of many: enough to see that they differ
 
@@ -38,7 +38,7 @@ def key_in_words(key: Any) -> str | None:
     if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
         return f"jax.random.key({int(key)})"
     try:
-        key = _check.random_key(key)
+        key = check.random_key(key)
     except TypeError:
         raise TypeError(f"key must be one JAX random key or the number it was made from, but it is {key!r}.") from None
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
@@ -63,7 +63,7 @@ def read_examples(examples: Any, count: int) -> list[int]:
         return list(range(min(SHOWN, count)))
     if isinstance(examples, (str, int)) or not isinstance(examples, (Sequence, np.ndarray)) or len(examples) == 0:
         raise TypeError(f"examples must be a sequence of numbers of examples, but it is {examples!r}.")
-    read = [_check.positive_int("examples", example, least=0) for example in examples]
+    read = [check.positive_int("examples", example, least=0) for example in examples]
     if max(read) >= count:
         raise ValueError(f"examples must lie between 0 and {count - 1}, but {max(read)} is among them.")
     if len(set(read)) < len(read):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xaijax import plot
-from xaijax._attribution import Attribution, Interactions
+from xaijax._core.attribution import Attribution, Interactions
 from xaijax._report._explained import explained
 from xaijax._report._html import Html, element
 from xaijax._report._png import data_uri, drawn

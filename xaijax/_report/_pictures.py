@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xaijax import plot
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax._report._html import Html, element
 from xaijax._report._png import data_uri, drawn
 from xaijax._report._section import Section, is_of_pairs

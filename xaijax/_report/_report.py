@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax._report._chapter import chapter
 from xaijax._report._given import check_text
 from xaijax._report._page import page

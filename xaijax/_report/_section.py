@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution, Interactions
+from xaijax._core import check
+from xaijax._core.attribution import Attribution, Interactions
 from xaijax._report._explained import Explained, explained
 from xaijax._report._given import check_text, check_texts, key_in_words, options_in_words, read_examples
 from xaijax._report._html import printable
@@ -63,8 +63,8 @@ class Section:
                 f"attribution must be what an explainer returns, but it is {type(self.attribution).__name__}."
             )
         if self.target is not None:
-            _check.positive_int("target", self.target, least=0)
-        _check.positive_int("top", self.top)
+            check.positive_int("target", self.target, least=0)
+        check.positive_int("top", self.top)
         for name in ("text", "output", *(["title"] if self.title is not None else [])):
             check_text(name, getattr(self, name))
         one = self.explained
@@ -148,7 +148,7 @@ class Section:
 
     @functools.cached_property
     def given_images(self) -> np.ndarray:
-        given = np.asarray(_check.numeric_array("images", self.images))
+        given = np.asarray(check.numeric_array("images", self.images))
         alone = self.explained.alone and (given.ndim == 2 or (given.ndim == 3 and given.shape[0] != 1))
         return given[None] if alone else given
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from xaijax._attribution import Interactions
+from xaijax._core.attribution import Interactions
 from xaijax._report._explained import Explained
 
 # Indices whose singles, pairs and triples sum to the output minus the base value.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xaijax._attribution import Interactions
+from xaijax._core.attribution import Interactions
 from xaijax._report._explained import fidelity
 from xaijax._report._html import Html, element, joined
 from xaijax._report._section import Section, is_of_pairs

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xaijax._attribution import Interactions
+from xaijax._core.attribution import Interactions
 from xaijax._report._explained import Explained, fidelity
 from xaijax._report._sums import sums_to_output, total
 from xaijax._report._words import Z, counted, examples, number

@@ -6,9 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax._attribution import Attribution
-from xaijax._target import TargetLike
-from xaijax._typing import Array, Float
+from xaijax._core.attribution import Attribution
+from xaijax._core.target import TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluate import Example, explain
 from xaijax.cam._map import HIGHEST, ratio
 

@@ -8,14 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.places import find_places
+from xaijax._core.tap import tap_several
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax._model import Model
-from xaijax._tap import tap_several
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array, Float
 from xaijax.cam._map import HIGHEST, Finish, at_least_float32, read_arguments, read_finish, read_shape
-from xaijax.cam._places import find_places
 
 
 def attention_rollout(

@@ -11,12 +11,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array, Bool, Float, Int
 from xaijax.cam._map import (
     HIGHEST,
     Finish,
@@ -74,7 +74,7 @@ def cam(
         raise ValueError("head= reads the weights of one class, so target must be a class or None, not a callable.")
     finish, places = read_finish(relu, upsample, normalize), read_shape("grid", grid)
     attribution, wrong = _cam(model, x, target, layer=layer, head=head, finish=finish, grid=places)
-    if _check.is_concrete(wrong) and int(wrong):
+    if check.is_concrete(wrong) and int(wrong):
         raise ValueError(
             "the model is not global average pooling and a linear layer after "
             f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {int(wrong)} of {len(attribution.output)} examples "
@@ -114,8 +114,8 @@ def _cam(
         )
         gap = jnp.abs(maps.mean(axis=tapped.space) + bias - tapped.scores)
         fits = constant & (gap <= tolerance * (scale + jnp.abs(bias)))
-        broken = ~fits & ~_check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
-        return _check.nan_where(~fits, finish(maps, x)), tapped.scores, bias, target, broken
+        broken = ~fits & ~check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
+        return check.nan_where(~fits, finish(maps, x)), tapped.scores, bias, target, broken
 
     if target.every:
         classes = jax.eval_shape(lambda values: target.select(tail(values)), activations).shape[1]

@@ -10,14 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blocks import in_blocks, rows_at_once
-from xaijax._compile import compiled
-from xaijax._game import Example, ExampleGames, Value
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.game import Example, ExampleGames, Value
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array, Bool, Float, Int
 from xaijax.cam._map import HIGHEST, Finish, ratio, read_arguments, read_finish, read_shape, tap_places
 
 
@@ -175,17 +175,17 @@ def _read_groups(groups: Any, channels: int) -> tuple[Int[Array, " C"], int]:
     if groups is None:
         return jnp.arange(channels), channels
     if isinstance(groups, int):
-        count = _check.positive_int("groups", groups)
+        count = check.positive_int("groups", groups)
         if count > channels:
             raise ValueError(f"groups must be at most the {channels} channels, but it is {count}.")
         return jnp.arange(channels) * count // channels, count
-    members = _check.numeric_array("groups", groups)
+    members = check.numeric_array("groups", groups)
     if members.shape != (channels,) or not jnp.issubdtype(members.dtype, jnp.integer):
         raise ValueError(
             f"groups must be ints [{channels}], the player of each channel, but it is {members.dtype.name}"
             f"{list(members.shape)}."
         )
-    if not _check.is_concrete(members):
+    if not check.is_concrete(members):
         raise TypeError("groups must be known when compiling, as they say how many players there are.")
     count = int(members.max()) + 1
     missing = sorted(set(range(count)) - set(members.tolist()))

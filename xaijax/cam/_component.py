@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 from xaijax.cam._map import HIGHEST, ratio
 
 # Lanczos reduces larger matrices to one of this size, whose extreme eigenvectors are those of the whole: with 32 steps

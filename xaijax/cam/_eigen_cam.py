@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 from xaijax.cam._component import first_component, signed_like
 from xaijax.cam._map import Tapped
 from xaijax.cam._one_pass import one_pass

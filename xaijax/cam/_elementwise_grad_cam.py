@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 from xaijax.cam._map import Tapped
 from xaijax.cam._one_pass import one_pass
 

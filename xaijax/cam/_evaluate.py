@@ -9,13 +9,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array, Float
 from xaijax.cam._map import (
     Finish,
     differentiate,
@@ -151,18 +151,18 @@ def explain(
         layer,
         read_shape("grid", grid),
         read_finish(relu, upsample, normalize),
-        _check.batch_size(batch_size),
+        check.batch_size(batch_size),
         variants,
         tuple(sorted(options.items())),
     )
-    return _explain(model, x, target, key, _check.example_ids(ids, _check.examples(x)), arrays, equation=equation)
+    return _explain(model, x, target, key, check.example_ids(ids, check.examples(x)), arrays, equation=equation)
 
 
 @compiled(static_argnames=("equation",), title=lambda options: options["equation"].title)
 def _explain(
     model: Model, x: Any, target: Target, key: Any, ids: Any, arrays: Any, *, equation: Evaluated
 ) -> Attribution:
-    num_examples = _check.examples(x)
+    num_examples = check.examples(x)
     rows = rows_at_once(equation.batch_size, bytes_per_row(model, x))
     outputs = in_blocks(model, x, rows)
     target = target.resolve(outputs)
@@ -183,7 +183,7 @@ def _explain(
     scores = target.select(outputs)
     maps = _finished(maps, x, equation.finish, target.every)
     return Attribution(
-        values=maps if target.every else _check.nan_where(jnp.isnan(scores), maps),  # NaN: no such class
+        values=maps if target.every else check.nan_where(jnp.isnan(scores), maps),  # NaN: no such class
         output=scores,
         target=target.index,
         method=equation.title,

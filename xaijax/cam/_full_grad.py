@@ -10,13 +10,14 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.places import find_places
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array
 from xaijax.cam._map import (
     Finish,
     at_least_float32,
@@ -27,7 +28,6 @@ from xaijax.cam._map import (
     resize,
     to_unit_range,
 )
-from xaijax.cam._places import find_places
 
 
 @jax.tree_util.register_dataclass
@@ -106,7 +106,7 @@ def full_grad(
       Srinivas and Fleuret (2019), Full-gradient representation for neural network visualization, arXiv:1905.00780,
       equation 7.
     """
-    _check.one_of("rescale", rescale, ["channel", "layer", "none"])
+    check.one_of("rescale", rescale, ["channel", "layer", "none"])
     model, x, target = read_arguments(model, x, target, all_allowed=False)
     return _full_grad(model, x, target, rescale=rescale, finish=read_finish(False, False, normalize))
 

@@ -9,13 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.places import find_places
+from xaijax._core.tap import tap_several
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax._tap import tap_several
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array
 from xaijax.cam._layer_cam import layer_cam
 from xaijax.cam._map import (
     Finish,
@@ -28,7 +29,6 @@ from xaijax.cam._map import (
     to_unit_range,
 )
 from xaijax.cam._one_pass import Equation, OnePassMap
-from xaijax.cam._places import find_places
 
 _JOIN = {
     "product": lambda maps: functools.reduce(jnp.multiply, maps),
@@ -78,7 +78,7 @@ def fuse(
         raise ValueError(f"layers must be two or more paths of layers, but it is {layers!r}.")
     if not hasattr(method, "equation"):
         raise TypeError(f"method must be a one-pass map such as xai.cam.layer_cam, but it is {method!r}.")
-    _check.one_of("how", how, _JOIN)
+    check.one_of("how", how, _JOIN)
     model, x, target = read_arguments(model, x, target, all_allowed=False)
     equation = Equation(method.equation, method.title, Finish(method.relu, False, False))
     places = read_shape("grid", grid)

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blur import gaussian_blur
-from xaijax._target import TargetLike
-from xaijax._typing import Array, Float
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blur import gaussian_blur
+from xaijax._core.target import TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluate import Example, explain, over_places
 from xaijax.cam._map import HIGHEST, extremes, ratio, resize
 
@@ -60,13 +60,13 @@ def group_cam(
       Zhang, Rao and Yang (2021), Group-CAM: Group score-weighted visual explanations for deep convolutional networks,
       arXiv:2103.13859, section 3.
     """
-    quantile = _check.positive_float("quantile", quantile, zero_allowed=True)
+    quantile = check.positive_float("quantile", quantile, zero_allowed=True)
     if quantile >= 1:
         raise ValueError(f"quantile must be below 1, but it is {quantile}.")
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
         _group_cam, "Group-CAM", model, x, layer=layer, target=target, variants=num_groups,
-        num_groups=_check.positive_int("num_groups", num_groups), quantile=quantile, **options,
+        num_groups=check.positive_int("num_groups", num_groups), quantile=quantile, **options,
     )  # fmt: skip
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array
 from xaijax.cam._grad_cam import grad_cam
 from xaijax.cam._map import (
     Finish,

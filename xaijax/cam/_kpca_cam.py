@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._typing import Array, Float
+from xaijax._core import check
+from xaijax._core.typing import Array, Float
 from xaijax.cam._component import leading_eigenvector, signed_like
 from xaijax.cam._eigen_cam import strength
 from xaijax.cam._map import HIGHEST, Tapped
@@ -30,10 +30,10 @@ def kpca_cam(tapped: Tapped, *, kernel: str = "sigmoid", gamma: float | None = N
       Karmani et al. (2024), KPCA-CAM: Visual explainability of deep computer vision models using kernel PCA,
       arXiv:2410.00267.
     """
-    _check.one_of("kernel", kernel, ["sigmoid", "rbf", "linear"])
+    check.one_of("kernel", kernel, ["sigmoid", "rbf", "linear"])
     activations = tapped.activations
     num_examples, channels = len(activations), activations.shape[-1]
-    scale = 1 / channels if gamma is None else _check.positive_float("gamma", gamma)
+    scale = 1 / channels if gamma is None else check.positive_float("gamma", gamma)
     rows = activations.reshape(num_examples, -1, channels)
     rows = rows - rows.mean(axis=1, keepdims=True)
     products = jnp.einsum("npc,nqc->npq", rows, rows, precision=HIGHEST)

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
+from xaijax._core import check
+from xaijax._core.places import find_places
+from xaijax._core.tap import tap
+from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Float
 from xaijax._model import Model, as_model
-from xaijax._tap import tap
-from xaijax._target import Target, TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Float
-from xaijax.cam._places import find_places
 
 HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -89,7 +89,7 @@ class Finish:
             maps = resize(maps, size)
         if self.normalize:
             maps = to_unit_range(maps)
-        return _check.nan_where(_check.rows_with_nan(x), maps)
+        return check.nan_where(check.rows_with_nan(x), maps)
 
 
 def input_size(x: Any, axes: int) -> tuple[int, ...]:
@@ -155,10 +155,10 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 def read_arguments(model: Any, x: Any, target: TargetLike, *, all_allowed: bool = True) -> tuple[Model, Any, Target]:
     """Validates at the door what all maps take."""
     model = as_model(model)
-    x = jax.tree.map(lambda leaf: _check.numeric_array("x", leaf), x)
-    num_examples = _check.examples(x)
+    x = jax.tree.map(lambda leaf: check.numeric_array("x", leaf), x)
+    num_examples = check.examples(x)
     for leaf in jax.tree.leaves(x):
-        _check.no_nan("x", leaf)
+        check.no_nan("x", leaf)
     outputs = output_shapes(model, x, num_examples)
     return model, x, as_target(target, outputs, num_examples, all_allowed=all_allowed)
 
@@ -168,7 +168,7 @@ def read_shape(name: str, value: Any) -> tuple[int, ...] | None:
     if value is None:
         return None
     sides = (value,) if isinstance(value, int) else tuple(value)
-    return tuple(_check.positive_int(name, side) for side in sides)
+    return tuple(check.positive_int(name, side) for side in sides)
 
 
 def read_finish(relu: bool, upsample: Any, normalize: bool) -> Finish:

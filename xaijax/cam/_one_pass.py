@@ -11,13 +11,13 @@ from typing import Any, Protocol, cast
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blocks import in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike
+from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax._target import Target, TargetLike
-from xaijax._typing import Array
 from xaijax.cam._map import Finish, Tapped, differentiate, read_arguments, read_finish, read_shape, tap_places
 
 _ARGUMENTS = """\
@@ -190,7 +190,7 @@ def _explain(
         tapped, target = differentiate(activations, tail, target)
         scores = tapped.scores
         maps = [equation.finish(equation(tapped), x) for equation in equations]
-        maps = _check.nan_where(jnp.isnan(scores), maps)  # NaN: there is no such class
+        maps = check.nan_where(jnp.isnan(scores), maps)  # NaN: there is no such class
     return [
         Attribution(values=values, output=scores, target=target.index, method=equation.title)
         for equation, values in zip(equations, maps, strict=True)

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._convolutions import with_fast_convolutions
-from xaijax._target import TargetLike
-from xaijax._typing import Array, Float
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.convolutions import with_fast_convolutions
+from xaijax._core.target import TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluate import Example, explain
 from xaijax.cam._map import HIGHEST
 
@@ -52,8 +52,8 @@ def opti_cam(
     options = {"grid": grid, "relu": False, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
         _opti_cam, "Opti-CAM", model, x, layer=layer, target=target,
-        arrays=(_check.positive_float("learning_rate", learning_rate),),
-        variants=1, num_steps=_check.positive_int("num_steps", num_steps), **options,
+        arrays=(check.positive_float("learning_rate", learning_rate),),
+        variants=1, num_steps=check.positive_int("num_steps", num_steps), **options,
     )  # fmt: skip
 
 

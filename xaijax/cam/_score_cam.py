@@ -7,10 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check, _random
-from xaijax._attribution import Attribution
-from xaijax._target import TargetLike
-from xaijax._typing import Array, Float
+from xaijax._core import check, random
+from xaijax._core.attribution import Attribution
+from xaijax._core.target import TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluate import Example, explain, over_places
 from xaijax.cam._map import HIGHEST
 
@@ -60,7 +60,7 @@ def score_cam(
       arXiv:1910.01279, equations 3 to 5 and algorithm 1.
     """
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
-    arrays = (None if baseline is None else _check.numeric_array("baseline", baseline),)
+    arrays = (None if baseline is None else check.numeric_array("baseline", baseline),)
     return explain(
         _score_cam, "Score-CAM", model, x, layer=layer, target=target, arrays=arrays, all_allowed=True,
         softmax=bool(softmax), **options,
@@ -118,10 +118,10 @@ def ss_cam(
     """
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
-        _ss_cam, "SS-CAM", model, x, layer=layer, target=target, key=_check.random_key(key), ids=ids, all_allowed=True,
-        arrays=(_check.positive_float("sigma", sigma, zero_allowed=True),),
-        num_samples=_check.positive_int("num_samples", num_samples),
-        noise_on=_check.one_of("noise_on", noise_on, ["mask", "input"]), **options,
+        _ss_cam, "SS-CAM", model, x, layer=layer, target=target, key=check.random_key(key), ids=ids, all_allowed=True,
+        arrays=(check.positive_float("sigma", sigma, zero_allowed=True),),
+        num_samples=check.positive_int("num_samples", num_samples),
+        noise_on=check.one_of("noise_on", noise_on, ["mask", "input"]), **options,
     )  # fmt: skip
 
 
@@ -130,11 +130,11 @@ def _ss_cam(example: Example, sigma: Array, *, num_samples: int, noise_on: str) 
         channel, key = variant
         mask = example.mask(channel)
         if noise_on == "mask":
-            return example.masked(mask + sigma * _random.normal(key, mask.shape, mask.dtype))
+            return example.masked(mask + sigma * random.normal(key, mask.shape, mask.dtype))
         leaves, structure = jax.tree.flatten(example.masked(mask))
         keys = jax.random.split(key, len(leaves))
         spread = [
-            leaf + over_places(mask, sigma * _random.normal(one, leaf.shape, leaf.dtype))
+            leaf + over_places(mask, sigma * random.normal(one, leaf.shape, leaf.dtype))
             if jnp.issubdtype(leaf.dtype, jnp.floating)
             else leaf
             for leaf, one in zip(leaves, keys, strict=True)
@@ -182,7 +182,7 @@ def is_cam(
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
         _is_cam, "IS-CAM", model, x, layer=layer, target=target, all_allowed=True,
-        num_steps=_check.positive_int("num_steps", num_steps), **options,
+        num_steps=check.positive_int("num_steps", num_steps), **options,
     )  # fmt: skip
 
 

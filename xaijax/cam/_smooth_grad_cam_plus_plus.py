@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check, _random
-from xaijax._attribution import Attribution
-from xaijax._blocks import in_blocks
-from xaijax._target import TargetLike
-from xaijax._typing import Array, Float
+from xaijax._core import check, random
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import in_blocks
+from xaijax._core.target import TargetLike
+from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluate import Example, explain
 from xaijax.cam._map import differentiate, ratio, weigh
 
@@ -59,9 +59,9 @@ def smooth_grad_cam_plus_plus(
     options = {"grid": grid, "relu": relu, "upsample": upsample, "normalize": normalize, "batch_size": batch_size}
     return explain(
         _smooth_grad_cam_plus_plus, "Smooth Grad-CAM++", model, x, layer=layer, target=target,
-        key=_check.random_key(key), ids=ids, variants=num_samples,
-        arrays=(_check.positive_float("sigma", sigma, zero_allowed=True),),
-        num_samples=_check.positive_int("num_samples", num_samples), **options,
+        key=check.random_key(key), ids=ids, variants=num_samples,
+        arrays=(check.positive_float("sigma", sigma, zero_allowed=True),),
+        num_samples=check.positive_int("num_samples", num_samples), **options,
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def _with_noise(x: Any, sigma: Array, key: Array) -> Any:
     """Every floating array of x plus noise in units of its own range."""
     leaves, structure = jax.tree.flatten(x)
     noisy = [
-        leaf + (sigma * (leaf.max() - leaf.min()) * _random.normal(one, leaf.shape, leaf.dtype)).astype(leaf.dtype)
+        leaf + (sigma * (leaf.max() - leaf.min()) * random.normal(one, leaf.shape, leaf.dtype)).astype(leaf.dtype)
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         else leaf
         for leaf, one in zip(leaves, jax.random.split(key, len(leaves)), strict=True)

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from xaijax import _random
-from xaijax._ranks import ranks
-from xaijax._typing import Array, Bool, Float, Int, Key
+from xaijax._core import random
+from xaijax._core.numerics import ranks
+from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.lime._kernel import DISTANCES, kernel, log_kernel
 from xaijax.lime._neighbourhood import Blocks, Samples, blocks, independent, samples
 
@@ -74,8 +74,8 @@ def _weighted(
     def in_blocks(key: Key[Array, ""], number: int, length: int) -> Bool[Array, "n M"]:
         place_key, order_key = jax.random.split(key)
         pairs, orders = (length + 1) // 2, length // 2 + 1
-        places = _random.uniform(place_key, (number, pairs))
-        numbers = _random.uniform(order_key, (number, orders, len(alive)))
+        places = random.uniform(place_key, (number, pairs))
+        numbers = random.uniform(order_key, (number, orders, len(alive)))
 
         def block(places: Float[Array, " pairs"], numbers: Float[Array, "orders M"]) -> Bool[Array, "length M"]:
             low = (jnp.arange(pairs) + places) / length
@@ -94,12 +94,12 @@ def _weighted(
 
 
 def _coins(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
-    return ~_random.bernoulli(key, 0.5, (drawn, len(alive))) & alive
+    return ~random.bernoulli(key, 0.5, (drawn, len(alive))) & alive
 
 
 def _sizes(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
     size_key, order_key = jax.random.split(key)
     num_alive = jnp.maximum(jnp.sum(alive), 1)
     counts = jax.random.randint(size_key, (drawn,), 1, num_alive + 1)
-    numbers = _random.uniform(order_key, (drawn, len(alive)))
+    numbers = random.uniform(order_key, (drawn, len(alive)))
     return (ranks(jnp.where(alive, numbers, 2.0)) < counts[:, None]) & alive

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float, Key
-from xaijax._until import precision, read_until
+from xaijax._core import check
+from xaijax._core.typing import Array, Bool, Float, Key
+from xaijax._core.until import precision, read_until
 from xaijax.lime._neighbourhood import Blocks, Samples
 from xaijax.lime._reliability import effective_samples, r_squared, reliability, stability
 from xaijax.lime._select import SELECTIONS, select
@@ -68,9 +68,9 @@ def read_recipe(
     certain: bool,
 ) -> Recipe:
     """Checks the options that all fronts share."""
-    _check.one_of("feature_selection", feature_selection, SELECTIONS)
+    check.one_of("feature_selection", feature_selection, SELECTIONS)
     if num_features is not None:
-        num_features = min(_check.positive_int("num_features", num_features), num_players)
+        num_features = min(check.positive_int("num_features", num_features), num_players)
     if num_features == num_players or feature_selection == "none":
         num_features = None
     rounds = 1
@@ -79,15 +79,15 @@ def read_recipe(
         if max_samples is None:
             rounds = 16
         else:
-            max_samples = _check.positive_int("max_samples", max_samples, least=together.drawn + 1)
+            max_samples = check.positive_int("max_samples", max_samples, least=together.drawn + 1)
             rounds = (max_samples - 1) // together.drawn
-    top = min(_check.positive_int("top", top), num_players)
+    top = min(check.positive_int("top", top), num_players)
     return Recipe(together, ridge, num_features, feature_selection, top, rounds, until, certain)
 
 
 def check_weights(found: Any, say: Callable[[int], str]) -> None:
     """Raises, where it can be known, if an example's samples all have weight 0; `say` is the sentence about it."""
-    if _check.is_concrete(found):
+    if check.is_concrete(found):
         vanished = np.flatnonzero(np.isnan(np.atleast_1d(found.effective_samples)))
         if len(vanished):
             raise ValueError(say(int(vanished[0])))
@@ -166,7 +166,7 @@ def explain(
     fields["output"] = values[0].reshape(shape)
     # Nothing but the input has weight: any line through it would do.
     vanished = (fields["effective_samples"] == 0) & alive.any()
-    return _check.nan_where(vanished, fields)
+    return check.nan_where(vanished, fields)
 
 
 def _fitted(

@@ -11,11 +11,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Surrogate
-from xaijax._compile import compiled
-from xaijax._game import Game, Value, as_game
-from xaijax._typing import Array, Bool, Key
+from xaijax._core import check
+from xaijax._core.attribution import Surrogate
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.typing import Array, Bool, Key
 from xaijax.lime._coalitions import SAMPLINGS, draw, layout, size_law
 from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._gaussian_process import adjust
@@ -96,13 +96,13 @@ def fit(
       Tan, Tian & Li (2023), GLIME, arXiv:2311.15722, for sampling from the weighted law.
     """
     game = as_game(game)
-    num_samples = _check.positive_int("num_samples", num_samples, least=2)
-    _check.one_of("distance", distance, DISTANCES)
-    as_lime = _check.one_of("definitions", definitions, DEFINITIONS) == "lime"
+    num_samples = check.positive_int("num_samples", num_samples, least=2)
+    check.one_of("distance", distance, DISTANCES)
+    as_lime = check.one_of("definitions", definitions, DEFINITIONS) == "lime"
     if sampling is None:
         sampling = "coins" if as_lime else "weighted"
-    _check.one_of("sampling", sampling, SAMPLINGS)
-    width = KERNEL_WIDTHS[distance] if kernel_width is None else _check.positive_float("kernel_width", kernel_width)
+    check.one_of("sampling", sampling, SAMPLINGS)
+    width = KERNEL_WIDTHS[distance] if kernel_width is None else check.positive_float("kernel_width", kernel_width)
     width = width * math.sqrt(2) if as_lime else width
     check_width(width, distance, game.num_players)
     recipe = read_recipe(
@@ -116,10 +116,10 @@ def fit(
         max_samples=max_samples,
         certain=sampling == "weighted",
     )
-    if _check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process":
+    if check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process":
         check_gaussian_process(recipe, sampling)
-    batch_size = _check.batch_size(batch_size)
-    key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
+    batch_size = check.batch_size(batch_size)
+    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
     found = _fit(
         game, key, ids, width,
         recipe=recipe, sampling=sampling, distance=distance, surrogate=surrogate, batch_size=batch_size,
@@ -151,7 +151,7 @@ def read_ridge(ridge: Any, as_lime: bool) -> Ridge:
     """The penalty, relative to the variances or, as in lime, absolute."""
     if ridge is None:
         return Ridge(1.0 if as_lime else RIDGE, as_lime)
-    return Ridge(_check.positive_float("ridge", ridge), as_lime)
+    return Ridge(check.positive_float("ridge", ridge), as_lime)
 
 
 @compiled(static_argnames=("recipe", "sampling", "distance", "surrogate", "batch_size"))

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax.lime._surrogate import dot
 
 # Mean degrees of interaction; at most 0.45 of the players, as q = 0 at half.

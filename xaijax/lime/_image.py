@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xaijax import _check, mask
-from xaijax._attribution import Surrogate
-from xaijax._game import game
-from xaijax._target import TargetLike
+from xaijax import mask
+from xaijax._core import check
+from xaijax._core.attribution import Surrogate
+from xaijax._core.game import game
+from xaijax._core.target import TargetLike
 from xaijax.lime._fit import fit
 
 _NUM_SUPERPIXELS = 50
@@ -50,7 +51,7 @@ def image(
       TypeError, ValueError: if the labels have gaps or another size, the fill does not fit or is given beside a masker,
         or an option is out of range.
     """
-    x = _check.numeric_array("x", x)
+    x = check.numeric_array("x", x)
     return fit(game(model, x, _masker(regions, fill, x.shape), target=target), key=key, **options)
 
 

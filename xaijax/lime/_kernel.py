@@ -19,7 +19,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 
 
 def kernel(distances: Float[Array, "..."], width: float | Array) -> Float[Array, "..."]:

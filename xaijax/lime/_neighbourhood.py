@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _random
-from xaijax._typing import Array, Bool, Float
+from xaijax._core import random
+from xaijax._core.typing import Array, Bool, Float
 
 
 class Samples(NamedTuple):
@@ -100,8 +100,8 @@ class Seeds(NamedTuple):
 
 def seeds(key: Array, layout: Blocks, num_columns: int) -> Seeds:
     block_key, rest_key = jax.random.split(key)
-    orders, starts, places = _random.uniform(block_key, (3, num_columns, layout.number))
-    return Seeds(orders, starts, places, _random.uniform(rest_key, (num_columns, layout.rest)))
+    orders, starts, places = random.uniform(block_key, (3, num_columns, layout.number))
+    return Seeds(orders, starts, places, random.uniform(rest_key, (num_columns, layout.rest)))
 
 
 def half_of_blocks(column: Seeds, length: int) -> Float[Array, "blocks half"]:

@@ -6,7 +6,7 @@ import math
 
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 
 # Of polynomials in w - 2.5 below w = 5 and in sqrt(w) - 3 above, from the highest power.
 _CENTRE = (

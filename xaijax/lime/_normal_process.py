@@ -34,7 +34,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from xaijax._typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float
 from xaijax.lime._neighbourhood import Blocks, Samples
 from xaijax.lime._surrogate import dot
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax import _random
-from xaijax._ranks import ranks
-from xaijax._typing import Array, Bool, Float, Key
+from xaijax._core import random
+from xaijax._core.numerics import ranks
+from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax.lime._neighbourhood import Blocks, Samples
 from xaijax.lime._surrogate import Line, Regression, dot
 
@@ -82,7 +82,7 @@ def stability(
     blocks, players, _ = scores.shape
     if blocks > players:
         scores = jax.vmap(_factor, in_axes=-1, out_axes=-1)(scores)
-    multipliers = _random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
+    multipliers = random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
     changes = math.sqrt(2) * jnp.einsum("rb,bmk->rmk", multipliers, scores, precision=jax.lax.Precision.HIGHEST)
 
     def largest(coefficients: Float[Array, "M K"]) -> Bool[Array, "M K"]:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr
 
-from xaijax._typing import Array, Bool, Float, Key
+from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax.lime._kernel import kernel
 from xaijax.lime._neighbourhood import (
     LARGEST,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float
 from xaijax.lime._surrogate import Regression, dot
 
 SELECTIONS = ["auto", "none", "forward_selection", "highest_weights", "lasso_path"]

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float
+from xaijax._core import check
+from xaijax._core.typing import Array, Bool, Float
 
 _QUANTILES = {"quartile": 4, "decile": 10}
 _DEPTH = 3  # of the entropy bins' tree, as in lime: at most eight bins
@@ -83,7 +83,7 @@ class Statistics:
         Returns:
           N lists of D texts.
         """
-        x = _check.numeric_array("x", x)
+        x = check.numeric_array("x", x)
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ValueError(f"x must have shape [N, {len(self.mean)}], but its shape is {list(x.shape)}.")
         names = self.names or tuple(f"x{column}" for column in range(len(self.mean)))
@@ -135,10 +135,10 @@ def statistics(
     Raises:
       ValueError: if the rows have another rank, are fewer than two, or hold NaN; or an option does not fit them.
     """
-    rows = _check.numeric_array("rows", rows)
+    rows = check.numeric_array("rows", rows)
     if rows.ndim != 2 or rows.shape[0] < 2:
         raise ValueError(f"rows must have shape [B, D] with at least 2 rows, but its shape is {list(rows.shape)}.")
-    _check.no_nan("rows", rows)
+    check.no_nan("rows", rows)
     rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     if bins is None and not len(categorical) and names is None:
@@ -172,7 +172,7 @@ def _column(name: str, column: Any, names: tuple[str, ...] | None, features: int
     if isinstance(column, str):
         if names is None or column not in names:
             raise ValueError(
-                f"{name} names the column {column!r}, but the names are {names}{_check.did_you_mean(column, names or ())}."
+                f"{name} names the column {column!r}, but the names are {names}{check.did_you_mean(column, names or ())}."
             )
         return names.index(column)
     if not isinstance(column, (int, np.integer)) or not 0 <= column < features:
@@ -199,7 +199,7 @@ def _edges(
         return edges
     if not isinstance(bins, str):
         raise TypeError(f"bins must be None, a name or {{column: edges}}, but it is {type(bins).__name__}.")
-    _check.one_of("bins", bins, [*_QUANTILES, "entropy"])
+    check.one_of("bins", bins, [*_QUANTILES, "entropy"])
     classes = np.zeros(0) if labels is None else np.asarray(labels)
     if bins == "entropy" and classes.shape != (len(rows),):
         given = "none were given" if labels is None else f"their shape is {classes.shape}"

@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Surrogate
-from xaijax._compile import compiled
-from xaijax._game import ModelGame
+from xaijax._core import check
+from xaijax._core.attribution import Surrogate
+from xaijax._core.compile import compiled
+from xaijax._core.game import ModelGame
+from xaijax._core.progress import steps, watched
+from xaijax._core.target import TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Int
 from xaijax._model import as_model
-from xaijax._progress import steps, watched
-from xaijax._target import TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Int
 from xaijax.lime._fit import fit
 from xaijax.lime._text import options_of
 from xaijax.lime._words import Encoder, Tokenizer, check_texts, one_of_few_sizes, padded_length
@@ -62,7 +62,7 @@ class Words:
         return [(*pair, float(errors[0, place])) for pair, place in zip(found, order, strict=True)]
 
     def _check_row(self, row: int) -> int:
-        row = _check.positive_int("row", row, least=0)
+        row = check.positive_int("row", row, least=0)
         if row >= len(self.words):
             raise ValueError(f"row must lie between 0 and {len(self.words) - 1}, but it is {row}.")
         return row
@@ -137,9 +137,9 @@ def strings(
     [('good', 4.0), ('film', 0.5)]
     """
     texts = check_texts(texts)
-    pad_id = _check.positive_int("pad_id", pad_id, least=0)
+    pad_id = check.positive_int("pad_id", pad_id, least=0)
     if mask_id is not None:
-        _check.positive_int("mask_id", mask_id, least=0)
+        check.positive_int("mask_id", mask_id, least=0)
     encoder = Encoder(tokenizer, split=split, bag_of_words=bag_of_words, pad_id=pad_id)
     encoded = [encoder(text, number) for number, text in enumerate(texts)]
     # One more player than words at least. It is nobody: tokens of no word (-1) find its 0 in `attribution.on_input()`.
@@ -148,7 +148,7 @@ def strings(
     longest = max(length for length, _ in shapes)
     outputs = output_shapes(model, jnp.full((num_texts, longest), pad_id, jnp.int32), num_texts)
     whole_target = as_target(target, outputs, num_texts, all_allowed=True)
-    ids = _check.example_ids(np.arange(num_texts) if ids is None else ids, num_texts)
+    ids = check.example_ids(np.arange(num_texts) if ids is None else ids, num_texts)
     options = options_of(definitions, options)
 
     order, parts = [], []

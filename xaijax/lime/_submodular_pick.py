@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._typing import Array, Float, Int
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.typing import Array, Float, Int
 
 
 class Pick(NamedTuple):
@@ -47,22 +47,22 @@ def submodular_pick(
       TypeError, ValueError: if the values have no columns, or there are fewer examples than picks.
     """
     values = attribution.values if isinstance(attribution, Attribution) else attribution
-    values = _check.numeric_array("attribution", values)
+    values = check.numeric_array("attribution", values)
     if values.ndim != 2:
         raise ValueError(
             f"attribution must have values [N, M], one row for each example, but their shape is {list(values.shape)}: "
             "pick for one output at a time."
         )
-    num_picks = _check.positive_int("num_picks", num_picks)
+    num_picks = check.positive_int("num_picks", num_picks)
     if (key is None) != (sample_size is None):
         raise ValueError("key and sample_size go together: the key draws that many candidates.")
-    size = len(values) if sample_size is None else _check.positive_int("sample_size", sample_size)
+    size = len(values) if sample_size is None else check.positive_int("sample_size", sample_size)
     if not num_picks <= size <= len(values):
         raise ValueError(
             f"num_picks must be at most the number of candidates and these at most that of examples, but they are "
             f"{num_picks}, {size} and {len(values)}."
         )
-    return _pick(values, None if key is None else _check.random_key(key), num_picks=num_picks, size=size)
+    return _pick(values, None if key is None else check.random_key(key), num_picks=num_picks, size=size)
 
 
 @compiled(static_argnames=("num_picks", "size"), title="lime.submodular_pick")

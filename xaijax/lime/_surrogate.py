@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _MOST_INFLATION = 10.0  # of a coefficient's variance by the other columns, above which these are nearly dependent

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Surrogate
-from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Surrogate
+from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Float, Int, Key
 from xaijax._model import Model, as_model
-from xaijax._target import Target, TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Float, Int, Key
 from xaijax.lime import _rows
 from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._fit import DEFINITIONS, SURROGATES, check_gaussian_process, read_ridge
@@ -94,19 +94,19 @@ def tabular(
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, equation 1 and section 3.4.
     """
-    model, x = as_model(model), _check.numeric_array("x", x)
+    model, x = as_model(model), check.numeric_array("x", x)
     num_examples = _check_rows(x, training_statistics)
     features = x.shape[1]
-    as_lime = _check.one_of("definitions", definitions, DEFINITIONS) == "lime"
+    as_lime = check.one_of("definitions", definitions, DEFINITIONS) == "lime"
     num_samples = (5000 if as_lime else 1000) if num_samples is None else num_samples
-    num_samples = _check.positive_int("num_samples", num_samples, least=2)
+    num_samples = check.positive_int("num_samples", num_samples, least=2)
     sampling = ("independent" if as_lime else "weighted") if sampling is None else sampling
-    _check.one_of("sampling", sampling, _rows.SAMPLINGS)
-    around = _check.one_of("around", ("data" if as_lime else "row") if around is None else around, ["row", "data"])
-    width = 0.75 * features**0.5 if kernel_width is None else _check.positive_float("kernel_width", kernel_width)
+    check.one_of("sampling", sampling, _rows.SAMPLINGS)
+    around = check.one_of("around", ("data" if as_lime else "row") if around is None else around, ["row", "data"])
+    width = 0.75 * features**0.5 if kernel_width is None else check.positive_float("kernel_width", kernel_width)
     width = width * math.sqrt(2) if as_lime else width
     _check_width(width, training_statistics)
-    paired = _check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process"
+    paired = check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process"
     recipe = read_recipe(
         _rows.layout(sampling, num_samples - 1, paired=paired),
         read_ridge(ridge, as_lime),
@@ -121,9 +121,9 @@ def tabular(
     if paired:
         check_gaussian_process(recipe, sampling)
         _check_numbers(training_statistics)
-    batch_size = _check.batch_size(batch_size)
+    batch_size = check.batch_size(batch_size)
     target = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=True)
-    key, ids = _check.random_key(key), _check.example_ids(ids, num_examples)
+    key, ids = check.random_key(key), check.example_ids(ids, num_examples)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     found = _tabular(
         model, x, training_statistics, target, key, ids, width,
@@ -186,8 +186,8 @@ def _tabular(
     keys = example_keys(key, jnp.arange(len(x)) if ids is None else ids)
     examples_at_once = recipe.most_examples() or max(1, rows // recipe.samples(1))
     answers = in_blocks(each(explain_one), (x, keys, target.per_example), examples_at_once)
-    bad = _check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)
-    answers = _check.nan_where(bad, answers)
+    bad = check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)
+    answers = check.nan_where(bad, answers)
     return Surrogate(**answers, target=target.index, method=f"LIME, tabular ({recipe.samples(1)} samples)")
 
 
@@ -202,9 +202,9 @@ def _check_rows(x: Array, statistics: Any) -> int:
             f"x must have shape [N, {features}], with the features of the training statistics, "
             f"but its shape is {list(x.shape)}."
         )
-    num_examples = _check.examples(x)
-    _check.no_nan("x", x)
-    if _check.is_concrete(x, statistics) and statistics.bins is not None:
+    num_examples = check.examples(x)
+    check.no_nan("x", x)
+    if check.is_concrete(x, statistics) and statistics.bins is not None:
         with jax.ensure_compile_time_eval():  # x may be known while something else is being traced
             unseen = np.argwhere(np.asarray(_unseen(statistics, x)))
         if len(unseen):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from xaijax import mask
-from xaijax._attribution import Surrogate
-from xaijax._game import game
-from xaijax._target import TargetLike
+from xaijax._core.attribution import Surrogate
+from xaijax._core.game import game
+from xaijax._core.target import TargetLike
 from xaijax.lime._fit import fit
 
 # LimeTextExplainer of lime 0.2.0.1; ridge 1 and the root of the kernel, of width 0.25, are in `fit` for all players.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 
 Tokenizer = Callable[[str], Any]  # a string -> a sequence of ints
 
@@ -179,7 +179,7 @@ def padded_length(encoded: Encoded, length: int | None, number: int) -> int:
     """L: as asked for, or one of few sizes, so that few are compiled, and from the text alone."""
     if length is None:
         return one_of_few_sizes(len(encoded.ids))
-    length = _check.positive_int("length", length)
+    length = check.positive_int("length", length)
     if len(encoded.ids) > length:
         raise ValueError(
             f"length must be at least the number of tokens of every text, but it is {length} and text {number} has "

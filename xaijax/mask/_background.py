@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float, Int, Shaped
-from xaijax.mask._masker import Masker
+from xaijax._core import check
+from xaijax._core.masker import Masker
+from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 
 
 @jax.tree_util.register_dataclass
@@ -73,7 +73,7 @@ def background(rows: Any, *, groups: Any = None, weights: Any = None) -> Backgro
     Raises:
       ValueError: if there are no rows, they hold NaN, the groups do not fit or have gaps, or weights are negative.
     """
-    rows = _check.numeric_array("rows", rows)
+    rows = check.numeric_array("rows", rows)
     if rows.ndim < 2:
         raise ValueError(
             f"rows must have shape [B, ...features], but its shape is {list(rows.shape)}: "
@@ -81,7 +81,7 @@ def background(rows: Any, *, groups: Any = None, weights: Any = None) -> Backgro
         )
     if rows.shape[0] == 0:
         raise ValueError("rows is empty: a background needs at least one row of shape [B, ...features].")
-    _check.no_nan("rows", rows)
+    check.no_nan("rows", rows)
     shares = None if weights is None else _read_weights(weights, len(rows))
     if groups is None:
         return Background(rows, shares=shares)
@@ -107,19 +107,19 @@ def baseline(row: Any, *, groups: Any = None) -> Background:
     Returns:
       A masker for inputs of the shape of the row.
     """
-    row = _check.numeric_array("row", row)
+    row = check.numeric_array("row", row)
     if row.ndim == 0:
         raise ValueError("row must have the shape of one input, but it is a scalar.")
     return background(row[None], groups=groups)
 
 
 def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
-    weights = _check.numeric_array("weights", weights)
+    weights = check.numeric_array("weights", weights)
     if weights.shape != (count,):
         raise ValueError(
             f"weights must have one number for each of the {count} rows, but its shape is {list(weights.shape)}."
         )
-    if _check.is_concrete(weights):
+    if check.is_concrete(weights):
         known = np.asarray(weights, np.float64)
         if not (np.isfinite(known).all() and (known >= 0).all() and known.sum() > 0):
             raise ValueError("weights must be finite, not negative and not all 0: they say how much each row counts.")
@@ -128,7 +128,7 @@ def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
 
 def whole_labels(name: str, labels: Any) -> np.ndarray:
     """Integer labels 0..M-1 without gaps, known now."""
-    if not _check.is_concrete(labels):
+    if not check.is_concrete(labels):
         raise TypeError(f"{name} must be known when compiling, as it says how many players there are.")
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._blur import gaussian_blur
-from xaijax._typing import Array, Float, Int, Shaped
+from xaijax._core import check
+from xaijax._core.blur import gaussian_blur
+from xaijax._core.typing import Array, Float, Int, Shaped
 
 # Of the side of a square of the image's size: 10 places of 224, as Fong & Vedaldi (2017), arXiv:1704.03296, section 4.3.
 BLUR_SIGMA = 10 / 224
@@ -64,10 +64,10 @@ class Fill:
 
 def read_fill(fill: Any) -> Fill:
     if isinstance(fill, str):
-        name = _check.one_of("fill", fill, FILLS)
+        name = check.one_of("fill", fill, FILLS)
         return Fill(jax.random.key(NOISE_KEY) if name == "noise" else None, name)
-    fill = _check.numeric_array("fill", fill)
-    _check.no_nan("fill", fill[None])
+    fill = check.numeric_array("fill", fill)
+    check.no_nan("fill", fill[None])
     return Fill(fill, "")
 
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float
-from xaijax.mask._masker import Masker
+from xaijax._core import check
+from xaijax._core.masker import Masker
+from xaijax._core.typing import Array, Bool, Float
 
 
 @jax.tree_util.register_dataclass
@@ -74,7 +74,7 @@ def gaussian(rows: Any) -> Gaussian:
       Aas, Jullum & Løland (2021), Explaining individual predictions when features are dependent, arXiv:1903.10464.
       Chen, Janizek, Lundberg & Lee (2020), True to the model or true to the data?, arXiv:2006.16234.
     """
-    rows = _check.numeric_array("rows", rows)
+    rows = check.numeric_array("rows", rows)
     if rows.ndim != 2 or not jnp.issubdtype(rows.dtype, jnp.floating):
         raise ValueError(f"rows must be floating numbers [B, D], but it is {rows.dtype.name}{list(rows.shape)}.")
     if rows.shape[0] <= rows.shape[1]:
@@ -82,7 +82,7 @@ def gaussian(rows: Any) -> Gaussian:
             f"rows must be more than the {rows.shape[1]} features, to say how these go together, but there are "
             f"{rows.shape[0]}."
         )
-    _check.no_nan("rows", rows)
+    check.no_nan("rows", rows)
     centred = rows - rows.mean(axis=0)
     deviation = jnp.sqrt(jnp.mean(centred**2, axis=0))
     varies = (rows != rows[0]).any(axis=0)  # a constant's deviation need not be 0: its mean is rounded

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array, Bool, Float
-from xaijax.mask._masker import Masker
+from xaijax._core.masker import Masker
+from xaijax._core.typing import Array, Bool, Float
 
 
 @jax.tree_util.register_dataclass

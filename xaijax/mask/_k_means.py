@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.cluster.vq import kmeans2
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax.mask._background import Background, background
 
 
@@ -33,11 +33,11 @@ def k_means(rows: Any, num_clusters: int, *, groups: Any = None, seed: int = 0) 
     References:
       Arthur & Vassilvitskii (2007), k-means++: the advantages of careful seeding.
     """
-    rows = np.asarray(_check.numeric_array("rows", rows))
+    rows = np.asarray(check.numeric_array("rows", rows))
     if rows.ndim != 2:
         raise ValueError(f"rows must have shape [B, D], but its shape is {list(rows.shape)}.")
-    _check.no_nan("rows", rows)
-    num_clusters = _check.positive_int("num_clusters", num_clusters)
+    check.no_nan("rows", rows)
+    num_clusters = check.positive_int("num_clusters", num_clusters)
     different = len(np.unique(rows, axis=0))
     if num_clusters > different:
         raise ValueError(f"num_clusters must be at most the number of different rows, {different}, not {num_clusters}.")

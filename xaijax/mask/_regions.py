@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Int, Shaped
+from xaijax._core import check
+from xaijax._core.masker import Masker
+from xaijax._core.typing import Array, Bool, Int, Shaped
 from xaijax.mask._background import whole_labels
 from xaijax.mask._fill import Fill, read_fill
-from xaijax.mask._masker import Masker
 
 
 @jax.tree_util.register_dataclass
@@ -162,13 +162,13 @@ def patches(size: int | tuple[int, int] = 16, *, fill: Any = "mean") -> Patches:
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
     pair = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
-    first, second = (_check.positive_int(name, one) for one in pair)
+    first, second = (check.positive_int(name, one) for one in pair)
     return first, second
 
 
 def _read_labels(labels: Any) -> np.ndarray:
     """[H, W] or [N, H, W], without gaps in any image."""
-    if _check.is_concrete(labels) and np.ndim(labels) == 3 and np.issubdtype(np.asarray(labels).dtype, np.integer):
+    if check.is_concrete(labels) and np.ndim(labels) == 3 and np.issubdtype(np.asarray(labels).dtype, np.integer):
         for number, image in enumerate(np.asarray(labels)):
             whole_labels(f"labels[{number}]", image)
     labels = whole_labels("labels", labels)

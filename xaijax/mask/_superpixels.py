@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from xaijax._typing import Array, Int, Shaped
+from xaijax._core.typing import Array, Int, Shaped
 from xaijax.mask._fill import read_fill
 from xaijax.mask._regions import Painted
 from xaijax.segment._slic import Settings, read_settings, segments

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Int, Shaped
+from xaijax._core import check
+from xaijax._core.masker import Masker
+from xaijax._core.typing import Array, Bool, Int, Shaped
 from xaijax.mask._background import whole_labels
-from xaijax.mask._masker import Masker
 
 
 @jax.tree_util.register_dataclass
@@ -98,7 +98,7 @@ def tokens(mask_id: int | None = None, *, pad_id: int | None = None, groups: Any
     ids = {"mask_id": mask_id, "pad_id": pad_id}
     for name, value in ids.items():
         if value is not None:
-            _check.positive_int(name, value, least=0)
+            check.positive_int(name, value, least=0)
     if mask_id is None and pad_id is None:
         raise ValueError(
             "absent tokens are either replaced by mask_id or, without one, cut out and the end filled with pad_id, "
@@ -112,7 +112,7 @@ def tokens(mask_id: int | None = None, *, pad_id: int | None = None, groups: Any
 
 
 def _read_groups(groups: Any) -> np.ndarray:
-    if not _check.is_concrete(groups):
+    if not check.is_concrete(groups):
         raise TypeError("groups must be known when compiling, as they say how many players there are.")
     groups = np.asarray(groups)
     if groups.ndim != 2:

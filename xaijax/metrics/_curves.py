@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._game import Game, as_game
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, as_game
+from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax.metrics._ranked import ranked
 
 
@@ -109,7 +109,7 @@ def _read_and_run(game: Any, attribution: Attribution, kind: str, batch_size: in
     game = as_game(game)
     if not isinstance(attribution, Attribution):
         raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-    curve = _curve(game, attribution, kind=kind, batch_size=_check.batch_size(batch_size))
+    curve = _curve(game, attribution, kind=kind, batch_size=check.batch_size(batch_size))
     _check_targets(curve.target, attribution.target)
     return curve
 
@@ -137,7 +137,7 @@ def _curve(game: Game, attribution: Attribution, *, kind: str, batch_size: int |
     )
     unknown = jnp.isnan(attribution.values)  # no order
     unknown = unknown.any() if curve.area.ndim == 0 else unknown.reshape(len(unknown), -1).any(axis=1)
-    return _check.nan_where(unknown, curve)
+    return check.nan_where(unknown, curve)
 
 
 def _nested(num_players: int, kind: str) -> Bool[Array, "S M"]:
@@ -147,7 +147,7 @@ def _nested(num_players: int, kind: str) -> Bool[Array, "S M"]:
 
 
 def _check_targets(of_game: Any, of_attribution: Any) -> None:
-    if of_game is None or of_attribution is None or not _check.is_concrete(of_game, of_attribution):
+    if of_game is None or of_attribution is None or not check.is_concrete(of_game, of_attribution):
         return
     found, explained = np.asarray(of_game), np.asarray(of_attribution)
     if found.shape == explained.shape and (found != explained).any():

@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._attribution import Attribution
-from xaijax._game import Example, ExampleGames, Game, Value
-from xaijax._target import Target
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import Example, ExampleGames, Game, Value
+from xaijax._core.target import Target
+from xaijax._core.typing import Array, Bool, Float, Int
 
 
 def ranked(game: Game, attribution: Attribution) -> Game:

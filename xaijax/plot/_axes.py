@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._fonts import label_style
 from xaijax.plot._names import LONGEST_NAME, names_with_inputs, number, player_names, shortened, strongest
 
@@ -160,8 +160,8 @@ def output_place(output: Any, output_names: Sequence[str] | None, count: int) ->
     if isinstance(output, str):
         if output_names is None:
             raise ValueError(f"output is {output!r}, but no output_names are given: pass them, or a number.")
-        return list(output_names).index(_check.one_of("output", output, output_names))
-    place = _check.positive_int("output", output, least=0)
+        return list(output_names).index(check.one_of("output", output, output_names))
+    place = check.positive_int("output", output, least=0)
     if place >= count:
         raise ValueError(f"output must lie between 0 and {count - 1}, but it is {place}.")
     return place
@@ -175,7 +175,7 @@ def check_attribution(attribution: Any) -> None:
 
 
 def check_example(example: Any, num_examples: int) -> int:
-    example = _check.positive_int("example", example, least=0)
+    example = check.positive_int("example", example, least=0)
     if example >= num_examples:
         raise ValueError(f"example must lie between 0 and {num_examples - 1}, but it is {example}.")
     return example

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax._attribution import Attribution, Surrogate
+from xaijax._core.attribution import Attribution, Surrogate
 from xaijax.plot._axes import (
     NEGATIVE,
     POSITIVE,

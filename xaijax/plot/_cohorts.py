@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import all_rows, caption, check_attribution, lines_of_players, new_axes, titled
 from xaijax.plot._bars import bars, is_cut, mean_and_error, write_cut
 from xaijax.plot._fonts import label_style

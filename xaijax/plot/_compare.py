@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import check_example, output_place
 from xaijax.plot._colours import check_percentile, colour_bar, scale_of
 from xaijax.plot._fonts import label_style

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, check_attribution, new_axes, one_row, player_names, titled
 from xaijax.plot._fonts import label_style
 from xaijax.plot._series import MARKERS, colour_of, logarithmic
@@ -111,7 +111,7 @@ def _evaluations(attributions: Sequence[Attribution], given: Any, example: int) 
             raise ValueError(f"attributions {missing} do not say how much they evaluated: pass evaluations.")
         found = [np.asarray(one.num_evaluations) for one in attributions]
         return np.array([float(one if one.ndim == 0 else one[example]) for one in found])
-    numbers = np.asarray(_check.numeric_array("evaluations", given), np.float64)
+    numbers = np.asarray(check.numeric_array("evaluations", given), np.float64)
     if numbers.shape != (len(attributions),) or not (numbers > 0).all():
         raise ValueError(
             f"evaluations must be {len(attributions)} numbers above 0, one for each attribution, but it is {numbers.tolist()}."
@@ -126,7 +126,7 @@ def _truth(truth: Any, example: int, count: int, output: Any, output_names: Any)
         check_attribution(truth)
         exact = one_row(truth, example, output=output, output_names=output_names).values
     else:
-        exact = np.asarray(_check.numeric_array("truth", truth), np.float64)
+        exact = np.asarray(check.numeric_array("truth", truth), np.float64)
         exact = exact[example] if exact.ndim == 2 else exact
     if exact.shape != (count,) or not np.isfinite(exact).all():
         raise ValueError(
@@ -137,8 +137,8 @@ def _truth(truth: Any, example: int, count: int, output: Any, output_names: Any)
 
 def _players(players: Any, values: np.ndarray, top: int) -> list[int]:
     if players is None:
-        return np.argsort(-np.abs(values), kind="stable")[: _check.positive_int("top", top)].tolist()
-    chosen = [_check.positive_int("players", player, least=0) for player in players]
+        return np.argsort(-np.abs(values), kind="stable")[: check.positive_int("top", top)].tolist()
+    chosen = [check.positive_int("players", player, least=0) for player in players]
     if not chosen or max(chosen) >= len(values):
         raise ValueError(f"players must be numbers from 0 to {len(values) - 1}, one at least, but it is {players!r}.")
     return chosen

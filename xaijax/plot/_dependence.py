@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 
-from xaijax._attribution import Attribution, Interactions
+from xaijax._core.attribution import Attribution, Interactions
 from xaijax.plot._axes import (
     LOW_TO_HIGH,
     all_rows,

@@ -11,8 +11,8 @@ from matplotlib.patches import Polygon
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import (
     NEGATIVE,
     POSITIVE,
@@ -97,7 +97,7 @@ def force(
         raise ValueError("attribution has no base value to start from: draw it with xai.plot.bars.")
     labels = player_names(names, len(row.values), example=example, num_examples=row.num_examples)
     labels = names_with_inputs(labels, inputs, example, num_examples=row.num_examples)
-    shown, others = strongest(row.values, _check.positive_int("top", top))
+    shown, others = strongest(row.values, check.positive_int("top", top))
     pushes = [(float(row.values[player]), labels[player]) for player in shown]
     if len(others):
         pushes.append((float(row.values[others].sum()), others_label(len(others))))

@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import (
     SIGNED,
     Rows,
@@ -84,7 +84,7 @@ def heatmap(
     found = all_rows(attribution, output=output, output_names=output_names)
     labels = player_names(names, found.values.shape[1], num_examples=len(found.values))
     drawn = chosen_rows(rows, len(found.values))
-    drawn = drawn[_sorted(_check.one_of("sort", sort, _ORDERS), found.values[drawn], found.output[drawn])]
+    drawn = drawn[_sorted(check.one_of("sort", sort, _ORDERS), found.values[drawn], found.output[drawn])]
     shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, names)
     labels, lines = [labels[player] for player in shown], found.values[:, shown]
     if len(others):

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, check_example, new_axes, titled
 from xaijax.plot._colours import colour_bar, scale_of
 from xaijax.plot._maps import check_alpha, draw_heat, draw_picture, maps_of, resized, state

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import check_example, titled
 from xaijax.plot._colours import check_percentile, colour_bar, scale_of
 from xaijax.plot._fonts import label_style
@@ -75,9 +75,9 @@ def image_grid(
     examples = list(range(count)) if examples is None else [check_example(example, count) for example in examples]
     if not 1 <= len(examples) <= _MOST:
         raise ValueError(f"examples must be 1 to {_MOST} to be seen, but there are {len(examples)}: choose some.")
-    columns = min(_check.positive_int("columns", columns), len(examples))
+    columns = min(check.positive_int("columns", columns), len(examples))
     alpha, percentile = check_alpha(alpha), check_percentile(percentile)
-    below = _check.one_of("bar", bar, ["right", "bottom"]) == "bottom"
+    below = check.one_of("bar", bar, ["right", "bottom"]) == "bottom"
     truths = label_names(labels, count, output_names)
     likely = checked_probabilities(probabilities, count, chosen.targets)
     heats, shown, note = [chosen.values[example] for example in examples], [None] * len(examples), ""

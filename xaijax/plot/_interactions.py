@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from xaijax import _check
-from xaijax._attribution import Attribution, Interactions
+from xaijax._core import check
+from xaijax._core.attribution import Attribution, Interactions
 from xaijax.plot._axes import (
     SIGNED,
     caption,
@@ -69,7 +69,7 @@ def interactions(
     values, pairs, of = singles_and_pairs(attribution, example, output, output_names)
     matrix = pairs + np.diag(values)
     labels = player_names(names, len(values), example=example, num_examples=attribution.num_examples)
-    shown = np.argsort(-np.abs(matrix).sum(axis=1), kind="stable")[: _check.positive_int("top", top)]
+    shown = np.argsort(-np.abs(matrix).sum(axis=1), kind="stable")[: check.positive_int("top", top)]
     matrix = matrix[np.ix_(shown, shown)]
     count = len(shown)
     most = np.abs(matrix).max() or 1.0

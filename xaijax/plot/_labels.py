@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 
 
 def label_names(labels: Any, count: int, output_names: Sequence[str] | None) -> list[str] | None:
@@ -32,7 +32,7 @@ def checked_probabilities(probabilities: Any, count: int, targets: np.ndarray | 
     """[N] the probability of each example's class, given as such or with those of all classes [N, K]."""
     if probabilities is None:
         return None
-    given = np.asarray(_check.numeric_array("probabilities", probabilities), np.float64)
+    given = np.asarray(check.numeric_array("probabilities", probabilities), np.float64)
     if given.ndim == 2 and len(given) == count and targets is not None:
         if targets.max() >= given.shape[1]:
             raise ValueError(

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax.plot._axes import check_attribution, output_place
 from xaijax.plot._colours import Scale
 from xaijax.plot._fonts import label_style
@@ -104,7 +104,7 @@ def resized(heat: np.ndarray, shape: tuple[int, ...], *, of_regions: bool) -> np
 
 
 def check_alpha(alpha: Any) -> float:
-    alpha = _check.positive_float("alpha", alpha, zero_allowed=True)
+    alpha = check.positive_float("alpha", alpha, zero_allowed=True)
     if alpha > 1:
         raise ValueError(f"alpha must lie between 0 and 1, but it is {alpha}.")
     return alpha

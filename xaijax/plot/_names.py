@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 
 LONGEST_NAME = 28
 # "4.9 < LSTAT <= 7" and "LSTAT > 7": the bounds of conditions stay whole, however long the name between them is.
@@ -95,8 +95,8 @@ def place_of(argument: str, player: Any, names: Any, count: int) -> int:
     if isinstance(player, str):
         if names is None:
             raise ValueError(f"{argument} is {player!r}, but no names are given: pass names, or an index.")
-        return list(names).index(_check.one_of(argument, player, names))
-    place = _check.positive_int(argument, player, least=0)
+        return list(names).index(check.one_of(argument, player, names))
+    place = check.positive_int(argument, player, least=0)
     if place >= count:
         raise ValueError(f"{argument} must lie between 0 and {count - 1}, but it is {place}.")
     return place
@@ -112,7 +112,7 @@ def shown_and_others(
     sizes: np.ndarray, top: int, order: Sequence[int | str] | None = None, names: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The places of the first `top` players in the given order, or in that of their sizes [M], and of the others."""
-    top = _check.positive_int("top", top)
+    top = check.positive_int("top", top)
     if order is None:
         return strongest(sizes, top)
     places = [place_of("order", player, names, len(sizes)) for player in order]

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from xaijax import _check
-from xaijax._attribution import Surrogate
+from xaijax._core import check
+from xaijax._core.attribution import Surrogate
 from xaijax.plot._axes import SIGNED, check_attribution, check_example, new_axes, player_names, titled
 from xaijax.plot._fonts import label_style
 
@@ -97,7 +97,7 @@ def neighbourhood(
     if (
         len(pair) != 2
         or pair[0] == pair[1]
-        or any(not 0 <= _check.positive_int("features", f, least=0) < width for f in pair)
+        or any(not 0 <= check.positive_int("features", f, least=0) < width for f in pair)
     ):
         raise ValueError(f"features must be two different numbers from 0 to {width - 1}, but it is {features!r}.")
     slopes, predictions = _lines(surrogate, example, width)
@@ -135,7 +135,7 @@ def neighbourhood(
 
 
 def _numbers(name: str, given: Any, rank: int) -> np.ndarray:
-    array = np.asarray(_check.numeric_array(name, given), np.float64)
+    array = np.asarray(check.numeric_array(name, given), np.float64)
     if array.ndim != rank or array.size == 0:
         raise ValueError(
             f"{name} must have {rank} {'axis' if rank == 1 else 'axes'}, but its shape is {list(array.shape)}."

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import NEGATIVE, POSITIVE, caption, new_axes, player_names, titled
 from xaijax.plot._fonts import label_style
 from xaijax.plot._interactions import singles_and_pairs
@@ -69,9 +69,9 @@ def network(
     """
     values, pairs, of = singles_and_pairs(attribution, example, output, output_names)
     labels = player_names(names, len(values), example=example, num_examples=attribution.num_examples)
-    num_edges = _check.positive_int("num_edges", num_edges, least=0)
+    num_edges = check.positive_int("num_edges", num_edges, least=0)
     strength = np.abs(values) + np.abs(pairs).sum(axis=1)
-    shown = np.argsort(-strength, kind="stable")[: _check.positive_int("top", top)]
+    shown = np.argsort(-strength, kind="stable")[: check.positive_int("top", top)]
     values, pairs, labels = values[shown], pairs[np.ix_(shown, shown)], [labels[player] for player in shown]
     first, second = np.triu_indices(len(shown), 1)
     sizes = np.abs(pairs[first, second])

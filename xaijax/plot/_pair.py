@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._game import ModelGame
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import ModelGame
 from xaijax.mask import Masker
 from xaijax.metrics._ranked import player_values
 from xaijax.plot._axes import check_attribution, check_example
@@ -60,7 +60,7 @@ def pair(
     >>> [ax.get_title() for ax in axes], float(axes[1].images[0].get_array()[:4, 4:].max())
     (['before\\noutput 0.9', 'after\\noutput 0.2'], 0.0)
     """
-    images = np.asarray(_check.numeric_array("images", images))
+    images = np.asarray(check.numeric_array("images", images))
     if images.ndim not in (3, 4) or len(images) == 0:
         raise ValueError(f"images must have shape [N, H, W, C] or [N, H, W], but its shape is {list(images.shape)}.")
     example = check_example(example, len(images))
@@ -70,7 +70,7 @@ def pair(
     else:
         if present is not None:
             raise ValueError("present says which players a masker leaves there, but after is no masker.")
-        changed = np.asarray(_check.numeric_array("after", after))
+        changed = np.asarray(check.numeric_array("after", after))
         if changed.shape != images.shape:
             raise ValueError(
                 f"after must have the shape of images, {list(images.shape)}, but its shape is {list(changed.shape)}."
@@ -132,9 +132,9 @@ def removal(
     if not isinstance(game, ModelGame):
         raise TypeError(f"game must be xai.game(model, images, masker), but it is {type(game).__name__}.")
     check_attribution(attribution)
-    sign = _check.one_of("sign", sign, ["both", "positive", "negative"])
+    sign = check.one_of("sign", sign, ["both", "positive", "negative"])
     values = np.asarray(player_values(game, attribution), np.float64)
-    example, top = check_example(example, len(values)), _check.positive_int("top", top)
+    example, top = check_example(example, len(values)), check.positive_int("top", top)
     strongest = strongest_of_sign(values[example], top, sign)
     present = np.isin(np.arange(game.num_players), strongest) == keep
     worth = np.asarray(game(np.stack([np.ones_like(present), present])))[example]

@@ -12,13 +12,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blocks import bytes_per_row, in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Float, Shaped
 from xaijax._model import Model, as_model
-from xaijax._target import Target, TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Float, Shaped
 from xaijax.plot._axes import NEGATIVE, POSITIVE, Rows, all_rows, caption, new_axes, titled, without_frame
 from xaijax.plot._fonts import label_style
 from xaijax.plot._names import counted, place_of, player_names
@@ -85,20 +85,20 @@ def partial_dependence(
     >>> ax.lines[0].get_xydata().tolist()  # the mean of x[:, 1] is 2
     [[0.0, 0.0], [1.0, 2.0], [2.0, 4.0]]
     """
-    model, x = as_model(model), _check.numeric_array("x", x)
+    model, x = as_model(model), check.numeric_array("x", x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"x must be rows [N, D], but its shape is {list(x.shape)}.")
-    _check.no_nan("x", x)
+    check.no_nan("x", x)
     count = x.shape[0]
     column = place_of("feature", feature, names, x.shape[1])
     label = player_names(names, x.shape[1], num_examples=count)[column] if names is not None else f"feature {column}"
-    lines = _check.positive_int("lines", lines, least=0)
+    lines = check.positive_int("lines", lines, least=0)
     found = None if attribution is None else all_rows(attribution, output=output, output_names=output_names)
     if target is None:
         target = _target_of(attribution, output, output_names)
     bound = as_target(target, output_shapes(model, x, count), count, all_allowed=False)
-    grid = grid_of(np.asarray(x[:, column]), _check.positive_int("num_points", num_points, least=2))
-    evaluated = curves(model, x, jnp.asarray(grid), bound, column, batch_size=_check.batch_size(batch_size))
+    grid = grid_of(np.asarray(x[:, column]), check.positive_int("num_points", num_points, least=2))
+    evaluated = curves(model, x, jnp.asarray(grid), bound, column, batch_size=check.batch_size(batch_size))
     evaluated = np.asarray(evaluated, np.float64)
     if not np.isfinite(evaluated).all():
         raise ValueError("model returns numbers that are not finite: there is nothing to draw; look at its inputs.")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 
 _ROUNDING = 1e-3  # beyond 0 and 1, of pictures that were brought back from a model's range
 
@@ -36,7 +36,7 @@ def pictures_of(
 
     alone: whether the images may be one, without N.
     """
-    given = np.asarray(_check.numeric_array(name, images))
+    given = np.asarray(check.numeric_array(name, images))
     given = _with_examples(given, count, alone, name)
     channels = given.shape[3]
     if channels not in (1, 3):
@@ -91,7 +91,7 @@ def _standardised_back(given: np.ndarray, mean: Any, std: Any, name: str) -> np.
     for argument, value, undo in (("std", std, np.multiply), ("mean", mean, np.add)):
         if value is None:
             continue
-        number = np.asarray(_check.numeric_array(argument, value), np.float64)
+        number = np.asarray(check.numeric_array(argument, value), np.float64)
         if number.shape not in ((), (1,), (given.shape[-1],)) or not np.isfinite(number).all():
             raise ValueError(
                 f"{argument} must be one number or one for each of the {given.shape[-1]} channels of {name}, but it is "

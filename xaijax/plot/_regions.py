@@ -9,8 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import NEGATIVE, POSITIVE, caption, check_example, new_axes, titled
 from xaijax.plot._borders import draw_borders, draw_outline
 from xaijax.plot._maps import draw_picture, maps_of, state
@@ -81,9 +81,9 @@ def regions(
     chosen = maps.chosen(output, output_names)
     example = check_example(example, len(chosen.values))
     top, sign, rest = (
-        _check.positive_int("top", top),
-        _check.one_of("sign", sign, _SIGNS),
-        _check.one_of("rest", rest, _RESTS),
+        check.positive_int("top", top),
+        check.one_of("sign", sign, _SIGNS),
+        check.one_of("rest", rest, _RESTS),
     )
     pictures = pictures_of(images, [example], len(chosen.values), mean=mean, std=std, gray=gray, alone=maps.alone)
     labels = np.asarray(attribution.regions)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, new_axes, one_row, titled
 from xaijax.plot._colours import Scale, colour_bar, scale_of
 from xaijax.plot._fonts import label_style

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.colors import to_rgb
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import NEGATIVE, POSITIVE, caption, one_row
 from xaijax.plot._colours import scale_of
 from xaijax.plot._words import check_words

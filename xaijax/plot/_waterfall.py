@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import (
     NEGATIVE,
     POSITIVE,
@@ -72,7 +72,7 @@ def waterfall(
     row = one_row(attribution, example, output=output, output_names=output_names)
     if row.base_value is None:
         raise ValueError("attribution has no base value to start from: draw it with xai.plot.bars.")
-    top = _check.positive_int("top", top)
+    top = check.positive_int("top", top)
     labels = player_names(names, len(row.values), example=example, num_examples=row.num_examples)
     labels = names_with_inputs(labels, inputs, example, num_examples=row.num_examples)
 

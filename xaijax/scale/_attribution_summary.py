@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._typing import Array
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.typing import Array
 from xaijax.scale import _summary_file
 from xaijax.scale._moments import merge_moments, moments, no_moments
 from xaijax.scale._sketch import Buckets, count_places
@@ -61,10 +61,10 @@ class AttributionSummary(Readings):
         Raises:
           TypeError, ValueError: if an argument is of the wrong type or out of range.
         """
-        shape = tuple(_check.positive_int("shape", side) for side in shape)
-        top = _check.positive_int("top", top)
-        relative_error = _check.positive_float("relative_error", relative_error)
-        smallest, greatest = (_check.positive_float("sizes", size) for size in sizes)
+        shape = tuple(check.positive_int("shape", side) for side in shape)
+        top = check.positive_int("top", top)
+        relative_error = check.positive_float("relative_error", relative_error)
+        smallest, greatest = (check.positive_float("sizes", size) for size in sizes)
         if relative_error >= 0.5:
             raise ValueError(f"relative_error must be below 0.5, but it is {relative_error}.")
         if not np.finfo(np.float32).tiny <= smallest < greatest <= np.finfo(np.float32).max:
@@ -113,7 +113,7 @@ class AttributionSummary(Readings):
             )
         count = jnp.shape(values)[0]
         ids = _read_ids(ids, count)
-        there = jnp.ones(count, bool) if there is None else _check.numeric_array("there", there)
+        there = jnp.ones(count, bool) if there is None else check.numeric_array("there", there)
         if there.shape != (count,) or there.dtype != bool:
             raise ValueError(f"there must be booleans [{count}], but it is {there.dtype.name}{list(there.shape)}.")
         return _update(self, values, ids, there)
@@ -235,8 +235,8 @@ def _read_bins(bins: Any) -> tuple[float, ...] | None:
 def _read_ids(ids: Any, count: int) -> Array:
     if ids is None:
         raise TypeError(f"ids must be integers [{count}] that name the examples, but it is None.")
-    if _check.is_concrete(ids):
+    if check.is_concrete(ids):
         known = np.asarray(ids)
         if known.size and known.dtype.kind in "iu" and not 0 <= known.min() <= known.max() < 2**31:
             raise ValueError(f"ids must lie between 0 and 2147483647, but they go from {known.min()} to {known.max()}.")
-    return _check.example_ids(ids, count)
+    return check.example_ids(ids, count)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.scale import _benchmark_scores as scores
 from xaijax.scale._benchmark_plan import TRUTH, Plan, read_plan
 from xaijax.scale._benchmark_store import Cells

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax._model import as_model
 from xaijax.scale._benchmark_store import Cells, Grid
 from xaijax.scale._fingerprint import digest
@@ -81,7 +81,7 @@ class Plan:
         self, explainer: Callable[..., Any], model: str, given: dict[str, Any]
     ) -> tuple[np.ndarray, float | None]:
         """The values [N, M] and the mean number of evaluations, batch by batch."""
-        count = _check.examples(self.x)
+        count = check.examples(self.x)
         at_once = min(count, self.batch_size or count)
         parts, evaluations = [], []
         for start in range(0, count, at_once):
@@ -120,17 +120,17 @@ def read_plan(
             )
     if TRUTH in explainers:
         raise ValueError(f"no explainer may be named {TRUTH!r}: that is the name of the truth.")
-    budgets = [_check.positive_int("budgets", budget) for budget in budgets]
+    budgets = [check.positive_int("budgets", budget) for budget in budgets]
     if not budgets or len(set(budgets)) < len(budgets):
         raise ValueError(f"budgets must be at least one, all different, but they are {budgets}.")
     if isinstance(keys, int):
-        keys = [jax.random.key(number) for number in range(_check.positive_int("keys", keys))]
-    keys = [_check.random_key(key) for key in keys]
+        keys = [jax.random.key(number) for number in range(check.positive_int("keys", keys))]
+    keys = [check.random_key(key) for key in keys]
     if not keys:
         raise ValueError("keys must be at least one.")
-    x = jax.tree.map(lambda leaf: _check.numeric_array("x", leaf), x)
-    _check.examples(x)
+    x = jax.tree.map(lambda leaf: check.numeric_array("x", leaf), x)
+    check.examples(x)
     return Plan(
         {name: as_model(model) for name, model in models.items()}, dict(explainers), x, budgets, keys, truth,
-        _check.batch_size(batch_size), _check.positive_int("repeats", repeats),
+        check.batch_size(batch_size), check.positive_int("repeats", repeats),
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 
-from xaijax import _check
+from xaijax._core import check
 
 # Seconds. JAX's own are 100 and 300: a host whose partner died would wait for minutes until it may end.
 _HEARTBEAT, _SHUTDOWN = 40, 10
@@ -30,11 +30,11 @@ def connect(coordinator: str | None = None, hosts: int | None = None, host: int 
     if jax.distributed.is_initialized():
         return jax.process_count()
     if hosts is not None:
-        hosts = _check.positive_int("hosts", hosts)
+        hosts = check.positive_int("hosts", hosts)
         if hosts == 1:
             return 1
     if host is not None:
-        host = _check.positive_int("host", host, least=0)
+        host = check.positive_int("host", host, least=0)
     named = [
         name for name, value in (("coordinator", coordinator), ("hosts", hosts), ("host", host)) if value is not None
     ]

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import xaijax
-from xaijax import _check
+from xaijax._core import check
 from xaijax.scale._batches import Chunks, default_ids, make_batch, read_ids
 from xaijax.scale._disk import is_for_the_user, not_written
 from xaijax.scale._explainer import Recipe, Run, read_recipe
@@ -113,11 +113,11 @@ def explain_dataset(
     """
     meter = Meter()
     recipe = read_recipe(explainer, options, key)
-    batch_size = _check.positive_int("batch_size", batch_size)
-    readers = _check.positive_int("readers", readers)
+    batch_size = check.positive_int("batch_size", batch_size)
+    readers = check.positive_int("readers", readers)
     if max_failures is not None:
-        max_failures = _check.positive_int("max_failures", max_failures, least=0)
-    host_timeout = _check.positive_float("host_timeout", host_timeout)
+        max_failures = check.positive_int("max_failures", max_failures, least=0)
+    host_timeout = check.positive_float("host_timeout", host_timeout)
     devices = _read_devices(devices)
     folder = Path(out)
     number, count = which_host(hosts)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax.scale._store import layout_of
 
 Run = Callable[[Any, Any], Any]  # from x [B, ...] and ids [B] to an attribution
@@ -66,7 +66,7 @@ class Recipe:
         def explain(held: Any, key: Any, x: Any, ids: Any) -> Any:
             explainer, options = rebuild(held)
             answer = _call(explainer, options, x, key, ids)
-            layout_of(answer, _check.examples(x))  # what has no rows cannot be split over devices
+            layout_of(answer, check.examples(x))  # what has no rows cannot be split over devices
             return answer
 
         specs = {"in_specs": (everywhere, everywhere, split, split), "out_specs": split}
@@ -90,7 +90,7 @@ def read_recipe(explainer: Any, options: Mapping[str, Any] | None, key: Any) -> 
     if not isinstance(options, Mapping) or not all(isinstance(name, str) for name in options):
         raise TypeError(f"options must be a dict of the explainer's keyword arguments, but it is {options!r}.")
     if key is not None:
-        key = _check.random_key(key)
+        key = check.random_key(key)
     try:
         named = inspect.signature(explainer).parameters
     except (TypeError, ValueError):  # there are callables that cannot say
@@ -98,7 +98,7 @@ def read_recipe(explainer: Any, options: Mapping[str, Any] | None, key: Any) -> 
     anything = any(one.kind == one.VAR_KEYWORD for one in named.values())
     unknown = [name for name in options if name not in named and not anything]
     if unknown:
-        guess = _check.did_you_mean(unknown[0], list(named))
+        guess = check.did_you_mean(unknown[0], list(named))
         raise TypeError(
             f"options holds {unknown[0]!r}, which the explainer does not take{guess}; it takes {list(named)}."
         )

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax.scale import _artifact
 from xaijax.scale._program import key_kind, plain, trace
 from xaijax.scale._structure import read_input
@@ -78,9 +78,9 @@ def export(
             f"explainer must be callable as explainer(x, key=, ids=), but it is {type(explainer).__name__}."
         )
     structure, leaves, _ = read_input(x_example)
-    batch_size = _check.batch_size(batch_size)
+    batch_size = check.batch_size(batch_size)
     platforms = _read_platforms(platforms)
-    key = jax.random.key(0) if key is None else _check.random_key(key)
+    key = jax.random.key(0) if key is None else check.random_key(key)
     options = dict(options or {})
     _check_json(options)
 
@@ -115,7 +115,7 @@ def _read_platforms(platforms: Any) -> list[str]:
         return [jax.export.default_export_platform()]
     if isinstance(platforms, str) or not platforms:
         raise ValueError(f"platforms must be some of {PLATFORMS}, such as ['cpu', 'cuda'], but it is {platforms!r}.")
-    return [_check.one_of("platforms", platform, PLATFORMS) for platform in platforms]
+    return [check.one_of("platforms", platform, PLATFORMS) for platform in platforms]
 
 
 def _check_json(options: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution, Interactions, Surrogate
+from xaijax._core import check
+from xaijax._core.attribution import Attribution, Interactions, Surrogate
 from xaijax.scale import _artifact
 from xaijax.scale._program import key_kind, plain
 from xaijax.scale._structure import read_input
@@ -51,7 +51,7 @@ class ExportedExplainer:
         """
         leaves, num_examples = self._read_input(x)
         key = self._read_key(key)
-        ids = _check.example_ids(ids, num_examples)
+        ids = check.example_ids(ids, num_examples)
         ids = jnp.arange(num_examples, dtype=jnp.int32) if ids is None else ids.astype(jnp.int32)
         if self.batch_size is None:
             fields = self._run(self._constants, leaves, key, ids)
@@ -70,7 +70,7 @@ class ExportedExplainer:
         Args:
           num_examples: N of the calls to come.
         """
-        count = _check.positive_int("num_examples", num_examples)
+        count = check.positive_int("num_examples", num_examples)
         leaves = [jnp.zeros((count, *told["shape"]), told["dtype"]) for told in self.metadata["input"]["arrays"]]
         key = jnp.zeros(self.metadata["key"]["shape"], jnp.uint32)
         ids = jnp.arange(count, dtype=jnp.int32)
@@ -125,7 +125,7 @@ class ExportedExplainer:
             if told["needed"]:
                 raise TypeError("key must be given, such as jax.random.key(0): the explainer draws random numbers.")
             return jnp.zeros(told["shape"], jnp.uint32)
-        key = _check.random_key(key)
+        key = check.random_key(key)
         if key_kind(key) != told["kind"] or list(plain(key).shape) != told["shape"]:
             raise TypeError(
                 f"key must be of the kind that the explainer was exported for, {_named(told['kind'])}, but it is "
@@ -153,7 +153,7 @@ def load_exported(path: str | Path, *, batch_size: int | None = None) -> Exporte
       ValueError: if it is no such file, is cut short or damaged, was written by a newer version of this package or for a
         version of JAX that is too far from this one, or is not for the platform at hand.
     """
-    path, batch_size = Path(path), _check.batch_size(batch_size)
+    path, batch_size = Path(path), check.batch_size(batch_size)
     metadata, serialized, constants = _artifact.read(path)
     version = metadata["calling_convention_version"]
     least, most = jax.export.minimum_supported_calling_convention_version, jax.export.maximum_supported_calling_convention_version  # fmt: skip

@@ -26,7 +26,7 @@ from typing import Any, Self
 
 import jax
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax.scale._manifest import FOLDER
 
 _HOSTS = "hosts"
@@ -230,8 +230,8 @@ def which_host(hosts: Any) -> tuple[int, int]:
         return jax.process_index(), jax.process_count()
     if not (isinstance(hosts, tuple) and len(hosts) == 2):
         raise TypeError(f"hosts must be (number of this host, number of hosts), such as (0, 2), but it is {hosts!r}.")
-    number = _check.positive_int("hosts[0]", hosts[0], least=0)
-    count = _check.positive_int("hosts[1]", hosts[1])
+    number = check.positive_int("hosts[0]", hosts[0], least=0)
+    count = check.positive_int("hosts[1]", hosts[1])
     if number >= count:
         raise ValueError(f"hosts[0] must be below hosts[1], as hosts are numbered from 0, but hosts is {hosts}.")
     return number, count

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.scale._batches import Chunks
 from xaijax.scale._failures import Failure
 from xaijax.scale._manifest import read_description, read_entries

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core.typing import Array, Bool, Float, Int
 
 
 class Pair(NamedTuple):

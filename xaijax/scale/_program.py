@@ -14,8 +14,8 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr_consts
 
-from xaijax._attribution import Attribution
-from xaijax._blocks import repeated
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import repeated
 from xaijax.scale._structure import rebuilt
 
 

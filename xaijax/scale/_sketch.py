@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core.typing import Array, Bool, Float, Int
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,8 +18,8 @@ import jax
 import numpy as np
 import tensorstore
 
-from xaijax._attribution import Attribution
-from xaijax._files import _KINDS as KINDS
+from xaijax._core.attribution import Attribution
+from xaijax._io.files import _KINDS as KINDS
 from xaijax.scale._batches import Chunks
 from xaijax.scale._disk import UNFINISHED, write_whole
 from xaijax.scale._manifest import FOLDER

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from xaijax import _check
+from xaijax._core import check
 
 
 def described(tree: Any) -> Any:
@@ -46,5 +46,5 @@ def _rebuilt(structure: Any, leaves: Any) -> Any:
 def read_input(x: Any) -> tuple[Any, list[jax.Array], int]:
     """Its structure, its arrays and the number of examples."""
     structure = described(x)
-    leaves = [_check.numeric_array("x", leaf) for leaf in jax.tree.leaves(x)]
-    return structure, leaves, _check.examples(leaves)
+    leaves = [check.numeric_array("x", leaf) for leaf in jax.tree.leaves(x)]
+    return structure, leaves, check.examples(leaves)

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 from xaijax.scale._attribution_summary import AttributionSummary
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array
+from xaijax._core.typing import Array
 from xaijax.scale._moments import Moments
 from xaijax.scale._sketch import Buckets, quantiles
 from xaijax.scale._top import Top

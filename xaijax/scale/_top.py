@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core.typing import Array, Bool, Float, Int
 
 NOBODY = -1  # the id of a place that is not taken yet
 

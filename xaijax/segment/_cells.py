@@ -7,7 +7,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._typing import Array, Bool, Shaped
+from xaijax._core.typing import Array, Bool, Shaped
 
 
 def seed_grid(num_segments: int, height: int, width: int) -> tuple[int, int]:

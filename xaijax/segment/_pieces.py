@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Bool, Float, Int, Shaped
+from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 
 _NEIGHBOURS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 

@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._blocks import each, in_blocks
-from xaijax._blur import gaussian_blur
-from xaijax._compile import compiled
-from xaijax._typing import Array, Float, Int, Shaped
+from xaijax._core import check
+from xaijax._core.blocks import each, in_blocks
+from xaijax._core.blur import gaussian_blur
+from xaijax._core.compile import compiled
+from xaijax._core.typing import Array, Float, Int, Shaped
 from xaijax.segment._cells import Cells, seed_grid
 from xaijax.segment._color import rgb_to_lab
 from xaijax.segment._pieces import connected, square_distance
@@ -77,13 +77,13 @@ def slic(
       Achanta et al. (2012), SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 34(11).
       Ren, Prisacariu & Reid (2015), gSLICr, arXiv:1509.04232, for the 9 centres around each place.
     """
-    images = _check.numeric_array("images", images)
+    images = check.numeric_array("images", images)
     if images.ndim != 4 or 0 in images.shape:
         raise ValueError(
             f"images must be pictures [N, H, W, C], but their shape is {list(images.shape)}: "
             "one picture alone is image[None], without channels image[None, ..., None]."
         )
-    _check.no_nan("images", images)
+    check.no_nan("images", images)
     settings = read_settings(num_segments, compactness, num_iterations, sigma, enforce_connectivity, color_space)
     settings.check(images.shape)
     return segments(images, settings)
@@ -128,12 +128,12 @@ def read_settings(
     color_space: str | None = None,
 ) -> Settings:
     if color_space is not None:
-        _check.one_of("color_space", color_space, COLOR_SPACES)
+        check.one_of("color_space", color_space, COLOR_SPACES)
     return Settings(
-        _check.positive_float("compactness", compactness),
-        _check.positive_int("num_segments", num_segments),
-        _check.positive_int("num_iterations", num_iterations),
-        _check.positive_float("sigma", sigma, zero_allowed=True),
+        check.positive_float("compactness", compactness),
+        check.positive_int("num_segments", num_segments),
+        check.positive_int("num_iterations", num_iterations),
+        check.positive_float("sigma", sigma, zero_allowed=True),
         bool(enforce_connectivity),
         color_space,
     )

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._game import Game, as_game
-from xaijax._typing import Array
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import Game, as_game
+from xaijax._core.typing import Array
 from xaijax.shap._exact import check_few, sum_of_coalitions
 from xaijax.shap._weights import all_coalitions
 
@@ -40,7 +40,7 @@ def banzhaf(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="exact Banzhaf values", batch_size=_check.batch_size(batch_size)
+        game, coalitions, weights, method="exact Banzhaf values", batch_size=check.batch_size(batch_size)
     )
 
 

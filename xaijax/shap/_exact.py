@@ -13,11 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._game import Game, Value, as_game
-from xaijax._typing import Array, Bool, Float
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.typing import Array, Bool, Float
 from xaijax.shap._weights import all_coalitions, operator
 
 MOST_PLAYERS = 16  # 65,536 coalitions for each input; beyond it the sampled estimators are the better use of the time
@@ -53,7 +53,7 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="exact Shapley values", batch_size=_check.batch_size(batch_size)
+        game, coalitions, weights, method="exact Shapley values", batch_size=check.batch_size(batch_size)
     )
 
 

@@ -13,13 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check, _random
-from xaijax._attribution import Attribution
-from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check, random
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Float, Int, Key
 from xaijax._model import Model, as_model
-from xaijax._target import Target, TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Float, Int, Key
 from xaijax.shap._running import add
 
 _REPLICATES = 16  # independent, so that their spread is that of another draw
@@ -71,23 +71,23 @@ def expected_gradients(
             f"background must have rows of the shape of x's, {list(x.shape[1:])}, but its shape is "
             f"{list(background.shape)}."
         )
-    num_examples = _check.examples(x)
+    num_examples = check.examples(x)
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
-    num_samples = _check.positive_int("num_samples", num_samples, least=2 * _REPLICATES)
+    num_samples = check.positive_int("num_samples", num_samples, least=2 * _REPLICATES)
     return _expected_gradients(
-        model, x, background, bound, _check.random_key(key), _check.example_ids(ids, num_examples),
-        num_samples=num_samples, batch_size=_check.batch_size(batch_size),
+        model, x, background, bound, check.random_key(key), check.example_ids(ids, num_examples),
+        num_samples=num_samples, batch_size=check.batch_size(batch_size),
     )  # fmt: skip
 
 
 def _read_rows(name: str, rows: Any) -> Array:
-    rows = _check.numeric_array(name, rows)
+    rows = check.numeric_array(name, rows)
     if rows.ndim < 1 or len(rows) == 0 or not jnp.issubdtype(rows.dtype, jnp.floating):
         raise ValueError(
             f"{name} must be floating numbers with rows in the first axis, at least one, but it is "
             f"{rows.dtype.name}{list(rows.shape)}."
         )
-    _check.no_nan(name, rows)
+    check.no_nan(name, rows)
     return rows
 
 
@@ -118,7 +118,7 @@ def _expected_gradients(
         def replicate(number: Int[Array, ""]) -> tuple[Array, Array]:
             """Where on which way: strata of [0, 1] in random order, rows by chance."""
             place_key, order_key, row_key = jax.random.split(jax.random.fold_in(key, number), 3)
-            places = (jax.random.permutation(order_key, length) + _random.uniform(place_key, (length,))) / length
+            places = (jax.random.permutation(order_key, length) + random.uniform(place_key, (length,))) / length
             order = jax.random.randint(row_key, (length,), 0, len(background))
             return places, order
 
@@ -136,9 +136,9 @@ def _expected_gradients(
     examples_at_once = max(1, rows // (replicates_at_once * length))
     fields = in_blocks(each(of_example), (x, keys, target.per_example), examples_at_once)
     fields["output"] = target.select(outputs)
-    bad = _check.rows_with_nan(x) | jnp.isnan(fields["output"])
+    bad = check.rows_with_nan(x) | jnp.isnan(fields["output"])
     return Attribution(
-        **_check.nan_where(bad, fields),
+        **check.nan_where(bad, fields),
         target=target.index,
         num_evaluations=jnp.full(len(x), _REPLICATES * length, jnp.int32),
         method=f"expected gradients ({_REPLICATES * length} samples)",

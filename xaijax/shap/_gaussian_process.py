@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._game import Game, as_game
-from xaijax._progress import watched
-from xaijax._typing import Array, Bool, Float, Int, Key
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, as_game
+from xaijax._core.progress import watched
+from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._odd_process import process
 from xaijax.shap._paired import Parts, Solve, budget, check_players, explain, read_stages
@@ -82,7 +82,7 @@ def gaussian_process(
       Fumagalli et al. (2026), An odd estimator for Shapley values, arXiv:2602.01399, for the odd part.
     """
     game = as_game(game)
-    _check.one_of("scales", scales, SCALES)
+    check.one_of("scales", scales, SCALES)
     check_players(game)
     stages, until = read_stages(game.num_players, num_evaluations, until, max_evaluations, MOST_PAIRS)
     if stages[-1] > MOST_PAIRS and stages[-1] < num_pairs(game.num_players):
@@ -96,8 +96,8 @@ def gaussian_process(
         constants = [_constants(pairs, stage, scales == "fixed") for stage in stages]
         coalitions = jnp.asarray(pairs.coalitions)
     return _gaussian_process(
-        game, _check.random_key(key), _check.example_ids(ids, game.num_examples), coalitions, constants,
-        stages=stages, until=until, per_player=scales == "per_player", batch_size=_check.batch_size(batch_size),
+        game, check.random_key(key), check.example_ids(ids, game.num_examples), coalitions, constants,
+        stages=stages, until=until, per_player=scales == "per_player", batch_size=check.batch_size(batch_size),
     )  # fmt: skip
 
 

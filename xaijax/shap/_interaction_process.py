@@ -12,7 +12,7 @@ import itertools
 
 import numpy as np
 
-from xaijax._progress import steps
+from xaijax._core.progress import steps
 from xaijax.shap._design import Design
 from xaijax.shap._indices import spin_weights
 from xaijax.shap._process import Kernel, Process, posterior, too_many

@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Interactions
-from xaijax._compile import compiled
-from xaijax._game import Game, Value, as_game
-from xaijax._progress import watched
-from xaijax._typing import Array, Bool, Float, Int, Key
+from xaijax._core import check
+from xaijax._core.attribution import Interactions
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.progress import watched
+from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
@@ -80,8 +80,8 @@ def interactions(
     ([1.0, 0.0, 0.0], 5.0)
     """
     game = as_game(game)
-    _check.one_of("index", index, INDICES)
-    order = _check.positive_int("order", order, least=2)
+    check.one_of("index", index, INDICES)
+    order = check.positive_int("order", order, least=2)
     if order > 3:
         raise ValueError(f"order must be 2 or 3, but it is {order}.")
     players = game.num_players
@@ -90,8 +90,8 @@ def interactions(
     everything = 2**players
     if num_evaluations is None:
         num_evaluations = everything if players <= _EXACT_PLAYERS else DEFAULT_EVALUATIONS * players
-    num_evaluations = _check.positive_int("num_evaluations", num_evaluations)
-    batch_size = _check.batch_size(batch_size)
+    num_evaluations = check.positive_int("num_evaluations", num_evaluations)
+    batch_size = check.batch_size(batch_size)
     if num_evaluations >= everything and players <= MOST_PLAYERS:
         with jax.ensure_compile_time_eval():
             coalitions, tables = _exact_constants(players, index, order)
@@ -119,7 +119,7 @@ def interactions(
     with jax.ensure_compile_time_eval():
         constants = _constants(one, index)
         coalitions = jnp.asarray(one.coalitions)
-    key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
+    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
     return _estimated(game, key, ids, coalitions, constants, index=index, batch_size=batch_size)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._game import Game, as_game
-from xaijax._typing import Array, Bool, Int, Key
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, as_game
+from xaijax._core.typing import Array, Bool, Int, Key
 from xaijax.shap._design import SIZES, Design, design
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
 from xaijax.shap._paired import Parts, Solve, budget, check_players, explain, read_stages
@@ -69,12 +69,12 @@ def kernel(
       Musco & Witter (2025), Provably accurate Shapley value estimation via leverage score sampling, arXiv:2410.01917.
     """
     game = as_game(game)
-    _check.one_of("sampling", sampling, SAMPLINGS)
-    _check.one_of("sizes", sizes, SIZES)
+    check.one_of("sampling", sampling, SAMPLINGS)
+    check.one_of("sizes", sizes, SIZES)
     check_players(game)
     stages, until = read_stages(game.num_players, num_evaluations, until, max_evaluations)
-    key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
-    batch_size = _check.batch_size(batch_size)
+    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
+    batch_size = check.batch_size(batch_size)
     if sampling == "published":
         if until is not None:
             raise ValueError("until is for sampling='pairs', whose designs are nested: give num_evaluations alone.")

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from xaijax._typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float
 from xaijax.shap._design import Design
 
 _HIGHEST = jax.lax.Precision.HIGHEST

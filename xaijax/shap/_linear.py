@@ -16,12 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.typing import Array, Float
 from xaijax._model import Model, as_model
-from xaijax._target import Target, TargetLike, as_target, output_shapes
-from xaijax._typing import Array, Float
 
 FEATURES = ["independent", "correlated"]
 _ALL_ORDERS = 7  # players whose 5,040 orders are all walked
@@ -65,7 +65,7 @@ def linear(
       Aas, Jullum & Løland (2021), Explaining individual predictions when features are dependent, arXiv:1903.10464.
     """
     model = as_model(model)
-    x, rows = (_check.numeric_array(name, one) for name, one in (("x", x), ("rows", rows)))
+    x, rows = (check.numeric_array(name, one) for name, one in (("x", x), ("rows", rows)))
     if x.ndim != 2 or rows.ndim != 2 or x.shape[1] != rows.shape[1] or len(rows) == 0:
         raise ValueError(
             f"x and rows must have shapes [N, D] and [B, D] with the same features, but they have {list(x.shape)} and "
@@ -73,8 +73,8 @@ def linear(
         )
     x, rows = (one.astype(jnp.promote_types(one.dtype, jnp.float32)) for one in (x, rows))
     for name, one in (("x", x), ("rows", rows)):
-        _check.no_nan(name, one)
-    _check.one_of("features", features, FEATURES)
+        check.no_nan(name, one)
+    check.one_of("features", features, FEATURES)
     num_examples, num_features = x.shape
     if features == "correlated" and len(rows) <= num_features:
         raise ValueError(
@@ -83,10 +83,10 @@ def linear(
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
     orders = None
     if features == "correlated":
-        orders = _orders(num_features, _check.positive_int("num_permutations", num_permutations), seed)
+        orders = _orders(num_features, check.positive_int("num_permutations", num_permutations), seed)
     found, curvature = _linear(model, x, rows, bound, orders)
-    if not _check.is_concrete(curvature):
-        return _check.nan_where(curvature > _MOST_CURVATURE, found)
+    if not check.is_concrete(curvature):
+        return check.nan_where(curvature > _MOST_CURVATURE, found)
     if curvature.max() > _MOST_CURVATURE:
         place = int(np.argmax(curvature))
         raise ValueError(
@@ -132,8 +132,8 @@ def _linear(
     found = Attribution(
         values=values, output=output, base_value=base, std_errors=errors, target=target.index, method=method
     )
-    bad = _check.rows_with_nan(x) | jnp.isnan(output)
-    return _check.nan_where(bad, found), jnp.where(bad, 0, curvature)
+    bad = check.rows_with_nan(x) | jnp.isnan(output)
+    return check.nan_where(bad, found), jnp.where(bad, 0, curvature)
 
 
 def _correlated(

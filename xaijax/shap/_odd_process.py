@@ -29,7 +29,7 @@ from math import comb
 
 import numpy as np
 
-from xaijax._progress import steps
+from xaijax._core.progress import steps
 from xaijax.shap._design import Design
 from xaijax.shap._process import Kernel, Process, posterior, too_many
 

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._game import Game, as_game
-from xaijax._typing import Array
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import Game, as_game
+from xaijax._core.typing import Array
 from xaijax.shap._exact import sum_of_coalitions
 
 Tree = int | tuple["Tree", ...]
@@ -60,7 +60,7 @@ def owen(game: Game, tree: Sequence[Any], *, batch_size: int | None = None) -> A
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(groups, game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="exact Owen values", batch_size=_check.batch_size(batch_size)
+        game, coalitions, weights, method="exact Owen values", batch_size=check.batch_size(batch_size)
     )
 
 

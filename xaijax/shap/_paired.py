@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check, _random
-from xaijax._attribution import Attribution
-from xaijax._game import Game, Value
-from xaijax._ranks import ranks
-from xaijax._typing import Array, Bool, Float, Int, Key
-from xaijax._until import precision, read_until
+from xaijax._core import check, random
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import Game, Value
+from xaijax._core.numerics import ranks
+from xaijax._core.typing import Array, Bool, Float, Int, Key
+from xaijax._core.until import precision, read_until
 from xaijax.shap._design import num_pairs
 
 DEFAULT_EVALUATIONS = 20  # for each player
@@ -49,7 +49,7 @@ def read_stages(
     if num_evaluations is None:
         num_evaluations = min(DEFAULT_EVALUATIONS * num_players, everything)
     least = min(2 * num_players, everything)
-    num_evaluations = _check.positive_int("num_evaluations", num_evaluations)
+    num_evaluations = check.positive_int("num_evaluations", num_evaluations)
     if num_evaluations < least:
         raise ValueError(
             f"num_evaluations must be at least {least}, twice the number of the {num_players} players, but it is "
@@ -63,7 +63,7 @@ def read_stages(
         max_evaluations = 16 * num_evaluations
         if most_pairs is not None:
             max_evaluations = max(num_evaluations, min(max_evaluations, 2 * most_pairs + 2))
-    most = _check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
+    most = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
     most = min((most - 2) // 2, num_pairs(num_players))
     stages = [first]
     while stages[-1] < most:
@@ -87,7 +87,7 @@ def explain(
     num_players = game.num_players
 
     def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
-        labels = ranks(_random.uniform(key, (num_players,)))
+        labels = ranks(random.uniform(key, (num_players,)))
         own = coalitions[:, labels]
         ends, last = _ends(v, num_players)
         shape = ends.shape[1:]
@@ -136,7 +136,7 @@ def evaluate_pairs(
 ) -> tuple[Int[Array, " M"], Parts, Float[Array, "2 ..."]]:
     """The labels of the game's players in the design, all parts, and the values of nobody and of all."""
     num_players = coalitions.shape[1]
-    labels = ranks(_random.uniform(key, (num_players,)))
+    labels = ranks(random.uniform(key, (num_players,)))
     own = coalitions[:, labels]
     ends, last = _ends(v, num_players)
     parts = _parts(v(jnp.concatenate([own, ~own])))

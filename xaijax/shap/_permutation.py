@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check, _random
-from xaijax._attribution import Attribution
-from xaijax._blocks import block_size
-from xaijax._compile import compiled
-from xaijax._game import Game, Value, as_game
-from xaijax._ranks import ranks
-from xaijax._typing import Array, Bool, Float, Int, Key
-from xaijax._until import precision, read_until
+from xaijax._core import check, random
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import block_size
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.numerics import ranks
+from xaijax._core.typing import Array, Bool, Float, Int, Key
+from xaijax._core.until import precision, read_until
 from xaijax.shap._running import Running, add
 
 ORDERS = ["independent", "orthogonal"]
@@ -76,15 +76,15 @@ def permutation(
       section 4.2.
     """
     game = as_game(game)
-    num_permutations = _check.positive_int("num_permutations", num_permutations)
-    _check.one_of("orders", orders, ORDERS)
+    num_permutations = check.positive_int("num_permutations", num_permutations)
+    check.one_of("orders", orders, ORDERS)
     until = read_until(until, "max_permutations", max_permutations)
     rounds = 1
     if until is not None:
         cap = 16 * num_permutations if max_permutations is None else max_permutations
-        rounds = _check.positive_int("max_permutations", cap, least=num_permutations) // num_permutations
-    batch_size = _check.batch_size(batch_size)
-    key, ids = _check.random_key(key), _check.example_ids(ids, game.num_examples)
+        rounds = check.positive_int("max_permutations", cap, least=num_permutations) // num_permutations
+    batch_size = check.batch_size(batch_size)
+    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
     return _permutation(
         game, key, ids,
         num_permutations=num_permutations, orders=orders, until=until, rounds=rounds, batch_size=batch_size,
@@ -169,7 +169,7 @@ def _orthogonal(key: Key[Array, ""], num_players: int, count: int) -> Int[Array,
         return jnp.broadcast_to(jnp.arange(num_players), (count, num_players))
     side = num_players - 1
     num_blocks = -(-count // side)
-    normal = _random.normal(key, (num_blocks, side, side))
+    normal = random.normal(key, (num_blocks, side, side))
     rotations, triangles = jnp.linalg.qr(normal)
     rotations = rotations * jnp.sign(jnp.diagonal(triangles, axis1=1, axis2=2))[:, None, :]  # uniform over rotations
     # An orthonormal basis of the plane of all points that sum to 0 (Helmert's): orders are directions in it.

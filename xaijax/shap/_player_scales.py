@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jax.scipy.linalg import cho_solve, solve_triangular
 
-from xaijax._typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STEPS = 15  # of ascent; more change less than another draw does

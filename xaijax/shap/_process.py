@@ -20,7 +20,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigh
 from threadpoolctl import ThreadpoolController
 
-from xaijax._typing import Array, Float, Int
+from xaijax._core.typing import Array, Float, Int
 
 _MOST_NUMBERS = 2**24  # in the operators of all models
 _MOST_RATED = 256  # rows that rate the models: their likelihoods tell them apart

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import cho_solve
 
-from xaijax import _random
-from xaijax._attribution import Attribution
-from xaijax._compile import compiled
-from xaijax._game import Game, Value
-from xaijax._ranks import ranks
-from xaijax._typing import Array, Bool, Key
+from xaijax._core import random
+from xaijax._core.attribution import Attribution
+from xaijax._core.compile import compiled
+from xaijax._core.game import Game, Value
+from xaijax._core.numerics import ranks
+from xaijax._core.typing import Array, Bool, Key
 from xaijax.shap._paired import efficient
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -30,8 +30,8 @@ def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, b
 
     def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
         size_key, order_key = jax.random.split(key)
-        drawn = 1 + jnp.sum(_random.uniform(size_key, (count, 1)) > ends, axis=1)
-        coalitions = ranks(_random.uniform(order_key, (count, num_players))) < drawn[:, None]
+        drawn = 1 + jnp.sum(random.uniform(size_key, (count, 1)) > ends, axis=1)
+        coalitions = ranks(random.uniform(order_key, (count, num_players))) < drawn[:, None]
         limits = jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)])
         worth = v(jnp.concatenate([limits, coalitions]))
         shape = worth.shape[1:]

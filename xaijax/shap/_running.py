@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax._blocks import block_size
-from xaijax._typing import Array, Float, Int
+from xaijax._core.blocks import block_size
+from xaijax._core.typing import Array, Float, Int
 
 
 class Running(NamedTuple):

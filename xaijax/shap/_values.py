@@ -7,11 +7,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._game import Game, game
-from xaijax._target import TargetLike
-from xaijax._until import read_until
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.game import Game, game
+from xaijax._core.target import TargetLike
+from xaijax._core.until import read_until
 from xaijax.mask import Masker
 from xaijax.shap._exact import MOST_PLAYERS, exact
 from xaijax.shap._gaussian_process import MOST_PAIRS, gaussian_process
@@ -89,11 +89,11 @@ def values(
     Array([[3., 3.]], dtype=float32)
     """
     games = game(model, x, masker, target=target)
-    key, ids = _check.random_key(key), _check.example_ids(ids, games.num_examples)
-    _check.one_of("precision", precision, PRECISIONS)
+    key, ids = check.random_key(key), check.example_ids(ids, games.num_examples)
+    check.one_of("precision", precision, PRECISIONS)
     if num_evaluations is not None:
         least = min(2 * games.num_players, 2**games.num_players)
-        num_evaluations = _check.positive_int("num_evaluations", num_evaluations)
+        num_evaluations = check.positive_int("num_evaluations", num_evaluations)
         if num_evaluations < least:
             raise ValueError(
                 f"num_evaluations must be at least {least}, twice the number of the {games.num_players} players, but it "
@@ -102,7 +102,7 @@ def values(
             )
     until = read_until(until, "max_evaluations", max_evaluations)
     if max_evaluations is not None:
-        max_evaluations = _check.positive_int("max_evaluations", max_evaluations, least=num_evaluations or 2)
+        max_evaluations = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations or 2)
     limits: dict[str, Any] = {"until": until, "max_evaluations": max_evaluations}
     chosen, why = _choose(games, num_evaluations, max_evaluations, stochastic)
     options: dict[str, Any] = {"batch_size": batch_size}
@@ -148,6 +148,6 @@ def _of_permutations(players: int, num_evaluations: int | None, until: Any, max_
 
     options: dict[str, Any] = {"until": until, "num_permutations": count(num_evaluations)}
     if max_evaluations is not None:
-        cap = _check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
+        cap = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
         options["max_permutations"] = count(cap)
     return options

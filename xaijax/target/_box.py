@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax._model import FunctionModel
 from xaijax.target._each import Score, read_array, take_class
 
@@ -46,7 +46,7 @@ def box(boxes: Any, classes: Any, *, read: Callable[[Any], tuple[Any, Any]] | No
         number = np.shape(boxes)[-2:-1] or (1,)
         wanted = read_array("boxes", boxes, ((*number, 4),), num_examples)
         labels = read_array("classes", classes, (number,), num_examples)
-        if _check.is_concrete(labels) and not bool(((labels >= 0) & (labels < scores.shape[-1])).all()):
+        if check.is_concrete(labels) and not bool(((labels >= 0) & (labels < scores.shape[-1])).all()):
             raise ValueError(f"classes must lie between 0 and {scores.shape[-1] - 1}, but they are {labels}.")
         return wanted, labels
 

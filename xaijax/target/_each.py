@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
+from xaijax._core.target import ExampleScore, Target, class_index
 from xaijax._model import FunctionModel, Model
-from xaijax._target import ExampleScore, Target, class_index
 
 
 class Score(ExampleScore):
@@ -61,7 +61,7 @@ def each(score: Callable[..., Any], *arguments: Any) -> Score:
                     f"the arrays of a target must have one entry for each of the {num_examples} examples, but one has "
                     f"shape {list(jnp.shape(leaf))}: what all examples share belongs into the function."
                 )
-        return jax.tree.map(lambda leaf: _check.numeric_array("the target's array", leaf), arguments)
+        return jax.tree.map(lambda leaf: check.numeric_array("the target's array", leaf), arguments)
 
     return Score(FunctionModel(_apart, score), read)
 
@@ -98,7 +98,7 @@ def top_class(output: Any) -> Any:
 
 def read_array(name: str, array: Any, shapes: tuple[tuple[int, ...], ...], num_examples: int) -> Any:
     """An array of one of these shapes for each example, or one that all share, with leading axis N."""
-    array = _check.numeric_array(name, array)
+    array = check.numeric_array(name, array)
     for shape in shapes:
         for lead in ((), (num_examples,)):
             if array.shape == lead + shape:

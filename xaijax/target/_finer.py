@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax._model import FunctionModel
 from xaijax.target._each import Score, read_array, read_class, take_class, top_class
 
@@ -36,9 +36,9 @@ def finer(target: Any = None, *, against: Any = None, num_similar: int | None = 
       Zhang et al. (2025), Finer-CAM: Spotting the difference reveals finer details for visual explanation,
       arXiv:2501.11309.
     """
-    gamma = _check.positive_float("gamma", gamma, zero_allowed=True)
+    gamma = check.positive_float("gamma", gamma, zero_allowed=True)
     if num_similar is not None:
-        _check.positive_int("num_similar", num_similar)
+        check.positive_int("num_similar", num_similar)
 
     def read(outputs: Any, num_examples: int) -> Any:
         index = read_class(target, outputs, num_examples)
@@ -50,8 +50,8 @@ def finer(target: Any = None, *, against: Any = None, num_similar: int | None = 
                 raise ValueError(f"num_similar must be less than the {classes} classes, but it is {num_similar}.")
             return index, ()
         width = np.shape(against)[-1:] or (1,)
-        others = read_array("against", jnp.atleast_1d(_check.numeric_array("against", against)), (width,), num_examples)
-        if _check.is_concrete(others) and not bool(((others >= 0) & (others < classes)).all()):
+        others = read_array("against", jnp.atleast_1d(check.numeric_array("against", against)), (width,), num_examples)
+        if check.is_concrete(others) and not bool(((others >= 0) & (others < classes)).all()):
             raise ValueError(f"against must hold classes between 0 and {classes - 1}, but it is {others}.")
         return index, (others,)
 

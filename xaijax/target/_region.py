@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
+from xaijax._core import check
 from xaijax._model import FunctionModel
 from xaijax.target._each import Score, read_array, read_class, take_class
 
@@ -32,7 +32,7 @@ def region(target: Any = None, mask: Any = None, *, reduce: str = "sum") -> Scor
       Vinogradova, Dibrov and Myers (2020), Towards interpretable semantic segmentation via gradient-weighted class
       activation mapping, arXiv:2002.11434, equation 1.
     """
-    _check.one_of("reduce", reduce, ["sum", "mean"])
+    check.one_of("reduce", reduce, ["sum", "mean"])
 
     def read(outputs: Any, num_examples: int) -> Any:
         shape = getattr(outputs, "shape", ())

@@ -11,7 +11,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
-from xaijax import _progress
+from xaijax._core import progress
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or from its keyword arguments
 
@@ -26,7 +26,7 @@ def compiled(
     handed over as living on the same devices with automatic axes; nothing is copied. Arrays that are being traced stay
     as they are: within explicitly sharded code call the explainer through `jax.sharding.auto_axes`.
 
-    On a terminal a call that takes long is shown there (`_progress`) by its title: default, its folder and name, such as
+    On a terminal a call that takes long is shown there (`_core/progress.py`) by its title: default, its folder and name, such as
     shap.kernel.
     """
     if function is None:
@@ -35,7 +35,7 @@ def compiled(
     folder = function.__module__.split(".")[1:-1]
     said = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
 
-    def in_stages(stage: _progress.Stage, arguments: Any, options: Any) -> Any:
+    def in_stages(stage: progress.Stage, arguments: Any, options: Any) -> Any:
         """The same, where somebody watches: what is traced and compiled here, `jitted` finds done."""
         if not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             stage("tracing")
@@ -45,7 +45,7 @@ def compiled(
         stage("running")
         return jitted(*arguments, **options)
 
-    def traced_alone(stage: _progress.Stage, arguments: Any, options: Any) -> Any:
+    def traced_alone(stage: progress.Stage, arguments: Any, options: Any) -> Any:
         stage("tracing")
         return jitted.eval_shape(*arguments, **options)
 
@@ -58,10 +58,10 @@ def compiled(
             if any(isinstance(leaf, Tracer) for leaf in leaves):
                 return run(*arguments, **options)
             with _automatic_context():
-                if in_stages is None or not _progress.visible():
+                if in_stages is None or not progress.visible():
                     return run(*arguments, **options)
                 in_these = functools.partial(in_stages, arguments=arguments, options=options)
-                return _progress.watch(said if isinstance(said, str) else functools.partial(said, options), in_these)
+                return progress.watch(said if isinstance(said, str) else functools.partial(said, options), in_these)
 
         return call
 

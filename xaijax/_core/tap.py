@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._jaxpr import apply, arguments, evaluate, operations, trace
+from xaijax._core import check
+from xaijax._core.jaxpr import apply, arguments, evaluate, operations, trace
+from xaijax._core.typing import Array
 from xaijax._model import Model, as_model, tag
-from xaijax._typing import Array
 
 
 class Layer(NamedTuple):
@@ -88,7 +88,7 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
       activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
     """
     closed, outputs = trace(model, x)
-    cut = _Cut(_site(list(_values(closed.jaxpr)), layer, _check.examples(x)))
+    cut = _Cut(_site(list(_values(closed.jaxpr)), layer, check.examples(x)))
     results = evaluate(closed.jaxpr, arguments(closed, model, x), cut)
     activation = cut.activation
     assert activation is not None, layer  # the listing and the cut walk the same trace
@@ -120,7 +120,7 @@ def tap_several(
     closed, outputs = trace(model, x)
     values = list(_values(closed.jaxpr))
     paths = _calls(values, paths) if isinstance(paths, str) else paths
-    sites = [_site(values, path, _check.examples(x)) for path in paths]
+    sites = [_site(values, path, check.examples(x)) for path in paths]
     shapes = [jax.ShapeDtypeStruct(values[site].aval.shape, values[site].aval.dtype) for site in sites]
 
     def run(bumps: Sequence[Array]) -> tuple[Any, list[Array]]:
@@ -174,7 +174,7 @@ def _calls(values: list[_Value], name: str) -> list[str]:
     paths = [path for path, _, _ in _listing(values)]
     found = [path for path in paths if path == name or path.rpartition(":")[0] == name]
     if not found:
-        raise ValueError(f"no layer of the model is named {name!r}{_check.did_you_mean(name, paths)}.")
+        raise ValueError(f"no layer of the model is named {name!r}{check.did_you_mean(name, paths)}.")
     return found
 
 
@@ -193,7 +193,7 @@ def _named_site(values: list[_Value], layer: str) -> int:
     if calls:
         raise ValueError(f"layer {layer!r} is called {len(calls)} times: say which call, one of {calls}.")
     shown = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
-    raise ValueError(f"the model has no layer {layer!r}{_check.did_you_mean(layer, paths)}; its layers are {shown}.")
+    raise ValueError(f"the model has no layer {layer!r}{check.did_you_mean(layer, paths)}; its layers are {shown}.")
 
 
 def _last_spatial(values: list[_Value], examples: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Float
+from xaijax._core.typing import Array, Float
 
 
 def gaussian_blur(

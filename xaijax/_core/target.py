@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.compile import compiled
+from xaijax._core.typing import Array, Int
 from xaijax._model import Model, as_model
-from xaijax._typing import Array, Int
 
 TargetLike = Any  # an int, ints [N], a callable, one of xai.target, "all" or None
 
@@ -140,7 +140,7 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
     if target is None:
         return Target()
     if isinstance(target, str):
-        _check.one_of("target", target, ["all"] if all_allowed else [])
+        check.one_of("target", target, ["all"] if all_allowed else [])
         return Target(every=True)
     num_classes = 1 if len(shape) == 1 else shape[1]
     return Target(index=class_index(target, num_classes, num_examples))
@@ -148,14 +148,14 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
 
 def class_index(target: Any, num_classes: int, num_examples: int) -> Int[Array, " N"]:
     """Reads an int or ints [N] that name classes; out of range raises, or stays as it is where it is being traced."""
-    index = _check.numeric_array("target", target)
+    index = check.numeric_array("target", target)
     if not jnp.issubdtype(index.dtype, jnp.integer):
         raise TypeError(f"target must be an int, ints [N], a callable or None, but its type is {index.dtype}.")
     if index.shape not in ((), (num_examples,)):
         raise ValueError(
             f"target must be one int or one for each of the {num_examples} examples, but its shape is {index.shape}."
         )
-    if _check.is_concrete(index):
+    if check.is_concrete(index):
         wrong = np.unique(np.asarray(index)[(np.asarray(index) < 0) | (np.asarray(index) >= num_classes)])
         if wrong.size:
             raise ValueError(

@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._typing import Array
+from xaijax._core import check
+from xaijax._core.typing import Array
 
 # Class and register tokens that may stand before the patches when the grid is inferred: DINOv2 has five. And fewer than
 # half as many as patches, so that the tokens of another grid are not taken for a small one with much before it.
@@ -41,7 +41,7 @@ class Places:
 def find_places(raw: Any, x: Any, layer: str | None, grid: tuple[int, ...] | None) -> Places:
     """The places of a layer's activations [N, ..., C], or a full sentence why it has none."""
     name = "the last spatial layer" if layer is None else f"layer {layer!r}"
-    if raw.ndim < 3 or raw.shape[0] != _check.examples(x):
+    if raw.ndim < 3 or raw.shape[0] != check.examples(x):
         raise ValueError(
             f"{name} has no spatial axes: a map needs activations [N, ..., C], but its shape is "
             f"{list(raw.shape)}; xai.layers(model, x) lists all layers with their shapes."

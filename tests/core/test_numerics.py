@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from xaijax import _ranks
+from xaijax._core import numerics
 
 
-@pytest.mark.parametrize("way", [_ranks.ranks, _ranks._at_once, _ranks._by_one_after_another])
+@pytest.mark.parametrize("way", [numerics.ranks, numerics._at_once, numerics._by_one_after_another])
 @pytest.mark.parametrize("count", [1, 2, 31, 300])
 def test_ranks_are_those_of_a_stable_sorting(way, count):
     numbers = np.random.default_rng(count).integers(0, count, (3, 2, count)).astype(np.float32)  # with many ties

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float, Int
+from xaijax._core import check
+from xaijax._core.typing import Array, Bool, Float, Int
 
 _STATIC = {"static": True}
 
@@ -90,7 +90,7 @@ class Attribution:
 
 def _check_rows(rows: Any, count: int) -> Any:
     """Numbers or booleans of examples; JAX itself would take others for the nearest ones."""
-    rows = rows if not _check.is_concrete(rows) else np.asarray(rows)
+    rows = rows if not check.is_concrete(rows) else np.asarray(rows)
     if rows.dtype == bool and rows.shape == (count,):
         return np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
     if not np.issubdtype(rows.dtype, np.integer) or rows.ndim > 1:
@@ -109,7 +109,7 @@ def _described(value: Any) -> str:
     if not hasattr(value, "dtype") or not hasattr(value, "shape"):
         return repr(value)
     shape = f"{np.dtype(value.dtype).name}[{', '.join(map(str, value.shape))}]"
-    if isinstance(value, jax.ShapeDtypeStruct) or not _check.is_concrete(value) or value.size == 0:
+    if isinstance(value, jax.ShapeDtypeStruct) or not check.is_concrete(value) or value.size == 0:
         return shape
     known = np.asarray(value)
     if known.size == 1:

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.core import max_dim
 
-from xaijax._convolutions import with_fast_convolutions
-from xaijax._jaxpr import operations
+from xaijax._core.convolutions import with_fast_convolutions
+from xaijax._core.jaxpr import operations
 
 # Bytes of the largest array that the model makes of one block. On a CPU 1.25 MB for each core, so that a block stays in
 # the caches: a perceptron, a small ResNet, a ViT, a transformer and a bag of embeddings are all within a seventh of their

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._typing import Array, Float
+from xaijax._core import check
+from xaijax._core.typing import Array, Float
 
 
 def precision(values: Float[Array, "M ..."], std_errors: Float[Array, "M ..."]) -> Float[Array, ""]:
@@ -24,4 +24,4 @@ def read_until(until: Any, cap_name: str, cap: Any) -> float | None:
                 f"{cap_name} is the cap of until, the precision to reach: give until, or the budget alone."
             )
         return None
-    return _check.positive_float("until", until)
+    return check.positive_float("until", until)

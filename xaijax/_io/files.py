@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._attribution import Attribution, Interactions, Surrogate
+from xaijax._core.attribution import Attribution, Interactions, Surrogate
 
 FORMAT = 1  # of the file; raised by changes that older versions cannot read
 _KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 
 
 def to_shap(attribution: Attribution, *, inputs: Any = None, names: Sequence[str] | None = None) -> Any:

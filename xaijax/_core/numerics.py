@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array, Float, Int
+from xaijax._core.typing import Array, Float, Int
 
 _COMPARED = 256  # up to so many numbers, comparing all pairs is faster than sorting
 

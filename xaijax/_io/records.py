@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._attribution import Attribution
+from xaijax._core.attribution import Attribution
 
 
 def concatenate(attributions: Sequence[Attribution]) -> Attribution:

@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._attribution import Attribution
-from xaijax._blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
-from xaijax._compile import compiled
+from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.compile import compiled
+from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
+from xaijax._core.typing import Array, Bool, Float
 from xaijax._model import Model, as_model
-from xaijax._target import Target, TargetLike, apply, as_target, output_shapes
-from xaijax._typing import Array, Bool, Float
 from xaijax.mask import Masker
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
@@ -51,7 +51,7 @@ class Game:
         Returns:
           [N, S] for the games of a model, [S] for one written by hand; with K behind where there are several outputs.
         """
-        coalitions = _check.numeric_array("coalitions", coalitions)
+        coalitions = check.numeric_array("coalitions", coalitions)
         if coalitions.ndim != 2 or coalitions.shape[1] != self.num_players or len(coalitions) == 0:
             raise ValueError(
                 f"coalitions must have shape [S, {self.num_players}], one column for each player and S at least 1, but "
@@ -60,13 +60,13 @@ class Game:
         if coalitions.dtype != bool:
             raise TypeError(f"coalitions must be booleans, but its type is {coalitions.dtype}.")
         self.check_answers()
-        return _worth(self, coalitions, batch_size=_check.batch_size(batch_size))
+        return _worth(self, coalitions, batch_size=check.batch_size(batch_size))
 
     def __init__(self, value: Value, num_players: int):
         if not callable(value):
             raise TypeError(f"value must be callable as value(coalitions[S, M]), but it is {type(value).__name__}.")
         self.value = as_model(value)
-        self.num_players = _check.positive_int("num_players", num_players)
+        self.num_players = check.positive_int("num_players", num_players)
 
     @property
     def rows_per_coalition(self) -> int:
@@ -131,7 +131,7 @@ class ExampleGames(Game):
 
     @property
     def num_examples(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return _check.examples(self.x)
+        return check.examples(self.x)
 
     def rows_at_once(self, batch_size: int | None) -> int:
         return rows_at_once(batch_size, bytes_per_row(self.model, self.x))
@@ -182,7 +182,7 @@ class ExampleGames(Game):
         examples_at_once = most_examples or max(1, rows // (coalitions_at_once * self.rows_per_coalition))
         examples = Example(self.x, prepared, target.per_example, keys)
         answers = in_blocks(each(explain), examples, examples_at_once)
-        answers = _check.nan_where(_check.rows_with_nan(self.x), answers)
+        answers = check.nan_where(check.rows_with_nan(self.x), answers)
         return kind(**answers, target=target.index, regions=self.regions(prepared), method=method)
 
 
@@ -311,9 +311,9 @@ def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> Mo
             f"masker must come from xai.mask, such as xai.mask.background(rows), but it is {type(masker).__name__}."
         )
     x = masker.read(x)
-    num_examples = _check.examples(x)
+    num_examples = check.examples(x)
     masker.check(x)
-    _check.no_nan("x", x)
+    check.no_nan("x", x)
     outputs = output_shapes(model, x, num_examples)
     return ModelGame(model, x, masker, as_target(target, outputs, num_examples, all_allowed=True))
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from xaijax._jaxpr import apply, evaluate
+from xaijax._core.jaxpr import apply, evaluate
 
 
 def with_fast_convolutions(function: Callable[..., Any]) -> Callable[..., Any]:

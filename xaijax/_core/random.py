@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._typing import Array
+from xaijax._core.typing import Array
 
 
 def _flat(draw: Callable[..., Array], key: Array, shape: tuple[int, ...], *arguments: Any) -> Array:

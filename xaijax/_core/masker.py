@@ -6,8 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from xaijax import _check
-from xaijax._typing import Array, Bool, Float, Int, Shaped
+from xaijax._core import check
+from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 
 
 class Masker:
@@ -19,7 +19,7 @@ class Masker:
 
     def read(self, x: Any) -> Any:
         """The inputs as arrays."""
-        return _check.numeric_array("x", x)
+        return check.numeric_array("x", x)
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         """Raises a full sentence if inputs of this shape do not fit the masker."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from jax import lax
 
-from xaijax._blocks import in_blocks
-from xaijax._convolutions import with_fast_convolutions
+from xaijax._core.blocks import in_blocks
+from xaijax._core.convolutions import with_fast_convolutions
 
 LAYOUTS = {
     "signal": ((4, 9, 3), (3, 3, 5), ("NWC", "WIO", "NWC"), {}),

@@ -7,7 +7,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from xaijax._blocks import block_size, bytes_per_row, example_keys, in_blocks, rows_at_once
+from xaijax._core.blocks import block_size, bytes_per_row, example_keys, in_blocks, rows_at_once
 from xaijax._model import as_model
 
 

@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 import xaijax as xai
-from xaijax import _progress
-from xaijax._compile import compiled
+from xaijax._core import progress
+from xaijax._core.compile import compiled
 from xaijax.shap import _odd_process
 
 _CODE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -71,14 +71,14 @@ def on_terminal(test):
         with contextlib.redirect_stderr(terminal):
             test(*arguments, terminal=terminal, **options)
             assert sys.stderr is terminal  # given back
-        assert not _progress._screen.busy
+        assert not progress._screen.busy
 
     return run
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(_progress, "_PATIENCE", 0.02)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.02)
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def unwatched(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("this call must not be watched")
 
-    monkeypatch.setattr(_progress, "_watching", fail)
-    monkeypatch.setattr(_progress, "_wait", fail)
+    monkeypatch.setattr(progress, "_watching", fail)
+    monkeypatch.setattr(progress, "_wait", fail)
 
 
 def add(coalitions):
@@ -139,7 +139,7 @@ def test_a_line_names_the_explainer_and_what_it_does_and_goes(terminal, monkeypa
 
 @on_terminal
 def test_what_takes_less_than_two_seconds_shows_nothing(terminal):
-    assert _progress._PATIENCE == 2.0
+    assert progress._PATIENCE == 2.0
     attributions = [xai.shap.exact(xai.Game(add, num_players=3)) for _ in range(5)]
     assert terminal.getvalue() == ""
     assert all(leaf.is_ready() for leaf in jax.tree.leaves(attributions))  # they were waited for
@@ -148,12 +148,12 @@ def test_what_takes_less_than_two_seconds_shows_nothing(terminal):
 @pytest.mark.usefixtures("impatient")
 @on_terminal
 def test_the_thread_that_looks_ends_when_there_is_nothing_to_look_at(terminal):
-    _progress.watch("work", lambda _: terminal.shows("work: preparing"))
+    progress.watch("work", lambda _: terminal.shows("work: preparing"))
     last = time.monotonic() + 10
     while any(thread.name == "xaijax progress" for thread in threading.enumerate()):
         assert time.monotonic() < last
         time.sleep(0.01)
-    _progress.watch("more", lambda _: terminal.shows("more: preparing"))  # and comes back
+    progress.watch("more", lambda _: terminal.shows("more: preparing"))  # and comes back
     assert terminal.left.strip() == ""
 
 
@@ -169,8 +169,8 @@ def test_without_a_terminal_nothing_is_watched(monkeypatch):
 def test_without_a_terminal_a_call_costs_a_look_at_stderr(monkeypatch):
     with open("/dev/null", "w") as stream:  # a real file, which the system is asked about
         monkeypatch.setattr(sys, "stderr", stream)
-        assert not _progress.visible()
-        assert min(timeit.repeat(_progress.visible, number=1000, repeat=7)) / 1000 < 20e-6
+        assert not progress.visible()
+        assert min(timeit.repeat(progress.visible, number=1000, repeat=7)) / 1000 < 20e-6
 
 
 @pytest.mark.usefixtures("unwatched")
@@ -254,13 +254,13 @@ def test_an_exception_passes_and_the_line_goes(terminal):
     with pytest.raises(LookupError, match="no such table"):
         xai.shap.exact(game_that(while_traced=fail))
     assert terminal.left.strip() == ""
-    assert _progress._here.watched is None
+    assert progress._here.watched is None
 
 
 @pytest.mark.usefixtures("impatient")
 @on_terminal
 def test_an_interrupt_is_heard_while_the_result_is_awaited(terminal, monkeypatch):
-    monkeypatch.setattr(_progress, "_arrived", lambda arrays: len(arrays) == 0)  # never
+    monkeypatch.setattr(progress, "_arrived", lambda arrays: len(arrays) == 0)  # never
 
     def interrupt():
         terminal.shows("Shapley values: running")
@@ -287,7 +287,7 @@ def test_nested_calls_are_stages_of_one_line(terminal):
         terminal.shows("outer: preparing")
         return inner(x) + inner(2 * x)
 
-    assert float(_progress.watched("outer")(front)(jnp.float32(1))) == 5
+    assert float(progress.watched("outer")(front)(jnp.float32(1))) == 5
     assert "inner" not in terminal.text
     # Each time it is drawn in the place of what was there, and leaves it by one line at the end.
     assert terminal.text.count("\n") == 1
@@ -308,7 +308,7 @@ def test_calls_of_several_threads_share_one_display(terminal):
     found = {}
 
     def call(name):
-        found[name] = _progress.watch(name, lambda _: slow(jnp.ones(2)))
+        found[name] = progress.watch(name, lambda _: slow(jnp.ones(2)))
 
     threads = [threading.Thread(target=call, args=(name,)) for name in ("one", "two")]
     for thread in threads:
@@ -326,15 +326,15 @@ def test_steps_on_the_host_have_a_bar(terminal):
     seen = []
 
     def work(_):
-        for number, item in enumerate(_progress.steps("constants", items)):
+        for number, item in enumerate(progress.steps("constants", items)):
             terminal.shows("work: constants", "━", f"{number}/3")
             seen.append(item)
         return jnp.ones(())
 
-    _progress.watch("work", work)
+    progress.watch("work", work)
     assert seen == items
     assert terminal.left.strip() == ""
-    assert _progress.steps("constants", items) is items  # nobody watches
+    assert progress.steps("constants", items) is items  # nobody watches
 
 
 @pytest.mark.usefixtures("impatient")
@@ -359,22 +359,22 @@ def test_the_constants_of_the_gaussian_process_are_steps(terminal, monkeypatch, 
 @pytest.mark.usefixtures("unwatched")
 @on_terminal
 def test_one_argument_turns_it_off_and_on(terminal, monkeypatch):
-    monkeypatch.setattr(_progress._Switch, "on", True)
-    assert _progress.visible()
+    monkeypatch.setattr(progress._Switch, "on", True)
+    assert progress.visible()
     with xai.progress(False):
-        assert not _progress.visible()
+        assert not progress.visible()
         xai.shap.exact(xai.Game(add, num_players=3))
         with xai.progress(True):
-            assert _progress.visible()
-        assert not _progress.visible()
+            assert progress.visible()
+        assert not progress.visible()
         seen = []
-        thread = threading.Thread(target=lambda: seen.append(_progress.visible()))
+        thread = threading.Thread(target=lambda: seen.append(progress.visible()))
         thread.start()
         thread.join()
         assert seen == [False]
-    assert _progress.visible()
+    assert progress.visible()
     xai.progress(False)  # from now on
-    assert not _progress.visible()
+    assert not progress.visible()
     with pytest.raises(TypeError, match="enabled must be True or False, but it is 'off'"):
         xai.progress("off")  # pyright: ignore[reportArgumentType]
 
@@ -391,7 +391,7 @@ def test_the_environment_is_heard(terminal, monkeypatch, name, value, shown):
         time.sleep(0.1)
         return ()
 
-    _progress.watch("work", work)
+    progress.watch("work", work)
     assert bool(terminal.getvalue()) == shown
     assert "\x1b[36m" not in terminal.getvalue()  # cyan, which the line has elsewhere
 
@@ -400,7 +400,7 @@ def test_the_environment_is_heard(terminal, monkeypatch, name, value, shown):
 @on_terminal
 def test_a_display_of_the_callers_own_is_left_alone(terminal):
     with Progress(console=Console(file=terminal, force_terminal=True)):
-        assert not _progress.visible()
+        assert not progress.visible()
         xai.shap.exact(xai.Game(add, num_players=3))
     assert "Shapley" not in terminal.text
 
@@ -418,7 +418,7 @@ def test_what_is_printed_meanwhile_stays_and_a_piped_stdout_is_left_alone(termin
         print("a result")
         return ()
 
-    _progress.watch("work", work)
+    progress.watch("work", work)
     assert piped.getvalue() == "a result\n"
     assert "a warning\n" in terminal.text.replace("\r", "")
     assert terminal.left.strip() == ""
@@ -430,7 +430,7 @@ def test_a_terminal_that_is_gone_does_not_stop_the_call(terminal, monkeypatch):
     def gone(*_):
         raise OSError("no such device")
 
-    monkeypatch.setattr(_progress.Live, "start", gone)
-    found = _progress.watch("work", lambda _: time.sleep(0.1) or 3)
+    monkeypatch.setattr(progress.Live, "start", gone)
+    found = progress.watch("work", lambda _: time.sleep(0.1) or 3)
     assert found == 3
     assert terminal.getvalue() == ""

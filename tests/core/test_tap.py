@@ -9,8 +9,8 @@ from flax import nnx
 
 import xaijax as xai
 from tests import models
+from xaijax._core.tap import tap
 from xaijax._model import as_model
-from xaijax._tap import tap
 
 
 @pytest.mark.parametrize("name", models.IMAGE_MODELS)

@@ -1,0 +1,1 @@
+"""Attributions as files, records and objects of other packages."""
