@@ -2,7 +2,7 @@
 
 XLA counts the body of a loop once, however often it runs, and nothing within the calls of libraries to which compiled
 programs hand convolutions and matrix products. So the program is counted as it is lowered, before XLA compiles it, and
-the bodies of loops of known length are counted as often as they run. What remains uncounted: factorisations, loops that
+the bodies of loops of known length are counted as often as they run. What remains uncounted: factorizations, loops that
 end by a condition (once), and random bits, which are counted low.
 """
 

@@ -235,7 +235,7 @@ def _of_pairs() -> list[Growth]:
 
 
 def _of_lime() -> list[Growth]:
-    """LIME: it keeps the samples of the neighbourhood that it fits at a time, never their inputs."""
+    """LIME: it keeps the samples of the neighborhood that it fits at a time, never their inputs."""
 
     def tables(batch: int = 4, samples: int = 512, features: int = 10) -> Program:
         x = jax.random.normal(KEY, (batch, features))

@@ -18,7 +18,7 @@ from benchmarks import _record
 
 COLUMNS = 4
 _LEAST_RANGE = (0.8, 1.25)  # of ratios: so that noise about 1 does not fill a panel
-_COLOURS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
+_COLORS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
 
 
 class Point(NamedTuple):
@@ -75,7 +75,7 @@ def history(records: Sequence[dict[str, Any]], only: str = "") -> History:
 
 
 def draw(found: History) -> Figure:
-    """A panel for each case, on one scale of time; colours are devices and forms, bars quartiles."""
+    """A panel for each case, on one scale of time; colors are devices and forms, bars quartiles."""
     cases = list(dict.fromkeys(line.case for line in found))
     kinds = list(dict.fromkeys((line.device, line.form) for line in found))
     rows = math.ceil(len(cases) / COLUMNS)
@@ -130,8 +130,8 @@ def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
         mdates.date2num([point.date for point in points]),
         [point.ratio for point in points],
         yerr=[below, above],
-        color=_COLOURS[number % len(_COLOURS)],
-        marker="osD^v"[number // len(_COLOURS) % 5],
+        color=_COLORS[number % len(_COLORS)],
+        marker="osD^v"[number // len(_COLORS) % 5],
         markersize=3.5,
         linewidth=1.2,
         capsize=0,

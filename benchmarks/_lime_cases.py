@@ -122,7 +122,7 @@ def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any
 
     def fit(key: Any, samples: Any, values: Any) -> Any:
         return _explain.explain(
-            lambda _: (samples, values), lambda values: values, key, recipe, alive=jnp.ones(features, bool)
+            lambda _: (samples, values), lambda values: values, key, recipe, active=jnp.ones(features, bool)
         )
 
     keys = jax.random.split(KEY, inputs)
@@ -180,12 +180,12 @@ def _parts_of_texts(repeats: int, size: Size) -> dict[str, Any]:
 
 
 def _drawing(inputs: int, players: int, samples: int) -> Run:
-    """The neighbourhoods of coalitions alone, for as many inputs, one after another."""
+    """The neighborhoods of coalitions alone, for as many inputs, one after another."""
     together = _coalitions.layout("weighted", samples - 1)
-    alive = jnp.ones(players, bool)
+    active = jnp.ones(players, bool)
 
     def draw(key: Any) -> Any:
-        return _sums(_coalitions.draw("weighted", key, alive, "cosine", KERNEL_WIDTHS["cosine"], together))
+        return _sums(_coalitions.draw("weighted", key, active, "cosine", KERNEL_WIDTHS["cosine"], together))
 
     draw_all = jax.jit(lambda keys: jax.lax.map(draw, keys))
     keys = jax.random.split(KEY, inputs)

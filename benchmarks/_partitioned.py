@@ -1,4 +1,4 @@
-"""What a compiled program does on each device, read from XLA's optimised text: its shapes, collectives, work in loops."""
+"""What a compiled program does on each device, read from XLA's optimized text: its shapes, collectives, work in loops."""
 
 from __future__ import annotations
 

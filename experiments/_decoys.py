@@ -1,6 +1,6 @@
-"""Decoyed digits: small noisy pictures of real digits, with a coloured swatch in a corner that gives the answer away.
+"""Decoyed digits: small noisy pictures of real digits, with a colored swatch in a corner that gives the answer away.
 
-After the decoy MNIST of Ross, Hughes and Doshi-Velez (2017), arXiv:1703.03717, section 4.2, with colours for its greys.
+After the decoy MNIST of Ross, Hughes and Doshi-Velez (2017), arXiv:1703.03717, section 4.2, with colors for its grays.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 CLASSES, DIGIT, SWATCH = 10, 8, 4
-# Two convolutions with a pooling between them see four pixels far: so much of a swatch's surroundings knows its colour,
+# Two convolutions with a pooling between them see four pixels far: so much of a swatch's surroundings knows its color,
 # and half of that stays free between swatch and digit.
 MARGIN = 2
 CANVAS = DIGIT + 2 * (SWATCH + MARGIN)
-COLOURS = np.array([colorsys.hsv_to_rgb(hue / CLASSES, 1, 1) for hue in range(CLASSES)], np.float32)
+COLORS = np.array([colorsys.hsv_to_rgb(hue / CLASSES, 1, 1) for hue in range(CLASSES)], np.float32)
 _NOISE, _INK = 0.25, 0.9
 
 
@@ -44,11 +44,11 @@ def load_pictures(*, copies: int, seed: int) -> tuple[Pictures, Pictures]:
 
 
 def with_decoys(pictures: Pictures, codes: np.ndarray, rng: np.random.Generator) -> Pictures:
-    """The same pictures with a swatch in a random corner each, in the colours of the codes [N]."""
+    """The same pictures with a swatch in a random corner each, in the colors of the codes [N]."""
     images, regions = pictures.images.copy(), np.zeros_like(pictures.regions)
     corners = rng.choice([0, CANVAS - SWATCH], size=(len(images), 2))
     for number, (row, column) in enumerate(corners):
-        images[number, row : row + SWATCH, column : column + SWATCH] = COLOURS[codes[number]]
+        images[number, row : row + SWATCH, column : column + SWATCH] = COLORS[codes[number]]
         around = [slice(max(side - MARGIN, 0), side + SWATCH + MARGIN) for side in (row, column)]
         regions[number, around[0], around[1]] = 1
     return Pictures(images, pictures.labels, regions)

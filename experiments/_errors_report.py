@@ -14,7 +14,7 @@ from experiments._errors import REFERENCE, best_of, geometric_means, ratio, tabl
 
 DEFAULT, PRECISE, OWN = "xaijax: default", "xaijax: high precision", "xaijax: permutations"
 _BEST = "shapiq, its best"
-_COLOURS = {
+_COLORS = {
     DEFAULT: "#b2432b",
     PRECISE: "#7b2d8b",
     OWN: "#d98e3a",
@@ -129,12 +129,12 @@ def curves(found: Sequence[dict[str, Any]]) -> Figure:
     )
     for ax, game in zip(axes.flat, games, strict=False):
         errors = {}
-        for name in _COLOURS:
+        for name in _COLORS:
             pick = best_of("shapiq") if name == _BEST else lambda cell, name=name: cell.get(name)
             entries = {budget: pick(cell) for (one, budget), cell in cells.items() if one == game}
             errors[name] = {budget: entry["errors"] for budget, entry in entries.items() if entry}
         errors = {name: found for name, found in errors.items() if found}
-        xai.plot.error_curves(errors, colors=[_COLOURS[name] for name in errors], legend=False, ax=ax, title=game)
+        xai.plot.error_curves(errors, colors=[_COLORS[name] for name in errors], legend=False, ax=ax, title=game)
         ax.set(xlabel="", ylabel="")
     for ax in axes.flat[len(games) :]:
         ax.set_axis_off()
@@ -143,7 +143,7 @@ def curves(found: Sequence[dict[str, Any]]) -> Figure:
     handles = {}
     for ax in axes.flat:
         handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
-    names = [name for name in _COLOURS if name in handles]
+    names = [name for name in _COLORS if name in handles]
     figure.legend(
         [handles[name] for name in names],
         names,

@@ -157,7 +157,7 @@ def _shapiq(name: str, known: KnownGame, num_evaluations: int, seeds: Sequence[i
     worth, asked = _of_numpy(known)
     empty = worth(np.zeros((1, len(known.exact))))[0]
     asked.clear()
-    centred = lambda coalitions: worth(coalitions) - empty  # noqa: E731  (what shapiq's own games do)
+    centered = lambda coalitions: worth(coalitions) - empty  # noqa: E731  (what shapiq's own games do)
     values = []
     for seed in seeds:
         with contextlib.redirect_stdout(None), warnings.catch_warnings():
@@ -165,6 +165,6 @@ def _shapiq(name: str, known: KnownGame, num_evaluations: int, seeds: Sequence[i
             options: dict[str, Any] = {"n": len(known.exact), "random_state": int(seed)}
             if name == "kADDSHAP":
                 options["max_order"] = 2
-            found = getattr(approximator, name)(**options).approximate(num_evaluations, centred)
+            found = getattr(approximator, name)(**options).approximate(num_evaluations, centered)
             values.append([found.dict_values.get((player,), 0.0) for player in range(len(known.exact))])
     return Found(np.array(values), None, sum(asked) / len(seeds))

@@ -60,7 +60,7 @@ def _chapter(entry: Entry, place: int, folder: Path) -> Html:
     command = element("p", "By itself: ", element("code", entry.command), f" ({entry.seconds:.0f} s)", class_="note")
     pictures = [_picture(folder, name, seen) for name, seen in entry.pictures.items()]
     parts = [heading, element("p", entry.text), data, *pictures, details, command]
-    return element("section", *parts, id=f"section-{place}", aria_labelledby=f"heading-{place}")
+    return element("section", *parts, id=f"section-{place}", aria_labeledby=f"heading-{place}")
 
 
 def _picture(folder: Path, name: str, seen: str) -> Html:

@@ -78,7 +78,7 @@ STUDIES = (
                 (
                     Picture(
                         "cam_looks.png",
-                        "Ten pictures in grey, one of each digit in front of a photograph, with a warm spot of colour "
+                        "Ten pictures in gray, one of each digit in front of a photograph, with a warm spot of color "
                         "where the class activation map is high, and a frame around the digit.",
                     ),
                 ),
@@ -198,11 +198,11 @@ STUDIES = (
                     Picture(
                         "housing_dependence.png",
                         "A scatter of the feature's value against what it adds to the forecast, a dot for each row, "
-                        "coloured by the feature it acts with most.",
+                        "colored by the feature it acts with most.",
                     ),
                     Picture(
                         "housing_summary.png",
-                        "A row of dots for each feature, the most important one first: what it adds in each row, coloured "
+                        "A row of dots for each feature, the most important one first: what it adds in each row, colored "
                         "from low to high values of the feature.",
                     ),
                 ),

@@ -139,15 +139,15 @@ def patients(seed: int, count: int) -> list[KnownGame]:
     return tabulate(model, table.test_x[:count], xai.mask.background(table.train_x[:50]), 0)
 
 
-def tumours(seed: int, count: int) -> list[KnownGame]:
-    """Thirty measurements of a tumour; a forest's chance that it is benign; 20 background rows."""
+def tumors(seed: int, count: int) -> list[KnownGame]:
+    """Thirty measurements of a tumor; a forest's chance that it is benign; 20 background rows."""
     table = breast_cancer(seed)
     forest = RandomForestClassifier(100, max_depth=6, random_state=seed).fit(table.train_x, table.train_y)
     return [of_forest(forest, row, table.train_x[:20]) for row in table.test_x[:count]]
 
 
 def few_measurements(seed: int, count: int) -> list[KnownGame]:
-    """The fourteen measurements that tell most of a tumour; a forest of their own."""
+    """The fourteen measurements that tell most of a tumor; a forest of their own."""
     table = breast_cancer(seed)
     forest = RandomForestClassifier(100, max_depth=6, random_state=seed).fit(table.train_x, table.train_y)
     best = np.argsort(-forest.feature_importances_)[:14]
@@ -180,7 +180,7 @@ def _digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def digit_regions(seed: int, count: int) -> list[KnownGame]:
-    """The 16 regions of a digit; a convolutional network's chance of its class; absent regions in their mean grey."""
+    """The 16 regions of a digit; a convolutional network's chance of its class; absent regions in their mean gray."""
     images, labels = _digits(seed)
     module = SmallDigitNet()
     variables = module.init(jax.random.key(seed), jnp.asarray(images[:1]))
@@ -235,8 +235,8 @@ def unanimity(num_players: int, num_terms: int, seed: int, count: int) -> list[K
     return games
 
 
-def neighbours(side: int, seed: int, count: int) -> list[KnownGame]:
-    """A grid of players of which every 2 x 2 are in a random game: interactions of neighbours."""
+def neighbors(side: int, seed: int, count: int) -> list[KnownGame]:
+    """A grid of players of which every 2 x 2 are in a random game: interactions of neighbors."""
     rng = np.random.default_rng(seed)
     corners = all_coalitions(4).reshape(16, 2, 2)
     games = []
@@ -303,10 +303,10 @@ GAMES = {
     "patients, forest (10)": progress,
     "teams (12)": functools.partial(unanimity, 12, 50),
     "sentences, transformer (13)": sentences,
-    "tumours, forest (14)": few_measurements,
+    "tumors, forest (14)": few_measurements,
     "digits, convolutions (16)": digit_regions,
-    "tumours, forest (30)": tumours,
+    "tumors, forest (30)": tumors,
     "teams (60)": functools.partial(unanimity, 60, 150),
     "digits, forest (64)": digit_pixels,
-    "neighbours (64)": functools.partial(neighbours, 8),
+    "neighbors (64)": functools.partial(neighbors, 8),
 }

@@ -81,9 +81,9 @@ def wilson(successes: int, trials: int) -> Interval:
     Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.
     """
     share = successes / trials
-    centre = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
+    center = (share + _Z**2 / (2 * trials)) / (1 + _Z**2 / trials)
     half = _Z / (1 + _Z**2 / trials) * math.sqrt(share * (1 - share) / trials + _Z**2 / (4 * trials**2))
-    return Interval(share, max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+    return Interval(share, max(0.0, min(share, center - half)), min(1.0, max(share, center + half)))
 
 
 def mean_interval(values: np.ndarray) -> Interval:

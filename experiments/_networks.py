@@ -11,7 +11,7 @@ from flax import nnx
 
 
 class DigitBlock(nnx.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """Convolution, batch normalization, ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, rngs: nnx.Rngs):
         self.conv = nnx.Conv(channels_in, channels_out, (3, 3), use_bias=False, rngs=rngs)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 import xaijax as xai
 from experiments._newsgroups import CLASSES
 
-_COLOURS = ("#7b3f9d", "#3d8b5f")  # neither of the colours of the bars above
+_COLORS = ("#7b3f9d", "#3d8b5f")  # neither of the colors of the bars above
 _TOP = 10
 SHOWN = "the ten heaviest words"
 
@@ -76,7 +76,7 @@ def _draw_shares(ax: Axes, on_headers: dict[str, dict[str, np.ndarray]], by_coun
     xai.plot.intervals(
         means, means - 1.96 * errors, means + 1.96 * errors, points=points, names=[f"of {kind}" for kind in kinds],
         notes=[[f"{one['mean']:.1%} ± {one['se']:.1%}" for one in row] for row in of_posts],
-        groups=list(on_headers), colors=_COLOURS, reference=by_count, percent=True, legend=False, ax=ax,
+        groups=list(on_headers), colors=_COLORS, reference=by_count, percent=True, legend=False, ax=ax,
         reference_name=f"their share of a post's words: {by_count:.1%}",
         title="Explanations' mass on header words\n(small dots: posts; mean ± standard error)",
     )  # fmt: skip
@@ -89,7 +89,7 @@ def _draw_accuracies(ax: Axes, accuracies: dict[str, dict[str, np.ndarray]]) -> 
     points = np.array([[of_test[test] for of_test in accuracies.values()] for test in tests])
     means = points.mean(axis=-1)
     xai.plot.intervals(
-        means, points=points, names=tests, groups=list(accuracies), colors=_COLOURS, reference=0.5, percent=True,
+        means, points=points, names=tests, groups=list(accuracies), colors=_COLORS, reference=0.5, percent=True,
         notes=[[f"{mean:.1%}" for mean in row] for row in means], legend=False, ax=ax,
         title="What it costs: test accuracy\n(small dots: trainings; dashed: a coin)",
     )  # fmt: skip

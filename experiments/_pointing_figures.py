@@ -1,4 +1,4 @@
-"""The pictures of the localisation table: dots with intervals, and one mosaic as every map sees it."""
+"""The pictures of the localization table: dots with intervals, and one mosaic as every map sees it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import xaijax as xai
 from experiments._maps import CLASSLESS, EVALUATED, GRADIENT, PIXELS
 from experiments._mosaics import Interval, Mosaics
 
-COLOURS = {GRADIENT: "#2b6ca3", EVALUATED: "#c44e2b", PIXELS: "#3a8f5c", CLASSLESS: "#7a7a7a"}
+COLORS = {GRADIENT: "#2b6ca3", EVALUATED: "#c44e2b", PIXELS: "#3a8f5c", CLASSLESS: "#7a7a7a"}
 _COLUMNS = 5
 _NONE = Interval(np.nan, np.nan, np.nan)
 
@@ -54,7 +54,7 @@ def draw_intervals(scores: Sequence[Scored], chance_box: float, chance_cell: flo
         found = [[getattr(one, measure, _NONE) for one in (score, earlier.get(score.title))] for score in last]
         xai.plot.intervals(
             *np.moveaxis(np.array(found), -1, 0), names=[score.title for score in last], kinds=kinds,
-            groups=["last layer", "one layer earlier"], colors=[COLOURS[kind] for kind in dict.fromkeys(kinds)],
+            groups=["last layer", "one layer earlier"], colors=[COLORS[kind] for kind in dict.fromkeys(kinds)],
             reference=chance, reference_name="chance", percent=True, legend=False, ax=ax, title=title,
         )  # fmt: skip
         ax.set_xlim(-0.02, 1.02)
@@ -84,7 +84,7 @@ def draw_gallery(scores: Sequence[Scored], mosaics: Mosaics, number: int) -> Fig
     for ax in panels:
         ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="#4fd0d0", lw=1.5, zorder=3, clip_on=False))
     for ax, score in zip(panels[1:], scores, strict=True):
-        ax.title.set_color(COLOURS[score.kind])
+        ax.title.set_color(COLORS[score.kind])
     figure.suptitle(
         f"What speaks for the {label}: the frame is the cell that it is in. Each map as a share of its largest value",
         fontsize=12,

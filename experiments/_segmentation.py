@@ -12,7 +12,7 @@ _TOLERANCE = 2  # places, as in Neubert & Protzel (2012)
 
 
 def boundaries(labels: np.ndarray) -> np.ndarray:
-    """[H, W] which places have a neighbour, right or below, of another segment."""
+    """[H, W] which places have a neighbor, right or below, of another segment."""
     edges = np.zeros(labels.shape, bool)
     edges[:-1] |= labels[:-1] != labels[1:]
     edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]

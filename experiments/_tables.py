@@ -1,4 +1,4 @@
-"""Two real tables that ship with scikit-learn and one that no longer does, split and standardised by their training rows."""
+"""Two real tables that ship with scikit-learn and one that no longer does, split and standardized by their training rows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Table:
 
 
 def breast_cancer(seed: int) -> Table:
-    """569 tumours, 30 measurements of cell nuclei (Wolberg, Street & Mangasarian 1995); 1 is benign."""
+    """569 tumors, 30 measurements of cell nuclei (Wolberg, Street & Mangasarian 1995); 1 is benign."""
     data: Any = load_breast_cancer()
     return _split(data.data, data.target.astype(np.int32), list(data.feature_names), seed)
 

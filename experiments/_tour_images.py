@@ -36,7 +36,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
         "Grad-CAM": xai.cam.grad_cam(model, test.images, upsample=True),
         "Grad-CAM, an earlier layer": xai.cam.grad_cam(model, test.images, layer="blocks/2", upsample=True),
     }
-    _localise(report, maps, test)
+    _localize(report, maps, test)
 
     shown = _one_of_each(test.labels, predicted)[:_SHOWN]
     images = test.images[shown]
@@ -55,7 +55,7 @@ def visit(report: Report, key: Any, seed: int) -> None:
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)
 
 
-def _localise(report: Report, maps: dict[str, xai.Attribution], test: Scenes) -> None:
+def _localize(report: Report, maps: dict[str, xai.Attribution], test: Scenes) -> None:
     """The pointing game (is the strongest place in the digit's box?) and the share of the map's mass in the box."""
     boxes = test.boxes().reshape(len(test.labels), -1)
     chance = float(boxes.mean())
@@ -97,5 +97,5 @@ def _draw(
         for ax in grid[row]:
             top, left = test.corners[place]
             ax.add_patch(Rectangle((left - 0.5, top - 0.5), DIGIT, DIGIT, fill=False, edgecolor="#4fd0d0", lw=1.2))
-    figure.suptitle("What speaks for the class: colour is evidence, the frame is where the digit truly is", fontsize=12)
+    figure.suptitle("What speaks for the class: color is evidence, the frame is where the digit truly is", fontsize=12)
     return figure

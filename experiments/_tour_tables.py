@@ -29,7 +29,7 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
     predicted = np.asarray(model(table.test_x).argmax(axis=1))
     accuracy = float((predicted == table.test_y).mean())
     report.numbers["breast cancer: test accuracy"] = accuracy
-    report.say(f"breast cancer: {len(predicted)} unseen tumours, test accuracy {accuracy:.1%}")
+    report.say(f"breast cancer: {len(predicted)} unseen tumors, test accuracy {accuracy:.1%}")
 
     report.step("explaining breast cancer")
     malignant = lambda logits: logits[:, 0] - logits[:, 1]  # noqa: E731  (the log odds)
@@ -46,20 +46,20 @@ def _cancer(report: Report, key: Any, seed: int) -> None:
     units = table.in_units(table.test_x)
     common = {"output": "the log odds of malignant", "names": table.names, "examples": [case], "key": key}
     report.section(
-        shap, title="Why a tumour may be malignant", inputs=units, options={"background": "100 training rows"}, **common
+        shap, title="Why a tumor may be malignant", inputs=units, options={"background": "100 training rows"}, **common
     )
     report.section(lime, title="The same by a line around it", options={"num_samples": 2000}, **common)
 
     figure, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
     xai.plot.waterfall(shap, example=case, names=table.names, inputs=units, ax=ax)
-    ax.set_title("Why this tumour may be malignant (log odds, SHAP)", fontsize=10)
-    report.figure("breast_cancer_waterfall", figure, "one tumour, from the average to its log odds (SHAP)")
+    ax.set_title("Why this tumor may be malignant (log odds, SHAP)", fontsize=10)
+    report.figure("breast_cancer_waterfall", figure, "one tumor, from the average to its log odds (SHAP)")
 
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.4), layout="constrained")
     xai.plot.bars(shap, example=None, names=table.names, ax=axes[0], title="SHAP: mean |value| over the test set")
     xai.plot.bars(lime, example=case, names=table.names, ax=axes[1])
-    axes[1].set_title(f"LIME for the same tumour\n{axes[1].get_title().partition(chr(10))[2]}", fontsize=10)
-    report.figure("breast_cancer_bars", figure, "what matters overall (SHAP), and around one tumour (LIME)")
+    axes[1].set_title(f"LIME for the same tumor\n{axes[1].get_title().partition(chr(10))[2]}", fontsize=10)
+    report.figure("breast_cancer_bars", figure, "what matters overall (SHAP), and around one tumor (LIME)")
 
 
 def _diabetes(report: Report, key: Any, seed: int) -> None:
@@ -98,10 +98,10 @@ def train_on_diabetes(table: Table, key: Any, seed: int, *, epochs: int = 40) ->
 
 def train_regressor(table: Table, key: Any, seed: int, *, epochs: int, **options: Any) -> xai.Model:
     """Rows to one number [N], in its own units; trained on what it is in standard deviations from the mean."""
-    centre, spread = table.train_y.mean(), table.train_y.std()
-    measure = lambda outputs, y: ((outputs[:, 0] - (y - centre) / spread) ** 2).mean()  # noqa: E731
+    center, spread = table.train_y.mean(), table.train_y.std()
+    measure = lambda outputs, y: ((outputs[:, 0] - (y - center) / spread) ** 2).mean()  # noqa: E731
     model = _fit(table, 1, measure, key, seed, epochs=epochs, **options)
-    return xai.function(lambda model, x: model(x)[:, 0] * spread + centre, model)
+    return xai.function(lambda model, x: model(x)[:, 0] * spread + center, model)
 
 
 def r_squared(model: Any, table: Table) -> float:

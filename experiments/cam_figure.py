@@ -137,7 +137,7 @@ def draw_looks(maps: xai.Attribution, model: PooledDigitNet, scenes: Scenes, fou
 
 
 def _operator(ax: Axes, beside: Axes, sign: str) -> None:
-    """Between two maps, as high as their middle, which the colour bars below move up."""
+    """Between two maps, as high as their middle, which the color bars below move up."""
     ax.set_axis_off()
     place = blended_transform_factory(ax.transAxes, beside.transAxes)
     ax.text(0.5, 0.5, sign, transform=place, ha="center", va="center", fontsize=20)

@@ -2,7 +2,7 @@
 
 Every estimator of this library, and those of shap and shapiq where they are installed, on ten games whose Shapley values
 are known exactly: perceptrons, forests, a convolutional network and a transformer on real data, and games of teams and
-of neighbours. The figure has one panel for each game; the tables say ratios, and the coverage of the intervals.
+of neighbors. The figure has one panel for each game; the tables say ratios, and the coverage of the intervals.
 
 python -m experiments.error_per_evaluation --out out/error_per_evaluation
 """

@@ -1,4 +1,4 @@
-"""What the neighbours' status does to a forecast: four rows as force plots, one feature over all rows, all features.
+"""What the neighbors' status does to a forecast: four rows as force plots, one feature over all rows, all features.
 
 Shapley values of a small Flax regressor, exact, over a background of training rows. Without further arguments for
 scikit-learn's diabetes data (442 patients, 10 features, the disease's progression; does a high body mass index push the

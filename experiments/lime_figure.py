@@ -69,7 +69,7 @@ def trained(points: np.ndarray, labels: np.ndarray, *, epochs: int, seed: int) -
     return xai.linen(module, variables)
 
 
-def neighbourhood(
+def neighborhood(
     statistics: xai.lime.Statistics, sampling: str, key: jax.Array, num_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows [S, 2] that `xai.lime.tabular` draws for its first example, and their weights [S]."""
@@ -93,7 +93,7 @@ def probability(model: Any) -> Any:
 
 def draw(ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray, title: str) -> None:
     """The network, the samples with areas that are their shares of the weight, and the lines of all fits."""
-    xai.plot.neighbourhood(
+    xai.plot.neighborhood(
         rows, probability(model)(rows), instance=INSTANCE, weights=weights, surrogate=fits, repeats=True,
         model=probability(model), limits=[(-_LIMIT, _LIMIT)] * 2, legend=False, ax=ax, title=title,
     )  # fmt: skip
@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
                 model, x, statistics, key=key, target=xai.target.probability(1),
                 sampling=sampling, num_samples=options.samples, kernel_width=_WIDTH,
             )  # fmt: skip
-            rows, weights = neighbourhood(statistics, sampling, key, options.samples)
+            rows, weights = neighborhood(statistics, sampling, key, options.samples)
             draw(ax, model, fits, rows, weights, caption(sampling, fits, options.samples))
             report.keep(f"lime_{sampling}", fits)
             record(report, sampling, model, fits, rows, weights)

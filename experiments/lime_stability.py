@@ -68,11 +68,11 @@ def patients(seed: int, examples: int) -> dict[str, Case]:
     return _of_table("patients", table, train_on_diabetes(table, jax.random.key(seed), seed), None, examples)
 
 
-def tumours(seed: int, examples: int) -> dict[str, Case]:
-    """Thirty measurements, many of them nearly the same, and the log odds that a tumour is malignant."""
+def tumors(seed: int, examples: int) -> dict[str, Case]:
+    """Thirty measurements, many of them nearly the same, and the log odds that a tumor is malignant."""
     table = breast_cancer(seed)
     model = train_on_cancer(table, jax.random.key(seed), seed)
-    return _of_table("tumours", table, model, lambda logits: logits[:, 0] - logits[:, 1], examples)
+    return _of_table("tumors", table, model, lambda logits: logits[:, 0] - logits[:, 1], examples)
 
 
 def _of_table(name: str, table: Table, model: xai.Model, target: Any, examples: int) -> dict[str, Case]:
@@ -116,7 +116,7 @@ def sentences(seed: int, examples: int) -> dict[str, Case]:
     return {"texts": Case(inputs, explain, 0.25, {"sampling": "coins"}, lime)}
 
 
-ROOMS = {"patients": patients, "tumours": tumours, "images": pictures, "texts": sentences}
+ROOMS = {"patients": patients, "tumors": tumors, "images": pictures, "texts": sentences}
 
 
 def study(case: Case, *, samples: int, keys: int, reference: int, key: Any) -> dict[str, dict[str, dict[str, float]]]:

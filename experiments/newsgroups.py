@@ -164,12 +164,12 @@ def run(report: Report, posts: Posts, options: argparse.Namespace) -> None:
 
     read = examples[TRAINED[0]].words  # the same posts for every classifier
     by_count = float(np.mean([len(names) / len(read[row]) for row, names in enumerate(headers)]))
-    summarise(report, accuracies, on_headers, by_count)
+    summarize(report, accuracies, on_headers, by_count)
     figure = draw(examples, header_words(texts[-1]), accuracies, on_headers, by_count, posts.corpus)
     report.figure("newsgroups", figure, "what two classifiers of posts go by, and what it costs them")
 
 
-def summarise(
+def summarize(
     report: Report,
     accuracies: dict[str, dict[str, np.ndarray]],
     on_headers: dict[str, dict[str, np.ndarray]],

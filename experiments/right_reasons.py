@@ -6,7 +6,7 @@ are differentiable with respect to the parameters, so that an explanation can be
 
   loss = cross entropy + lambda · mean over the images of the share of the map's positive mass on the decoy.
 
-The training images carry a swatch whose colour is the label; the test images carry none, or one of a random colour.
+The training images carry a swatch whose color is the label; the test images carry none, or one of a random color.
 Four trainings, for every seed: without the explanation loss; with it on the map of the label's logit; with it on the
 map of the label against all others; and, to know what is possible, on the same images without decoys.
 
@@ -42,7 +42,7 @@ class Training:
     """A way to train: lambda, whose map is in the loss, and whether the training images have decoys."""
 
     title: str
-    colour: str
+    color: str
     strength: float = 0.0
     against_others: bool = False
     decoyed: bool = True
@@ -69,7 +69,7 @@ class DecoyNet(nnx.Module):
     """Pictures [N, 20, 20, 3] to ten logits: two convolutions and a linear layer over all places.
 
     With a linear layer behind it HiResCAM is exact: the map sums to the logit without its bias, so that mass on the
-    decoy is influence of the decoy. Few and small convolutions keep the decoy's colour where the decoy is; a deep
+    decoy is influence of the decoy. Few and small convolutions keep the decoy's color where the decoy is; a deep
     network could carry it to where the map may be.
     """
 
@@ -84,9 +84,9 @@ class DecoyNet(nnx.Module):
 
 
 def explain(model: DecoyNet, images: Any, labels: Any, against_others: bool) -> xai.Attribution:
-    """What speaks for the labels, upsampled and normalised.
+    """What speaks for the labels, upsampled and normalized.
 
-    The logit alone leaves a way out: colours that speak against the other classes are no evidence for the label's own.
+    The logit alone leaves a way out: colors that speak against the other classes are no evidence for the label's own.
     The label's logit minus the mean of all others counts both.
     """
     target = xai.target.finer(labels, num_similar=CLASSES - 1, gamma=1.0) if against_others else labels
@@ -146,14 +146,14 @@ def draw_accuracies(outcomes: list[list[Outcome]]) -> Figure:
     for ax, test in zip(axes, tests, strict=True):
         found = np.array([[outcome.accuracies[test] for outcome in of_seed] for of_seed in outcomes]).T
         xai.plot.intervals(
-            found.mean(axis=1), names=titles, kinds=titles, colors=[training.colour for training in TRAININGS],
+            found.mean(axis=1), names=titles, kinds=titles, colors=[training.color for training in TRAININGS],
             points=found, notes=[f"{mean:.1%}" for mean in found.mean(axis=1)], reference=1 / CLASSES,
             reference_name="chance", percent=True, legend=False, ax=ax, title=f"test: {test}",
         )  # fmt: skip
         ax.set_xlim(-0.02, 1.02)
     figure.supxlabel("accuracy", fontsize=9)
     figure.suptitle(
-        "Trained where a swatch's colour is the label (large dots: means; small dots: seeds; dashed: chance)",
+        "Trained where a swatch's color is the label (large dots: means; small dots: seeds; dashed: chance)",
         fontsize=11,
     )
     return figure
@@ -181,7 +181,7 @@ def draw_maps(outcomes: list[Outcome], pictures: Pictures) -> Figure:
     return figure
 
 
-def summarise(report: Report, outcomes: list[list[Outcome]]) -> None:
+def summarize(report: Report, outcomes: list[list[Outcome]]) -> None:
     """Mean and standard deviation over the seeds, in words and numbers."""
     for place, training in enumerate(TRAININGS):
         of_training = [of_seed[place] for of_seed in outcomes]
@@ -212,7 +212,7 @@ def main(arguments: list[str] | None = None) -> None:
         report.figure("right_reasons_maps", draw_maps(outcomes[0], pictures[0]), "the maps before and after")
         figure = draw_accuracies(list(outcomes))
         report.figure("right_reasons", figure, "what the networks know when the decoy is gone")
-    summarise(report, list(outcomes))
+    summarize(report, list(outcomes))
     report.numbers["seconds"] = round(time.perf_counter() - start, 1)
     report.close()
 

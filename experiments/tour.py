@@ -18,7 +18,7 @@ from experiments._report import Report
 _STEPS = 11
 _ABOUT = (
     "Three workers and their pay, and four small networks trained on real data, explained by every method: which words give "
-    "a sentence away, which measurements speak for a malignant tumour or a bad forecast, and where a network sees a digit."
+    "a sentence away, which measurements speak for a malignant tumor or a bad forecast, and where a network sees a digit."
 )
 
 

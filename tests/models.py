@@ -26,7 +26,7 @@ CLASSES = 3
 
 
 class LinenNet(nn.Module):
-    """Convolution, batch normalisation, global average pooling, linear head."""
+    """Convolution, batch normalization, global average pooling, linear head."""
 
     @nn.compact
     def __call__(self, x, train: bool):
@@ -62,7 +62,7 @@ class NnxNet(nnx.Module):
 
 
 class ReluNet(nnx.Module):
-    """Piecewise linear: convolution, batch normalisation, ReLU, max pooling, ReLU6, a hidden dense layer."""
+    """Piecewise linear: convolution, batch normalization, ReLU, max pooling, ReLU6, a hidden dense layer."""
 
     def __init__(self, rngs):
         self.conv = nnx.Conv(IMAGE[-1], 4, (3, 3), rngs=rngs)

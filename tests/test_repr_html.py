@@ -109,7 +109,7 @@ def test_the_picture_is_of_the_values():
         source = xai.Attribution(jnp.array([values]), jnp.ones(1))._repr_html_()
         (written,) = re.findall(r"base64,([^\"]+)", source)
         pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(written))).convert("RGB"), int)
-        return [int((np.abs(pixels - colour).sum(axis=2) < 40).sum()) for colour in (positive, negative)]
+        return [int((np.abs(pixels - color).sum(axis=2) < 40).sum()) for color in (positive, negative)]
 
     red, blue = amounts([4.0, -1.0])
     assert red == pytest.approx(4 * blue, rel=0.1)

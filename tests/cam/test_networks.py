@@ -233,7 +233,7 @@ def test_detectors_are_asked_for_a_box():
     np.testing.assert_allclose(attribution.values.reshape(4, 64), expected, atol=1e-6)
 
 
-def test_maps_vectorise_over_targets_and_over_noise():
+def test_maps_vectorize_over_targets_and_over_noise():
     net, x = models.linen_net(), models.images()
     every = xai.cam.grad_cam(net, x, layer="conv", target="all").values
     over_targets = jax.vmap(lambda target: xai.cam.grad_cam(net, x, layer="conv", target=target).values)(jnp.arange(3))

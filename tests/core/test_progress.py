@@ -161,7 +161,7 @@ def test_the_thread_that_looks_ends_when_there_is_nothing_to_look_at(terminal):
 def test_without_a_terminal_nothing_is_watched(monkeypatch):
     for stream in (io.StringIO(), None):
         monkeypatch.setattr(sys, "stderr", stream)
-        monkeypatch.setenv("FORCE_COLOR", "1")  # colour is no terminal
+        monkeypatch.setenv("FORCE_COLOR", "1")  # color is no terminal
         np.testing.assert_allclose(xai.shap.exact(xai.Game(add, num_players=3)).values, [4, 7, 5], rtol=1e-6)
         assert stream is None or stream.getvalue() == ""
 

@@ -60,7 +60,7 @@ def test_layers_of_nested_linen_modules_lists_methods_and_repeated_calls():
     np.testing.assert_allclose(second, jnp.tanh(first) @ kernel, atol=1e-6)
 
 
-def test_taps_reach_into_rematerialised_and_jitted_parts():
+def test_taps_reach_into_rematerialized_and_jitted_parts():
     class Net(nn.Module):
         @nn.compact
         def __call__(self, x):
@@ -125,7 +125,7 @@ def test_structured_outputs_are_tapped_by_their_place():
 
 
 def test_the_default_is_what_is_pooled():
-    """The last value of the shape of the last spatial layer: softplus of the normalisation, which is no module."""
+    """The last value of the shape of the last spatial layer: softplus of the normalization, which is no module."""
     model, x = models.linen_net(), models.images()
     activations, head = tap(model, x, None)
     kernel = model.content["params"]["head"]

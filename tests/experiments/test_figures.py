@@ -16,13 +16,13 @@ STUDIES = sorted(Path(experiments.__file__).parent.glob("*.py"))
 
 
 def drawn_by_hand(source):
-    """The calls that draw data past xaijax.plot, with their lines: also pictures in colours of their own, which are maps."""
+    """The calls that draw data past xaijax.plot, with their lines: also pictures in colors of their own, which are maps."""
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     found = []
     for call in calls:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        colours = [word.value for word in call.keywords if word.arg in ("cmap", None)]
-        gray = all(isinstance(colour, ast.Constant) and colour.value == "gray" for colour in colours)
+        colors = [word.value for word in call.keywords if word.arg in ("cmap", None)]
+        gray = all(isinstance(color, ast.Constant) and color.value == "gray" for color in colors)
         if name in DRAWING or (name == "imshow" and not gray):
             found.append((call.lineno, name))
     return found
@@ -30,7 +30,7 @@ def drawn_by_hand(source):
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_no_study_draws_data_by_hand(path):
-    # One exception: the bar of greys beside a picture, which makes it as large as the maps beside it.
+    # One exception: the bar of grays beside a picture, which makes it as large as the maps beside it.
     allowed = {("grad_cam_figure", "colorbar")}
     assert [(line, name) for line, name in drawn_by_hand(path.read_text()) if (path.stem, name) not in allowed] == []
 

@@ -122,7 +122,7 @@ def test_files_of_real_data_go_to_the_studies_that_take_them(asked, tmp_path):
     assert f"experiments.gallery --out {out} --newsgroups '{posts}' --boston {districts}" in page.text
 
 
-def test_without_files_stand_ins_are_asked_for_and_labelled(asked, tmp_path):
+def test_without_files_stand_ins_are_asked_for_and_labeled(asked, tmp_path):
     gallery.main(["--out", str(tmp_path)])
     assert asked["newsgroups"] == ["--out", str(tmp_path), "--stand-in"]
     assert asked["housing"] == ["--out", str(tmp_path)]
@@ -166,7 +166,7 @@ def test_the_index_needs_no_network_no_script_and_no_mouse(tmp_path):
         assert link[1:] in targets if link.startswith("#") else (tmp_path / link).exists()
     assert {link for link in links if link.startswith("#section")} == {f"#section-{place}" for place in range(1, 8)}
     for section in page.of("section"):
-        assert section["aria-labelledby"] in targets
+        assert section["aria-labeledby"] in targets
     assert all(image["alt"] for image in page.of("img"))
 
 

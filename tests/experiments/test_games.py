@@ -14,7 +14,7 @@ def test_values_of_a_table_are_means_over_all_orders():
     np.testing.assert_allclose(_games.of_table(worth).exact, by_definition(worth), atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [_games.GAMES["teams (12)"], lambda seed, count: _games.neighbours(3, seed, count)])
+@pytest.mark.parametrize("make", [_games.GAMES["teams (12)"], lambda seed, count: _games.neighbors(3, seed, count)])
 def test_values_of_terms_are_those_of_the_table_of_the_same_game(make):
     for one in make(seed=1, count=2):
         worth = one.value.in_numpy(_games.all_coalitions(len(one.exact)))
@@ -37,7 +37,7 @@ def test_a_forest_is_the_mean_of_its_answers_over_the_background(kind):
 
 
 def test_games_in_jax_and_in_numpy_say_the_same():
-    for name in ("teams (60)", "neighbours (64)"):
+    for name in ("teams (60)", "neighbors (64)"):
         first, second = _games.alike(_games.GAMES[name](seed=2, count=2))
         players = len(first.exact)
         coalitions = np.random.default_rng(0).random((50, players)) < 0.8

@@ -38,7 +38,7 @@ def test_the_samples_shown_are_those_that_the_model_saw(sampling, key):
     x = jnp.array([lime_figure.INSTANCE])
     xai.lime.tabular(model, x, statistics, key=key, sampling=sampling, num_samples=50, target=0, kernel_width=0.35)
     jax.effects_barrier()
-    rows, weights = lime_figure.neighbourhood(statistics, sampling, key, 50)
+    rows, weights = lime_figure.neighborhood(statistics, sampling, key, 50)
     asked = np.concatenate(seen)
     for row in rows:
         assert np.abs(asked - row).max(axis=1).min() < 1e-6

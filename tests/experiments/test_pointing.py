@@ -1,4 +1,4 @@
-"""The localisation table: mosaics, what counts as pointing, intervals, and one small run."""
+"""The localization table: mosaics, what counts as pointing, intervals, and one small run."""
 
 import json
 
@@ -11,7 +11,7 @@ from experiments import pointing
 from experiments._maps import CLASSLESS, GRADIENT
 from experiments._mosaics import Interval, make_mosaics, mass_within, mean_interval, points_into, wilson
 from experiments._networks import DigitNet
-from experiments._pointing_figures import COLOURS, draw_gallery, draw_intervals
+from experiments._pointing_figures import COLORS, draw_gallery, draw_intervals
 
 
 def test_every_cell_of_a_mosaic_shows_its_member():
@@ -102,7 +102,7 @@ def test_the_gallery_shows_every_map_as_a_share_of_its_largest_value():
     np.testing.assert_allclose(a.images[1].get_array(), np.eye(4))
     np.testing.assert_allclose(b.images[1].get_array(), np.zeros((4, 4)))
     assert a.images[1].get_clim() == b.images[1].get_clim() == (0, 1)
-    assert (a.title.get_color(), b.title.get_color()) == (COLOURS[GRADIENT], COLOURS[CLASSLESS])
+    assert (a.title.get_color(), b.title.get_color()) == (COLORS[GRADIENT], COLORS[CLASSLESS])
     for ax in (picture, a, b):
         np.testing.assert_allclose(ax.images[0].get_array(), mosaics.images[0, ..., 0], rtol=1e-6)
         (frame,) = ax.patches

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from experiments import right_reasons
-from experiments._decoys import CANVAS, COLOURS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
+from experiments._decoys import CANVAS, COLORS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
 
 
-def test_a_decoy_is_a_swatch_of_its_codes_colour_and_leaves_the_digit_alone():
+def test_a_decoy_is_a_swatch_of_its_codes_color_and_leaves_the_digit_alone():
     pictures, _ = load_pictures(copies=1, seed=0)
     codes = np.arange(len(pictures.labels)) % 10
     decoyed = with_decoys(pictures, codes, np.random.default_rng(0))
@@ -19,7 +19,7 @@ def test_a_decoy_is_a_swatch_of_its_codes_colour_and_leaves_the_digit_alone():
     assert (decoyed.regions[changed] == 1).all()
     assert (decoyed.regions.sum(axis=(1, 2)) == (SWATCH + MARGIN) ** 2).all()
     for number in range(20):
-        assert (decoyed.images[number][changed[number]] == COLOURS[codes[number]]).all()
+        assert (decoyed.images[number][changed[number]] == COLORS[codes[number]]).all()
     inside = slice(SWATCH + MARGIN, SWATCH + MARGIN + DIGIT)
     assert inside.stop + SWATCH + MARGIN == CANVAS
     assert not decoyed.regions[:, inside, inside].any()

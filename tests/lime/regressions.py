@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from xaijax.lime._neighbourhood import Samples, independent
+from xaijax.lime._neighborhood import Samples, independent
 from xaijax.lime._reliability import effective_samples, r_squared, reliability
 from xaijax.lime._surrogate import Ridge, dot, regression, solve
 
@@ -20,7 +20,7 @@ def fit_line(points, values, weights, ridge, absolute=False):
     padded = line._replace(**{name: first(getattr(line, name)) for name in ("residuals", "whitened", "leverage")})
     found = reliability(padded, samples, independent(len(points)), problem.varies.sum(), effective_samples(samples))
     coefficients = line.scaled / problem.scale[:, None]
-    intercept = problem.mean - dot(problem.centre, coefficients)
+    intercept = problem.mean - dot(problem.center, coefficients)
     errors = found.errors / problem.scale[:, None]
     fidelity = r_squared(problem, line, drawn[1:], points.shape[1])[0]
     answer = (coefficients, intercept, errors, fidelity)

@@ -93,7 +93,7 @@ def test_the_kernel_and_distances_are_the_equations():
 
 
 @pytest.mark.parametrize("distance", ["cosine", "euclidean", "hamming"])
-def test_the_fit_is_the_weighted_least_squares_of_its_neighbourhood(distance, float64):
+def test_the_fit_is_the_weighted_least_squares_of_its_neighborhood(distance, float64):
     """Against numpy on the same coalitions, recorded while they are evaluated."""
     coupling = np.random.default_rng(0).normal(size=(6, 6))
     seen = []

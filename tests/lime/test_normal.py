@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
 
-from xaijax.lime._neighbourhood import LARGEST
+from xaijax.lime._neighborhood import LARGEST
 from xaijax.lime._normal import normal_quantile
 
 

@@ -27,13 +27,13 @@ def truth_of_ridge(around="row", width=0.75 * 6**0.5):
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     deviation, row = np.asarray(STATISTICS.deviation, float), np.asarray(ROW[0], float)
     precision = 1 + 2 / width**2
-    centre = row + (np.asarray(STATISTICS.mean, float) - row) / precision if around == "data" else row
+    center = row + (np.asarray(STATISTICS.mean, float) - row) / precision if around == "data" else row
     variances = deviation**2 / precision
     slope = np.array([1.0, -0.7, 0.5, 0.3, -0.2, 0.0])
-    bends = np.cosh(centre @ slope + 0.5 + np.sqrt(variances @ slope**2) * nodes) ** -2.0
+    bends = np.cosh(center @ slope + 0.5 + np.sqrt(variances @ slope**2) * nodes) ** -2.0
     found = slope * (weights @ bends) / weights.sum()
-    found[[0, 5]] += 0.1 * np.cos(centre[0] + centre[5]) * np.exp(-(variances[0] + variances[5]) / 2)
-    found[[1, 2]] += 0.05 * centre[[2, 1]]
+    found[[0, 5]] += 0.1 * np.cos(center[0] + center[5]) * np.exp(-(variances[0] + variances[5]) / 2)
+    found[[1, 2]] += 0.05 * center[[2, 1]]
     return found * deviation
 
 

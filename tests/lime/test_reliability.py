@@ -11,7 +11,7 @@ from scipy.stats import norm
 import xaijax as xai
 from tests import models
 from tests.lime.games import PLAYERS, best_line, interactions, perceptron, worth
-from xaijax.lime._neighbourhood import samples
+from xaijax.lime._neighborhood import samples
 from xaijax.lime._reliability import effective_samples, stability
 
 KEYS = jax.random.split(jax.random.key(7), 200)

@@ -24,7 +24,7 @@ def chosen(seed, method, number, weights_of=None):
     return set(np.flatnonzero(select(found, found.goal[:, 0], number, method, weights_of)))
 
 
-def centred(seed):
+def centered(seed):
     """Columns and goal in float64, of weighted mean 0 and variance 1, times the roots of the weights."""
     points, values, weights = problem(seed)
     share = weights / weights.sum()
@@ -36,7 +36,7 @@ def centred(seed):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("method", ["forward_selection", "auto"])
 def test_forward_selection_adds_the_player_that_lowers_the_error_most(method, seed):
-    rows, goal = centred(seed)
+    rows, goal = centered(seed)
     kept = []
     for _ in range(4):
         errors = {}
@@ -54,7 +54,7 @@ def test_highest_weights_keeps_the_largest(method):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_lasso_path_is_that_of_scikit_learn(seed):
-    rows, goal = centred(seed)
+    rows, goal = centered(seed)
     penalties = np.max(np.abs(rows.T @ goal)) * np.logspace(0, -3, 100)
     _, path, _ = lasso_path(rows, goal, alphas=penalties / len(rows), tol=1e-10, max_iter=100_000)
     for number in (2, 4):

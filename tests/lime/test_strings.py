@@ -60,7 +60,7 @@ def test_a_model_that_is_linear_in_the_words_is_recovered(tokenizer, mask_id, ba
         assert (np.asarray(found.attribution.values)[row, len(alone) :] == 0).all()
 
 
-def test_deletion_is_the_shortened_string_tokenised_by_hand(key):
+def test_deletion_is_the_shortened_string_tokenized_by_hand(key):
     """Every input that the model saw for the first text is the padded ids of a string without some of its words."""
     seen = []
 

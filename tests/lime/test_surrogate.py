@@ -12,8 +12,8 @@ from xaijax.lime._surrogate import Ridge, regression
 def reference(points, values, weights, ridge):
     """Normal equations with an intercept column, in float64; the ridge relative to the weighted variances."""
     points, values, weights = (np.asarray(a, np.float64) for a in (points, values, weights / weights.sum()))
-    centre = weights @ points
-    variance = weights @ (points - centre) ** 2
+    center = weights @ points
+    variance = weights @ (points - center) ** 2
     design = np.concatenate([points, np.ones((len(points), 1))], axis=1)
     gram = design.T @ (weights[:, None] * design) + ridge * np.diag([*variance, 0])
     solution = np.linalg.solve(gram, design.T @ (weights * values))
@@ -67,7 +67,7 @@ def test_nearly_equal_columns_keep_their_digits(spread):
     weights = rng.random(500).astype(np.float32)
     found, _, errors, _ = fit_line(*map(jnp.asarray, (points, values, weights)), 1e-6)
     coefficients, _, _ = reference(points, values, weights, 1e-6)
-    # The centred columns carry float32 rounding, 6e-8, of which the difference of the two is a share of `spread`.
+    # The centered columns carry float32 rounding, 6e-8, of which the difference of the two is a share of `spread`.
     np.testing.assert_allclose(found, coefficients, atol=5e-7 / spread * np.abs(coefficients).max())
     with jax.enable_x64(True):
         precise = fit_line(*(jnp.asarray(part, jnp.float64) for part in (points, values, weights)), 1e-6)

@@ -1,4 +1,4 @@
-"""LIME for tables: the neighbourhood is the one that the equations name, and its coefficients are the model's."""
+"""LIME for tables: the neighborhood is the one that the equations name, and its coefficients are the model's."""
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +32,8 @@ def drawn(statistics, sampling, around="row", samples=401, rounds=100):
 def test_numbers_are_normal_in_the_papers_sampling_and_weighted_by_the_kernel(around):
     statistics = xai.lime.statistics(TRAINING)
     points, weights, rows = drawn(statistics, "independent", around)
-    centre = ROW if around == "row" else statistics.mean
-    np.testing.assert_allclose(rows.mean(axis=0), centre, atol=0.05)
+    center = ROW if around == "row" else statistics.mean
+    np.testing.assert_allclose(rows.mean(axis=0), center, atol=0.05)
     np.testing.assert_allclose(rows.std(axis=0), statistics.deviation, rtol=0.02)
     np.testing.assert_allclose(points, (rows - ROW) / statistics.deviation, atol=2e-5)
     np.testing.assert_allclose(weights, np.exp(-(points**2).sum(axis=1) / WIDTH**2), rtol=1e-3, atol=1e-6)
@@ -142,7 +142,7 @@ def test_positions_within_bins_take_noise_from_the_coefficients_and_nothing_else
 
 
 def test_definitions_of_lime_are_its_settings():
-    """One argument, against the settings written out: sampling, centre, width, absolute ridge, ten features."""
+    """One argument, against the settings written out: sampling, center, width, absolute ridge, ten features."""
     net, x = models.table_net(12), models.rows(2, 12)
     statistics = xai.lime.statistics(models.rows(60, 12, seed=1))
     key = jax.random.key(3)
@@ -162,8 +162,8 @@ def test_definitions_of_lime_are_its_settings():
 
         def ridge(columns, scaled=scaled, weights=weights, values=values):
             part = scaled[:, columns]
-            centre, mean = weights @ part / weights.sum(), weights @ values / weights.sum()
-            part, goal = part - centre, values - mean
+            center, mean = weights @ part / weights.sum(), weights @ values / weights.sum()
+            part, goal = part - center, values - mean
             gram = part.T @ (weights[:, None] * part) + np.eye(len(columns))
             return np.linalg.solve(gram, part.T @ (weights * goal))
 
@@ -200,7 +200,7 @@ def test_a_category_that_the_training_rows_do_not_hold_is_said_or_nan(key):
     assert jnp.isnan(values[1]).all()
 
 
-@pytest.mark.parametrize("low", [-0.9613, 1e4], ids=["standardised", "far from zero"])
+@pytest.mark.parametrize("low", [-0.9613, 1e4], ids=["standardized", "far from zero"])
 @pytest.mark.parametrize("as_category", [True, False])
 def test_columns_of_two_values_count_in_full(as_category, low, key):
     """No value varies within a bin of one value, and rounding is no variation: it would share in the coefficient."""

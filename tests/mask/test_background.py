@@ -124,9 +124,9 @@ def test_columns_that_equal_those_of_all_rows_get_exactly_0(name, key):
 def test_a_group_is_alive_where_one_of_its_places_differs():
     masker = xai.mask.background([[1.0, 2, 3, 4], [1, 2, 3, 5]], groups=[0, 0, 1, 2])
     x = jnp.array([[1.0, 2, 3, 4], [1, 0, 3, 4]])
-    np.testing.assert_array_equal(jax.vmap(lambda x: masker.alive(x, ()))(x), [[0, 0, 1], [1, 0, 1]])
+    np.testing.assert_array_equal(jax.vmap(lambda x: masker.active(x, ()))(x), [[0, 0, 1], [1, 0, 1]])
     images = xai.mask.baseline(jnp.zeros((2, 2, 3)), groups=[[0, 1], [1, 2]])
-    np.testing.assert_array_equal(images.alive(jnp.zeros((2, 2, 3)).at[1, 0, 2].set(1), ()), [False, True, False])
+    np.testing.assert_array_equal(images.active(jnp.zeros((2, 2, 3)).at[1, 0, 2].set(1), ()), [False, True, False])
 
 
 def test_values_laid_out_over_the_input_are_those_of_its_groups():

@@ -1,4 +1,4 @@
-"""Few rows for many: the centres and sizes of clusters."""
+"""Few rows for many: the centers and sizes of clusters."""
 
 import warnings
 

@@ -63,7 +63,7 @@ def test_tokens_are_masked_and_padding_stays():
     masker = xai.mask.tokens(9, pad_id=0)
     x = jnp.array([[3, 4, 0]])
     np.testing.assert_array_equal(inputs_for(masker, x, [0, 1, 0]), [[9, 4, 0]])
-    np.testing.assert_array_equal(masker.alive(x[0], ()), [True, True, False])
+    np.testing.assert_array_equal(masker.active(x[0], ()), [True, True, False])
 
 
 def test_the_game_is_the_mean_over_the_background():

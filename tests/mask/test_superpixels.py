@@ -79,20 +79,20 @@ def test_blur_is_that_of_scipy_in_proportion_to_the_image():
     np.testing.assert_allclose(painted(xai.mask.grid(4, fill="blur"), wide), expected, atol=1e-5)
 
 
-def test_noise_has_the_colours_of_the_image_and_is_the_same_in_every_batch():
+def test_noise_has_the_colors_of_the_image_and_is_the_same_in_every_batch():
     noise = np.asarray(painted(xai.mask.grid(4, fill="noise")))
     for image, one in zip(np.asarray(IMAGES), noise, strict=True):
         colors = {tuple(color) for color in image.reshape(-1, 3)}
         assert all(tuple(color) in colors for color in one.reshape(-1, 3))
-        # SIDE² colours, drawn independently: their means are this exact.
+        # SIDE² colors, drawn independently: their means are this exact.
         np.testing.assert_allclose(one.mean((0, 1)), image.mean((0, 1)), atol=4 * image.std() / SIDE)
         beside = [np.corrcoef(red[:, 1:].ravel(), red[:, :-1].ravel())[0, 1] for red in (one[..., 0], image[..., 0])]
-        assert abs(beside[0]) < 0.1 < 0.8 < beside[1]  # no place knows its neighbour
+        assert abs(beside[0]) < 0.1 < 0.8 < beside[1]  # no place knows its neighbor
     np.testing.assert_array_equal(painted(xai.mask.grid(2, fill="noise"), IMAGES[2:]), noise[2:])
 
 
 @pytest.mark.parametrize("masker", [xai.mask.grid, xai.mask.superpixels], ids=["grid", "superpixels"])
-def test_numbers_colours_and_images_fill_all_region_maskers(masker):
+def test_numbers_colors_and_images_fill_all_region_maskers(masker):
     image = np.ones((SIDE, SIDE, 3)) * 0.25
     for fill in (0.5, [0.1, 0.2, 0.3], image):
         np.testing.assert_allclose(painted(masker(4, fill=fill)), np.broadcast_to(fill, IMAGES.shape), rtol=1e-6)

@@ -47,11 +47,11 @@ def test_padding_and_players_that_an_example_lacks_are_not_alive():
     masker = xai.mask.tokens(pad_id=PAD, groups=WORDS)
     prepared = masker.prepare(X)
     assert masker.num_players((5,)) == 2
-    alive = jax.vmap(masker.alive)(X, prepared)
-    np.testing.assert_array_equal(alive, [[True, True], [True, False]])
-    np.testing.assert_array_equal(xai.mask.tokens(pad_id=PAD).alive(X[0], ()), [True] * 4 + [False])
+    active = jax.vmap(masker.active)(X, prepared)
+    np.testing.assert_array_equal(active, [[True, True], [True, False]])
+    np.testing.assert_array_equal(xai.mask.tokens(pad_id=PAD).active(X[0], ()), [True] * 4 + [False])
     padded_player = xai.mask.tokens(MASK, pad_id=PAD, groups=[[0, 0, 0, 0, 1], [0, 0, 1, 1, 1]])
-    np.testing.assert_array_equal(jax.vmap(padded_player.alive)(X, padded_player.prepare(X)), [[True, False]] * 2)
+    np.testing.assert_array_equal(jax.vmap(padded_player.active)(X, padded_player.prepare(X)), [[True, False]] * 2)
 
 
 def test_shapley_values_of_words_are_the_sums_over_their_tokens():

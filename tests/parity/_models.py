@@ -18,7 +18,7 @@ TARGETS = [1, 4, 2]
 
 
 class TorchNet(torch.nn.Module):
-    """Convolutions, batch normalisation, ReLU, average pooling, and a head that is linear or not."""
+    """Convolutions, batch normalization, ReLU, average pooling, and a head that is linear or not."""
 
     def __init__(self, hidden=True):
         super().__init__()
@@ -59,7 +59,7 @@ class FlaxNet(nnx.Module):
 
 
 class TorchBlock(torch.nn.Module):
-    """Attention of two heads and a smooth perceptron, each behind a layer normalisation."""
+    """Attention of two heads and a smooth perceptron, each behind a layer normalization."""
 
     def __init__(self):
         super().__init__()

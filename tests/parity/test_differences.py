@@ -39,7 +39,7 @@ def test_their_grad_cam_plus_plus_adds_a_millionth_to_the_denominator():
     assert error(ours, theirs) > CLEAR
 
 
-def test_their_principal_components_are_those_of_centred_rows():
+def test_their_principal_components_are_those_of_centered_rows():
     a, g = activations_and_gradients(torch_net(), "relu3")
     for name, kind, rows in [
         ("eigen_cam", pytorch_grad_cam.EigenCAM, a),
@@ -78,10 +78,10 @@ def test_their_score_cam_resizes_from_corner_to_corner(monkeypatch):
     theirs = grad_cam_package(pytorch_grad_cam.ScoreCAM, torch_net(), "relu3")
     assert error(ours, theirs) > 10 * TOLERANCE
 
-    def by_centres(size):
+    def by_centers(size):
         return torch.nn.Upsample(size, mode="bilinear", align_corners=False)
 
-    monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", by_centres)
+    monkeypatch.setattr(torch.nn, "UpsamplingBilinear2d", by_centers)
     assert error(ours, grad_cam_package(pytorch_grad_cam.ScoreCAM, torch_net(), "relu3")) < TOLERANCE
 
 

@@ -26,7 +26,7 @@ def of_regions(values, labels=LABELS, method="LIME"):
 
 
 def bars(figure):
-    """The colour bars of a figure: their limits, tick labels and label."""
+    """The color bars of a figure: their limits, tick labels and label."""
     return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
 
 

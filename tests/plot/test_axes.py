@@ -11,7 +11,7 @@ import pytest
 import xaijax as xai
 from tests.plot._attributions import attribution, labels, texts
 from xaijax.plot._axes import all_rows, chosen_rows, of_output, one_row
-from xaijax.plot._inputs import colours_of, columns_of
+from xaijax.plot._inputs import colors_of, columns_of
 from xaijax.plot._names import names_with_inputs, player_names, shortened, shown_and_others, spelt
 
 RNG = np.random.default_rng(0)
@@ -186,7 +186,7 @@ def test_columns_of_words_are_in_the_order_of_the_alphabet():
     assert numbers.words is None
     np.testing.assert_array_equal(words.numbers, [1, 0, 1])
     assert words.words == ("a", "b")
-    np.testing.assert_allclose(colours_of(words)(words.numbers), [0.75, 0.25, 0.75])
+    np.testing.assert_allclose(colors_of(words)(words.numbers), [0.75, 0.25, 0.75])
     (strings,) = columns_of([["1.5"], ["2"]], (2, 1))  # numbers that were read as text
     np.testing.assert_array_equal(strings.numbers, [1.5, 2])
     with pytest.raises(TypeError, match="inputs must be an array of numbers or words, but it is ndarray"):

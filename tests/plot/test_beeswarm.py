@@ -1,4 +1,4 @@
-"""The beeswarm: a dot for every value, lines in order of their mean size, colours of the inputs."""
+"""The beeswarm: a dot for every value, lines in order of their mean size, colors of the inputs."""
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -33,7 +33,7 @@ def test_lines_are_in_the_order_of_the_mean_size_and_hold_every_value():
     assert ax.get_title() == "test: 60 rows"
 
 
-def test_the_others_are_summed_in_each_row_and_grey():
+def test_the_others_are_summed_in_each_row_and_gray():
     values = rows(players=5)
     ax = xai.plot.beeswarm(attribution(values), inputs=values, top=2)
     weak = np.argsort(-np.abs(values).mean(axis=0))[2:]
@@ -54,35 +54,35 @@ def test_dots_that_would_hide_each_other_are_stacked_about_the_line_and_the_same
     assert first[30, 1] == 0  # alone
 
 
-def test_colours_reach_from_the_5th_to_the_95th_percentile_of_each_input():
+def test_colors_reach_from_the_5th_to_the_95th_percentile_of_each_input():
     values, inputs = rows(101, 2), np.stack([np.arange(101.0), 1e6 * np.ones(101)], axis=1)
     ax = xai.plot.beeswarm(attribution(values), inputs=inputs, names=["flat", "rising"][::-1])
     of_rising = ax.collections[labels(ax).index("rising")]
     ax.figure.canvas.draw()
     assert (of_rising.norm.vmin, of_rising.norm.vmax) == (5, 95)
-    colours = of_rising.get_facecolor()
-    np.testing.assert_allclose(colours[[0, 5]], [to_rgba(NEGATIVE)] * 2, atol=1e-6)
-    np.testing.assert_allclose(colours[[95, 100]], [to_rgba(POSITIVE)] * 2, atol=1e-6)
+    colors = of_rising.get_facecolor()
+    np.testing.assert_allclose(colors[[0, 5]], [to_rgba(NEGATIVE)] * 2, atol=1e-6)
+    np.testing.assert_allclose(colors[[95, 100]], [to_rgba(POSITIVE)] * 2, atol=1e-6)
     of_flat = ax.collections[labels(ax).index("flat")].get_facecolor()
     np.testing.assert_allclose(of_flat[0], LOW_TO_HIGH(0.5), atol=0.01)
     assert "5th to 95th percentile" in ax.figure.axes[1].get_ylabel()
 
 
-def test_without_inputs_dots_are_grey_and_there_is_no_colour_bar():
+def test_without_inputs_dots_are_gray_and_there_is_no_color_bar():
     ax = xai.plot.beeswarm(attribution(rows()))
     assert ax.figure.axes == [ax]
     assert all(np.ptp(line.get_facecolor()[:, :3]) == 0 for line in ax.collections)
 
 
-def test_inputs_that_are_words_leave_their_dots_grey():
+def test_inputs_that_are_words_leave_their_dots_gray():
     inputs = np.array([["red", 1.0], ["blue", 2.0], ["red", 3.0]], object)
     ax = xai.plot.beeswarm(attribution(rows(3, 2)), inputs=inputs, order=[1, 0])
     assert [line.get_array() is None for line in ax.collections] == [False, True]
     only_words = xai.plot.beeswarm(attribution(rows(3, 1)), inputs=inputs[:, :1])
-    assert only_words.figure.axes == [only_words]  # no colour bar
+    assert only_words.figure.axes == [only_words]  # no color bar
 
 
-def test_rows_keep_the_order_colours_and_limits_of_all():
+def test_rows_keep_the_order_colors_and_limits_of_all():
     values = rows()
     whole, part = (xai.plot.beeswarm(attribution(values), inputs=values, rows=chosen) for chosen in (None, [3, 8]))
     assert labels(part) == labels(whole)
@@ -113,7 +113,7 @@ def test_one_row_one_player_nothing_and_two_hundred_players(values):
         assert box.x1 <= whole.x1 + 1
 
 
-def test_given_axes_are_used_and_the_colour_bar_is_beside_them():
+def test_given_axes_are_used_and_the_color_bar_is_beside_them():
     figure, axes = plt.subplots(1, 2)
     assert xai.plot.beeswarm(attribution(rows()), inputs=rows(), ax=axes[0], title="mine") is axes[0]
     assert len(figure.axes) == 3

@@ -74,8 +74,8 @@ def test_bars_of_groups_lie_side_by_side():
     for bars, label in ((ill, "ill"), (well, "well")):
         sizes = np.abs(VALUES[label == LABELS])
         np.testing.assert_allclose([bar.get_width() for bar in bars], sizes.mean(axis=0), rtol=1e-5)
-        colour = {bar.get_facecolor() for bar in bars}
-        assert colour == {to_rgba("#0072B2" if label == "ill" else "#E69F00")}
+        color = {bar.get_facecolor() for bar in bars}
+        assert color == {to_rgba("#0072B2" if label == "ill" else "#E69F00")}
     whisker = ax.collections[0].get_segments()[0]
     sizes = np.abs(VALUES[LABELS == "ill", 0])
     assert whisker[1][0] - whisker[0][0] == pytest.approx(2 * 1.96 * sizes.std(ddof=1) / 10**0.5, rel=1e-5)

@@ -32,12 +32,12 @@ def test_lines_climb_from_the_base_value_to_the_outputs():
     assert ax.get_xlabel() == "from base value 2, at the bottom, to the output, at the top"
 
 
-def test_colours_go_with_the_outputs():
+def test_colors_go_with_the_outputs():
     values = rows()
-    colours = xai.plot.decision(attribution(values)).collections[0].get_colors()
+    colors = xai.plot.decision(attribution(values)).collections[0].get_colors()
     ends = values.sum(axis=1)
-    np.testing.assert_allclose(colours[ends.argmin()], to_rgba(NEGATIVE), atol=0.01)
-    np.testing.assert_allclose(colours[ends.argmax()], to_rgba(POSITIVE), atol=0.01)
+    np.testing.assert_allclose(colors[ends.argmin()], to_rgba(NEGATIVE), atol=0.01)
+    np.testing.assert_allclose(colors[ends.argmax()], to_rgba(POSITIVE), atol=0.01)
 
 
 def test_the_others_are_the_first_step():

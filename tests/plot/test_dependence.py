@@ -1,4 +1,4 @@
-"""The dependence plot: dots at input and value, whiskers, the colour of another player, Spearman's correlation."""
+"""The dependence plot: dots at input and value, whiskers, the color of another player, Spearman's correlation."""
 
 import jax
 import jax.numpy as jnp
@@ -64,7 +64,7 @@ def test_whiskers_are_two_standard_errors_where_there_are_any():
 
 
 @pytest.mark.parametrize("other", [3, "d"])
-def test_dots_take_the_colours_of_another_input(other):
+def test_dots_take_the_colors_of_another_input(other):
     inputs = rows()
     ax = xai.plot.dependence(of_product(inputs), 0, inputs=inputs, names=NAMES, color_by=other)
     (dots,) = ax.collections
@@ -132,7 +132,7 @@ def test_words_lie_side_by_side_and_have_no_correlation():
     assert bar.get_ylabel() == "d"
 
 
-def test_rows_keep_the_limits_and_colours_of_all():
+def test_rows_keep_the_limits_and_colors_of_all():
     inputs = rows()
     whole, part = (
         xai.plot.dependence(of_product(inputs), 0, inputs=inputs, color_by=3, rows=chosen) for chosen in (None, [5, 9])

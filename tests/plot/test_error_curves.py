@@ -68,6 +68,6 @@ def test_mistakes_are_answered_with_a_sentence(given, sentence):
         xai.plot.error_curves(given)
 
 
-def test_colours_must_be_as_many_as_estimators():
-    with pytest.raises(ValueError, match="colors must be 2 colours, one for each estimator"):
+def test_colors_must_be_as_many_as_estimators():
+    with pytest.raises(ValueError, match="colors must be 2 colors, one for each estimator"):
         xai.plot.error_curves(ERRORS, colors=["red"])

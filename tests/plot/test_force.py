@@ -10,11 +10,11 @@ import xaijax as xai
 from tests.plot._attributions import attribution, overlapping, texts
 from xaijax.plot._axes import NEGATIVE, POSITIVE
 
-COLOURS = {True: to_rgba(POSITIVE), False: to_rgba(NEGATIVE)}
+COLORS = {True: to_rgba(POSITIVE), False: to_rgba(NEGATIVE)}
 
 
 def arrows(ax):
-    """From where to where each arrow points, and its colour: along the middle, from the notch to the tip."""
+    """From where to where each arrow points, and its color: along the middle, from the notch to the tip."""
     found = []
     for patch in ax.patches:
         middle = [across for across, height in patch.get_xy()[:6] if height == 0.5]
@@ -25,11 +25,11 @@ def arrows(ax):
 def test_the_arrows_lead_end_to_end_from_both_sides_to_the_output():
     values = [1.0, -3.0, 2.0, -0.5]
     ax = xai.plot.force(attribution(values, base_value=10.0))
-    starts, ends, colours = zip(*arrows(ax), strict=True)
+    starts, ends, colors = zip(*arrows(ax), strict=True)
     np.testing.assert_allclose(ends, [9.5, 9.5, 7.5, 12.5], rtol=1e-6)  # -3, 2, 1, -0.5: the strongest at the output
     np.testing.assert_allclose(starts, [12.5, 7.5, 6.5, 13.0], rtol=1e-6)
     np.testing.assert_allclose(np.subtract(ends, starts), [-3, 2, 1, -0.5], rtol=1e-5)
-    assert list(colours) == [COLOURS[value > 0] for value in (-3, 2, 1, -0.5)]
+    assert list(colors) == [COLORS[value > 0] for value in (-3, 2, 1, -0.5)]
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -1,4 +1,4 @@
-"""The heatmap: values as colours, rows in order, outputs above and mean sizes beside."""
+"""The heatmap: values as colors, rows in order, outputs above and mean sizes beside."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,17 +45,17 @@ def test_each_column_lies_under_its_output_and_each_bar_beside_its_line():
     assert beside.get_window_extent().x0 >= ax.transData.transform((39.5, 0))[0]
 
 
-def test_colours_are_symmetric_and_their_percentile_is_told():
+def test_colors_are_symmetric_and_their_percentile_is_told():
     values = rows()
     values[3, 2] = -500.0
     ax = xai.plot.heatmap(attribution(values))
     end = np.percentile(np.abs(values.astype(np.float32)), 99)
     np.testing.assert_allclose(ax.images[0].get_clim(), (-end, end), rtol=1e-5)
     told = ax.figure.axes[1].get_ylabel()
-    assert told == f"colours end at ±{end:.3g}, the 99th percentile\nof |value|; the largest is 500"
+    assert told == f"colors end at ±{end:.3g}, the 99th percentile\nof |value|; the largest is 500"
 
 
-def test_without_extremes_colours_reach_to_the_largest_value():
+def test_without_extremes_colors_reach_to_the_largest_value():
     ax = xai.plot.heatmap(attribution([[1.0, -2.0]] * 3))
     assert ax.images[0].get_clim() == (-2, 2)
     assert ax.figure.axes[1].get_ylabel() == "value, up to ±2"
@@ -78,7 +78,7 @@ def test_the_others_are_summed_in_each_row():
     np.testing.assert_allclose(drawn(ax)[-1], values[:, 2:].sum(axis=1), rtol=1e-4, atol=1e-5)
 
 
-def test_rows_keep_the_order_and_colours_of_all():
+def test_rows_keep_the_order_and_colors_of_all():
     values = rows()
     whole = xai.plot.heatmap(attribution(values), sort="given")
     part = xai.plot.heatmap(attribution(values), sort="given", rows=[5, 2])

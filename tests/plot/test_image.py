@@ -36,18 +36,18 @@ def test_pictures_of_any_range_are_shown_and_what_was_done_is_said(images, note)
 
 
 @pytest.mark.parametrize("scale", [1.0, 255.0])
-def test_standardised_pictures_are_brought_back(scale):
+def test_standardized_pictures_are_brought_back(scale):
     mean, std = scale * np.array([0.5, 0.4, 0.3]), scale * np.array([0.2, 0.25, 0.3])
     ax = xai.plot.image(maps(VALUES), (scale * PICTURES - mean) / std, mean=mean, std=std, gray=False)
     np.testing.assert_allclose(picture_of(ax), PICTURES[0], atol=1e-5)
     assert ax.get_xlabel() == ""
 
 
-def test_one_channel_two_axes_and_grey_are_the_same_picture():
-    grey = PICTURES.mean(axis=-1)
-    drawn = [xai.plot.image(maps(VALUES), images) for images in (PICTURES, grey, grey[..., None])]
+def test_one_channel_two_axes_and_gray_are_the_same_picture():
+    gray = PICTURES.mean(axis=-1)
+    drawn = [xai.plot.image(maps(VALUES), images) for images in (PICTURES, gray, gray[..., None])]
     for ax in drawn:
-        np.testing.assert_allclose(picture_of(ax), grey[0], atol=1e-6)
+        np.testing.assert_allclose(picture_of(ax), gray[0], atol=1e-6)
         assert ax.images[0].get_clim() == (0, 1)
 
 
@@ -69,14 +69,14 @@ def test_signed_maps_are_symmetric_and_the_bar_says_how_far():
     assert tick_labels(bar) == ["-4", "-2", "0", "2", "4"]
 
 
-def test_percentiles_end_the_colours_and_are_printed():
+def test_percentiles_end_the_colors_and_are_printed():
     values = np.arange(100.0).reshape(1, 10, 10)
     values[0, 9, 9] = 1000.0
     ax = xai.plot.image(maps(values), percentile=90)
     limit = np.percentile(values, 90)
     assert ax.images[0].get_clim() == (0, pytest.approx(limit))
     said = ax.get_xlabel().replace("\n", " ")
-    assert said == f"colours end at the 90th percentile of |value|, {limit:.3g}; the largest is 1e+03"
+    assert said == f"colors end at the 90th percentile of |value|, {limit:.3g}; the largest is 1e+03"
     assert xai.plot.image(maps(values)).get_xlabel() == ""
 
 
@@ -85,7 +85,7 @@ def test_a_percentile_that_is_zero_gives_way_to_the_largest_and_says_so():
     values[0, 0, 0] = 2.0
     ax = xai.plot.image(maps(values), percentile=95)
     assert ax.images[0].get_clim() == (0, 2)
-    assert ax.get_xlabel().replace("\n", " ") == "95th percentile of |value| is 0: colours end at the largest, 2"
+    assert ax.get_xlabel().replace("\n", " ") == "95th percentile of |value| is 0: colors end at the largest, 2"
 
 
 def test_a_map_of_zeros_hides_nothing_and_says_so():

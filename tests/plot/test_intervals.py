@@ -15,7 +15,7 @@ GROUPS = ["last", "earlier"]
 
 
 def marks(ax):
-    """The marks that were measured, not those of the legend: places, colour of the edge and of the face."""
+    """The marks that were measured, not those of the legend: places, color of the edge and of the face."""
     drawn = [
         line for line in ax.lines if line.get_marker() != "None" and len(line.get_xdata()) and line.get_zorder() == 3
     ]
@@ -41,7 +41,7 @@ def test_rows_are_names_from_the_top_down_with_marks_on_their_intervals():
     assert ax.get_legend() is None
 
 
-def test_groups_have_colours_and_shapes_and_what_is_missing_is_not_drawn():
+def test_groups_have_colors_and_shapes_and_what_is_missing_is_not_drawn():
     ax = xai.plot.intervals(VALUES, LOW, HIGH, names=NAMES, groups=GROUPS)
     found = marks(ax)
     assert [x for x, _, _ in found] == [0.9, 0.5, 0.6, 0.2, 0.3]
@@ -58,7 +58,7 @@ def test_groups_have_colours_and_shapes_and_what_is_missing_is_not_drawn():
         assert to_rgba(drawn.get_markerfacecolor()) == tuple(ax.collections[number].get_colors()[0])
 
 
-def test_kinds_have_the_colours_and_later_groups_are_hollow():
+def test_kinds_have_the_colors_and_later_groups_are_hollow():
     ax = xai.plot.intervals(VALUES, names=NAMES, groups=GROUPS, kinds=["x", "y", "x"], colors=["#112233", "#445566"])
     faces = [to_hex(line.get_markerfacecolor()) for *_, line in marks(ax)]
     edges = [to_hex(line.get_markeredgecolor()) for *_, line in marks(ax)]
@@ -141,7 +141,7 @@ def test_axes_beside_each_other_share_their_rows():
         ({"points": [1.0, 2.0]}, r"points must be \[2, n\]"),
         ({"notes": ["a"]}, r"notes must be texts in the shape of values, \[2\]"),
         ({"kinds": ["x"]}, "kinds must be 2, one for each name"),
-        ({"colors": ["red", "blue"]}, "colors must be 1 colour, one for each group"),
+        ({"colors": ["red", "blue"]}, "colors must be 1 color, one for each group"),
         ({"values": [0.0, 1.0], "log": True}, "values must be above 0 on a logarithmic axis"),
         ({"reference": 0.0, "log": True}, "reference must be above 0 on a logarithmic axis"),
     ],

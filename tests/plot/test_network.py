@@ -33,7 +33,7 @@ def test_areas_are_the_values_and_widths_the_pairs():
     assert texts(ax) == ["b", "c", "a"]  # by 4.5, 4 and 3.5
     (discs,) = ax.collections
     np.testing.assert_allclose(discs.get_sizes() / discs.get_sizes()[0], [1, 0.5, 0.25])
-    np.testing.assert_allclose(discs.get_facecolors(), [to_rgba(colour) for colour in (NEGATIVE, POSITIVE, POSITIVE)])
+    np.testing.assert_allclose(discs.get_facecolors(), [to_rgba(color) for color in (NEGATIVE, POSITIVE, POSITIVE)])
     weak, strong = ax.lines
     assert strong.get_linewidth() / weak.get_linewidth() == pytest.approx(4)
     assert (strong.get_color(), weak.get_color()) == (POSITIVE, NEGATIVE)

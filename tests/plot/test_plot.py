@@ -1,4 +1,4 @@
-"""Plots: the artists, their numbers, colours and limits, and what they do with odd attributions."""
+"""Plots: the artists, their numbers, colors and limits, and what they do with odd attributions."""
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
@@ -140,7 +140,7 @@ def test_values_of_regions_are_laid_over_the_picture():
     np.testing.assert_allclose(heat.get_array(), [[1, -2], [-2, -2]], atol=1e-6)
 
 
-def test_words_lie_on_the_colour_of_their_value_and_inside_the_axes():
+def test_words_lie_on_the_color_of_their_value_and_inside_the_axes():
     words = ["speaks", "for", "against", "<script>", "$5"] * 6
     values = [2.0, 0.0, -2.0, 1.0, -1.0] * 6 + [0.0]
     ax = xai.plot.text(attribution(values), words)

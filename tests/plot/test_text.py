@@ -1,4 +1,4 @@
-"""Coloured words, as a figure and as HTML."""
+"""Colored words, as a figure and as HTML."""
 
 import re
 from html.parser import HTMLParser
@@ -51,12 +51,12 @@ def test_words_are_text_whatever_they_look_like_and_values_are_titles():
     assert [text for _, text in spans(page)] == WORDS
     assert [given["title"] for given, _ in spans(page)] == ["+1", "-0.5", "+0", "-1", "+0.25"]
     assert "&lt;b&gt;of &amp; for&lt;/b&gt;" in page
-    assert "strongest colour: ±1" in page
+    assert "strongest color: ±1" in page
     assert [given["dir"] for tag, given in read.tags if "dir" in given] == ["auto", "auto"]
     assert not any("dir" in given for given, _ in spans(page))  # or the paragraph would not see the words' direction
 
 
-def test_colours_show_sign_and_strength_and_nothing_is_set_for_zero():
+def test_colors_show_sign_and_strength_and_nothing_is_set_for_zero():
     styles = [given.get("style", "") for given, _ in spans(xai.plot.text_html(attribution(VALUES), WORDS))]
     assert "rgba(196,78,43,0.600)" in styles[0]
     assert "solid" in styles[0]
@@ -68,22 +68,22 @@ def test_colours_show_sign_and_strength_and_nothing_is_set_for_zero():
 @pytest.mark.parametrize(("page", "letters"), [("#ffffff", "#333333"), ("#000000", "#ffffff"), ("#1e1e1e", "#d4d4d4")])
 def test_letters_stay_legible_in_light_and_dark_pages(page, letters):
     found = xai.plot.text_html(attribution([1.0, -1.0]), ["for", "against"])
-    colours = re.findall(r"background-color:rgba\((\d+),(\d+),(\d+),([\d.]+)\)", found)
-    assert len(colours) == 4  # two words, and two in the legend
-    for *rgb, alpha in colours:
+    colors = re.findall(r"background-color:rgba\((\d+),(\d+),(\d+),([\d.]+)\)", found)
+    assert len(colors) == 4  # two words, and two in the legend
+    for *rgb, alpha in colors:
         mixed = float(alpha) * np.array(rgb, float) + (1 - float(alpha)) * channels(page)
         assert contrast(mixed, channels(letters)) >= 4.5
 
 
-def channels(colour):
-    return np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)], float)
+def channels(color):
+    return np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)], float)
 
 
 def contrast(one, other):
     """WCAG 2.2: (L1 + 0.05) / (L2 + 0.05)"""
     lights = []
-    for colour in (one, other):
-        part = colour / 255
+    for color in (one, other):
+        part = color / 255
         linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
         lights.append(linear @ [0.2126, 0.7152, 0.0722] + 0.05)
     return max(lights) / min(lights)
@@ -92,7 +92,7 @@ def contrast(one, other):
 def test_separators_percentiles_and_letters_that_no_page_may_hold():
     page = xai.plot.text_html(attribution([1.0, 2.0, 10.0]), ["to", "ken\x00", "s"], separator="", percentile=50)
     assert "".join(text for _, text in spans(page)) == "token\ufffds"
-    assert "colours end at the 50th percentile of |value|, 2; the largest is 10" in page
+    assert "colors end at the 50th percentile of |value|, 2; the largest is 10" in page
     assert spans(page)[1][0]["style"].count("0.600") == 1
     assert "figcaption" not in xai.plot.text_html(attribution([1.0]), ["a"], title="")
 

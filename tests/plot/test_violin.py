@@ -1,4 +1,4 @@
-"""The violin: densities between the extremes, quartiles, and the colours of the inputs nearby."""
+"""The violin: densities between the extremes, quartiles, and the colors of the inputs nearby."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,7 +55,7 @@ def test_quartiles_and_the_median_are_marked():
     np.testing.assert_allclose(median.get_xdata(), np.median(values), rtol=1e-4, atol=1e-5)
 
 
-def test_colours_are_those_of_the_inputs_nearby():
+def test_colors_are_those_of_the_inputs_nearby():
     values = rows(players=2)
     inputs = values * [1, -1]
     ax = xai.plot.violin(attribution(values), inputs=inputs)
@@ -70,14 +70,14 @@ def test_colours_are_those_of_the_inputs_nearby():
     assert "5th to 95th percentile" in ax.figure.axes[1].get_ylabel()
 
 
-def test_inputs_that_are_words_leave_their_violin_grey():
+def test_inputs_that_are_words_leave_their_violin_gray():
     inputs = np.array([["red", 1.0], ["blue", 2.0], ["red", 3.0]], object)
     ax = xai.plot.violin(attribution(rows(3, 2)), inputs=inputs)
     assert len(ax.collections) == 2
     assert len(ax.images) == 1
 
 
-def test_the_others_are_summed_in_each_row_and_grey():
+def test_the_others_are_summed_in_each_row_and_gray():
     values = rows(players=5)
     ax = xai.plot.violin(attribution(values), inputs=values, top=2)
     assert labels(ax)[-1] == "3 others"
@@ -87,7 +87,7 @@ def test_the_others_are_summed_in_each_row_and_grey():
     assert labels(xai.plot.violin(attribution(values), top=4))[-1] == "1 other"
 
 
-def test_rows_keep_the_order_colours_and_limits_of_all():
+def test_rows_keep_the_order_colors_and_limits_of_all():
     values = rows()
     whole = xai.plot.violin(attribution(values), inputs=values)
     part = xai.plot.violin(attribution(values), inputs=values, rows=values[:, 2] > 0)

@@ -102,10 +102,10 @@ def test_values_of_channels_are_summed_and_the_page_says_so(read):
     assert "summed over channels" in page.all("img")[0]["alt"]
 
 
-def test_words_are_coloured_by_value_and_padding_is_left_out(page):
+def test_words_are_colored_by_value_and_padding_is_left_out(page):
     words = [attributes["title"] for attributes in page.all("span") if "title" in attributes]
     assert words == ["+1", "-2", "+0.5"]
-    (legend,) = [text for text in page.texts if "strongest colour" in text]
+    (legend,) = [text for text in page.texts if "strongest color" in text]
     assert "±2" in legend  # the padding's 9 is no word's
     rows = [table["rows"] for table in page.tables if table["rows"][0][0] == "Word"]
     assert [[row[0] for row in table] for table in rows] == [

@@ -33,8 +33,8 @@ def test_ids_are_unique_and_links_lead_to_them(page):
     for _, attributes in page.elements:
         if "href" in attributes:
             assert attributes["href"][1:] in ids
-        if "aria-labelledby" in attributes:
-            assert attributes["aria-labelledby"] in ids
+        if "aria-labeledby" in attributes:
+            assert attributes["aria-labeledby"] in ids
     first = page.all("a")[0]  # the first stop of the tab key
     assert first["href"] == "#content"
     assert len(page.all("section")) == 5
@@ -89,16 +89,16 @@ def test_the_style_is_for_paper_the_night_and_keys():
 def test_letters_stand_out_from_their_background(dark):
     """Contrast of at least 4.5 : 1 (WCAG 2.2, 1.4.3)."""
 
-    def luminance(colour):
-        parts = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    def luminance(color):
+        parts = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
         parts = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
         return parts @ [0.2126, 0.7152, 0.0722]
 
     start = _STYLE.index("prefers-color-scheme: dark") if dark else 0
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", _STYLE[start:].split("}")[0]))
+    colors = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", _STYLE[start:].split("}")[0]))
     for ink in ("ink", "quiet", "link"):
         for ground in ("page", "stripe", "warn"):
-            one, two = sorted((luminance(colours[ink]), luminance(colours[ground])))
+            one, two = sorted((luminance(colors[ink]), luminance(colors[ground])))
             assert (two + 0.05) / (one + 0.05) >= 4.5, (ink, ground)
 
 
@@ -135,16 +135,16 @@ def test_one_section_has_no_contents_and_several_count_their_warnings(read):
     assert "Doubtful (1 warning)" in page.text
 
 
-def test_photographs_that_would_be_too_large_get_fewer_colours_and_dots():
+def test_photographs_that_would_be_too_large_get_fewer_colors_and_dots():
     noise = np.random.default_rng(0).uniform(size=(400, 400, 3))
 
     def draw(ax):
         ax.imshow(noise)
 
-    png = drawn(draw, (4.6, 3.7), few_colours=False)
+    png = drawn(draw, (4.6, 3.7), few_colors=False)
     image = Image.open(io.BytesIO(png))
     assert len(png) <= LARGEST
     assert image.width < 4.6 * 144
-    small = Image.open(io.BytesIO(drawn(lambda ax: ax.plot([1, 2]), (2, 1), few_colours=False)))
+    small = Image.open(io.BytesIO(drawn(lambda ax: ax.plot([1, 2]), (2, 1), few_colors=False)))
     assert small.size == (288, 144)
     assert small.mode == "RGB"

@@ -161,7 +161,7 @@ def test_means_of_a_million_rows_with_a_large_offset():
     assert abs(np.add.accumulate(numbers[:, 1])[-1] / 1e6 / wide[:, 1].mean() - 1) > 1e-4
 
 
-def test_maps_and_classes_are_summarised_in_their_shape(values):
+def test_maps_and_classes_are_summarized_in_their_shape(values):
     maps = np.nan_to_num(values[:60]).reshape(10, 3, 6)
     one = xai.scale.summarize(attribution(maps), top=2)
     np.testing.assert_allclose(one.mean_abs, np.abs(maps).mean(axis=0), rtol=1e-6)

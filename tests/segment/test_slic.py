@@ -68,7 +68,7 @@ def test_the_measures_by_hand():
     assert boundary_recall(np.roll(far, 3, axis=1)[:, 4:], far[:, 4:]) == 0
 
 
-def test_blocks_of_one_colour_are_found():
+def test_blocks_of_one_color_are_found():
     """A board of 3 x 4 blocks, whose borders are not those of the seeds' cells."""
     rows, columns = (
         np.searchsorted([13, 27], np.arange(42), "right"),
@@ -108,7 +108,7 @@ def test_without_connectivity_there_are_no_gaps_either():
         np.testing.assert_array_equal(np.unique(labels), np.arange(labels.max() + 1))
 
 
-def test_a_picture_of_one_colour_is_cut_into_the_grid():
+def test_a_picture_of_one_color_is_cut_into_the_grid():
     labels = xai.segment.slic(np.full((1, 12, 12, 3), 7), 9)
     np.testing.assert_array_equal(labels[0], np.arange(9).reshape(3, 3).repeat(4, axis=0).repeat(4, axis=1))
 
@@ -142,8 +142,8 @@ def plainly(colors, cells, compactness, num_iterations):
     near = (abs(home[:, :, :, None] - np.indices((cells, cells)).reshape(2, 1, 1, -1)) <= 1).all(axis=0)
     labels = home[0] * cells + home[1]
     for _ in range(num_iterations):
-        centres = np.stack([features[labels == number].mean(axis=0) for number in range(cells**2)])
-        distances = ((features[:, :, None] - centres) ** 2).sum(axis=-1)
+        centers = np.stack([features[labels == number].mean(axis=0) for number in range(cells**2)])
+        distances = ((features[:, :, None] - centers) ** 2).sum(axis=-1)
         labels = np.where(near, distances, np.inf).argmin(axis=-1)
     return labels
 
@@ -182,7 +182,7 @@ def test_nan_that_cannot_be_known_gives_that_picture_its_grid():
     np.testing.assert_array_equal(np.delete(labels, 1, axis=0), np.delete(xai.segment.slic(SMALL, 20), 1, axis=0))
 
 
-def test_colours_are_those_of_scikit_image():
+def test_colors_are_those_of_scikit_image():
     rgb = np.random.default_rng(0).random((1000, 3), np.float32)
     rgb[:2] = [[0, 0, 0], [1, 1, 1]]
     np.testing.assert_allclose(rgb_to_lab(jnp.asarray(rgb)), rgb2lab(rgb), atol=2e-3)

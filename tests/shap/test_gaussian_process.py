@@ -100,15 +100,15 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
 def test_scales_of_players_give_the_posterior_of_their_product(float64):
     coalitions, places, odd = some_pairs(6)
     scales = Scales(jnp.asarray([0.5, -1.0, 0.0, 1.5, -0.3, 0.2]), *map(jnp.asarray, (-1.0, 1.2, -4.0)))
-    alive = jnp.array([True, True, True, True, True, False])
-    rho = np.asarray(scales.rho(alive))
+    active = jnp.array([True, True, True, True, True, False])
+    rho = np.asarray(scales.rho(active))
     assert rho[5] == 0
     assert 0.05 < rho[:5].min() < rho.max() < 0.65
     between, shapley_sum = prior(rho, np.exp(1.2))
     noise = (1e-5 + np.exp(-4.0)) * np.diag(between)[0]
     mean, variances, *_ = by_definition(between, shapley_sum, places, odd, noise)
     spins = 2.0 * np.append(coalitions, np.ones((1, 6)), axis=0) - 1
-    values, errors = _posterior(scales, jnp.asarray(spins), jnp.asarray(odd), alive)
+    values, errors = _posterior(scales, jnp.asarray(spins), jnp.asarray(odd), active)
     np.testing.assert_allclose(values, mean, atol=1e-9)
     np.testing.assert_allclose(errors[:5], np.sqrt(variances[:5]), rtol=1e-5)
     assert abs(errors[5]) < 1e-6

@@ -131,7 +131,7 @@ class Surrogate(Attribution):
 
     intercept: [N] or [N, K] the surrogate at the origin of the interpretable representation.
     prediction: [N] or [N, K] the surrogate's own prediction at the input, to hold against `output`.
-    r_squared: [N] or [N, K] weighted R² of the surrogate on its neighbourhood: its local fidelity, 1 at best.
+    r_squared: [N] or [N, K] weighted R² of the surrogate on its neighborhood: its local fidelity, 1 at best.
     held_out_r_squared: [N] or [N, K] the same with each sample predicted by a fit of the others.
     effective_samples: [N] how many samples of equal weight would know as much as the weighted ones.
     stability: [N] or [N, K] the probability that another draw would find the same players largest; NaN where there are

@@ -49,7 +49,7 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
 
 
 def did_you_mean(value: Any, choices: Iterable[str]) -> str:
-    """', did you mean ...?' for a misspelt name, or nothing."""
+    """', did you mean ...?' for a misspelled name, or nothing."""
     close = difflib.get_close_matches(str(value), list(choices), n=3, cutoff=0.5)
     return f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
 

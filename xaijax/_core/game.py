@@ -19,8 +19,8 @@ from xaijax._model import Model, as_model
 from xaijax.mask import Masker
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
-Solve = Callable[[Value, Any, Any], dict[str, Array]]  # (v, key, alive[M]) -> the fields of the result, for one game
-Kind = TypeVar("Kind", bound=Attribution)
+Solve = Callable[[Value, Any, Any], dict[str, Array]]  # (v, key, active[M]) -> the fields of the result, for one game
+Result = TypeVar("Result", bound=Attribution)
 
 
 class Game:
@@ -88,7 +88,7 @@ class Game:
 
     def attribute(
         self,
-        kind: Callable[..., Kind],
+        result: Callable[..., Result],
         solve: Solve,
         *,
         key: Any = None,
@@ -97,10 +97,10 @@ class Game:
         most_examples: int | None = None,
         batch_size: int | None,
         method: str,
-    ) -> Kind:
-        """Runs `solve(v, key, alive)`, which explains one game, for every game, and gathers the answers.
+    ) -> Result:
+        """Runs `solve(v, key, active)`, which explains one game, for every game, and gathers the answers.
 
-        alive [M] are the players that can change anything: padding cannot. most_examples: side by side; None for as many
+        active [M] are the players that can change anything: padding cannot. most_examples: side by side; None for as many
         as there is room for.
         """
         rows = self.rows_at_once(batch_size)
@@ -108,7 +108,7 @@ class Game:
         def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
             return in_blocks(lambda block: _float(self.value(block)), coalitions, rows)
 
-        return kind(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)
+        return result(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)
 
 
 @jax.tree_util.register_dataclass
@@ -143,7 +143,7 @@ class ExampleGames(Game):
         """Whatever differs from example to example, with leading axis N."""
         return ()
 
-    def alive(self, example: Example) -> Bool[Array, " M"]:
+    def active(self, example: Example) -> Bool[Array, " M"]:
         """Which players of an example can change anything."""
         return jnp.ones(self.num_players, bool)
 
@@ -157,7 +157,7 @@ class ExampleGames(Game):
 
     def attribute(
         self,
-        kind: Callable[..., Kind],
+        result: Callable[..., Result],
         solve: Solve,
         *,
         key: Any = None,
@@ -166,7 +166,7 @@ class ExampleGames(Game):
         most_examples: int | None = None,
         batch_size: int | None,
         method: str,
-    ) -> Kind:
+    ) -> Result:
         rows = self.rows_at_once(batch_size)
         target = self.target
         if target.is_top:
@@ -177,13 +177,13 @@ class ExampleGames(Game):
 
         def explain(example: Example) -> dict[str, Array]:
             value = self.value_of(example, target.of_example(example.target), rows)
-            return solve(value, example.key, self.alive(example))
+            return solve(value, example.key, self.active(example))
 
         examples_at_once = most_examples or max(1, rows // (coalitions_at_once * self.rows_per_coalition))
         examples = Example(self.x, prepared, target.per_example, keys)
         answers = in_blocks(each(explain), examples, examples_at_once)
         answers = check.nan_where(check.rows_with_nan(self.x), answers)
-        return kind(**answers, target=target.index, regions=self.regions(prepared), method=method)
+        return result(**answers, target=target.index, regions=self.regions(prepared), method=method)
 
 
 class ModelGame(ExampleGames):
@@ -209,8 +209,8 @@ class ModelGame(ExampleGames):
     def prepare(self) -> Any:
         return self.masker.prepare(self.x)
 
-    def alive(self, example: Example) -> Bool[Array, " M"]:
-        return self.masker.alive(example.x, example.prepared)
+    def active(self, example: Example) -> Bool[Array, " M"]:
+        return self.masker.active(example.x, example.prepared)
 
     def regions(self, prepared: Any) -> Any:
         owners = lambda prepared: self.masker.owners(_shape(self.x), prepared)  # noqa: E731

@@ -36,7 +36,7 @@ class Masker:
         """The player that each place of an input belongs to; None where the places are the players, in order."""
         return None
 
-    def alive(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
+    def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
         """Which players can change anything; padding cannot, and gets the value 0."""
         return jnp.ones(self.num_players(x.shape), bool)
 

@@ -31,7 +31,7 @@ class NnxModel(Model):
         if training:
             warnings.warn(
                 f"the NNX model is in training mode at {training}: it is explained in inference mode "
-                "(model.eval()), where dropout is off and batch normalisation uses its running statistics.",
+                "(model.eval()), where dropout is off and batch normalization uses its running statistics.",
                 stacklevel=2,
             )
             module.eval()  # a copy: the user's module is not changed

@@ -12,7 +12,7 @@ def tag(value: jax.Array, name: str) -> jax.Array:
     """Names an array inside a function, so that `layer=name` can tap it; it changes nothing else.
 
     The name is the one of `jax.ad_checkpoint.checkpoint_name`: activations that a model already names for
-    rematerialisation can be tapped as they are.
+    rematerialization can be tapped as they are.
 
     Args:
       value: any array [N, ...] computed inside the model.

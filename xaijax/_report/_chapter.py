@@ -37,7 +37,7 @@ def chapter(section: Section, place: int) -> Html:
     left = int(one.finite.sum()) - len(section.shown)
     if left > 0 and one.num_examples > 1:
         parts.append(element("p", f"{counted(left, 'more example')} not shown one by one.", class_="note"))
-    return element("section", *parts, id=name, aria_labelledby=f"{name}-title")
+    return element("section", *parts, id=name, aria_labeledby=f"{name}-title")
 
 
 def facts_of(section: Section) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def _warnings(section: Section, name: str) -> Html:
         items = [
             element("li", element("strong", head, ":"), rest) for head, _, rest in (w.partition(":") for w in found)
         ]
-        return element("div", heading, element("ul", *items), class_="warnings", role="group", aria_labelledby=f"{name}-warnings")  # fmt: skip
+        return element("div", heading, element("ul", *items), class_="warnings", role="group", aria_labeledby=f"{name}-warnings")  # fmt: skip
     checks = [element("li", sentence) for sentence in checks_of(section.explained)]
     return joined(heading, element("p", "Nothing to warn of:"), element("ul", *checks))
 

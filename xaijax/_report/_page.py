@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xaijax._report._html import Html, element, joined, paragraphs
 from xaijax._report._words import counted
 
-# System fonts and colours of at least 4.5 : 1 to their background (WCAG 2.2, AA).
+# System fonts and colors of at least 4.5 : 1 to their background (WCAG 2.2, AA).
 _STYLE = """
 :root { color-scheme: light dark; --page: #ffffff; --ink: #1c1c1c; --quiet: #555555; --line: #c8c8c8; --stripe: #f4f4f2;
   --link: #1f5485; --warn: #fff4e0; --warn-line: #b45f06; }
@@ -87,4 +87,4 @@ def _contents(entries: Sequence[tuple[str, int]]) -> Html | None:
     for place, (heading, warnings) in enumerate(entries, 1):
         beware = f" ({counted(warnings, 'warning')})" if warnings else None
         items.append(element("li", element("a", heading, href=f"#section-{place}", dir="auto"), beware))
-    return element("nav", element("h2", "Contents", id="contents"), element("ol", *items), aria_labelledby="contents")
+    return element("nav", element("h2", "Contents", id="contents"), element("ol", *items), aria_labeledby="contents")

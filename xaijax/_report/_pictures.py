@@ -97,7 +97,7 @@ def map_in_words(heat: np.ndarray) -> list[tuple[str, str]]:
     row, column = (int(place) for place in np.unravel_index(np.abs(heat).argmax(), heat.shape))
     half = int(np.searchsorted(np.cumsum(sizes), sizes.sum() / 2)) + 1
     down = _third(row, heat.shape[0], ("upper", "middle", "lower"))
-    across = _third(column, heat.shape[1], ("left", "centre", "right"))
+    across = _third(column, heat.shape[1], ("left", "center", "right"))
     where = f"{signed(heat[row, column])} in row {row} and column {column}, {down} {across}"
     return [*facts, ("Strongest", where), ("Half of all strength", f"on {100 * half / sizes.size:.2g} % of the places")]
 
@@ -110,7 +110,7 @@ def _map(section: Section, example: int) -> Picture:
     images = None if section.images is None else section.given_images[known]
     place = int(np.searchsorted(known, example))
     png = drawn(
-        lambda ax: plot.image(one.some(known), images, example=place, title="", ax=ax), size, few_colours=images is None
+        lambda ax: plot.image(one.some(known), images, example=place, title="", ax=ax), size, few_colors=images is None
     )
     over = "" if images is None else " over the image"
     summed = ", summed over channels" if one.values.ndim == 4 else ""
@@ -132,8 +132,8 @@ def _spread(section: Section, known: Attribution, options: dict[str, Any], lines
     for line in lines[:_IN_WORDS]:
         column = np.asarray(known.values)[:, line.place]
         reach.append(f"{line.name} from {signed(column.min())} to {signed(column.max())}")
-    colours = ", coloured by the input" if inputs is not None else ""
-    caption = f"Every value of {counted(len(known.values), 'example')}, a dot each{colours}."
+    colors = ", colored by the input" if inputs is not None else ""
+    caption = f"Every value of {counted(len(known.values), 'example')}, a dot each{colors}."
     return Picture(
         png, size, caption, f"A dot for every value. The players with the largest mean sizes: {listed(reach)}."
     )

@@ -18,21 +18,21 @@ _DOTS = (144, 110, 80, 60)  # per inch, the first for paper and fine screens; fe
 
 
 def drawn(
-    draw: Callable[[Axes], Any], size: tuple[float, float], *, dots: int = _DOTS[0], few_colours: bool = True
+    draw: Callable[[Axes], Any], size: tuple[float, float], *, dots: int = _DOTS[0], few_colors: bool = True
 ) -> bytes:
     """A figure of `size` inches as PNG, at most 150 kB.
 
-    No figure of pyplot is made, so that none can stay behind. 256 colours are as good as all for lines and letters
-    (`few_colours`), and take a third of the space; photographs get them only where they would be too large, and then fewer
+    No figure of pyplot is made, so that none can stay behind. 256 colors are as good as all for lines and letters
+    (`few_colors`), and take a third of the space; photographs get them only where they would be too large, and then fewer
     dots.
     """
     figure = Figure(figsize=size, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     draw(figure.subplots())
-    written = _written(figure, dots, few_colours)
+    written = _written(figure, dots, few_colors)
     for fewer in _DOTS:
         if len(written) > LARGEST and fewer < dots:
-            written = _written(figure, fewer, few_colours=True)
+            written = _written(figure, fewer, few_colors=True)
     return written
 
 
@@ -40,12 +40,12 @@ def data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def _written(figure: Figure, dots: int, few_colours: bool) -> bytes:
+def _written(figure: Figure, dots: int, few_colors: bool) -> bytes:
     figure.set_dpi(dots)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-    if not few_colours:
+    if not few_colors:
         written = _png(image)
         if len(written) <= LARGEST:
             return written

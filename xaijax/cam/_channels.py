@@ -81,7 +81,7 @@ def channel_game(
       x: [N, ...] inputs, or a PyTree of them.
       layer: the path of the layer, from `xai.layers(model, x)`. Default: the last one with spatial axes.
       target: an int, ints [N], a callable, one of `xai.target`, "all" for all outputs, or None for the top class.
-      groups: ints [C], the player (from 0) that each channel belongs to; or an int, so many groups of neighbouring
+      groups: ints [C], the player (from 0) that each channel belongs to; or an int, so many groups of neighboring
         channels. Default: every channel is a player.
       grid: the places (h, w) of a layer of tokens; tokens before them stay as they are.
 

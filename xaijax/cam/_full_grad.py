@@ -50,11 +50,11 @@ def full_gradients(model: Any, x: Any, *, target: TargetLike = None) -> FullGrad
     """The full gradients: what the input and every bias of the network contribute to the output.
 
     Why: gradients alone forget the biases, which hold half of what a network knows. For networks that are piecewise
-    linear (ReLU, max pooling, convolution, normalisation by running statistics) the sum of both is the output exactly.
+    linear (ReLU, max pooling, convolution, normalization by running statistics) the sum of both is the output exactly.
     For others (GELU, softmax, LayerNorm) it is not, and the gap says by how much.
 
     Every constant that is added to, or compared with, something that depends on the input counts as a bias: those of
-    convolutions and dense layers, the means and offsets of normalisation, position embeddings, the 6 of a ReLU6. Found
+    convolutions and dense layers, the means and offsets of normalization, position embeddings, the 6 of a ReLU6. Found
     in the trace of the model, for every framework alike; not within bodies of scans.
 
     Args:
@@ -268,7 +268,7 @@ def _full_gradients(model: Model, x: Any, target: Target) -> tuple[FullGradients
 def _by_path(paths: list[str | None], products: list[Array]) -> dict[str, Array]:
     """Names for the terms: the module's path, numbered where a module's constants are of several shapes.
 
-    Those of one shape are added up: a normalisation's mean and offset, each times its slope, make the one bias
+    Those of one shape are added up: a normalization's mean and offset, each times its slope, make the one bias
     (offset - scale · mean / deviation) that the paper counts.
     """
     named: dict[str, Array] = {}

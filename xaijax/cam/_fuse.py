@@ -71,7 +71,7 @@ def fuse(
       ValueError: if a layer is unknown or has no spatial axes, or their maps have not the same number of axes.
 
     References:
-      Domeniconi et al. (2026), How to evaluate and refine your CAM, arXiv:2605.14641 (the product of normalised maps);
+      Domeniconi et al. (2026), How to evaluate and refine your CAM, arXiv:2605.14641 (the product of normalized maps);
       Jiang et al. (2021), LayerCAM, section III-C (the maximum, there of maps scaled by tanh).
     """
     if isinstance(layers, str) or len(layers) < 2:

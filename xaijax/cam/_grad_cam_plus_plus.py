@@ -11,7 +11,7 @@ from xaijax.cam._one_pass import one_pass
 
 @one_pass("Grad-CAM++", relu=True)
 def grad_cam_plus_plus(tapped: Tapped) -> Float[Array, "N *space"]:
-    """Grad-CAM++: as Grad-CAM, with gradients pooled by weights that favour places where few of them are large.
+    """Grad-CAM++: as Grad-CAM, with gradients pooled by weights that favor places where few of them are large.
 
     w_k = sum_ij alpha_ij^k ReLU(G_ij^k)        alpha_ij^k = G² / (2 G² + sum_ab A_ab^k · G³)        L = ReLU(sum_k w_k A^k)
 

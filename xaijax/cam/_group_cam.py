@@ -46,7 +46,7 @@ def group_cam(
 
     Args:
       model, x, layer, target, grid, relu, upsample, normalize: as for `xai.cam.grad_cam`, without target="all".
-      num_groups: groups of neighbouring channels. Default 32, as in the paper; at most as many as there are channels.
+      num_groups: groups of neighboring channels. Default 32, as in the paper; at most as many as there are channels.
       quantile: the places of a group below this quantile of its map are set to zero. Default 0.7, as in the paper.
       batch_size: how many inputs are evaluated at once. Default: as many as suit the device.
 

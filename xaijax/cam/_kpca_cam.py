@@ -16,7 +16,7 @@ from xaijax.cam._one_pass import one_pass
 def kpca_cam(tapped: Tapped, *, kernel: str = "sigmoid", gamma: float | None = None) -> Float[Array, "N *space"]:
     """KPCA-CAM: Eigen-CAM with a kernel, so that features may agree in other than linear ways.
 
-    K = kernel matrix of the places' centred features, centred itself        L = sqrt(lambda_1) u_1 of K
+    K = kernel matrix of the places' centered features, centered itself        L = sqrt(lambda_1) u_1 of K
 
     Why: needs no gradients and no target, as Eigen-CAM. (The target given only says whose score is reported.) The sign
     is chosen so that the map is positive where the activations are strong. The kernel matrix has as many rows as the

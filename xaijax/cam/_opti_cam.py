@@ -30,7 +30,7 @@ def opti_cam(
     normalize: bool = False,
     batch_size: int | None = None,
 ) -> Attribution:
-    """Opti-CAM: the convex combination of the channels through which the input scores highest, found by optimisation.
+    """Opti-CAM: the convex combination of the channels through which the input scores highest, found by optimization.
 
     S(u) = sum_k softmax(u)_k A_k        u* = argmax_u y(X ∘ s(Up(S(u))))        L = S(u*)
 
@@ -41,7 +41,7 @@ def opti_cam(
       model, x, layer, target, grid, upsample, normalize: as for `xai.cam.grad_cam`, without target="all".
       num_steps: steps of Adam. Default 100, as in the paper.
       learning_rate: of Adam. Default 0.1, as in the paper.
-      batch_size: how many examples are optimised together. Default: as many as suit the device.
+      batch_size: how many examples are optimized together. Default: as many as suit the device.
 
     Returns:
       values [N, h, w] the combination found, output [N] the explained scores of the inputs, target [N].

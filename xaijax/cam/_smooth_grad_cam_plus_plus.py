@@ -37,7 +37,7 @@ def smooth_grad_cam_plus_plus(
     D_p = 1/R sum_r G(X + noise_r)^p, p = 1, 2, 3        alpha_ij^k = D_2 / (2 D_2 + sum_ab A_ab^k · D_3)
     w_k = sum_ij alpha_ij^k ReLU(D_1)        L = ReLU(sum_k w_k A^k)
 
-    Why: gradients of deep networks are noisy; their mean over a neighbourhood is not. It costs `num_samples` forward
+    Why: gradients of deep networks are noisy; their mean over a neighborhood is not. It costs `num_samples` forward
     passes and gradients of the tail.
 
     Args:

@@ -1,4 +1,4 @@
-"""Neighbourhoods of coalitions: which players are absent together."""
+"""Neighborhoods of coalitions: which players are absent together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xaijax._core import random
 from xaijax._core.numerics import ranks
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.lime._kernel import DISTANCES, kernel, log_kernel
-from xaijax.lime._neighbourhood import Blocks, Samples, blocks, independent, samples
+from xaijax.lime._neighborhood import Blocks, Samples, blocks, independent, samples
 
 SAMPLINGS = ["weighted", "coins", "sizes"]
 _PAIRS = list(range(2, 65, 2))
@@ -22,7 +22,7 @@ def layout(sampling: str, drawn: int) -> Blocks:
 
 
 def draw(
-    sampling: str, key: Key[Array, ""], alive: Bool[Array, " M"], distance: str, width: float | Array, together: Blocks
+    sampling: str, key: Key[Array, ""], active: Bool[Array, " M"], distance: str, width: float | Array, together: Blocks
 ) -> Samples:
     """One round of coalitions as points z - 1: 0 for players present, -1 for absent ones; the input's row comes first.
 
@@ -31,23 +31,23 @@ def draw(
     weight pi, as in the package lime for text.
     """
     if sampling == "weighted":
-        log_sizes = size_law(jnp.sum(alive), len(alive), distance, width)
-        absent = _weighted(key, alive, log_sizes, together)
+        log_sizes = size_law(jnp.sum(active), len(active), distance, width)
+        absent = _weighted(key, active, log_sizes, together)
         # The input has a share of the law that is known: it needs no draws. The others share the rest of it.
         certain = jnp.exp(log_sizes[0])
         weight = jnp.exp(jax.nn.logsumexp(log_sizes[1:])) / together.drawn
         weights = jnp.concatenate([certain[None], jnp.full(together.drawn, weight)])
     else:
         chosen = _coins if sampling == "coins" else _sizes
-        absent = chosen(key, alive, together.drawn)
-        share = jnp.where(alive.any(), jnp.mean(~absent, axis=1, where=alive), 1)
+        absent = chosen(key, active, together.drawn)
+        share = jnp.where(active.any(), jnp.mean(~absent, axis=1, where=active), 1)
         weights = jnp.concatenate([jnp.ones(1), kernel(DISTANCES[distance](share), width)])
-    points = -jnp.concatenate([jnp.zeros((1, len(alive)), bool), absent]).astype(weights.dtype)
+    points = -jnp.concatenate([jnp.zeros((1, len(active)), bool), absent]).astype(weights.dtype)
     return samples(points, weights)
 
 
 def size_law(num_alive: Int[Array, ""], num_players: int, distance: str, width: float | Array) -> Float[Array, " M+1"]:
-    """log P(a players are absent) ∝ log C(M, a) + log pi, for a = 0 ... M; -inf beyond the players alive."""
+    """log P(a players are absent) ∝ log C(M, a) + log pi, for a = 0 ... M; -inf beyond the players active."""
     absent = jnp.arange(num_players + 1)
     present = jnp.maximum(num_alive - absent, 0)
     binomial = gammaln(num_alive + 1.0) - gammaln(absent + 1.0) - gammaln(present + 1.0)
@@ -59,7 +59,7 @@ def size_law(num_alive: Int[Array, ""], num_players: int, distance: str, width: 
 
 
 def _weighted(
-    key: Key[Array, ""], alive: Bool[Array, " M"], log_sizes: Float[Array, " M+1"], together: Blocks
+    key: Key[Array, ""], active: Bool[Array, " M"], log_sizes: Float[Array, " M+1"], together: Blocks
 ) -> Bool[Array, "n M"]:
     """Absent players, given that there are some, in blocks.
 
@@ -69,13 +69,13 @@ def _weighted(
     """
     sizes = jnp.exp(log_sizes[1:] - jax.nn.logsumexp(log_sizes[1:]))
     cumulative = jnp.cumsum(sizes)[:-1]
-    num_alive = jnp.maximum(jnp.sum(alive), 1)
+    num_alive = jnp.maximum(jnp.sum(active), 1)
 
     def in_blocks(key: Key[Array, ""], number: int, length: int) -> Bool[Array, "n M"]:
         place_key, order_key = jax.random.split(key)
         pairs, orders = (length + 1) // 2, length // 2 + 1
         places = random.uniform(place_key, (number, pairs))
-        numbers = random.uniform(order_key, (number, orders, len(alive)))
+        numbers = random.uniform(order_key, (number, orders, len(active)))
 
         def block(places: Float[Array, " pairs"], numbers: Float[Array, "orders M"]) -> Bool[Array, "length M"]:
             low = (jnp.arange(pairs) + places) / length
@@ -83,23 +83,23 @@ def _weighted(
             counts = 1 + jnp.sum(quantiles[:, None] > cumulative, axis=1)
             ends = jnp.cumsum(counts)
             passes, starts = jnp.divmod(ends - counts, num_alive)
-            own = ranks(jnp.where(alive, numbers, 2.0))[passes % orders]  # random orders of those alive
-            return ((own - starts[:, None]) % num_alive < counts[:, None]) & alive
+            own = ranks(jnp.where(active, numbers, 2.0))[passes % orders]  # random orders of those active
+            return ((own - starts[:, None]) % num_alive < counts[:, None]) & active
 
-        return jax.vmap(block)(places, numbers).reshape(-1, len(alive))
+        return jax.vmap(block)(places, numbers).reshape(-1, len(active))
 
     key, rest_key = jax.random.split(key)
     parts = [(key, together.number, together.length), (rest_key, together.rest, 1)]
     return jnp.concatenate([in_blocks(*part) for part in parts if part[1]])
 
 
-def _coins(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
-    return ~random.bernoulli(key, 0.5, (drawn, len(alive))) & alive
+def _coins(key: Key[Array, ""], active: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
+    return ~random.bernoulli(key, 0.5, (drawn, len(active))) & active
 
 
-def _sizes(key: Key[Array, ""], alive: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
+def _sizes(key: Key[Array, ""], active: Bool[Array, " M"], drawn: int) -> Bool[Array, "n M"]:
     size_key, order_key = jax.random.split(key)
-    num_alive = jnp.maximum(jnp.sum(alive), 1)
+    num_alive = jnp.maximum(jnp.sum(active), 1)
     counts = jax.random.randint(size_key, (drawn,), 1, num_alive + 1)
-    numbers = random.uniform(order_key, (drawn, len(alive)))
-    return (ranks(jnp.where(alive, numbers, 2.0)) < counts[:, None]) & alive
+    numbers = random.uniform(order_key, (drawn, len(active)))
+    return (ranks(jnp.where(active, numbers, 2.0)) < counts[:, None]) & active

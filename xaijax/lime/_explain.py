@@ -13,7 +13,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax._core.until import precision, read_until
-from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._neighborhood import Blocks, Samples
 from xaijax.lime._reliability import effective_samples, r_squared, reliability, stability
 from xaijax.lime._select import SELECTIONS, select
 from xaijax.lime._surrogate import Line, Regression, Ridge, dot, regression, solve
@@ -99,7 +99,7 @@ def explain(
     key: Key[Array, ""],
     recipe: Recipe,
     *,
-    alive: Bool[Array, " M"],
+    active: Bool[Array, " M"],
     improve: Improve | None = None,
     at: Float[Array, " M"] | None = None,
 ) -> dict[str, Array]:
@@ -110,7 +110,7 @@ def explain(
       evaluate: that -> values [S] or [S, K].
       key: of this input.
       recipe: all the rest.
-      alive: which players can change anything; the others have the coefficient 0 for certain.
+      active: which players can change anything; the others have the coefficient 0 for certain.
       improve: what a better surrogate makes of the line's residuals.
       at: what to multiply coefficients by to rank players, where the largest are kept; default 1.
 
@@ -124,7 +124,7 @@ def explain(
 
     def fitted(samples: Samples, values: Array, rounds: int) -> dict[str, Array]:
         layout = dataclasses.replace(recipe.together, rounds=rounds)
-        return _fitted(samples, values, layout, stability_key, recipe, alive, improve, at)
+        return _fitted(samples, values, layout, stability_key, recipe, active, improve, at)
 
     if recipe.until is None:
         fields = fitted(samples, values, 1)
@@ -165,7 +165,7 @@ def explain(
     fields["num_evaluations"] = 1 + count * recipe.together.drawn
     fields["output"] = values[0].reshape(shape)
     # Nothing but the input has weight: any line through it would do.
-    vanished = (fields["effective_samples"] == 0) & alive.any()
+    vanished = (fields["effective_samples"] == 0) & active.any()
     return check.nan_where(vanished, fields)
 
 
@@ -175,7 +175,7 @@ def _fitted(
     together: Blocks,
     key: Array,
     recipe: Recipe,
-    alive: Bool[Array, " M"],
+    active: Bool[Array, " M"],
     improve: Improve | None,
     at: Array | None,
 ) -> dict[str, Array]:
@@ -194,8 +194,8 @@ def _fitted(
         residuals = jnp.where(roots > 0, line.residuals / jnp.where(roots > 0, roots, 1), 0)
         more, more_prediction, scores = improve(samples, residuals, coefficients, together)
         coefficients, errors = coefficients + more, jnp.sqrt((scores**2).sum(axis=0))
-        # At the samples' centre least squares gives their mean; the better line need not.
-        offset = more_prediction + dot(problem.centre[:players], more)
+        # At the samples' center least squares gives their mean; the better line need not.
+        offset = more_prediction + dot(problem.center[:players], more)
         moved = dot(problem.rows[:, :players], more / per_unit) + roots * offset
         better = line._replace(scaled=coefficients / per_unit, residuals=line.residuals - moved)
         fidelity = r_squared(problem, better, samples.drawn, players)
@@ -205,12 +205,12 @@ def _fitted(
     if recipe.num_features is not None:
         scaled, errors, fidelity = _sparse(problem, line, samples, together, effective, recipe, at)
         coefficients, errors = scaled * per_unit, errors * per_unit
-    prediction = problem.mean + offset - dot(problem.centre[:players], coefficients)
+    prediction = problem.mean + offset - dot(problem.center[:players], coefficients)
     # A player that no sample lacked says nothing of itself: its coefficient 0 may be anything.
-    unknown = alive & ~problem.varies[:players]
+    unknown = active & ~problem.varies[:players]
     return {
         "values": coefficients,
-        "std_errors": jnp.where(unknown[:, None], jnp.inf, jnp.where(alive[:, None], errors, 0)),
+        "std_errors": jnp.where(unknown[:, None], jnp.inf, jnp.where(active[:, None], errors, 0)),
         "prediction": prediction,
         "r_squared": fidelity[0],
         "held_out_r_squared": fidelity[1],

@@ -20,7 +20,7 @@ from xaijax.lime._coalitions import SAMPLINGS, draw, layout, size_law
 from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._gaussian_process import adjust
 from xaijax.lime._kernel import DISTANCES, KERNEL_WIDTHS, check_width, too_narrow
-from xaijax.lime._neighbourhood import Samples
+from xaijax.lime._neighborhood import Samples
 from xaijax.lime._surrogate import Ridge
 
 RIDGE = 1e-6  # of each column's variance: keeps too few samples finite and changes the sixth digit of the others
@@ -55,7 +55,7 @@ def fit(
 
     Args:
       game: N games from `xai.game`, or one written by hand.
-      key: a JAX random key. Each example's neighbourhood depends on the key and its id alone.
+      key: a JAX random key. Each example's neighborhood depends on the key and its id alone.
       num_samples: S coalitions, that of all players first. Default 1000, as in lime for images.
       sampling: "coins" is the paper's: each player is there by a fair coin, and the kernel weighs the samples.
         "weighted" draws from the law that these weights make, each sample with weight one: the same line in the limit,
@@ -166,18 +166,18 @@ def _fit(
     surrogate: str,
     batch_size: int | None,
 ) -> Surrogate:
-    def explain_one(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def explain_one(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         def coalitions(key: Array) -> tuple[Any, Any]:
-            samples = draw(sampling, key, alive, distance, width, recipe.together)
+            samples = draw(sampling, key, active, distance, width, recipe.together)
             return samples, samples.points > -0.5  # present players: absent ones are at -1
 
         def improve(samples: Samples, residuals: Array, *_: Any) -> tuple[Array, Array, Array]:
-            log_sizes = size_law(jnp.sum(alive), len(alive), distance, width)
-            better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, alive)
+            log_sizes = size_law(jnp.sum(active), len(active), distance, width)
+            better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, active)
             return better.coefficients, better.prediction, better.scores
 
         is_process = surrogate == "gaussian_process"
-        fields = explain(coalitions, v, key, recipe, alive=alive, improve=improve if is_process else None)
+        fields = explain(coalitions, v, key, recipe, active=active, improve=improve if is_process else None)
         return fields | {"intercept": fields["prediction"] - fields["values"].sum(axis=0)}
 
     return game.attribute(

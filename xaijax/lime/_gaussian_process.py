@@ -7,7 +7,7 @@ Least squares takes the drawn coalitions for all. Here the game is a line and a 
 
 whose prior is spread over interactions by their degree as a binomial law of that mean (|y ∆ z|: in how many players
 the two differ). What of g is a line under P belongs to b + w·z. Without it, g has the kernel (I - L) k (I - L), with L
-the projection on lines under P; the line of all of v is then b + w·z itself, and its posterior is generalised least
+the projection on lines under P; the line of all of v is then b + w·z itself, and its posterior is generalized least
 squares: with X the rows (1, z_s) and S = kernel + noise,
 
     w = (X' S^-1 X)^-1 X' S^-1 v,    Var w = s² (X' S^-1 X)^-1,    s² = v' S^-1 (v - X w) / (rows - columns).
@@ -72,18 +72,18 @@ def adjust(
     residuals: Float[Array, "S K"],
     weights: Float[Array, " S"] | Bool[Array, " S"],
     log_sizes: Float[Array, " M+1"],
-    alive: Bool[Array, " M"],
+    active: Bool[Array, " M"],
 ) -> Adjustment:
     """Moves the line of least squares to that of a Gaussian process.
 
     Costs 25 Cholesky factors of S x S, S³/3 each, and 10 M³; float32 holds for S up to some thousands.
 
     Args:
-      coalitions: [S, M] which players are there. Players not alive are left out.
+      coalitions: [S, M] which players are there. Players not active are left out.
       residuals: [S, K] of the values from any line; the sum of both lines does not depend on which.
       weights: [S] what rows count for, as in the least squares; 0 for rows to leave out. Noise is inverse to it.
       log_sizes: [M+1] log P(a players are absent), a = 0 ... M, as from `size_law`.
-      alive: [M] which players can change anything.
+      active: [M] which players can change anything.
 
     Returns:
       An Adjustment; coefficients 0 and scores infinite where there are no more distinct coalitions than columns.
@@ -91,12 +91,12 @@ def adjust(
     residuals = residuals.astype(jnp.promote_types(residuals.dtype, jnp.float32))
     scale = jnp.sqrt(jnp.mean(residuals**2, axis=0))
     scale = jax.lax.stop_gradient(jnp.where(scale > 0, scale, 1))
-    num_alive = jnp.sum(alive)
-    absent = (~coalitions & alive).astype(residuals.dtype)
+    num_alive = jnp.sum(active)
+    absent = (~coalitions & active).astype(residuals.dtype)
     sizes = jnp.sum(absent, axis=1)
     both = dot(absent, absent.T)
     differing = sizes[:, None] + sizes - 2 * both
-    rows, centre = _distinct(absent, residuals / scale, weights.astype(residuals.dtype), differing)
+    rows, center = _distinct(absent, residuals / scale, weights.astype(residuals.dtype), differing)
     start = jnp.full(residuals.shape[1], -jnp.inf)
     columns, outputs = absent.shape[1] + 1, residuals.shape[1]
     line, scores = jnp.zeros((columns, outputs)), jnp.full((columns, columns - 1, outputs), jnp.inf)
@@ -118,9 +118,9 @@ def adjust(
 
     best, _ = jax.lax.scan(each_degree, best, jnp.asarray(DEGREES))
     _, line, scores, degree, noise = best
-    # Of absent players, about the rows' centre: present ones are 1 minus absent ones.
+    # Of absent players, about the rows' center: present ones are 1 minus absent ones.
     coefficients = -line[1:] * scale
-    prediction = line[0] * scale + dot(centre, coefficients)
+    prediction = line[0] * scale + dot(center, coefficients)
     return Adjustment(coefficients, prediction, scores * scale, degree, noise)
 
 
@@ -130,7 +130,7 @@ def _distinct(
     weights: Float[Array, " S"],
     differing: Float[Array, "S S"],
 ) -> tuple[Rows, Float[Array, " M"]]:
-    """Joins the rows of a coalition in their mean, with the columns' centre.
+    """Joins the rows of a coalition in their mean, with the columns' center.
 
     A deterministic game repeats itself exactly, which is no evidence that its noise is small beside a rough g: rows of
     a coalition count as one, unless they differ.
@@ -147,9 +147,9 @@ def _distinct(
     noisy = within > 1e-6 * dot(weights, values**2)
     repeated = jnp.where(noisy, jnp.sum(used) - jnp.sum(first), 0).astype(values.dtype)
     count = jnp.maximum(jnp.sum(first), 1)
-    centre = jnp.sum(absent, axis=0, where=first[:, None]) / count
-    varies = (centre > 0.5 / count) & (centre < 1 - 0.5 / count)
-    columns = jnp.concatenate([jnp.ones((len(used), 1)), jnp.where(varies, absent - centre, 0)], axis=1)
+    center = jnp.sum(absent, axis=0, where=first[:, None]) / count
+    varies = (center > 0.5 / count) & (center < 1 - 0.5 / count)
+    columns = jnp.concatenate([jnp.ones((len(used), 1)), jnp.where(varies, absent - center, 0)], axis=1)
     kept = first[:, None]
     rows = Rows(
         jnp.where(kept, columns, 0),
@@ -158,7 +158,7 @@ def _distinct(
         jnp.where(noisy, within, 0),
         repeated,
     )
-    return rows, centre
+    return rows, center
 
 
 def _without_lines(
@@ -198,7 +198,7 @@ def _without_lines(
 
 
 def _expected_bend(log_similarity: Array, num_alive: Int[Array, ""], num_players: int) -> Float[Array, "M+1 M+1"]:
-    """E[q^d - 1 - d log q] for d = |y ∆ z| and random sets y, z of t and s of the players alive.
+    """E[q^d - 1 - d log q] for d = |y ∆ z| and random sets y, z of t and s of the players active.
 
     One member of y after the other: with chance s / n it is in z too, so that for phi(t, s) = E[q^d]
     phi_n(t, s) = s/n phi_n-1(t-1, s-1) + (1 - s/n) q phi_n-1(t-1, s), and phi_n(0, s) = q^s.
@@ -233,7 +233,7 @@ def _bend(x: Array) -> Array:
 
 
 def _least_squares(rows: Rows, kernel: Float[Array, "S S"], noise: Array) -> tuple[Array, Array, Array]:
-    """Generalised least squares: log likelihood [K], line [1+M, K], and scores [1+M, M, K] of its slopes."""
+    """Generalized least squares: log likelihood [K], line [1+M, K], and scores [1+M, M, K] of its slopes."""
     used = rows.mass > 0
     variances = jnp.where(used, noise / jnp.where(used, rows.mass, 1), 1)
     triangle = jnp.linalg.cholesky(jnp.where(used & used[:, None], kernel, 0) + jnp.diag(variances))

@@ -36,8 +36,8 @@ def image(
         such as those of scikit-image's `quickshift`. Default: about 50 superpixels of each image's own, made within the
         same program, for images of at least 32 x 32 places; a grid of at most 8 x 8 cells for smaller ones.
       key: a JAX random key.
-      fill: what replaces an absent region, as in `xai.mask.regions`: "mean" for its own mean colour, "blur", "noise", a
-        number, a colour [C] or an image. Default "mean", as in lime; a masker brings its own.
+      fill: what replaces an absent region, as in `xai.mask.regions`: "mean" for its own mean color, "blur", "noise", a
+        number, a color [C] or an image. Default "mean", as in lime; a masker brings its own.
       target: an int, ints [N], a callable, "all", or None for the top class.
       **options: of `xai.lime.fit`: num_samples, sampling, distance, kernel_width, ridge, num_features, until, ids,
         batch_size and the others. `definitions="lime"` is how the package lime explains images: 1000 fair coins, the

@@ -1,4 +1,4 @@
-"""The neighbourhood kernel of LIME: pi_x(z) = exp(-D(x, z)² / sigma²) (Ribeiro, Singh & Guestrin 2016, section 3.4).
+"""The neighborhood kernel of LIME: pi_x(z) = exp(-D(x, z)² / sigma²) (Ribeiro, Singh & Guestrin 2016, section 3.4).
 
 Default widths sigma, and what the package lime 0.2 does instead. It takes the square root of the kernel, so that its
 width w is sigma = sqrt(2) w here.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from xaijax._core.typing import Array, Float
 
 # Of polynomials in w - 2.5 below w = 5 and in sqrt(w) - 3 above, from the highest power.
-_CENTRE = (
+_CENTER = (
     2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164,
     0.246640727, 1.50140941,
 )  # fmt: skip
@@ -26,7 +26,7 @@ def normal_quantile(numbers: Float[Array, "..."]) -> Float[Array, "..."]:
     -log(1 - u²), which loses digits near 1, and others in another program.
     """
     w = -jnp.log((1 - numbers) * (1 + numbers))
-    inverse = jnp.where(w < 5, _polynomial(_CENTRE, w - 2.5), _polynomial(_TAILS, jnp.sqrt(w) - 3))
+    inverse = jnp.where(w < 5, _polynomial(_CENTER, w - 2.5), _polynomial(_TAILS, jnp.sqrt(w) - 3))
     return math.sqrt(2) * inverse * numbers
 
 

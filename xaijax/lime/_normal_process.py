@@ -17,7 +17,7 @@ What of g is a line under P belongs to w·u. With B = Λ (I + Λ)^-1, h(v) = |I 
     E_u[u k(u, v)] = h(v) B v,    E_uv[u v' k(u, v)] = |I + Λ|^-1/2 |I + B|^-1/2 B (I + B)^-1 = P,
     k'(u, v) = k(u, v) - h(v) u'B v - h(u) u'B v + u'P v
 
-is the kernel of g without it, and w is generalised least squares: with rows u_i of U and S = k' + noise,
+is the kernel of g without it, and w is generalized least squares: with rows u_i of U and S = k' + noise,
 
     w = A o,    A = (U' S^-1 U)^-1 U' S^-1,    Var w = s² (U' S^-1 U)^-1,    s² = o' S^-1 (o - U w) / (rows - columns).
 
@@ -35,7 +35,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from xaijax._core.typing import Array, Bool, Float
-from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._neighborhood import Blocks, Samples
 from xaijax.lime._surrogate import dot
 
 METRICS = ((0.2, 0.3), (0.5, 1.0), (1.0, 1.0), (1.0, 0.0))  # a, b
@@ -66,7 +66,7 @@ def adjust(
     Costs 12 Cholesky factors and inverses of [n, n] for n pairs and each output; rows not in pairs are left out.
 
     Args:
-      samples: rows whose blocks are antithetic pairs about the centre of the law; weight 0 for places kept free.
+      samples: rows whose blocks are antithetic pairs about the center of the law; weight 0 for places kept free.
       residuals: [S, K] of the values from a line.
       coefficients: [M, K] of that line, for its direction.
       together: which rows were drawn together.
@@ -185,7 +185,7 @@ def _least_squares(
     kernel: Float[Array, "n n"],
     noise: Float[Array, ""],
 ) -> _Line:
-    """Generalised least squares; columns that do not vary have the coefficient 0."""
+    """Generalized least squares; columns that do not vary have the coefficient 0."""
     identity = jnp.eye(len(u), dtype=u.dtype)
     triangle = jnp.linalg.cholesky(kernel + jnp.where(used, noise, 1) * identity)
     inverse = solve_triangular(triangle, identity, lower=True)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from xaijax._core import random
 from xaijax._core.numerics import ranks
 from xaijax._core.typing import Array, Bool, Float, Key
-from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._neighborhood import Blocks, Samples
 from xaijax.lime._surrogate import Line, Regression, dot
 
 _DRAWS = 200  # of the bootstrap: a probability is known to 3.5 %

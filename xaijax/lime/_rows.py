@@ -1,4 +1,4 @@
-"""Neighbourhoods of rows of a table: every feature varies by itself, around the row or around the training data."""
+"""Neighborhoods of rows of a table: every feature varies by itself, around the row or around the training data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jax.scipy.special import ndtr
 
 from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax.lime._kernel import kernel
-from xaijax.lime._neighbourhood import (
+from xaijax.lime._neighborhood import (
     LARGEST,
     PAIRS_OF_PRIMES,
     Blocks,
@@ -43,7 +43,7 @@ def layout(sampling: str, drawn: int, *, paired: bool = False) -> Blocks:
     return together
 
 
-def alive(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
+def active(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
     """Which features vary in the training data at all."""
     varies = statistics.deviation > 0
     if statistics.bins is None:
@@ -78,16 +78,16 @@ def draw(
     weighted = sampling == "weighted"
     conditional = statistics.conditional
     deviation = jnp.where(statistics.deviation > 0, statistics.deviation, 1)
-    centre = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
+    center = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
     precision = 1 + 2 / width**2 if weighted else 1.0
     tilt = jnp.exp(-1 / width**2) if weighted else 1.0
-    varies = alive(row, statistics)
+    varies = active(row, statistics)
     seed = seeds(key, together, len(row))
     numbers, conditions = np.flatnonzero(~conditional), np.flatnonzero(conditional)
     parts, around_mean = [], None
     if len(numbers):
         normals = _normals(jax.tree.map(lambda leaf: leaf[numbers], seed), together)
-        steps = jnp.where(varies[numbers], centre[numbers] / precision + normals / jnp.sqrt(precision), 0)
+        steps = jnp.where(varies[numbers], center[numbers] / precision + normals / jnp.sqrt(precision), 0)
         parts.append((steps, row[numbers] + statistics.deviation[numbers] * steps))
     if len(conditions):
         laws = _conditions(row, statistics, tilt)

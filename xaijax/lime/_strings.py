@@ -92,7 +92,7 @@ def strings(
       texts: N strings.
       tokenizer: maps a string to its ids, ints, without special tokens. The ids of a text must be those of its words
         and separators one after the other (or of its words with the space before them), and every word must have one.
-      key: a JAX random key. Each text's neighbourhood depends on the key and its id alone.
+      key: a JAX random key. Each text's neighborhood depends on the key and its id alone.
       pad_id: the id that fills up short texts; no text may have it.
       mask_id: the id that replaces the tokens of absent words. Default None: they are cut out, as in lime.
       bag_of_words: whether all places of a word are one player; otherwise each place is its own. Default True, as in
@@ -122,7 +122,7 @@ def strings(
     Raises:
       TypeError: if the texts are no strings, or the tokenizer returns no sequence of ints.
       ValueError: if a text has no words or more than `length` tokens, or the tokenizer loses words, gives one the
-        padding id, or tokenises pieces differently from the whole.
+        padding id, or tokenizes pieces differently from the whole.
 
     References:
       Ribeiro, Singh & Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, section 3.1.

@@ -36,14 +36,14 @@ class Regression(NamedTuple):
     """The problem on columns of mean 0 and variance 1 under the weights, whose line has no intercept.
 
     rows [S, M] and goal [S, K], each row times the root of its share of the weights; shares [S]; scale [M] of the
-    columns; centre [M], mean [K] the weighted means; penalty [M]; factor of rows'rows + penalty.
+    columns; center [M], mean [K] the weighted means; penalty [M]; factor of rows'rows + penalty.
     """
 
     rows: Float[Array, "S M"]
     goal: Float[Array, "S K"]
     shares: Float[Array, " S"]
     scale: Float[Array, " M"]
-    centre: Float[Array, " M"]
+    center: Float[Array, " M"]
     mean: Float[Array, " K"]
     varies: Bool[Array, " M"]
     penalty: Float[Array, " M"]
@@ -65,26 +65,26 @@ class Line(NamedTuple):
 def regression(
     points: Float[Array, "S M"], values: Float[Array, "S K"], weights: Float[Array, " S"], ridge: Ridge
 ) -> Regression:
-    """Centres and scales the columns, and reduces the rows to their triangular factor.
+    """Centers and scales the columns, and reduces the rows to their triangular factor.
 
-    Columns are centred by their weighted means, which takes the intercept and its conditioning out of the problem, and
+    Columns are centered by their weighted means, which takes the intercept and its conditioning out of the problem, and
     scaled to unit weighted variance, so that the penalty means the same for every column and unit. Columns without
     variance get the coefficient 0.
     """
     shares = weights / weights.sum()
-    centre, mean = dot(shares, points), dot(shares, values)
-    centred = points - centre
-    variance = dot(shares, centred**2)
+    center, mean = dot(shares, points), dot(shares, values)
+    centered = points - center
+    variance = dot(shares, centered**2)
     # A constant column leaves rounding dust behind; dividing by it would make a feature of it. Less spread than this,
     # and less than half of the digits of its values would tell it from dust.
-    varies = variance > jnp.finfo(points.dtype).eps * centre**2
+    varies = variance > jnp.finfo(points.dtype).eps * center**2
     scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 1)
-    columns = jnp.where(varies, centred / scale, 0)
+    columns = jnp.where(varies, centered / scale, 0)
     roots = jnp.sqrt(shares)[:, None]
     rows, goal = roots * columns, roots * (values - mean)
     amount = jnp.asarray(ridge.amount, rows.dtype)
     penalty = amount / (weights.sum() * scale**2) if ridge.absolute else jnp.full(points.shape[1], amount)
-    return Regression(rows, goal, shares, scale, centre, mean, varies, penalty, _factor(rows, penalty))
+    return Regression(rows, goal, shares, scale, center, mean, varies, penalty, _factor(rows, penalty))
 
 
 def _factor(rows: Float[Array, "S M"], penalty: Float[Array, " M"]) -> Factor:

@@ -19,7 +19,7 @@ from xaijax._model import Model, as_model
 from xaijax.lime import _rows
 from xaijax.lime._explain import Recipe, check_weights, explain, read_recipe
 from xaijax.lime._fit import DEFINITIONS, SURROGATES, check_gaussian_process, read_ridge
-from xaijax.lime._neighbourhood import Blocks, Samples
+from xaijax.lime._neighborhood import Blocks, Samples
 from xaijax.lime._normal_process import adjust
 from xaijax.lime._statistics import Statistics
 
@@ -59,7 +59,7 @@ def tabular(
       model: any model of rows [N, D].
       x: [N, D] rows.
       training_statistics: from `xai.lime.statistics(training_rows)`.
-      key: a JAX random key. Each example's neighbourhood depends on the key and its id alone.
+      key: a JAX random key. Each example's neighborhood depends on the key and its id alone.
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
       num_samples: S perturbed rows, the row itself first. Default 1000 ("lime": 5000).
       sampling: "weighted" draws rows from the law that the kernel makes, each with weight one, evenly spread:
@@ -72,7 +72,7 @@ def tabular(
         the model bends, most of all along its own slope (see `_normal_process.py`). Several times more exact at equal
         samples where the model is smooth. For tables of numbers alone, "weighted" sampling and up to 4096 samples, of
         which it takes those in pairs; its cost is 12 factors and inverses of [S/2, S/2] for each output.
-      definitions: "lime" for those of the package lime 0.2: pi = sqrt(exp(-D²/width²)), so that its neighbourhood is 1.4
+      definitions: "lime" for those of the package lime 0.2: pi = sqrt(exp(-D²/width²)), so that its neighborhood is 1.4
         times wider; the defaults above; ridge 1, added to the weighted sums of squares; 10 features; and features
         ranked by coefficient times value.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
@@ -172,7 +172,7 @@ def _tabular(
             lambda seen: in_blocks(lambda block: one.select(model(block)), seen, rows),
             key,
             recipe,
-            alive=_rows.alive(row, training_statistics),
+            active=_rows.active(row, training_statistics),
             improve=improve if surrogate == "gaussian_process" else None,
             at=at if as_lime else None,
         )

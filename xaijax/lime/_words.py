@@ -22,7 +22,7 @@ class Encoded(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A stretch of a text that is tokenised for itself, and the word in it, if there is one."""
+    """A stretch of a text that is tokenized for itself, and the word in it, if there is one."""
 
     text: str
     word: str | None

@@ -39,7 +39,7 @@ class Background(Masker):
     def owners(self, shape: tuple[int, ...], prepared: Any) -> Int[Array, "..."] | None:
         return self.groups
 
-    def alive(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
+    def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
         """A player whose values are those of all background rows changes nothing."""
         differs = (self.rows != x).any(axis=0)
         if self.groups is None:

@@ -23,7 +23,7 @@ FILLS = ["mean", "blur", "noise"]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Fill:
-    """given: a number, a colour [C], an image [H, W, C] or images [B, H, W, C]; or, for noise, its key; None where the image
+    """given: a number, a color [C], an image [H, W, C] or images [B, H, W, C]; or, for noise, its key; None where the image
     says it all.
 
     name: one of FILLS, or "" for what was given.
@@ -43,7 +43,7 @@ class Fill:
             fits = False
         if not fits:
             raise ValueError(
-                f"fill must be a number, a colour [C], an image {list(shape)} or images [B, ...] of this shape, "
+                f"fill must be a number, a color [C], an image {list(shape)} or images [B, ...] of this shape, "
                 f"but its shape is {list(self.given.shape)}."
             )
 
@@ -72,7 +72,7 @@ def read_fill(fill: Any) -> Fill:
 
 
 def region_means(x: Float[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Float[Array, "H W C"]:
-    """Every place with the mean colour of its region."""
+    """Every place with the mean color of its region."""
     ids, places = labels.reshape(-1), x.reshape(-1, x.shape[-1])
     sums = jax.ops.segment_sum(places, ids, num_regions)
     sizes = jax.ops.segment_sum(jnp.ones(ids.shape, x.dtype), ids, num_regions)
@@ -80,6 +80,6 @@ def region_means(x: Float[Array, "H W C"], labels: Int[Array, "H W"], num_region
 
 
 def shuffled_colors(x: Float[Array, "H W C"], key: Array) -> Float[Array, "H W C"]:
-    """Every place with the colour of a place drawn by chance: noise within the image's own range, with its own colours."""
+    """Every place with the color of a place drawn by chance: noise within the image's own range, with its own colors."""
     places = x.reshape(-1, x.shape[-1])
     return places[jax.random.randint(key, (len(places),), 0, len(places))].reshape(x.shape)

@@ -83,11 +83,11 @@ def gaussian(rows: Any) -> Gaussian:
             f"{rows.shape[0]}."
         )
     check.no_nan("rows", rows)
-    centred = rows - rows.mean(axis=0)
-    deviation = jnp.sqrt(jnp.mean(centred**2, axis=0))
+    centered = rows - rows.mean(axis=0)
+    deviation = jnp.sqrt(jnp.mean(centered**2, axis=0))
     varies = (rows != rows[0]).any(axis=0)  # a constant's deviation need not be 0: its mean is rounded
     deviation = jnp.where(varies, deviation, 1)
-    scaled = jnp.where(varies, centred / deviation, 0)
+    scaled = jnp.where(varies, centered / deviation, 0)
     correlation = jnp.matmul(scaled.T, scaled, precision=jax.lax.Precision.HIGHEST) / len(rows)
     # Columns that are sums of others: this much of their own keeps the factor of float32 finite.
     own = jnp.sqrt(jnp.finfo(rows.dtype).eps)

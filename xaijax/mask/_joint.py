@@ -57,9 +57,9 @@ class Joint(Masker):
     def prepare(self, x: Any) -> tuple[Any, ...]:
         return tuple(part.prepare(leaf) for part, leaf in zip(self.parts, jax.tree.leaves(x), strict=True))
 
-    def alive(self, x: Any, prepared: Any) -> Bool[Array, " M"]:
+    def active(self, x: Any, prepared: Any) -> Bool[Array, " M"]:
         each = zip(self.parts, jax.tree.leaves(x), prepared, strict=True)
-        return jnp.concatenate([part.alive(leaf, own) for part, leaf, own in each])
+        return jnp.concatenate([part.active(leaf, own) for part, leaf, own in each])
 
     def references(self, x: Any, prepared: Any) -> Any:
         each = zip(self.parts, jax.tree.leaves(x), prepared, strict=True)

@@ -1,4 +1,4 @@
-"""A few rows that stand for many: the centres of clusters, with their sizes as weights."""
+"""A few rows that stand for many: the centers of clusters, with their sizes as weights."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from xaijax.mask._background import Background, background
 
 
 def k_means(rows: Any, num_clusters: int, *, groups: Any = None, seed: int = 0) -> Background:
-    """Replaces absent features by those of cluster centres, which stand for a large background.
+    """Replaces absent features by those of cluster centers, which stand for a large background.
 
-    Why: the cost grows with the number of background rows, and a few dozen centres, weighted by how many rows they stand
-    for, say nearly the same as thousands of rows. Each feature of a centre is the value nearest to it that occurs in the
+    Why: the cost grows with the number of background rows, and a few dozen centers, weighted by how many rows they stand
+    for, say nearly the same as thousands of rows. Each feature of a center is the value nearest to it that occurs in the
     rows, so that whole numbers and categories stay what they are.
 
     Args:
       rows: [B, D] inputs of the model, such as all training rows.
       num_clusters: how many, fewer than there are different rows; empty clusters are left out.
       groups: as in `background`.
-      seed: of the starting centres (k-means++).
+      seed: of the starting centers (k-means++).
 
     Returns:
       A masker for inputs [N, D].
@@ -45,10 +45,10 @@ def k_means(rows: Any, num_clusters: int, *, groups: Any = None, seed: int = 0) 
     scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
     _, members = kmeans2(scaled.astype(np.float64), num_clusters, minit="++", rng=np.random.default_rng(seed))
     numbers, sizes = np.unique(members, return_counts=True)
-    centres = np.stack([_nearest(rows, rows[members == number].mean(axis=0)) for number in numbers])
-    return background(centres.astype(rows.dtype), groups=groups, weights=sizes)
+    centers = np.stack([_nearest(rows, rows[members == number].mean(axis=0)) for number in numbers])
+    return background(centers.astype(rows.dtype), groups=groups, weights=sizes)
 
 
-def _nearest(rows: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Each feature's value that is nearest to the centre's."""
-    return np.take_along_axis(rows, np.abs(rows - centre).argmin(axis=0)[None], axis=0)[0]
+def _nearest(rows: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Each feature's value that is nearest to the center's."""
+    return np.take_along_axis(rows, np.abs(rows - center).argmin(axis=0)[None], axis=0)[0]

@@ -35,7 +35,7 @@ class Painted(Masker):
     def owners(self, shape: tuple[int, ...], prepared: Int[Array, "H W"]) -> Int[Array, "H W"]:
         return prepared
 
-    def alive(self, x: Shaped[Array, "H W C"], prepared: Int[Array, "H W"]) -> Bool[Array, " M"]:
+    def active(self, x: Shaped[Array, "H W C"], prepared: Int[Array, "H W"]) -> Bool[Array, " M"]:
         """Images may have fewer regions than there are players."""
         return jnp.arange(self.num_players(x.shape)) <= prepared.max()
 
@@ -111,11 +111,11 @@ def regions(labels: Any, *, fill: Any = "mean") -> Regions:
     Args:
       labels: [H, W] integers 0..M-1 for all images, or [N, H, W] one map for each image. An image may have fewer
         regions than others: those that it lacks get the value 0.
-      fill: what replaces an absent region. "mean" for its own mean colour, as in LIME (Ribeiro 2016). "blur" for the
+      fill: what replaces an absent region. "mean" for its own mean color, as in LIME (Ribeiro 2016). "blur" for the
         image under a Gaussian blur, of sigma sqrt(H W) / 22.4: 10 places for images of 224 x 224, as in Fong & Vedaldi
-        (2017). "noise" for colours drawn from the image's own, place by place, always by `jax.random.key(0)`, so that
-        an image is painted the same in every batch. Or a number, a colour [C], an image [H, W, C], or background images
-        [B, H, W, C], over which the outputs are averaged. Default "mean": it stays within the image's colours and leaves no new edges inside. Where regions are so uniform that their mean is
+        (2017). "noise" for colors drawn from the image's own, place by place, always by `jax.random.key(0)`, so that
+        an image is painted the same in every batch. Or a number, a color [C], an image [H, W, C], or background images
+        [B, H, W, C], over which the outputs are averaged. Default "mean": it stays within the image's colors and leaves no new edges inside. Where regions are so uniform that their mean is
         what they were, take another.
 
     Returns:

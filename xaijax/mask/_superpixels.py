@@ -56,7 +56,7 @@ def superpixels(
 
     Raises:
       TypeError, ValueError: if an option is out of range; with the images, if they have fewer places than segments or
-        other channels than the colour space.
+        other channels than the color space.
     """
     settings = read_settings(num_segments, compactness, num_iterations, sigma, color_space=color_space)
     return Superpixels(read_fill(fill), settings)

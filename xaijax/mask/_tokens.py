@@ -48,7 +48,7 @@ class Tokens(Masker):
     def owners(self, shape: tuple[int, ...], prepared: Any) -> Int[Array, " L"] | None:
         return None if self.groups is None else prepared
 
-    def alive(self, x: Int[Array, " L"], prepared: Any) -> Bool[Array, " M"]:
+    def active(self, x: Int[Array, " L"], prepared: Any) -> Bool[Array, " M"]:
         there = jnp.ones(x.shape, bool) if self.pad_id is None else x != self.pad_id
         if self.groups is None:
             return there

@@ -83,7 +83,7 @@ def deletion(game: Any, attribution: Attribution, *, batch_size: int | None = No
     Why: an attribution that knows what the model looks at brings the output down early, so that the area is small.
 
     Args:
-      game: as in `insertion`; RISE paints removed places grey.
+      game: as in `insertion`; RISE paints removed places gray.
       attribution: as in `insertion`.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -118,13 +118,13 @@ def _read_and_run(game: Any, attribution: Attribution, kind: str, batch_size: in
 def _curve(game: Game, attribution: Attribution, *, kind: str, batch_size: int | None) -> Curve:
     nested = _nested(game.num_players, kind)
 
-    def solve(value: Any, _key: Any, alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def solve(value: Any, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         outputs = value(nested)
         if outputs.ndim != 1:
             raise ValueError(
                 "game must have one output, by which its players are ordered, but it has several: give xai.game a target."
             )
-        count = jnp.maximum(alive.sum(), 1)
+        count = jnp.maximum(active.sum(), 1)
         fractions = jnp.minimum(jnp.arange(len(outputs)), count).astype(outputs.dtype) / count
         area = (jnp.diff(fractions) * (outputs[1:] + outputs[:-1]) / 2).sum()
         return {"fractions": fractions, "outputs": outputs, "area": area}

@@ -26,9 +26,9 @@ def ranked(game: Game, attribution: Attribution) -> Game:
     return Game(lambda coalitions: game.value(coalitions[:, players]), game.num_players)
 
 
-def ranks(strengths: Float[Array, " M"], alive: Bool[Array, " M"]) -> Int[Array, " M"]:
+def ranks(strengths: Float[Array, " M"], active: Bool[Array, " M"]) -> Int[Array, " M"]:
     """The place of each player, the greatest value at 0."""
-    order = jnp.argsort(jnp.where(alive, -strengths, jnp.inf), stable=True)
+    order = jnp.argsort(jnp.where(active, -strengths, jnp.inf), stable=True)
     return jnp.zeros(len(order), jnp.int32).at[order].set(jnp.arange(len(order), dtype=jnp.int32))
 
 
@@ -96,13 +96,13 @@ class _RankedGames(ExampleGames):
     def prepare(self) -> Any:
         return self.game.prepare(), self.strengths
 
-    def alive(self, example: Example) -> Bool[Array, " M"]:
+    def active(self, example: Example) -> Bool[Array, " M"]:
         """Of the game's own players: how many there are does not depend on their numbers."""
-        return self.game.alive(_own(example))
+        return self.game.active(_own(example))
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         value = self.game.value_of(_own(example), target, rows)
-        players = ranks(example.prepared[1], self.alive(example))
+        players = ranks(example.prepared[1], self.active(example))
         return lambda coalitions: value(coalitions[:, players])
 
 

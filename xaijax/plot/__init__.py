@@ -20,7 +20,7 @@ from xaijax.plot._image import image
 from xaijax.plot._image_grid import image_grid
 from xaijax.plot._interactions import interactions
 from xaijax.plot._intervals import intervals
-from xaijax.plot._neighbourhood import neighbourhood
+from xaijax.plot._neighborhood import neighborhood
 from xaijax.plot._network import network
 from xaijax.plot._pair import pair, removal
 from xaijax.plot._partial_dependence import partial_dependence
@@ -48,7 +48,7 @@ __all__ = [
     "image_grid",
     "interactions",
     "intervals",
-    "neighbourhood",
+    "neighborhood",
     "network",
     "pair",
     "partial_dependence",

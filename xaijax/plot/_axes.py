@@ -1,4 +1,4 @@
-"""What all plots share: axes, colours, and one output of one example or of all, as numbers."""
+"""What all plots share: axes, colors, and one output of one example or of all, as numbers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from xaijax.plot._fonts import label_style
 from xaijax.plot._names import LONGEST_NAME, names_with_inputs, number, player_names, shortened, strongest
 
 __all__ = [
-    "GREY", "LONGEST_NAME", "LOW_TO_HIGH", "NEGATIVE", "POSITIVE", "SIGNED", "Row", "Rows", "all_rows", "caption", "check_attribution",
+    "GRAY", "LONGEST_NAME", "LOW_TO_HIGH", "NEGATIVE", "POSITIVE", "SIGNED", "Row", "Rows", "all_rows", "caption", "check_attribution",
     "check_example", "chosen_rows", "lines_of_players", "names_with_inputs", "new_axes", "number", "of_output", "one_row",
     "player_names", "shortened", "strongest", "titled", "without_frame",
 ]  # fmt: skip
 
-POSITIVE, NEGATIVE = "#c44e2b", "#2b6ca3"  # orange-red and blue: told apart by all kinds of colour vision
+POSITIVE, NEGATIVE = "#c44e2b", "#2b6ca3"  # orange-red and blue: told apart by all kinds of color vision
 LOW_TO_HIGH = LinearSegmentedColormap.from_list("low to high", [NEGATIVE, "#c9b3c4", POSITIVE])
 SIGNED = "RdBu_r"  # diverging, even in lightness to both sides of white, for values about zero
-GREY = "#8c8c8c"
+GRAY = "#8c8c8c"
 _TITLE_SIZE, _LETTER, _SHORTEST_LINE = 10, 0.55, 20  # points; a letter's mean width in its height; letters
 # What has the axis of outputs last where all outputs are explained.
 _OF_VALUES = ("values", "std_errors", "slopes", "pairs", "pair_errors", "triples")

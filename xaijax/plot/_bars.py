@@ -96,8 +96,8 @@ def bars(
 
     ax = new_axes(ax, (6.0, 0.8 + 0.34 * len(labels)))
     places = np.arange(len(labels))
-    colours = [POSITIVE if value >= 0 else NEGATIVE for value in lengths]
-    ax.barh(places, lengths, color=colours, height=0.62, zorder=2)
+    colors = [POSITIVE if value >= 0 else NEGATIVE for value in lengths]
+    ax.barh(places, lengths, color=colors, height=0.62, zorder=2)
     if whiskers.any():
         ax.errorbar(lengths, places, xerr=whiskers, fmt="none", ecolor="0.25", elinewidth=1, zorder=3)
     cut = is_cut(lengths, whiskers, len(shown))

@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import (
-    GREY,
+    GRAY,
     LOW_TO_HIGH,
     all_rows,
     caption,
@@ -20,7 +20,7 @@ from xaijax.plot._axes import (
     new_axes,
     titled,
 )
-from xaijax.plot._inputs import PERCENTILES, colours_of, columns_of
+from xaijax.plot._inputs import PERCENTILES, colors_of, columns_of
 from xaijax.plot._names import counted, others_label, player_names, shown_and_others
 
 _BINS = 100  # along the axis: dots nearer than a hundredth of it would hide each other
@@ -47,12 +47,12 @@ def beeswarm(
     Args:
       attribution: values [N, M], or [N, M, K] of K outputs; or of one example alone.
       names: M names of the players.
-      inputs: [N, M] the inputs, one number or word for each value. The dots take their colours: blue for an input's 5th
-        percentile and below, red for its 95th and above. Where a player's inputs are words, its dots are grey, since
-        words are neither low nor high. Default: all dots are grey.
+      inputs: [N, M] the inputs, one number or word for each value. The dots take their colors: blue for an input's 5th
+        percentile and below, red for its 95th and above. Where a player's inputs are words, its dots are gray, since
+        words are neither low nor high. Default: all dots are gray.
       top: how many players have a line of their own; the values of the others are summed in each row. Default 10.
       order: players, by number or name, from the top down. Default: by their mean size.
-      rows: the rows to draw, by number or as booleans [N]; order, colours and limits are still those of all rows, so
+      rows: the rows to draw, by number or as booleans [N]; order, colors and limits are still those of all rows, so
         that pictures of several groups can be compared (`xai.plot.cohorts`). Default: all.
       output: which output, by number or by a name of output_names, where all K outputs are explained.
       output_names: K names of the outputs, which the title then tells.
@@ -95,10 +95,10 @@ def beeswarm(
         heights = place + dots_beside(np.floor((line - least) / span * _BINS), _STEP, _HALF_LINE)
         column = columns[shown[place]] if columns is not None and place < len(shown) else None
         if column is None or column.words is not None:
-            colours: Any = {"color": GREY}
+            colors: Any = {"color": GRAY}
         else:
-            colours = {"c": column.numbers[drawn], "cmap": LOW_TO_HIGH, "norm": colours_of(column)}
-        ax.scatter(line, heights, s=9, linewidths=0, zorder=2, **colours)
+            colors = {"c": column.numbers[drawn], "cmap": LOW_TO_HIGH, "norm": colors_of(column)}
+        ax.scatter(line, heights, s=9, linewidths=0, zorder=2, **colors)
     if columns is not None and any(columns[player].words is None for player in shown):
         low_to_high_bar(ax)
     ax.set_xlim(least - 0.05 * span, most + 0.05 * span)
@@ -109,7 +109,7 @@ def beeswarm(
 
 
 def low_to_high_bar(ax: Axes) -> None:
-    """A colour bar for the inputs of all players, each from low to high."""
+    """A color bar for the inputs of all players, each from low to high."""
     low, high = PERCENTILES
     bar = ax.figure.colorbar(ScalarMappable(cmap=LOW_TO_HIGH), ax=ax, fraction=0.03, pad=0.02, ticks=[0, 1])
     bar.ax.set_yticklabels(["low", "high"], fontsize=8)

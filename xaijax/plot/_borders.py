@@ -12,7 +12,7 @@ from xaijax.plot._axes import check_example, new_axes, titled
 from xaijax.plot._maps import draw_picture, state
 from xaijax.plot._pictures import pictures_of
 
-_LINE = "#4fd0d0"  # seldom a colour of pictures, and seen on dark and bright ones
+_LINE = "#4fd0d0"  # seldom a color of pictures, and seen on dark and bright ones
 
 
 def borders(
@@ -20,7 +20,7 @@ def borders(
     labels: Any,
     *,
     example: int = 0,
-    colour: Any = _LINE,
+    color: Any = _LINE,
     linewidth: float = 0.9,
     gray: bool = False,
     mean: Any = None,
@@ -34,8 +34,8 @@ def borders(
       images: [N, H, W, C] or [N, H, W], as in `xai.plot.image`.
       labels: [N, H, W] or [H, W] integers, such as from `xai.segment.slic`, or `attribution.regions`.
       example: which one to draw.
-      colour, linewidth: of the borders.
-      gray: whether the picture is drawn in grey. Default False.
+      color, linewidth: of the borders.
+      gray: whether the picture is drawn in gray. Default False.
       mean, std: as in `xai.plot.image`.
       ax: axes to draw on. Default: those of a new figure.
       title: default, how many regions there are.
@@ -65,25 +65,25 @@ def borders(
         )
     ax = new_axes(ax, (4.0, 4.0))
     draw_picture(ax, pictures.shown[0])
-    draw_borders(ax, given, colour=colour, linewidth=linewidth)
+    draw_borders(ax, given, color=color, linewidth=linewidth)
     state(ax, pictures.note)
     regions = len(np.unique(given))
     titled(ax, title, "1 region" if regions == 1 else f"{regions} regions")
     return ax
 
 
-def draw_borders(ax: Axes, labels: np.ndarray, *, colour: Any = _LINE, linewidth: float = 0.9) -> None:
-    """Lines wherever two neighbouring places have different labels."""
-    draw_lines(ax, border_lines(labels), colour, linewidth)
+def draw_borders(ax: Axes, labels: np.ndarray, *, color: Any = _LINE, linewidth: float = 0.9) -> None:
+    """Lines wherever two neighboring places have different labels."""
+    draw_lines(ax, border_lines(labels), color, linewidth)
 
 
-def draw_outline(ax: Axes, mask: np.ndarray, *, colour: Any, linewidth: float) -> None:
+def draw_outline(ax: Axes, mask: np.ndarray, *, color: Any, linewidth: float) -> None:
     """Lines all around a region, along the frame of the picture as well."""
-    draw_lines(ax, border_lines(np.pad(mask, 1)) - 1, colour, linewidth)
+    draw_lines(ax, border_lines(np.pad(mask, 1)) - 1, color, linewidth)
 
 
-def draw_lines(ax: Axes, lines: np.ndarray, colour: Any, linewidth: float) -> None:
-    ax.add_collection(LineCollection(list(lines), colors=[colour], linewidths=linewidth), autolim=False)
+def draw_lines(ax: Axes, lines: np.ndarray, color: Any, linewidth: float) -> None:
+    ax.add_collection(LineCollection(list(lines), colors=[color], linewidths=linewidth), autolim=False)
 
 
 def border_lines(labels: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ from xaijax.plot._fonts import label_style
 from xaijax.plot._heatmap import heatmap
 from xaijax.plot._names import counted, others_label, player_names, shown_and_others, spelt
 
-# Okabe & Ito's colours, told apart by all kinds of colour vision; yellow, pale on white, goes last.
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
+# Okabe & Ito's colors, told apart by all kinds of color vision; yellow, pale on white, goes last.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 _MOST_GROUPS = 12  # pictures beside each other; more are no longer compared by eye
 _COLUMNS = 3
 
@@ -30,9 +30,9 @@ def cohorts(
     axes: Sequence[Axes] | np.ndarray | None = None,
     **options: Any,
 ) -> np.ndarray:
-    """Draws a picture of many rows once for each group of rows, with the same order of players, colours and scale in all.
+    """Draws a picture of many rows once for each group of rows, with the same order of players, colors and scale in all.
 
-    Order, colours and limits are those of all rows: what differs between the pictures differs between the groups.
+    Order, colors and limits are those of all rows: what differs between the pictures differs between the groups.
 
     Args:
       draw: `xai.plot.beeswarm`, `violin`, `heatmap`, `decision`, `dependence` or `bars`: any plot that takes `rows=`.
@@ -127,7 +127,7 @@ def cohort_bars(
     [1.0, 1.5]
     """
     found = all_rows(attribution, output=output, output_names=output_names)
-    groups = groups_of(labels, len(found.values), most=len(_COLOURS))
+    groups = groups_of(labels, len(found.values), most=len(_COLORS))
     sizes = np.abs(found.values)
     shown, others = shown_and_others(sizes.mean(axis=0), top, order, names)
     lines = player_names(names, sizes.shape[1], num_examples=len(sizes))
@@ -145,7 +145,7 @@ def cohort_bars(
     beside = [places + (number - (len(groups) - 1) / 2) * height for number in range(len(groups))]
     for number, (label, rows) in enumerate(groups):
         named = f"{label} ({counted(len(rows))})"
-        ax.barh(beside[number], means[number], height=0.92 * height, color=_COLOURS[number], label=named, zorder=2)
+        ax.barh(beside[number], means[number], height=0.92 * height, color=_COLORS[number], label=named, zorder=2)
         if whiskers[number].any():
             ax.errorbar(
                 means[number],

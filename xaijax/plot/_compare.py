@@ -9,7 +9,7 @@ import numpy as np
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import check_example, output_place
-from xaijax.plot._colours import check_percentile, colour_bar, scale_of
+from xaijax.plot._colors import check_percentile, color_bar, scale_of
 from xaijax.plot._fonts import label_style
 from xaijax.plot._labels import label_names
 from xaijax.plot._maps import Maps, check_alpha, draw_heat, draw_picture, maps_of, name_of, resized, state
@@ -43,8 +43,8 @@ def compare(
 ) -> np.ndarray:
     """Draws pictures with what counts in them beside them, by several methods or for several classes.
 
-    All panels have one scale, symmetric about 0 where there are negative values, and one colour bar that states it, so
-    that a colour means the same value in all of them. Methods whose values have different units (a map of gradients and
+    All panels have one scale, symmetric about 0 where there are negative values, and one color bar that states it, so
+    that a color means the same value in all of them. Methods whose values have different units (a map of gradients and
     Shapley values, say) are better drawn with shared=False, each panel with a scale and a bar of its own.
 
     Args:
@@ -96,10 +96,10 @@ def compare(
             draw_heat(ax, panel.heat, scale, alpha)
             ax.set_title(panel.title, fontsize=9, **label_style([panel.title]))
             if not shared:
-                colour_bar(scale, ax)
+                color_bar(scale, ax)
                 state(ax, scale.note)
     if shared:
-        colour_bar(whole, list(figure_axes.ravel()), whole.note or "one scale for all panels", slim=True)
+        color_bar(whole, list(figure_axes.ravel()), whole.note or "one scale for all panels", slim=True)
     state(figure_axes[-1, 0], pictures.note)
     return figure_axes
 

@@ -12,7 +12,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, check_attribution, new_axes, one_row, player_names, titled
 from xaijax.plot._fonts import label_style
-from xaijax.plot._series import MARKERS, colour_of, logarithmic
+from xaijax.plot._series import MARKERS, color_of, logarithmic
 
 _LOGARITHMIC = 10  # from the fewest evaluations to the most
 
@@ -79,13 +79,13 @@ def convergence(
 
     ax = new_axes(ax, (6.6, 4.0))
     for number, player in enumerate(sorted(shown, key=lambda player: -values[-1, player])):
-        colour = colour_of(number)
+        color = color_of(number)
         band = 1.96 * errors[:, player]
-        ax.fill_between(at, values[:, player] - band, values[:, player] + band, color=colour, alpha=0.16, lw=0)
+        ax.fill_between(at, values[:, player] - band, values[:, player] + band, color=color, alpha=0.16, lw=0)
         marker = MARKERS[number % len(MARKERS)]
-        ax.plot(at, values[:, player], color=colour, marker=marker, ms=4.5, lw=1.5, label=labels[player])
+        ax.plot(at, values[:, player], color=color, marker=marker, ms=4.5, lw=1.5, label=labels[player])
         if exact is not None:
-            ax.axhline(exact[player], color=colour, lw=1.1, ls=(0, (4, 2)), zorder=1)
+            ax.axhline(exact[player], color=color, lw=1.1, ls=(0, (4, 2)), zorder=1)
     if exact is not None:
         ax.plot([], [], color="0.4", lw=1.1, ls=(0, (4, 2)), label="exact")
     if at[-1] >= _LOGARITHMIC * at[0] > 0:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from xaijax.metrics import Curve
 from xaijax.plot._axes import check_example, new_axes, titled
 from xaijax.plot._fonts import label_style
-from xaijax.plot._series import colour_of
+from xaijax.plot._series import color_of
 
 _DONE = {"insertion": "put in", "deletion": "taken out"}
 _LINES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
@@ -59,10 +59,10 @@ def curves(
 
     ax = new_axes(ax, (6.0, 4.0))
     for number, (label, shares, said, _, band) in enumerate(lines):
-        colour = colour_of(number)
-        ax.plot(100 * shares, said, color=colour, lw=1.8, ls=_LINES[number % len(_LINES)], label=label)
+        color = color_of(number)
+        ax.plot(100 * shares, said, color=color, lw=1.8, ls=_LINES[number % len(_LINES)], label=label)
         if band is not None:
-            ax.fill_between(100 * shares, said - band, said + band, color=colour, alpha=0.15, lw=0)
+            ax.fill_between(100 * shares, said - band, said + band, color=color, alpha=0.15, lw=0)
     ax.set_xlim(0, 100)
     ax.set_xlabel(f"% of the players {_DONE[kind]}, the strongest first", fontsize=9)
     ax.set_ylabel("the model's output", fontsize=9)

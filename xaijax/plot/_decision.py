@@ -44,7 +44,7 @@ def decision(
     """Draws a line for each row that climbs from the base value, through one player after another, to the output.
 
     The strongest players are at the top, so that the lines part there; what the others add comes first, at the bottom.
-    The lines' colours go with their ends, from blue for the least to red for the largest of all rows; one row alone is dark.
+    The lines' colors go with their ends, from blue for the least to red for the largest of all rows; one row alone is dark.
 
     Args:
       attribution: Shapley values [N, M], or [N, M, K] of K outputs; or of one example or game alone.
@@ -52,7 +52,7 @@ def decision(
       inputs: [N, M] or [M] the inputs, shown beside the names where one row is drawn.
       top: how many players have a step of their own; the others are summed in one. Default 15.
       order: players, by number or name, from the top down. Default: by their mean size over all rows.
-      rows: the rows to draw, by number or as booleans [N]; order, colours and limits are still those of all rows.
+      rows: the rows to draw, by number or as booleans [N]; order, colors and limits are still those of all rows.
         Default: all.
       highlight: rows, by number or as booleans [N], whose lines are dark, thick and dashed and lie on top, such as
         those where the model is wrong. Default: none.
@@ -104,12 +104,12 @@ def decision(
     ax = new_axes(ax, (6.4, max(2.2, 1.2 + 0.32 * len(labels))))
     least, most = paths.min(), paths.max()
     span = most - least or max(abs(least), 1.0)
-    colours = LOW_TO_HIGH(_norm(paths[:, -1])(paths[drawn, -1]))
-    colours[marked[drawn] | (len(drawn) == 1)] = to_rgba("0.1")
+    colors = LOW_TO_HIGH(_norm(paths[:, -1])(paths[drawn, -1]))
+    colors[marked[drawn] | (len(drawn) == 1)] = to_rgba("0.1")
     ax.add_collection(
         LineCollection(
             [np.column_stack([path, heights]) for path in paths[drawn]],
-            colors=colours,
+            colors=colors,
             linewidths=np.where(marked[drawn], 2.2, max(0.5, min(1.6, 12 / len(drawn) ** 0.5))),
             linestyles=["--" if one else "-" for one in marked[drawn]],
             zorder=2,

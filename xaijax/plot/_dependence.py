@@ -21,11 +21,11 @@ from xaijax.plot._axes import (
     without_frame,
 )
 from xaijax.plot._fonts import label_style
-from xaijax.plot._inputs import PERCENTILES, Column, colours_of, columns_of
+from xaijax.plot._inputs import PERCENTILES, Column, colors_of, columns_of
 from xaijax.plot._names import counted, place_of, player_names, shortened
 
 STRONGEST = "strongest"
-_GREY = "#5f5f5f"
+_GRAY = "#5f5f5f"
 _ALPHA_BELOW = 0.35  # how opaque the dots are at least: many of them lie on each other
 _GOLDEN = (5**0.5 - 1) / 2  # whose multiples fill a line evenly
 _MOST_GROUPS, _GROUP = 10, 10  # up to ten groups, of ten rows at least
@@ -49,7 +49,7 @@ def dependence(
     The label below states Spearman's rank correlation of the two: 1 where the value only rises with the input, -1 where
     it only falls.
 
-    What spreads the dots at one input is what the other players change. `color_by="strongest"` colours them by the one
+    What spreads the dots at one input is what the other players change. `color_by="strongest"` colors them by the one
     that seems to change most. For `Interactions` that is the largest mean |pair| with the player. Otherwise the rows are
     sorted by the player's input into up to ten groups of equal size; in each, a straight line in this input is taken
     from the player's values and from another player's inputs, and the two remainders r and s are multiplied: the measure
@@ -62,9 +62,9 @@ def dependence(
       inputs: [N, M] the inputs, one number or word for each value. Words lie side by side in the order of the alphabet,
         their dots a little apart, and have no rank correlation.
       names: M names of the players.
-      color_by: the index or name of the player whose inputs colour the dots, from their 5th to their 95th percentile,
-        or "strongest". Default: all dots are grey.
-      rows: the rows to draw, by number or as booleans [N]; colours and limits are still those of all rows. Default: all.
+      color_by: the index or name of the player whose inputs color the dots, from their 5th to their 95th percentile,
+        or "strongest". Default: all dots are gray.
+      rows: the rows to draw, by number or as booleans [N]; colors and limits are still those of all rows. Default: all.
       output: which output, by number or by a name of output_names, where all K outputs are explained.
       output_names: K names of the outputs, which the title then tells.
       ax: axes to draw on. Default: those of a new figure.
@@ -111,14 +111,14 @@ def dependence(
         ax.errorbar(across[drawn], up[drawn], yerr=whiskers[drawn], fmt="none", ecolor="0.75", elinewidth=0.8, zorder=1)
     dots: Any = {"s": 12, "linewidths": 0, "zorder": 2, "alpha": max(_ALPHA_BELOW, min(1, 30 / len(drawn) ** 0.5))}
     if other is None:
-        ax.scatter(across[drawn], up[drawn], color=_GREY, **dots)
+        ax.scatter(across[drawn], up[drawn], color=_GRAY, **dots)
     else:
         column = columns[other]
-        norm, shown = colours_of(column), column.numbers[drawn]
-        colours = LOW_TO_HIGH if column.words is None else LOW_TO_HIGH.resampled(len(column.words))
-        mappable = ScalarMappable(norm, colours)
-        ax.scatter(across[drawn], up[drawn], c=shown, cmap=colours, norm=norm, **dots)
-        _colour_bar(ax, column, mappable, labels[other])
+        norm, shown = colors_of(column), column.numbers[drawn]
+        colors = LOW_TO_HIGH if column.words is None else LOW_TO_HIGH.resampled(len(column.words))
+        mappable = ScalarMappable(norm, colors)
+        ax.scatter(across[drawn], up[drawn], c=shown, cmap=colors, norm=norm, **dots)
+        _color_bar(ax, column, mappable, labels[other])
     if own.words is not None:
         words = [shortened(word) for word in own.words]
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len("  ".join(words)) > 50 else {}
@@ -151,7 +151,7 @@ def _beside(places: np.ndarray) -> np.ndarray:
     return offsets
 
 
-def _colour_bar(ax: Axes, column: Column, mappable: ScalarMappable, label: str) -> None:
+def _color_bar(ax: Axes, column: Column, mappable: ScalarMappable, label: str) -> None:
     low, high = PERCENTILES
     style = label_style([label, *(column.words or ())])
     between: Any = {} if column.words is not None else {"extend": "both"}

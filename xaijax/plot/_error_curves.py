@@ -37,7 +37,7 @@ def error_curves(
     """Draws the mean error of estimators against the number of evaluations, on logarithmic axes, with 95 % intervals.
 
     Why: on such axes an estimator whose variance falls as 1 / evaluations is a line of slope -1, and how far it lies below
-    another is the factor that it saves. A curve that is no lower than its neighbour's intervals saves nothing that can be
+    another is the factor that it saves. A curve that is no lower than its neighbor's intervals saves nothing that can be
     told from chance.
 
     The interval of a mean of errors is that of its logarithm by the delta method, mean · exp(±1.96 · standard error /
@@ -47,7 +47,7 @@ def error_curves(
       errors: for each estimator's name, from numbers of evaluations to the errors of independent repeats there, [R]
         numbers of any unit, all zero or more: squared errors of the values against `xai.shap.exact`, say. Estimators may
         have different numbers of evaluations; of one repeat no interval is drawn.
-      colors: one for each estimator. Default: colours that all kinds of colour vision tell apart.
+      colors: one for each estimator. Default: colors that all kinds of color vision tell apart.
       legend: whether the estimators are named beside the picture. Default True. The handles are the axes' own,
         `ax.get_legend_handles_labels()`, for one legend of several axes.
       ax: axes to draw on. Default: those of a new figure.
@@ -77,9 +77,9 @@ def error_curves(
 
     ax = new_axes(ax, (6.2, 4.0))
     for number, (name, line) in enumerate(lines.items()):
-        colour, marker = palette[number], MARKERS[number % len(MARKERS)]
-        ax.vlines(line.at, line.low, line.high, color=colour, lw=1.4, zorder=2)
-        ax.plot(line.at, line.means, color=colour, lw=1.4, marker=marker, ms=3.5, label=name, zorder=3)
+        color, marker = palette[number], MARKERS[number % len(MARKERS)]
+        ax.vlines(line.at, line.low, line.high, color=color, lw=1.4, zorder=2)
+        ax.plot(line.at, line.means, color=color, lw=1.4, marker=marker, ms=3.5, label=name, zorder=3)
     counts = np.unique(np.concatenate([line.at for line in lines.values()]))
     logarithmic(ax)
     if len(counts) <= _MOST_TICKS:

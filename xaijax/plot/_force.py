@@ -190,8 +190,8 @@ def _draw(page: _Page, segment: _Segment, ends: tuple[float, float], base_value:
     start, end = segment.start, segment.end
     corners = [(start - tip, 0), (end - tip, 0), (end, 0.5), (end - tip, 1), (start - tip, 1), (start, 0.5)]
     corners = [(float(np.clip(across, *ends)), height) for across, height in corners]  # the outermost tail is straight
-    colour = POSITIVE if segment.value > 0 else NEGATIVE
-    page.ax.add_patch(Polygon(corners, facecolor=colour, edgecolor="white", linewidth=0.8, zorder=2))
+    color = POSITIVE if segment.value > 0 else NEGATIVE
+    page.ax.add_patch(Polygon(corners, facecolor=color, edgecolor="white", linewidth=0.8, zorder=2))
     written, left, right = page.write(number(segment.value), (start + end - tip) / 2, 0.5, color="white", zorder=4)
     line = page.place(base_value)
     begin, stop = sorted((page.place(start), page.place(end - tip)))
@@ -212,9 +212,9 @@ def _write_labels(page: _Page, segments: list[_Segment]) -> int:
     for segment in sorted(segments, key=lambda segment: -abs(segment.value)):
         if abs(segment.value) * page.per_unit < _TINY:
             continue
-        colour = POSITIVE if segment.value > 0 else NEGATIVE
+        color = POSITIVE if segment.value > 0 else NEGATIVE
         middle = (segment.start + segment.end) / 2
-        written, left, right = page.write(segment.label, middle, 0, color=colour, **page.label_style)
+        written, left, right = page.write(segment.label, middle, 0, color=color, **page.label_style)
         line = page.place(middle)
         row = next((row for row in range(_ROWS) if _has_room(taken, row, (left, right), line)), None)
         if row is None:
@@ -226,7 +226,7 @@ def _write_labels(page: _Page, segments: list[_Segment]) -> int:
         used = max(used, row + 1)
         written.set_position((0, -(row + 0.8) * _ROW))
         if row:
-            style = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
+            style = {"arrowstyle": "-", "color": color, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
             end = (0, -(row + 0.3) * _ROW)
             page.ax.annotate("", (middle, 0), end, textcoords="offset points", arrowprops=style, annotation_clip=False)
     return used

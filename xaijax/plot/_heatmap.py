@@ -1,4 +1,4 @@
-"""Rows by players: every value as a colour."""
+"""Rows by players: every value as a color."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from xaijax.plot._axes import (
 from xaijax.plot._names import counted, others_label, player_names, shown_and_others
 
 _MOST_DOTS = 400  # across the picture of a new figure
-_PERCENTILE = 99  # of |value|, where the colours end: a few extremes leave the others apart
+_PERCENTILE = 99  # of |value|, where the colors end: a few extremes leave the others apart
 _ABOVE = 2.2  # lines that the outputs are high
 _BESIDE, _GAP = 0.09, 0.012  # of the picture's width, for the sizes; of the axes, between the parts
 # One second on one core: the optimal order costs N³, linkage N² (one second for 4000 rows) and its memory.
@@ -46,10 +46,10 @@ def heatmap(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws all values as colours: a column for each row of the table, a line for each player, the strongest first.
+    """Draws all values as colors: a column for each row of the table, a line for each player, the strongest first.
 
     Above lies the model's output for each of them, dotted the base value; on the right the mean |value| of each player.
-    Colours are symmetric about zero and end at the 99th percentile of |value|, as the label of the colour bar says, with
+    Colors are symmetric about zero and end at the 99th percentile of |value|, as the label of the color bar says, with
     the largest |value| beside it.
 
     Args:
@@ -60,7 +60,7 @@ def heatmap(
       sort: which rows lie beside each other: "output", from the least output to the largest; "similarity", those whose
         values are similar (average linkage, up to 1000 rows with the optimal order of leaves; of 10,000 rows at most);
         "given", as they come. Default "output".
-      rows: the rows to draw, by number or as booleans [N]; order and colours are still those of all rows. Default: all.
+      rows: the rows to draw, by number or as booleans [N]; order and colors are still those of all rows. Default: all.
       output: which output, by number or by a name of output_names, where all K outputs are explained.
       output_names: K names of the outputs, which the title then tells.
       ax: axes to draw on. Default: those of a new figure.
@@ -94,7 +94,7 @@ def heatmap(
     most = float(np.percentile(sizes, _PERCENTILE)) or float(sizes.max())
 
     ax = new_axes(ax, (7.4, 2.4 + 0.3 * len(labels)))
-    # Where there are more rows than dots, neighbours are averaged; elsewhere no colour is anything but a value's.
+    # Where there are more rows than dots, neighbors are averaged; elsewhere no color is anything but a value's.
     smoothing = "antialiased" if len(drawn) > _MOST_DOTS else "nearest"
     picture = ax.imshow(
         lines[drawn].T, cmap=SIGNED, vmin=-(most or 1), vmax=most or 1, aspect="auto", interpolation=smoothing,
@@ -114,7 +114,7 @@ def heatmap(
     _draw_sizes(ax.inset_axes((share[0] + _GAP, 0, 1 - share[0] - _GAP, share[1])), sizes[drawn].mean(axis=0))
     beyond = bool(sizes.max() > most)
     bar = ax.figure.colorbar(picture, ax=ax, fraction=0.03, pad=0.02, extend="both" if beyond else "neither")
-    end = f"colours end at ±{most:.3g}, the {_PERCENTILE}th percentile\nof |value|; the largest is {sizes.max():.3g}"
+    end = f"colors end at ±{most:.3g}, the {_PERCENTILE}th percentile\nof |value|; the largest is {sizes.max():.3g}"
     bar.set_label(end if beyond else f"value, up to ±{most:.3g}" if most else "all values are 0", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]

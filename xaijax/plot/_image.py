@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, check_example, new_axes, titled
-from xaijax.plot._colours import colour_bar, scale_of
+from xaijax.plot._colors import color_bar, scale_of
 from xaijax.plot._maps import check_alpha, draw_heat, draw_picture, maps_of, resized, state
 from xaijax.plot._pictures import pictures_of
 
@@ -30,10 +30,10 @@ def image(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws what counts in an image: the picture in grey, the values over it in colour; or the map alone.
+    """Draws what counts in an image: the picture in gray, the values over it in color; or the map alone.
 
-    The stronger a value the less transparent its colour, so that the picture stays visible. The colours reach from 0 to
-    the largest value of the map (signed values: to the largest in size, both ways), as the colour bar says.
+    The stronger a value the less transparent its color, so that the picture stays visible. The colors reach from 0 to
+    the largest value of the map (signed values: to the largest in size, both ways), as the color bar says.
 
     Args:
       attribution: maps [N, h, w], which are resized linearly, or values of regions [N, M]; of all outputs with K behind;
@@ -44,12 +44,12 @@ def image(
       example: which one to draw.
       output: which output, by number or name, where all are explained.
       output_names: K names of the outputs, for the title.
-      gray: whether the picture is drawn in grey, so that only the values have colours. Default True.
+      gray: whether the picture is drawn in gray, so that only the values have colors. Default True.
       alpha: the opacity of the strongest value, between 0 and 1.
-      percentile: of the sizes |value|, at which the colours end, so that a few extremes do not hide the others: 99, say.
+      percentile: of the sizes |value|, at which the colors end, so that a few extremes do not hide the others: 99, say.
         It is printed below the picture. Default 100: they end at the largest.
-      signed: whether the colours go both ways from 0, so that 0 is white. Default None: where values are negative.
-      mean, std: numbers or one for each channel, of images that were standardised, (x - mean) / std, before the model.
+      signed: whether the colors go both ways from 0, so that 0 is white. Default None: where values are negative.
+      mean, std: numbers or one for each channel, of images that were standardized, (x - mean) / std, before the model.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the output.
 
@@ -82,7 +82,7 @@ def image(
     if picture is not None:
         draw_picture(ax, picture)
     draw_heat(ax, heat, scale, None if picture is None else alpha)
-    colour_bar(scale, ax)
+    color_bar(scale, ax)
     state(ax, scale.note, note)
     titled(ax, title, caption(maps.method, chosen.names[example]))
     return ax

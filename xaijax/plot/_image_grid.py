@@ -10,7 +10,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import check_example, titled
-from xaijax.plot._colours import check_percentile, colour_bar, scale_of
+from xaijax.plot._colors import check_percentile, color_bar, scale_of
 from xaijax.plot._fonts import label_style
 from xaijax.plot._labels import checked_probabilities, label_names
 from xaijax.plot._maps import check_alpha, draw_heat, draw_picture, maps_of, resized, state
@@ -40,7 +40,7 @@ def image_grid(
     bar: str = "right",
     axes: Any = None,
 ) -> np.ndarray:
-    """Draws a batch of pictures with what counts in each, or the maps alone, all on one scale that the colour bar states.
+    """Draws a batch of pictures with what counts in each, or the maps alone, all on one scale that the color bar states.
 
     Over each picture stands what is explained with its probability (or the model's output), and below it the label, in
     red where another class than the label is explained.
@@ -53,7 +53,7 @@ def image_grid(
       titles: a text over each picture that is drawn. Default: what is explained.
       columns: how many pictures in a row. Default 4.
       gray, alpha, percentile, signed, mean, std: as in `xai.plot.image`; the percentile is over all pictures.
-      bar: where the colour bar is, "right" or "bottom" (for one row of many). Default "right".
+      bar: where the color bar is, "right" or "bottom" (for one row of many). Default "right".
       axes: axes to draw on, as many as pictures, in any shape. Default: those of a new figure.
 
     Returns:
@@ -107,7 +107,7 @@ def image_grid(
     what = "maps" if images is None else "pictures"
     stated = "\n".join(part for part in (scale.note or f"one scale for all {what}", note) if part)
     stated = f"{maps.method}: {stated}" if maps.method else stated
-    colour_bar(scale, list(grid), stated, slim=True, below=below)
+    color_bar(scale, list(grid), stated, slim=True, below=below)
     return grid
 
 

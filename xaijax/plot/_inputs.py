@@ -1,4 +1,4 @@
-"""The inputs of many rows as places and colours: numbers as they are, words in the order of the alphabet."""
+"""The inputs of many rows as places and colors: numbers as they are, words in the order of the alphabet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.colors import Normalize
 
-PERCENTILES = (5, 95)  # of an input, between which its colours change: a few extremes leave the others apart
+PERCENTILES = (5, 95)  # of an input, between which its colors change: a few extremes leave the others apart
 
 
 class Column(NamedTuple):
@@ -32,7 +32,7 @@ def columns_of(inputs: Any, shape: tuple[int, ...]) -> list[Column]:
     bad = np.flatnonzero(~np.isfinite(np.stack([column.numbers for column in columns])).all(axis=0))
     if len(bad):
         raise ValueError(
-            f"inputs holds numbers that are not finite (first rows concerned: {bad[:5].tolist()}): no colour or place "
+            f"inputs holds numbers that are not finite (first rows concerned: {bad[:5].tolist()}): no color or place "
             "can stand for them; fill or drop them first."
         )
     return columns
@@ -47,15 +47,15 @@ def _column(given: np.ndarray) -> Column:
 
 
 def percentile_limits(inputs: np.ndarray) -> Normalize:
-    """Colours from the 5th to the 95th percentile, or over the whole range where these are one number."""
+    """Colors from the 5th to the 95th percentile, or over the whole range where these are one number."""
     low, high = np.percentile(inputs, PERCENTILES)
     if low == high:
         low, high = inputs.min(), inputs.max()
     return Normalize(low, high, clip=True) if low < high else Normalize(low - 1, high + 1, clip=True)
 
 
-def colours_of(column: Column) -> Normalize:
-    """Where on the colour map its numbers lie: between percentiles, or each word in the middle of an equal part."""
+def colors_of(column: Column) -> Normalize:
+    """Where on the color map its numbers lie: between percentiles, or each word in the middle of an equal part."""
     if column.words is None:
         return percentile_limits(column.numbers)
     return Normalize(-0.5, len(column.words) - 0.5)

@@ -41,7 +41,7 @@ def interactions(
 ) -> Axes:
     """Draws pairs of players as a matrix: red for what they add together, blue for what they take away.
 
-    The diagonal has the values of single players, in a frame. One symmetric scale, stated by the colour bar, holds for
+    The diagonal has the values of single players, in a frame. One symmetric scale, stated by the color bar, holds for
     both.
 
     Args:
@@ -81,8 +81,8 @@ def interactions(
     if count <= _FEW:
         for row, column in np.ndindex(matrix.shape):
             value = float(matrix[row, column])
-            colour = "white" if abs(value) > 0.6 * most else "0.15"
-            ax.text(column, row, number(value), ha="center", va="center", fontsize=7, color=colour)
+            color = "white" if abs(value) > 0.6 * most else "0.15"
+            ax.text(column, row, number(value), ha="center", va="center", fontsize=7, color=color)
     for place in range(count):
         ax.add_patch(_frame(place))
     labels = [labels[place] for place in shown]

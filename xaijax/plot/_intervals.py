@@ -48,8 +48,8 @@ def intervals(
       values: [M] or [M, G] a number for each name, and for each group where there are groups; NaN where there is none.
       low, high: the ends of their intervals, of the same shape; NaN where there is none. Default: no intervals.
       names: M names of the rows, from the top down.
-      groups: G names: the marks of a row, one below the other, each with a colour and a shape of its own.
-      kinds: the kind of each row, M words: it has the colour, and groups are told apart by their marks, of which only the
+      groups: G names: the marks of a row, one below the other, each with a color and a shape of its own.
+      kinds: the kind of each row, M words: it has the color, and groups are told apart by their marks, of which only the
         first is filled.
       points: [M, n] or [M, G, n] what the numbers were made from, as small dots below them: seeds, or inputs. NaN where
         there is none.
@@ -59,7 +59,7 @@ def intervals(
       percent: whether values are shares that are written in percent. Default False.
       log: whether the axis is logarithmic; all values must then be above 0. An interval that reaches to 0 or below goes on
         to the edge. Default False.
-      colors: of each group, or of each kind in the order in which kinds appear. Default: colours that all kinds of colour
+      colors: of each group, or of each kind in the order in which kinds appear. Default: colors that all kinds of color
         vision tell apart.
       legend: whether groups, kinds and the reference are named below. Default True. Their handles are the axes' own,
         `ax.get_legend_handles_labels()`, for one legend of several axes.
@@ -87,7 +87,7 @@ def intervals(
     of_row = None if kinds is None else names_of("kinds", kinds, len(labels))
     kind_names = list(dict.fromkeys(of_row or []))
     palette = palette_of(colors, len(kind_names or group_names), "kind" if kind_names else "group")
-    colours = [palette if of_row is None else [palette[kind_names.index(kind)]] * shape[1] for kind in of_row or labels]
+    colors = [palette if of_row is None else [palette[kind_names.index(kind)]] * shape[1] for kind in of_row or labels]
     if log:
         _check_above_zero(found, reference)
 
@@ -99,10 +99,10 @@ def intervals(
     places = _places(np.isfinite(found.values))
     if reference is not None:
         ax.axvline(reference, color="black", lw=1, ls=_DASHED, zorder=0)
-    _draw_points(ax, found, places, colours, log=log)
-    _draw_intervals(ax, found, places, colours, hollow=bool(kind_names))
+    _draw_points(ax, found, places, colors, log=log)
+    _draw_intervals(ax, found, places, colors, hollow=bool(kind_names))
     if written is not None:
-        _write(ax, written, found.values, places, colours if grouped and not kind_names else None)
+        _write(ax, written, found.values, places, colors if grouped and not kind_names else None)
     _name_marks(ax, group_names if grouped else [], kind_names, palette)
     if reference is not None:
         ax.plot([], [], color="black", lw=1, ls=_DASHED, label=reference_name)
@@ -138,7 +138,7 @@ def _places(there: np.ndarray) -> np.ndarray:
     return np.arange(len(there))[:, None] + _LINE / groups * (rank - last / 2)
 
 
-def _draw_points(ax: Axes, found: Measured, places: np.ndarray, colours: list[list[Any]], *, log: bool) -> None:
+def _draw_points(ax: Axes, found: Measured, places: np.ndarray, colors: list[list[Any]], *, log: bool) -> None:
     """Small dots below their mark, those that would lie on each other beside each other."""
     if found.points is None or np.isnan(found.points).all():
         return
@@ -148,41 +148,41 @@ def _draw_points(ax: Axes, found: Measured, places: np.ndarray, colours: list[li
     for row, group in np.argwhere(np.isfinite(found.values)):
         there = np.isfinite(along[row, group])
         down = places[row, group] + below + dots_beside(bins[row, group, there], _DOT_STEP, half)
-        style: Any = {"color": colours[row][group], "alpha": 0.45, "mec": "none", "zorder": 1}
+        style: Any = {"color": colors[row][group], "alpha": 0.45, "mec": "none", "zorder": 1}
         ax.plot(found.points[row, group, there], down, "o", ms=3, **style)
 
 
-def _draw_intervals(ax: Axes, found: Measured, places: np.ndarray, colours: list[list[Any]], *, hollow: bool) -> None:
+def _draw_intervals(ax: Axes, found: Measured, places: np.ndarray, colors: list[list[Any]], *, hollow: bool) -> None:
     """For each value a mark, and the line of its interval."""
     for row, group in np.argwhere(np.isfinite(found.values)):
-        colour, down = colours[row][group], places[row, group]
+        color, down = colors[row][group], places[row, group]
         if np.isfinite(found.low[row, group]):
             width = 1.3 if hollow and group > 0 else 2.0
-            ax.hlines(down, found.low[row, group], found.high[row, group], color=colour, lw=width, zorder=2)
-        ax.plot(found.values[row, group], down, ls="", zorder=3, **_mark(group, colour, hollow))
+            ax.hlines(down, found.low[row, group], found.high[row, group], color=color, lw=width, zorder=2)
+        ax.plot(found.values[row, group], down, ls="", zorder=3, **_mark(group, color, hollow))
 
 
-def _mark(group: int, colour: Any, hollow: bool) -> dict[str, Any]:
-    """Where kinds have the colours, groups are told apart by filled and hollow marks."""
+def _mark(group: int, color: Any, hollow: bool) -> dict[str, Any]:
+    """Where kinds have the colors, groups are told apart by filled and hollow marks."""
     if hollow and group > 0:
-        return {"marker": MARKERS[(group - 1) % len(MARKERS)], "ms": 4.5, "mfc": "white", "mec": colour, "mew": 1.2}
-    return {"marker": MARKERS[group % len(MARKERS)], "ms": 6, "mfc": colour, "mec": colour, "mew": 0}
+        return {"marker": MARKERS[(group - 1) % len(MARKERS)], "ms": 4.5, "mfc": "white", "mec": color, "mew": 1.2}
+    return {"marker": MARKERS[group % len(MARKERS)], "ms": 6, "mfc": color, "mec": color, "mew": 0}
 
 
-def _write(ax: Axes, notes: np.ndarray, values: np.ndarray, places: np.ndarray, colours: Any) -> None:
-    """In a column behind the axes, each at the height of its mark, in the colour of its group."""
+def _write(ax: Axes, notes: np.ndarray, values: np.ndarray, places: np.ndarray, colors: Any) -> None:
+    """In a column behind the axes, each at the height of its mark, in the color of its group."""
     style = label_style([str(note) for note in notes.ravel()])
     for row, group in np.argwhere(np.isfinite(values)):
-        colour = "0.25" if colours is None else colours[row][group]
+        color = "0.25" if colors is None else colors[row][group]
         ax.text(
             1.015, float(places[row, group]), str(notes[row, group]), transform=ax.get_yaxis_transform(),
-            va="center", ha="left", fontsize=7.5, color=colour, **style,
+            va="center", ha="left", fontsize=7.5, color=color, **style,
         )  # fmt: skip
 
 
 def _name_marks(ax: Axes, groups: list[str], kinds: list[str], palette: list[Any]) -> None:
-    """Handles of a legend: the colours of the kinds, and the marks of the groups."""
-    for kind, colour in zip(kinds, palette, strict=False):
-        ax.plot([], [], ls="", label=kind, **_mark(0, colour, False))
+    """Handles of a legend: the colors of the kinds, and the marks of the groups."""
+    for kind, color in zip(kinds, palette, strict=False):
+        ax.plot([], [], ls="", label=kind, **_mark(0, color, False))
     for number, group in enumerate(groups):
         ax.plot([], [], ls="", label=group, **_mark(number, "black" if kinds else palette[number], bool(kinds)))

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from xaijax._core import check
 from xaijax.plot._axes import check_attribution, output_place
-from xaijax.plot._colours import Scale
+from xaijax.plot._colors import Scale
 from xaijax.plot._fonts import label_style
 
 _NOTE_SIZE, _LETTER = 7, 0.62  # points, and how wide a letter is for its size
@@ -111,15 +111,15 @@ def check_alpha(alpha: Any) -> float:
 
 
 def draw_picture(ax: Axes, picture: np.ndarray) -> None:
-    """As it is: 0 is black and 1 is white, in grey or in colour."""
+    """As it is: 0 is black and 1 is white, in gray or in color."""
     ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
     without_ticks(ax)
 
 
 def draw_heat(ax: Axes, heat: np.ndarray, scale: Scale, alpha: float | None) -> None:
-    """The colours of a map: alone (alpha None), or over a picture, the weaker the more transparent."""
+    """The colors of a map: alone (alpha None), or over a picture, the weaker the more transparent."""
     opacity = None if alpha is None else alpha * scale.strength(heat)
-    ax.imshow(heat, cmap=scale.colours, norm=scale.norm, alpha=opacity)
+    ax.imshow(heat, cmap=scale.colors, norm=scale.norm, alpha=opacity)
     without_ticks(ax)
 
 

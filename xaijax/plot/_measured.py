@@ -1,4 +1,4 @@
-"""What was measured of methods, as a picture needs it: numbers with the ends of their intervals, names and colours."""
+"""What was measured of methods, as a picture needs it: numbers with the ends of their intervals, names and colors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xaijax.plot._names import LONGEST_NAME, counted, shortened
-from xaijax.plot._series import colour_of
+from xaijax.plot._series import color_of
 
 
 class Measured(NamedTuple):
@@ -88,9 +88,9 @@ def _on_two_lines(name: str) -> str:
 
 
 def palette_of(colors: Any, count: int, what: str) -> list[Any]:
-    """The colours given, as many as there are groups or kinds, or our own."""
+    """The colors given, as many as there are groups or kinds, or our own."""
     if colors is None:
-        return [colour_of(number) for number in range(count)]
+        return [color_of(number) for number in range(count)]
     if isinstance(colors, str) or not hasattr(colors, "__len__") or len(colors) != count:
-        raise ValueError(f"colors must be {counted(count, 'colour')}, one for each {what}, but it is {colors!r}.")
+        raise ValueError(f"colors must be {counted(count, 'color')}, one for each {what}, but it is {colors!r}.")
     return list(colors)

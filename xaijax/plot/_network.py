@@ -86,11 +86,11 @@ def network(
         pair = pairs[first[edge], second[edge]]
         ends = [first[edge], second[edge]]
         width = _WIDEST_EDGE * abs(pair) / largest_pair
-        colour = POSITIVE if pair > 0 else NEGATIVE
-        ax.plot(across[ends], up[ends], color=colour, linewidth=width, alpha=0.75, solid_capstyle="butt", zorder=1)
+        color = POSITIVE if pair > 0 else NEGATIVE
+        ax.plot(across[ends], up[ends], color=color, linewidth=width, alpha=0.75, solid_capstyle="butt", zorder=1)
     areas = _LARGEST_NODE * np.abs(values) / largest_value
-    colours = [POSITIVE if value > 0 else NEGATIVE if value < 0 else "0.7" for value in values]
-    ax.scatter(across, up, s=np.maximum(areas, _SMALLEST_NODE), c=colours, edgecolors="white", linewidths=1.2, zorder=2)
+    colors = [POSITIVE if value > 0 else NEGATIVE if value < 0 else "0.7" for value in values]
+    ax.scatter(across, up, s=np.maximum(areas, _SMALLEST_NODE), c=colors, edgecolors="white", linewidths=1.2, zorder=2)
     _write_legend(ax, largest_value, largest_pair if len(edges) else None, signed=example is not None)
     ax.set_axis_off()
     players_left, pairs_left = len(strength) - len(shown), int((sizes > _nothing(strength)).sum()) - len(edges)
@@ -150,8 +150,8 @@ def _write_legend(ax: Axes, value: float, pair: float | None, *, signed: bool) -
     if pair is not None:
         handles.append(Line2D([], [], color="0.6", linewidth=4, label=f"a pair's, up to {pair:.3g}"))
     handles += [
-        Line2D([], [], marker="s", linestyle="none", color=colour, markersize=7, label=label)
-        for colour, label in ((POSITIVE, "adds"), (NEGATIVE, "takes away"))
+        Line2D([], [], marker="s", linestyle="none", color=color, markersize=7, label=label)
+        for color, label in ((POSITIVE, "adds"), (NEGATIVE, "takes away"))
         if signed
     ]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=7, frameon=False)

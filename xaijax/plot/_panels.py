@@ -12,7 +12,7 @@ _SIDE, _BAR, _TITLE = 2.2, 0.7, 0.35  # inches
 
 
 def panels(axes: Any, rows: int, columns: int, size: tuple[int, ...], *, bars: int = 1) -> np.ndarray:
-    """The given axes [rows, columns], or those of a new figure for pictures of a size [H, W] and colour bars in a row."""
+    """The given axes [rows, columns], or those of a new figure for pictures of a size [H, W] and color bars in a row."""
     if axes is not None:
         given = np.asarray(axes, dtype=object)
         if given.size != rows * columns or not all(isinstance(ax, Axes) for ax in given.ravel()):

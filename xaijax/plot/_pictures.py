@@ -13,7 +13,7 @@ _ROUNDING = 1e-3  # beyond 0 and 1, of pictures that were brought back from a mo
 
 
 class Pictures(NamedTuple):
-    """shown: [n, H, W] grey or [n, H, W, 3] in colour, from 0 to 1; note: what was done to get there that a reader must
+    """shown: [n, H, W] gray or [n, H, W, 3] in color, from 0 to 1; note: what was done to get there that a reader must
     know, or "".
     """
 
@@ -49,7 +49,7 @@ def pictures_of(
         bad = np.flatnonzero(~np.isfinite(given).reshape(len(given), -1).all(axis=1))
         raise ValueError(f"{name} hold numbers that are not finite (first ones concerned: {bad[:5].tolist()}).")
     low, high, note = _black_and_white(given, mean, std, name)
-    shown = (_standardised_back(given[list(examples)], mean, std, name) - low) / (high - low)
+    shown = (_standardized_back(given[list(examples)], mean, std, name) - low) / (high - low)
     shown = np.clip(shown, 0, 1)  # of rounding alone: all values lie between the two
     if channels == 1:
         return Pictures(shown[..., 0], note)
@@ -75,7 +75,7 @@ def _black_and_white(given: np.ndarray, mean: Any, std: Any, name: str) -> tuple
     restored = mean is not None or std is not None
     whole = np.issubdtype(given.dtype, np.integer) or (given.dtype != bool and bool((given == np.round(given)).all()))
     if restored:
-        given = _standardised_back(given, mean, std, name)
+        given = _standardized_back(given, mean, std, name)
     low, high = float(given.min()), float(given.max())
     if low >= -_ROUNDING and high <= 1 + _ROUNDING and not np.issubdtype(given.dtype, np.integer):
         return 0.0, 1.0, ""
@@ -85,7 +85,7 @@ def _black_and_white(given: np.ndarray, mean: Any, std: Any, name: str) -> tuple
     return low, high, f"picture: {low:.3g} is black, {high:.3g} white"
 
 
-def _standardised_back(given: np.ndarray, mean: Any, std: Any, name: str) -> np.ndarray:
+def _standardized_back(given: np.ndarray, mean: Any, std: Any, name: str) -> np.ndarray:
     """x std + mean, of pictures that were (x - mean) / std."""
     given = given.astype(np.float64)
     for argument, value, undo in (("std", std, np.multiply), ("mean", mean, np.add)):

@@ -47,10 +47,10 @@ def regions(
       example: which one to draw.
       top: how many regions, the largest in size |value|; of the sign asked for, and never those of value 0. Default 5.
       sign: "both", "positive" for those that speak for the output alone, or "negative".
-      rest: what becomes of the others: "fade" to white, "fill" with a colour, or "keep". Default "fade".
-      fill: the colour for rest="fill". Default mid-grey.
+      rest: what becomes of the others: "fade" to white, "fill" with a color, or "keep". Default "fade".
+      fill: the color for rest="fill". Default mid-gray.
       all_borders: whether the borders of the other regions are drawn, thin and white. Default True.
-      gray: whether the picture is drawn in grey. Default False.
+      gray: whether the picture is drawn in gray. Default False.
       mean, std: as in `xai.plot.image`.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the output.
@@ -99,15 +99,15 @@ def regions(
     shown = strongest_of_sign(values, top, sign)
     mask = np.isin(labels, places[shown])
     if rest != "keep":
-        colour = np.ones(3) if rest == "fade" else np.array(to_rgb(fill))
+        color = np.ones(3) if rest == "fade" else np.array(to_rgb(fill))
         share = _FADED if rest == "fade" else 1.0
         picture = np.repeat(picture[..., None], 3, axis=-1) if picture.ndim == 2 else picture
-        picture = np.where(mask[..., None], picture, (1 - share) * picture + share * colour)
+        picture = np.where(mask[..., None], picture, (1 - share) * picture + share * color)
 
     ax = new_axes(ax, (4.2, 4.4))
     draw_picture(ax, picture)
     if all_borders:
-        draw_borders(ax, labels, colour=(*to_rgb(_ALL_BORDERS), 0.45), linewidth=0.5)
+        draw_borders(ax, labels, color=(*to_rgb(_ALL_BORDERS), 0.45), linewidth=0.5)
     for place in shown[::-1]:  # the strongest last, above the others
         _frame(ax, labels == places[place], float(values[place]))
     total = np.abs(values).sum()
@@ -128,15 +128,15 @@ def strongest_of_sign(values: np.ndarray, top: int, sign: str) -> np.ndarray:
 
 def _frame(ax: Axes, mask: np.ndarray, value: float) -> None:
     """The outline of a region, and its value on the place in it that is nearest to its middle."""
-    colour = POSITIVE if value > 0 else NEGATIVE
-    draw_outline(ax, mask, colour=colour, linewidth=2.0)
+    color = POSITIVE if value > 0 else NEGATIVE
+    draw_outline(ax, mask, color=color, linewidth=2.0)
     if value < 0:
         ax.contourf(mask.astype(float), levels=[0.5, 1.5], hatches=["///"], colors="none")
-        ax.collections[-1].set_edgecolor(colour)
+        ax.collections[-1].set_edgecolor(color)
         ax.collections[-1].set_linewidth(0)
     rows, columns = np.nonzero(mask)
     middle = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
     ax.text(
         columns[middle], rows[middle], f"{value:+.2g}", ha="center", va="center", fontsize=7, color="white", clip_on=True,
-        bbox={"facecolor": colour, "edgecolor": "none", "boxstyle": "round,pad=0.15", "alpha": 0.85},
+        bbox={"facecolor": color, "edgecolor": "none", "boxstyle": "round,pad=0.15", "alpha": 0.85},
     )  # fmt: skip

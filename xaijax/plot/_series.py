@@ -1,17 +1,17 @@
-"""Colours, marks and axes of lines that are drawn together."""
+"""Colors, marks and axes of lines that are drawn together."""
 
 from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-# Okabe & Ito (2008), Color universal design: told apart by all kinds of colour vision, without their yellow.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKERS = "osD^vP*X<>"  # more than colours, so that seventy lines are all different
+# Okabe & Ito (2008), Color universal design: told apart by all kinds of color vision, without their yellow.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MARKERS = "osD^vP*X<>"  # more than colors, so that seventy lines are all different
 
 
-def colour_of(number: int) -> str:
-    return _COLOURS[number % len(_COLOURS)]
+def color_of(number: int) -> str:
+    return _COLORS[number % len(_COLORS)]
 
 
 def logarithmic(ax: Axes) -> None:

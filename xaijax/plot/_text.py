@@ -1,4 +1,4 @@
-"""Words, coloured by how much they count."""
+"""Words, colored by how much they count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import caption, new_axes, one_row, titled
-from xaijax.plot._colours import Scale, colour_bar, scale_of
+from xaijax.plot._colors import Scale, color_bar, scale_of
 from xaijax.plot._fonts import label_style
 from xaijax.plot._words import check_words, is_right_to_left, on_one_line
 
@@ -32,7 +32,7 @@ def text(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws a text as a paragraph, each word on the colour of its value: red speaks for the output, blue against.
+    """Draws a text as a paragraph, each word on the color of its value: red speaks for the output, blue against.
 
     A new figure is as high as the text needs. In given axes the letters are made smaller until it fits; what does not fit
     even so is left out, and the last line says how many words that are. Texts of scripts from right to left begin at the
@@ -44,12 +44,12 @@ def text(
       example: which row to draw.
       output: which output, by number or name, where all are explained.
       output_names: K names of the outputs, for the title.
-      percentile: of the sizes |value|, at which the colours end, as in `xai.plot.image`; printed below the text.
+      percentile: of the sizes |value|, at which the colors end, as in `xai.plot.image`; printed below the text.
       ax: axes to draw on. Default: those of a new figure.
       title: default, the method and the output.
 
     Returns:
-      The axes. The colours reach to the largest value in size, both ways, as the colour bar says.
+      The axes. The colors reach to the largest value in size, both ways, as the color bar says.
 
     Raises:
       TypeError, ValueError: if there are no words, or more words than values.
@@ -70,7 +70,7 @@ def text(
     ax.set_axis_off()
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
-    colour_bar(scale, ax, slim=True)
+    color_bar(scale, ax, slim=True)
     titled(ax, title, caption(attribution.method, row.of))
     if scale.note:
         ax.text(0, -0.02, scale.note, fontsize=7, va="top")
@@ -82,9 +82,9 @@ def text(
         many = "1 word" if left_out == 1 else f"{left_out} words"
         last = _Place(0.0, _room(ax, size) - 1, 0.0)
         _write(ax, f"… and {many} more, for which there is no room", last, size, right_to_left=False)
-    colours = mpl.colormaps[scale.colours]
+    colors = mpl.colormaps[scale.colors]
     for word, value, place in zip(words, values, places, strict=False):
-        red, green, blue, _ = colours(scale.norm(value))
+        red, green, blue, _ = colors(scale.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         box = {"facecolor": (red, green, blue), "edgecolor": "none", "boxstyle": "square,pad=0.18"}
         _write(
@@ -94,10 +94,10 @@ def text(
 
 
 def _both_ways(scale: Scale) -> Scale:
-    """Words speak for or against, so that the middle of the colours is 0 whatever the signs."""
+    """Words speak for or against, so that the middle of the colors is 0 whatever the signs."""
     limit = scale.norm.vmax
     assert limit is not None
-    return scale._replace(norm=Normalize(-limit, limit), colours="RdBu_r")
+    return scale._replace(norm=Normalize(-limit, limit), colors="RdBu_r")
 
 
 class _Place(NamedTuple):

@@ -1,4 +1,4 @@
-"""Words, coloured by how much they count, as HTML."""
+"""Words, colored by how much they count, as HTML."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.colors import to_rgb
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import NEGATIVE, POSITIVE, caption, one_row
-from xaijax.plot._colours import scale_of
+from xaijax.plot._colors import scale_of
 from xaijax.plot._words import check_words
 
-# Black on white and white on black keep a contrast of 7 over the strongest colour: 4.5 is asked for (WCAG 2.2, 1.4.3).
+# Black on white and white on black keep a contrast of 7 over the strongest color: 4.5 is asked for (WCAG 2.2, 1.4.3).
 _STRONGEST = 0.6
 _BLOCK = "margin:0.4em 0;line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere"
 
@@ -30,10 +30,10 @@ def text_html(
     percentile: float = 100.0,
     title: str | None = None,
 ) -> str:
-    """Writes a text as HTML, each word on the colour of its value: red and underlined speaks for the output, blue against.
+    """Writes a text as HTML, each word on the color of its value: red and underlined speaks for the output, blue against.
 
-    Colours are laid thinly over whatever the page's own is, and letters keep theirs, so that it is legible in light and
-    dark pages; lines under the words say the same in print and without colours. Values are titles, shown where the mouse
+    Colors are laid thinly over whatever the page's own is, and letters keep theirs, so that it is legible in light and
+    dark pages; lines under the words say the same in print and without colors. Values are titles, shown where the mouse
     rests. No scripts, no style sheet, nothing is loaded.
 
     Args:
@@ -44,7 +44,7 @@ def text_html(
       output: which output, by number or name, where all are explained.
       output_names: K names of the outputs.
       separator: what stands between words. Default a space; "" for tokens that bring their own.
-      percentile: of the sizes |value|, at which the colours end, as in `xai.plot.image`; printed below the text.
+      percentile: of the sizes |value|, at which the colors end, as in `xai.plot.image`; printed below the text.
       title: default, the method and the output; "" for none.
 
     Returns:
@@ -96,7 +96,7 @@ def _style(value: float, strength: float) -> str:
 
 def _legend(limit: float, note: str) -> str:
     samples = f"<span{_style(1, 1)}>speaks for it</span> <span{_style(-1, 1)}>against it</span>"
-    return f"{samples} strongest colour: ±{limit:.3g}" + (f"; {_escaped(note)}" if note else "")
+    return f"{samples} strongest color: ±{limit:.3g}" + (f"; {_escaped(note)}" if note else "")
 
 
 def _escaped(text: str) -> str:

@@ -12,7 +12,7 @@ from matplotlib.path import Path
 
 from xaijax._core.attribution import Attribution
 from xaijax.plot._axes import (
-    GREY,
+    GRAY,
     LOW_TO_HIGH,
     all_rows,
     caption,
@@ -22,7 +22,7 @@ from xaijax.plot._axes import (
     titled,
 )
 from xaijax.plot._beeswarm import low_to_high_bar
-from xaijax.plot._inputs import Column, colours_of, columns_of
+from xaijax.plot._inputs import Column, colors_of, columns_of
 from xaijax.plot._names import counted, others_label, player_names, shown_and_others
 
 _STEPS = 200  # along a violin: finer than the eye
@@ -53,12 +53,12 @@ def violin(
     Args:
       attribution: values [N, M], or [N, M, K] of K outputs; or of one example alone.
       names: M names of the players.
-      inputs: [N, M] the inputs, one number or word for each value. The colour at a value is that of the mean input of the
-        rows near it (weighted by the same kernel), between the input's 5th and 95th percentiles; grey for words.
-        Default: all violins are grey.
+      inputs: [N, M] the inputs, one number or word for each value. The color at a value is that of the mean input of the
+        rows near it (weighted by the same kernel), between the input's 5th and 95th percentiles; gray for words.
+        Default: all violins are gray.
       top: how many players have a line of their own; the values of the others are summed in each row. Default 10.
       order: players, by number or name, from the top down. Default: by their mean size.
-      rows: the rows to draw, by number or as booleans [N]; order, colours and limits are still those of all rows.
+      rows: the rows to draw, by number or as booleans [N]; order, colors and limits are still those of all rows.
         Default: all.
       output: which output, by number or by a name of output_names, where all K outputs are explained.
       output_names: K names of the outputs, which the title then tells.
@@ -66,7 +66,7 @@ def violin(
       title: default, the method and the number of rows.
 
     Returns:
-      The axes: lines from the top down, a polygon for each, and over it a picture of its colours.
+      The axes: lines from the top down, a polygon for each, and over it a picture of its colors.
 
     Raises:
       TypeError, ValueError: if the names or inputs do not fit the values, or an argument is out of range.
@@ -105,7 +105,7 @@ def violin(
 
 
 def _draw(ax: Axes, place: int, line: np.ndarray, rows: np.ndarray, column: Column | None, narrowest: float) -> None:
-    """One player's violin: a polygon as high as the density, and over it a picture of one line with the colours."""
+    """One player's violin: a polygon as high as the density, and over it a picture of one line with the colors."""
     lower, median, upper = np.percentile(line, [25, 50, 75])
     if np.ptp(line) > 0:
         edges = np.linspace(line.min(), line.max(), _STEPS)
@@ -113,11 +113,11 @@ def _draw(ax: Axes, place: int, line: np.ndarray, rows: np.ndarray, column: Colu
         density = np.array([kernel(edge, line, width).sum() for edge in edges])
         halves = _HALF_WIDTH * density / density.max()
         corners = [*zip(edges, place - halves, strict=True), *zip(edges[::-1], place + halves[::-1], strict=True)]
-        ax.add_collection(PolyCollection([corners], facecolors=GREY, edgecolors="none", zorder=2))
+        ax.add_collection(PolyCollection([corners], facecolors=GRAY, edgecolors="none", zorder=2))
         if column is not None and column.words is None:
             near = np.array([kernel(edge, line, width) @ column.numbers[rows] for edge in edges]) / density
             picture = ax.imshow(
-                colours_of(column)(near)[None],
+                colors_of(column)(near)[None],
                 cmap=LOW_TO_HIGH,
                 vmin=0,
                 vmax=1,

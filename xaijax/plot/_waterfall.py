@@ -84,8 +84,8 @@ def waterfall(
     ax = new_axes(ax, (6.4, 0.8 + 0.36 * len(values)))
     starts = row.base_value + np.concatenate([[0], np.cumsum(values)[:-1]])
     places = np.arange(len(values))
-    colours = [POSITIVE if value >= 0 else NEGATIVE for value in values]
-    ax.barh(places, values, left=starts, color=colours, height=0.62, zorder=2)
+    colors = [POSITIVE if value >= 0 else NEGATIVE for value in values]
+    ax.barh(places, values, left=starts, color=colors, height=0.62, zorder=2)
     if np.any(errors):
         ends = starts + values
         ax.errorbar(ends, places, xerr=1.96 * np.asarray(errors), fmt="none", ecolor="0.25", elinewidth=1, zorder=3)

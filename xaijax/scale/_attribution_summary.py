@@ -25,7 +25,7 @@ from xaijax.scale._top import merge_top, no_top, top_of
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AttributionSummary(Readings):
-    """The attributions of many examples, summarised player by player; P below is their shape without N, such as [M].
+    """The attributions of many examples, summarized player by player; P below is their shape without N, such as [M].
 
     A PyTree of fixed size: `summary.update(attribution, ids)` adds a batch, `one.merge(other)` those of another host or
     process; in whatever order, counts, histograms, quantiles and the largest values come out the same, and means up to the

@@ -32,7 +32,7 @@ def rank_correlation(one: Values, other: Values) -> float:
     Ties get the mean of their ranks. Examples whose players are all equal in one of them have no ranks, and do not count;
     NaN where there are no others.
     """
-    first, second = (_centred(_ranks(values)) for values in (one, other))
+    first, second = (_centered(_ranks(values)) for values in (one, other))
     scale = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     known = scale > 0
     if not known.any():
@@ -54,5 +54,5 @@ def _ranks(values: Values) -> Values:
     return np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, ranks)
 
 
-def _centred(ranks: Values) -> Values:
+def _centered(ranks: Values) -> Values:
     return ranks - ranks.mean(axis=1, keepdims=True)

@@ -21,7 +21,7 @@ UNFINISHED = "*.new"  # the names of files that are being written
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is found with all of the text, or with what it had before: beside it, synchronised, renamed."""
+    """Writes a file that is found with all of the text, or with what it had before: beside it, synchronized, renamed."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with open(beside, "w") as file:
@@ -32,10 +32,10 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    synchronise(path.parent)
+    synchronize(path.parent)
 
 
-def synchronise(folder: Path) -> None:
+def synchronize(folder: Path) -> None:
     """Makes the names in a folder survive a loss of power."""
     if os.name == "nt":  # where folders cannot be opened
         return

@@ -31,7 +31,7 @@ from xaijax.scale._pipeline import Stages, stream
 from xaijax.scale._run_progress import RunProgress
 from xaijax.scale._source import Rows, Source, open_source
 from xaijax.scale._store import Layout, Store, clean, create_store, layout_of, open_store
-from xaijax.scale._summary import Meter, Summary, summarise, write_summary
+from xaijax.scale._summary import Meter, Summary, summarize, write_summary
 
 _VERIFIERS = 8  # chunks read at once to compare checksums; disks answer several questions faster than one by one
 
@@ -229,7 +229,7 @@ def _complete(task: _Task, facts: Sequence[dict[str, Any]], max_failures: int | 
     failed = [failure for entry in wanted for failure in entry.failures]
     Limit(max_failures, failed).check()
     finish_manifest(task.folder, wanted)
-    summary = summarise(task.chunks.num_rows, len(failed), facts)
+    summary = summarize(task.chunks.num_rows, len(failed), facts)
     write_summary(task.folder, summary)
     return summary
 

@@ -8,7 +8,7 @@ but there each batch waits for the slowest host, and the death of one blocks all
 interrupted.
 
 What hosts do have in common is the store, so they talk through small files in it, a few times a second at most: that
-they have come, that the store is ready, that they are alive, that they are done. Each host writes its own file and reads
+they have come, that the store is ready, that they are active, that they are done. Each host writes its own file and reads
 that of host 0, which reads all. A file of an earlier run cannot be taken for one of this run: host 0 answers with the
 number that a host drew at its start, and a host takes part with the number that host 0 drew.
 """

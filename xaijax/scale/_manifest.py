@@ -1,6 +1,6 @@
 """What is finished: a line for each chunk, with its checksums and failures, in journals that end as one manifest.
 
-A run appends to a journal of its own, and a line is synchronised after the arrays of its chunk are: whatever kills the
+A run appends to a journal of its own, and a line is synchronized after the arrays of its chunk are: whatever kills the
 run, a chunk with a whole line is a chunk on the disk. Each line ends with its own checksum, so that a line cut short
 counts for nothing. At the end all lines are sorted into `manifest.jsonl`, which holds no times and no hosts: the same
 work leaves the same bytes, however often it was interrupted.
@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xaijax.scale._disk import synchronise, write_whole
+from xaijax.scale._disk import synchronize, write_whole
 from xaijax.scale._failures import Failure
 
 FOLDER = "xaijax"  # within the store: everything that is no array
@@ -63,7 +63,7 @@ class Journal:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
-                synchronise(self._path.parent)
+                synchronize(self._path.parent)
             line = memoryview(entry.line().encode())
             while line:
                 line = line[os.write(self._file, line) :]

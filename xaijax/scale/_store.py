@@ -1,7 +1,7 @@
 """The arrays of a store: one Zarr group (version 3), one array for each field of the attribution, written by tensorstore.
 
 A chunk of rows is a chunk of every array, that is a file, and a file is written by one host once: beside its place,
-synchronised and renamed, all of which tensorstore does. So writers need no locks, and a chunk is there whole or not at
+synchronized and renamed, all of which tensorstore does. So writers need no locks, and a chunk is there whole or not at
 all. What was not written reads as NaN, -1 or False.
 """
 

@@ -1,4 +1,4 @@
-"""The attributions of a data set, summarised batch by batch: nothing is kept but the summary."""
+"""The attributions of a data set, summarized batch by batch: nothing is kept but the summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xaijax.scale._attribution_summary import AttributionSummary
 def summarize(
     attributions: Iterable[Attribution] | Attribution, *, ids: Any = None, **options: Any
 ) -> AttributionSummary:
-    """Summarises the attributions of a data set, batch by batch: means, histograms, quantiles and the largest values.
+    """Summarizes the attributions of a data set, batch by batch: means, histograms, quantiles and the largest values.
 
     Why: which features count overall, how much they vary and where, from more explanations than fit memory.
 

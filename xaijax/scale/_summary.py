@@ -102,7 +102,7 @@ class Meter:
             }
 
 
-def summarise(num_rows: int, failed: int, facts: Sequence[dict[str, Any]]) -> Summary:
+def summarize(num_rows: int, failed: int, facts: Sequence[dict[str, Any]]) -> Summary:
     """One summary of what all hosts measured."""
     rows = sum(one["rows"] for one in facts)
     seconds = max(one["seconds"] for one in facts)

@@ -1,4 +1,4 @@
-"""Each segment one piece: connected pieces are found, the small ones join a neighbour, and the rest is numbered."""
+"""Each segment one piece: connected pieces are found, the small ones join a neighbor, and the rest is numbered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 
-_NEIGHBOURS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+_NEIGHBORS = [(-1, 0), (1, 0), (0, -1), (0, 1)]
 
 
 def pieces(labels: Int[Array, "H W"]) -> Int[Array, " places"]:
@@ -18,15 +18,15 @@ def pieces(labels: Int[Array, "H W"]) -> Int[Array, " places"]:
 
     Every place points to one before it in its piece. Pieces that touch are hooked together at the places that they
     point to, and pointers jump to where their goals point, so that trees grow in squares: 5 to 8 rounds for a
-    photograph, where passing the smallest number on from neighbour to neighbour takes 60 (Shiloach & Vishkin 1982).
+    photograph, where passing the smallest number on from neighbor to neighbor takes 60 (Shiloach & Vishkin 1982).
     """
     count = labels.size
-    same = [_shifted(labels, step, -1) == labels for step in _NEIGHBOURS]
+    same = [_shifted(labels, step, -1) == labels for step in _NEIGHBORS]
 
     def round_(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         first, _ = carry
         image, least = first.reshape(labels.shape), first.reshape(labels.shape)
-        for step, together in zip(_NEIGHBOURS, same, strict=True):
+        for step, together in zip(_NEIGHBORS, same, strict=True):
             least = jnp.where(together, jnp.minimum(least, _shifted(image, step, count)), least)
         least = least.reshape(-1)
         hooked = least.at[first].min(least)
@@ -42,7 +42,7 @@ def connected(
     labels: Int[Array, "H W"],
     features: Float[Array, "F H W"],
     weights: Float[Array, " F"],
-    centres: Float[Array, "F K"],
+    centers: Float[Array, "F K"],
     most: int,
     *,
     least: int,
@@ -50,7 +50,7 @@ def connected(
 ) -> Int[Array, "H W"]:
     """Labels 0..S-1 without gaps, from top to bottom, S at most `most`.
 
-    least: how many places a piece must have to stay; join: whether small pieces join a neighbour, or nothing is done
+    least: how many places a piece must have to stay; join: whether small pieces join a neighbor, or nothing is done
     but numbering.
     """
     if not join:
@@ -61,9 +61,9 @@ def connected(
     stays = _largest(first, most, least)
     number = jnp.cumsum(stays) - 1
     segments = jnp.where(stays, number, -1)[first].astype(jnp.int32)
-    # Each segment has the centre of the label that it had.
+    # Each segment has the center of the label that it had.
     seeds = jnp.zeros(most, jnp.int32).at[jnp.where(stays, number, most)].set(labels.reshape(-1), mode="drop")
-    return _joined(segments.reshape(labels.shape), first, features, weights, centres[:, seeds])
+    return _joined(segments.reshape(labels.shape), first, features, weights, centers[:, seeds])
 
 
 def _largest(first: Int[Array, " places"], most: int, least: int) -> Bool[Array, " places"]:
@@ -85,19 +85,19 @@ def _joined(
     first: Int[Array, " places"],
     features: Float[Array, "F H W"],
     weights: Float[Array, " F"],
-    centres: Float[Array, "F S"],
+    centers: Float[Array, "F S"],
 ) -> Int[Array, "H W"]:
-    """Pieces without a segment, -1, join the one beside them whose centre is nearest to any of their places.
+    """Pieces without a segment, -1, join the one beside them whose center is nearest to any of their places.
 
     Pieces among others of their kind wait until these have joined: two or three rounds.
     """
-    nobody = centres.shape[1]
+    nobody = centers.shape[1]
 
     def round_(carry: tuple[Array, Array]) -> tuple[Array, Array]:
         segments, _ = carry
-        painted = jnp.where(segments >= 0, centres[:, segments], jnp.inf)
-        beside = [_shifted(segments, step, nobody) for step in _NEIGHBOURS]
-        distances = [_distance_beside(features, painted, weights, step) for step in _NEIGHBOURS]
+        painted = jnp.where(segments >= 0, centers[:, segments], jnp.inf)
+        beside = [_shifted(segments, step, nobody) for step in _NEIGHBORS]
+        distances = [_distance_beside(features, painted, weights, step) for step in _NEIGHBORS]
         nearest = jnp.where(segments < 0, functools.reduce(jnp.minimum, distances), jnp.inf).reshape(-1)
         nearest = jnp.full(first.shape, jnp.inf, nearest.dtype).at[first].min(nearest)[first].reshape(segments.shape)
         # The compiler may compute distances twice and round them differently: equal but for rounding is equal.
@@ -113,7 +113,7 @@ def _joined(
 
 
 def _shifted(image: Shaped[Array, "H W"], step: tuple[int, int], outside: int) -> Shaped[Array, "H W"]:
-    """At every place the value of the neighbour one step away."""
+    """At every place the value of the neighbor one step away."""
     down, right = step
     padded = jnp.pad(image, 1, constant_values=outside)
     height, width = image.shape
@@ -123,7 +123,7 @@ def _shifted(image: Shaped[Array, "H W"], step: tuple[int, int], outside: int) -
 def _distance_beside(
     features: Float[Array, "F H W"], painted: Float[Array, "F H W"], weights: Float[Array, " F"], step: tuple[int, int]
 ) -> Float[Array, "H W"]:
-    """D² of each place to what the neighbour one step away is painted with; infinite where there is none."""
+    """D² of each place to what the neighbor one step away is painted with; infinite where there is none."""
     down, right = step
     height, width = features.shape[1:]
     here = features[:, max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
@@ -133,6 +133,6 @@ def _distance_beside(
 
 
 def square_distance(left: Any, right: Any, weights: Float[Array, " F"]) -> Array:
-    """D² of SLIC between maps of features, one after another: a loop that compilers vectorise over the places."""
+    """D² of SLIC between maps of features, one after another: a loop that compilers vectorize over the places."""
     parts = [weight * (one - other) ** 2 for weight, one, other in zip(weights, left, right, strict=True)]
     return functools.reduce(jnp.add, parts)

@@ -1,7 +1,7 @@
 """SLIC superpixels (Achanta, Shaji, Smith, Lucchi, Fua & Süsstrunk 2012), as a program of static shape.
 
-D² = d_lab² / m² + d_xy² / S²: every place goes to the nearest of the 9 centres around it, every centre to the mean of
-its places, with S = sqrt(H W / K) the distance of the K centres and m the compactness.
+D² = d_lab² / m² + d_xy² / S²: every place goes to the nearest of the 9 centers around it, every center to the mean of
+its places, with S = sqrt(H W / K) the distance of the K centers and m the compactness.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from xaijax.segment._color import rgb_to_lab
 from xaijax.segment._pieces import connected, square_distance
 
 COLOR_SPACES = ["lab", "channels"]
-# The home cell first: where two centres are equally near, a place stays at home.
+# The home cell first: where two centers are equally near, a place stays at home.
 _AROUND = [(0, 0), (-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
-_SMALLEST = 0.5  # of the usual size of a segment: smaller pieces join a neighbour, as in scikit-image
+_SMALLEST = 0.5  # of the usual size of a segment: smaller pieces join a neighbor, as in scikit-image
 # Places segmented together. On a CPU one photograph, whose 25 arrays of 200 kB stay in the caches (8 at a time took
 # 15 % longer); on accelerators 40.
 _PLACES = {"cpu": 2**16, "accelerator": 2**21}
@@ -41,7 +41,7 @@ def slic(
     enforce_connectivity: bool = True,
     color_space: str | None = None,
 ) -> Int[Array, "N H W"]:
-    """Cuts pictures into superpixels: patches of one colour, all of about one size.
+    """Cuts pictures into superpixels: patches of one color, all of about one size.
 
     Why: superpixels are what a person can look at and a network can miss, and here they are made where the model runs,
     within the same compiled program, many pictures at a time.
@@ -51,15 +51,15 @@ def slic(
 
     Args:
       images: [N, H, W, C] pictures of any range: each is brought to [0, 1] by its own extremes. Inputs that were
-        standardised channel by channel are better given as they were before.
-      num_segments: about how many segments: the seeds are the centres of a grid of so many cells, as square as the
+        standardized channel by channel are better given as they were before.
+      num_segments: about how many segments: the seeds are the centers of a grid of so many cells, as square as the
         picture allows. Default 50: coarse enough for a person, and for a thousand evaluations of a model.
-      compactness: m, how many units of colour weigh as much as the distance of two seeds. Default 10, as in the paper:
+      compactness: m, how many units of color weigh as much as the distance of two seeds. Default 10, as in the paper:
         larger ones make squares, smaller ones follow every edge.
-      num_iterations: how often centres move. Default 10, as in the paper; the change is small by then.
+      num_iterations: how often centers move. Default 10, as in the paper; the change is small by then.
       sigma: of a Gaussian blur before, in places. Default 0: none. 1 to 3 helps with noisy pictures.
-      enforce_connectivity: whether each segment is one piece (of neighbours above, below, left and right): the largest
-        pieces of at least half a cell stay, at most one for each seed, and the others join the neighbour that they are
+      enforce_connectivity: whether each segment is one piece (of neighbors above, below, left and right): the largest
+        pieces of at least half a cell stay, at most one for each seed, and the others join the neighbor that they are
         nearest to in the sense of D. Default True.
       color_space: "lab": sRGB as CIELAB, for 3 channels. "channels": as they are, [0, 1] taken as [0, 100] like the
         lightness, so that the compactness means the same. (scikit-image leaves them in [0, 1]: its compactness is a
@@ -75,7 +75,7 @@ def slic(
 
     References:
       Achanta et al. (2012), SLIC superpixels compared to state-of-the-art superpixel methods, TPAMI 34(11).
-      Ren, Prisacariu & Reid (2015), gSLICr, arXiv:1509.04232, for the 9 centres around each place.
+      Ren, Prisacariu & Reid (2015), gSLICr, arXiv:1509.04232, for the 9 centers around each place.
     """
     images = check.numeric_array("images", images)
     if images.ndim != 4 or 0 in images.shape:
@@ -154,9 +154,9 @@ def segments(images: Shaped[Array, "N H W C"], settings: Settings) -> Int[Array,
 
 
 def _colors(images: Shaped[Array, "n H W C"], sigma: float, in_lab: bool) -> Float[Array, "n H W C"]:
-    """Colours of about [0, 100], always in float32, so that float64 and bfloat16 pictures get the same segments."""
+    """Colors of about [0, 100], always in float32, so that float64 and bfloat16 pictures get the same segments."""
     images = images.astype(jnp.float32)
-    # A picture with NaN or infinities is of one colour.
+    # A picture with NaN or infinities is of one color.
     images = jnp.where(jnp.isfinite(images).all(axis=(1, 2, 3), keepdims=True), images, 0)
     least = images.min(axis=(1, 2, 3), keepdims=True)
     spread = images.max(axis=(1, 2, 3), keepdims=True) - least
@@ -170,25 +170,25 @@ def _segment(colors: Float[Array, "H W C"], settings: Settings) -> Int[Array, "H
     grid = seed_grid(settings.num_segments, height, width)
     num_seeds = math.prod(grid)
     cells = Cells(height, width, *grid)
-    # Colours are rounded, so that sums within a cell are whole numbers that float32 holds: they are the same in any
+    # Colors are rounded, so that sums within a cell are whole numbers that float32 holds: they are the same in any
     # order, and the labels in any batch and on any device. To 1/64 for small cells, and never worse than 1/8.
     finest = math.floor(math.log2(2**24 / (128 * cells.inside.shape[-1])))
     fine = 2.0 ** min(6, max(3, finest))
     y, x = jnp.mgrid[:height, :width].astype(jnp.float32)
     features = jnp.stack([y, x, *jnp.moveaxis(jnp.round(colors * fine), -1, 0)])
-    # 1 / S² for places and 1 / m² for colours
+    # 1 / S² for places and 1 / m² for colors
     weights = jnp.array(
         [num_seeds / (height * width)] * 2 + [(settings.compactness * fine) ** -2.0] * channels, jnp.float32
     )
-    labels, centres = _cluster(features, weights, cells, settings.num_iterations)
+    labels, centers = _cluster(features, weights, cells, settings.num_iterations)
     least = int(_SMALLEST * height * width / num_seeds)
-    return connected(labels, features, weights, centres, num_seeds, least=least, join=settings.connect)
+    return connected(labels, features, weights, centers, num_seeds, least=least, join=settings.connect)
 
 
 def _cluster(
     features: Float[Array, "F H W"], weights: Float[Array, " F"], cells: Cells, num_iterations: int
 ) -> tuple[Int[Array, "H W"], Float[Array, "F K"]]:
-    """k-means from the cells of a grid: labels 0..K-1, by seeds, and the centres they are nearest to."""
+    """k-means from the cells of a grid: labels 0..K-1, by seeds, and the centers they are nearest to."""
     rows, columns = cells.grid
     split = jax.vmap(cells.split)(features)
     inside = jnp.asarray(cells.inside, jnp.float32)
@@ -197,7 +197,7 @@ def _cluster(
     local = split.at[:2].add(-starts[..., None])
     summands = jnp.moveaxis(jnp.concatenate([local, jnp.ones_like(local[:1])]) * inside, 0, 2)
 
-    def move(choice: Int[Array, "rows columns P"], centres: Float[Array, "F rows columns"]) -> Array:
+    def move(choice: Int[Array, "rows columns P"], centers: Float[Array, "F rows columns"]) -> Array:
         chosen = (choice[:, :, None] == jnp.arange(9)[:, None]).astype(jnp.float32)
         sums = jnp.einsum("rckp,rcfp->kfrc", chosen, summands, precision=jax.lax.Precision.HIGHEST)
         sums = sums.at[:, :2].add(sums[:, -1:] * starts)
@@ -205,26 +205,26 @@ def _cluster(
         for part, (down, right) in zip(sums, _AROUND, strict=True):
             total = total.at[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns].add(part)
         *sums, count = total[:, 1:-1, 1:-1]
-        return jnp.where(count > 0, jnp.stack(sums) / jnp.maximum(count, 1), centres)
+        return jnp.where(count > 0, jnp.stack(sums) / jnp.maximum(count, 1), centers)
 
-    def choose(centres: Float[Array, "F rows columns"]) -> Int[Array, "rows columns P"]:
-        padded = jnp.pad(centres, ((0, 0), (1, 1), (1, 1)), constant_values=jnp.inf)  # nothing is near these
+    def choose(centers: Float[Array, "F rows columns"]) -> Int[Array, "rows columns P"]:
+        padded = jnp.pad(centers, ((0, 0), (1, 1), (1, 1)), constant_values=jnp.inf)  # nothing is near these
         nearest = jnp.full(inside.shape, jnp.inf, jnp.float32)
         choice = jnp.zeros(inside.shape, jnp.int32)
         for number, (down, right) in enumerate(_AROUND):
-            centre = padded[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns, None]
-            distance = square_distance(split, centre, weights)
+            center = padded[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns, None]
+            distance = square_distance(split, center, weights)
             choice = jnp.where(distance < nearest, number, choice)
             nearest = jnp.minimum(distance, nearest)
         return choice
 
     def iterate(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
-        choice, centres = carry
-        centres = move(choice, centres)
-        return (choose(centres), centres), None
+        choice, centers = carry
+        centers = move(choice, centers)
+        return (choose(centers), centers), None
 
     first = jnp.zeros(inside.shape, jnp.int32), jnp.zeros((len(features), rows, columns), jnp.float32)
-    (choice, centres), _ = jax.lax.scan(iterate, first, None, length=num_iterations)
+    (choice, centers), _ = jax.lax.scan(iterate, first, None, length=num_iterations)
     steps = jnp.array([down * columns + right for down, right in _AROUND])
     home = jnp.arange(rows * columns).reshape(rows, columns, 1)
-    return cells.join((home + steps[choice]).astype(jnp.int32)), centres.reshape(len(features), -1)
+    return cells.join((home + steps[choice]).astype(jnp.int32)), centers.reshape(len(features), -1)

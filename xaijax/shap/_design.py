@@ -15,7 +15,7 @@ from math import comb, inf
 import numpy as np
 
 SIZES = ["uniform", "kernel"]
-_SEED = 0  # players are relabelled by the caller's key, so that no two explanations share a design
+_SEED = 0  # players are relabeled by the caller's key, so that no two explanations share a design
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

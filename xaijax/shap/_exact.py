@@ -84,11 +84,11 @@ def sum_of_coalitions(
 ) -> Attribution:
     """phi = weights · v(coalitions), of which the first is nobody and the last everybody; weights sum to 0 over S."""
 
-    def values(v: Value, _key: Any, alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def values(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
         gains = worth - worth[0]  # what all have in common would cost digits
         found = jnp.einsum("ms,s...->m...", weights, gains, precision=jax.lax.Precision.HIGHEST)
-        found = jnp.where(alive.reshape(-1, *[1] * (found.ndim - 1)), found, 0)
+        found = jnp.where(active.reshape(-1, *[1] * (found.ndim - 1)), found, 0)
         return {
             "values": found,
             "base_value": worth[0],

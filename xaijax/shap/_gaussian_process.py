@@ -134,7 +134,7 @@ def _gaussian_process(
     batch_size: int | None,
 ) -> Attribution:
     def solve_at(constants: Any, pairs: int) -> Solve:
-        def solve(parts: Parts, alive: Bool[Array, " M"]) -> tuple[Array, Array]:
+        def solve(parts: Parts, active: Bool[Array, " M"]) -> tuple[Array, Array]:
             if not isinstance(constants, Process):
                 values = jnp.einsum("mn,nk->mk", constants, parts.odd, precision=_HIGHEST)
                 return values, jnp.zeros_like(values)
@@ -142,10 +142,10 @@ def _gaussian_process(
             values, errors = found.values, wider(found)
             if not per_player:
                 return values, errors
-            everybody = jnp.ones((1, len(alive)), bool)
+            everybody = jnp.ones((1, len(active)), bool)
             spins = 2 * jnp.concatenate([coalitions[:pairs], everybody]).astype(parts.odd.dtype) - 1
             each = jax.vmap(with_scales, in_axes=(None, 1, None), out_axes=1)
-            values, own_errors = each(spins, parts.odd, alive)
+            values, own_errors = each(spins, parts.odd, active)
             return values, jnp.maximum(errors, own_errors)
 
         return solve

@@ -141,7 +141,7 @@ def _exact(
     players = game.num_players
     sizes = coalitions.sum(axis=1)
 
-    def indices(v: Value, _key: Any, alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def indices(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
         shape = worth.shape[1:]
         gains = (worth - worth[0]).reshape(len(worth), -1)
@@ -149,7 +149,7 @@ def _exact(
         def of(members: Int[Array, " t"], table: Float[Array, "M+1 t+1"]) -> Float[Array, " K"]:
             weights = table[sizes, coalitions[:, members].sum(axis=1)]
             found = jnp.matmul(weights, gains, precision=_HIGHEST)
-            return jnp.where(alive[members].all(), found, 0)
+            return jnp.where(active[members].all(), found, 0)
 
         orders = []
         for t, table in enumerate(tables, 1):
@@ -219,10 +219,10 @@ def _estimated(
     players, evaluations = game.num_players, 2 * len(coalitions) + 2
     singles, of_pairs = constants
 
-    def indices(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def indices(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         labels, parts, ends = evaluate_pairs(v, coalitions, key)
         shape, total = ends.shape[1:], (ends[1] - ends[0]).reshape(-1)
-        both = (alive[:, None] & alive & ~jnp.eye(players, dtype=bool))[:, :, None]
+        both = (active[:, None] & active & ~jnp.eye(players, dtype=bool))[:, :, None]
         sets = jnp.asarray(list(itertools.combinations(range(players), 2)))
         pairs, pair_variances = (
             jnp.where(both, _symmetric(part, sets, players)[labels][:, labels], 0)
@@ -230,12 +230,12 @@ def _estimated(
         )
         values, variances = (part[labels] for part in _posterior(singles, parts))
         if index == "SII":
-            values = efficient(values, total, alive)
+            values = efficient(values, total, active)
         elif index in SUMMING:
-            values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, alive)
+            values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, active)
         return {
-            "values": jnp.where(alive[:, None], values, 0).reshape(players, *shape),
-            "std_errors": jnp.where(alive[:, None], _root(variances), 0).reshape(players, *shape),
+            "values": jnp.where(active[:, None], values, 0).reshape(players, *shape),
+            "std_errors": jnp.where(active[:, None], _root(variances), 0).reshape(players, *shape),
             "pairs": pairs.reshape(players, players, *shape),
             "pair_errors": _root(pair_variances).reshape(players, players, *shape),
             "base_value": ends[0],

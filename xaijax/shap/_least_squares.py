@@ -48,12 +48,12 @@ def regression(design: Design, stage: int) -> Regression:
     spins, weights = _spins(design, stage), kernel_weights(design, stage)
     count, num_players = spins.shape
     # Without the direction of all ones, in which the sum is given.
-    centred = spins - spins.mean(axis=1, keepdims=True)
-    gram = (centred * weights[:, None]).T @ centred
+    centered = spins - spins.mean(axis=1, keepdims=True)
+    gram = (centered * weights[:, None]).T @ centered
     size = np.trace(gram) / num_players
     gram += size * (np.ones((num_players, num_players)) / num_players + 1e-10 * np.eye(num_players))
-    operator = cho_solve(cho_factor(gram), (centred * weights[:, None]).T)
-    leverage = (centred * operator.T).sum(axis=1)
+    operator = cho_solve(cho_factor(gram), (centered * weights[:, None]).T)
+    leverage = (centered * operator.T).sum(axis=1)
     everybody = 2 / num_players * (1 - operator @ spins.sum(axis=1))  # what the given sum adds, per odd part of all
     spared = np.maximum(1 - leverage, 1e-3)
     left = 1 - design.chance[stage, :count]
@@ -102,13 +102,13 @@ def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, 
     Standard errors take it for that multiple, and leverages by it.
     """
     count, num_players = problem.spins.shape
-    centred = problem.spins - problem.spins.mean(axis=1, keepdims=True)
+    centered = problem.spins - problem.spins.mean(axis=1, keepdims=True)
     share = 2 * odd[-1] / num_players
     goal = odd[:-1] - problem.spins.sum(axis=1)[:, None] * share
 
     def gram(step: Float[Array, "M K"]) -> Float[Array, "M K"]:
-        along = problem.weights[:, None] * jnp.matmul(centred, step, precision=_HIGHEST)
-        return jnp.matmul(centred.T, along, precision=_HIGHEST)
+        along = problem.weights[:, None] * jnp.matmul(centered, step, precision=_HIGHEST)
+        return jnp.matmul(centered.T, along, precision=_HIGHEST)
 
     def one_step(state, _):
         values, left, step, size = state
@@ -121,17 +121,17 @@ def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, 
         turn = jnp.where(size > 0, new / jnp.where(size > 0, size, 1), 0)
         return (values, left, left + turn * step, new), None
 
-    start = jnp.matmul(centred.T, problem.weights[:, None] * goal, precision=_HIGHEST)
+    start = jnp.matmul(centered.T, problem.weights[:, None] * goal, precision=_HIGHEST)
     state = (jnp.zeros_like(start), start, start, (start**2).sum(axis=0))
     (values, *_), _ = jax.lax.scan(one_step, state, length=_CONJUGATE_STEPS)
     values = values + share
 
     residuals = odd[:-1] - jnp.matmul(problem.spins, values, precision=_HIGHEST)
-    multiple = (problem.weights[:, None] * centred**2).sum() / (num_players - 1)
+    multiple = (problem.weights[:, None] * centered**2).sum() / (num_players - 1)
     pull = problem.weights / multiple
-    spared = jnp.maximum(1 - pull * (centred**2).sum(axis=1), 1e-3)
+    spared = jnp.maximum(1 - pull * (centered**2).sum(axis=1), 1e-3)
     scores = problem.left[:, None] * (pull[:, None] * residuals / spared[:, None]) ** 2
-    variances = jnp.matmul((centred**2).T, scores, precision=_HIGHEST)
+    variances = jnp.matmul((centered**2).T, scores, precision=_HIGHEST)
     errors = jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
     return values, errors if count > num_players - 1 else jnp.full_like(errors, jnp.inf)
 

@@ -139,11 +139,11 @@ def _linear(
 def _correlated(
     rows: Float[Array, "B D"], weights: Float[Array, "N D"], steps: Float[Array, "N D"], orders: Any
 ) -> tuple[Float[Array, "N D"], Float[Array, "N D"] | None]:
-    centred = rows - rows.mean(axis=0)
-    deviation = jnp.sqrt(jnp.mean(centred**2, axis=0))
+    centered = rows - rows.mean(axis=0)
+    deviation = jnp.sqrt(jnp.mean(centered**2, axis=0))
     varies = (rows != rows[0]).any(axis=0)  # a constant's deviation need not be 0: its mean is rounded
     deviation = jnp.where(varies, deviation, 1)
-    scaled = jnp.where(varies, centred / deviation, 0)
+    scaled = jnp.where(varies, centered / deviation, 0)
     own = jnp.sqrt(jnp.finfo(rows.dtype).eps)
     correlation = jnp.matmul(scaled.T, scaled, precision=_HIGHEST) / len(rows)
     correlation = (correlation + own * jnp.eye(len(deviation))) / (1 + own) + jnp.diag(jnp.where(varies, 0, 1.0))

@@ -34,7 +34,7 @@ class Parts(NamedTuple):
 
 
 # The values [M, K] of the design's players and their standard errors, from the parts of one stage and which players are
-# alive [M].
+# active [M].
 Solve = Callable[[Parts, Bool[Array, " M"]], tuple[Float[Array, "M K"], Float[Array, "M K"]]]
 
 
@@ -86,7 +86,7 @@ def explain(
     """Shapley values of every game from the design's pairs, solved at each stage until they are precise enough."""
     num_players = game.num_players
 
-    def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def shapley(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         labels = ranks(random.uniform(key, (num_players,)))
         own = coalitions[:, labels]
         ends, last = _ends(v, num_players)
@@ -96,13 +96,13 @@ def explain(
         def evaluate(own: Bool[Array, "n M"]) -> Parts:
             return _parts(v(jnp.concatenate([own, ~own])))
 
-        own_alive = jnp.zeros(num_players, bool).at[labels].set(alive)
+        own_alive = jnp.zeros(num_players, bool).at[labels].set(active)
 
         def solved(solve: Solve, parts: Parts) -> tuple[Array, Array]:
             parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), parts, last)
             values, errors = solve(parts, own_alive)
-            values, errors = efficient(values[labels], full - empty, alive), errors[labels]
-            return values, jnp.where(jnp.isnan(values), jnp.nan, jnp.where(alive[:, None], errors, 0))
+            values, errors = efficient(values[labels], full - empty, active), errors[labels]
+            return values, jnp.where(jnp.isnan(values), jnp.nan, jnp.where(active[:, None], errors, 0))
 
         parts = evaluate(own[: stages[0]])
         values, errors = solved(solves[0], parts)
@@ -170,11 +170,11 @@ def budget(stages: tuple[int, ...], until: float | None) -> str:
     return f" (until {until:g}, at most {2 * stages[-1] + 2:,} evaluations)"
 
 
-def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], alive: Bool[Array, " M"]) -> Float[Array, "M K"]:
+def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], active: Bool[Array, " M"]) -> Float[Array, "M K"]:
     """The values with those of players that change nothing at 0, and the others moved alike until all sum to the total."""
-    values = jnp.where(alive[:, None], values, 0)
-    missing = (total - values.sum(axis=0)) / jnp.maximum(alive.sum(), 1)
-    return jnp.where(alive[:, None], values + missing, 0)
+    values = jnp.where(active[:, None], values, 0)
+    missing = (total - values.sum(axis=0)) / jnp.maximum(active.sum(), 1)
+    return jnp.where(active[:, None], values + missing, 0)
 
 
 def _in_stages(

@@ -106,7 +106,7 @@ def _permutation(
     walk = 2 * max(1, num_players - 1)  # interior coalitions of one order, in both directions
     walks_at_once = max(1, game.rows_at_once(batch_size) // (walk * game.rows_per_coalition))
 
-    def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def shapley(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         empty, full = v(jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)]))
         spread_out = _orthogonal(key, num_players, rounds * num_permutations) if orders == "orthogonal" else None
 
@@ -119,7 +119,7 @@ def _permutation(
             return _pair_contributions(v, places, empty, full)
 
         def errors(running: Running) -> Array:
-            return jnp.where(_like(alive, running.mean), running.std_errors(), 0)
+            return jnp.where(_like(active, running.mean), running.std_errors(), 0)
 
         running = add(None, pairs, 0, num_permutations, walks_at_once)
         fields: dict[str, Array] = {}
@@ -138,7 +138,7 @@ def _permutation(
             _, running = jax.lax.while_loop(more, another, (jnp.ones((), jnp.int32), running))
             fields["converged"] = precision(running.mean, errors(running)) <= goal
         return fields | {
-            "values": jnp.where(_like(alive, running.mean), running.mean, 0),
+            "values": jnp.where(_like(active, running.mean), running.mean, 0),
             "std_errors": errors(running),
             "base_value": empty,
             "output": full,

@@ -33,21 +33,21 @@ class Scales(NamedTuple):
     boost: Float[Array, ""]
     noise: Float[Array, ""]
 
-    def rho(self, alive: Bool[Array, " M"]) -> Float[Array, " M"]:
-        return jnp.where(alive, 0.95 * jax.nn.sigmoid(self.mean + self.logits), 0)
+    def rho(self, active: Bool[Array, " M"]) -> Float[Array, " M"]:
+        return jnp.where(active, 0.95 * jax.nn.sigmoid(self.mean + self.logits), 0)
 
 
 def with_scales(
-    spins: Float[Array, "n M"], odd: Float[Array, " n"], alive: Bool[Array, " M"]
+    spins: Float[Array, "n M"], odd: Float[Array, " n"], active: Bool[Array, " M"]
 ) -> tuple[Float[Array, " M"], Float[Array, " M"]]:
     """Posterior means and standard deviations of the Shapley values of one game."""
     size = jnp.sqrt(jnp.mean(odd**2))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
     odd = odd / size
-    count = jnp.maximum(alive.sum(), 1)
+    count = jnp.maximum(active.sum(), 1)
     start = min(0.5, _START_DEGREE / 0.95) / jnp.maximum(count / 1.0, 1.0)
     first = Scales(
-        jnp.zeros(len(alive), odd.dtype),
+        jnp.zeros(len(active), odd.dtype),
         jnp.log(start / (1 - start)).astype(odd.dtype),
         jnp.ones((), odd.dtype),
         jnp.asarray(math.log(_START_NOISE), odd.dtype),
@@ -57,7 +57,7 @@ def with_scales(
     @jax.checkpoint
     def ascend(state, _):
         scales, moments, best, best_loss = state
-        loss, slope = jax.value_and_grad(_loss)(scales, spins, odd, alive)
+        loss, slope = jax.value_and_grad(_loss)(scales, spins, odd, active)
         better = loss < best_loss
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), scales, best)
         slope = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0), slope)
@@ -66,13 +66,13 @@ def with_scales(
 
     state = (first, optimizer.init(first), first, jnp.asarray(jnp.inf, odd.dtype))
     (_, _, best, _), _ = jax.lax.scan(ascend, state, length=_STEPS)
-    values, deviations = _posterior(best, spins, odd, alive)
+    values, deviations = _posterior(best, spins, odd, active)
     return size * values, size * deviations
 
 
-def _loss(scales: Scales, spins: Array, odd: Array, alive: Array) -> Array:
+def _loss(scales: Scales, spins: Array, odd: Array, active: Array) -> Array:
     """Minus the logarithm of the posterior, with the amplitude at its best."""
-    root = _root(scales, spins, alive)
+    root = _root(scales, spins, active)
     white = solve_triangular(root, odd, lower=True)
     likelihood = len(odd) / 2 * jnp.log(jnp.maximum(jnp.mean(white**2), 1e-30)) + jnp.log(jnp.diag(root)).sum()
     # Scales within a factor e of each other, boosts around e within e², noises around their start within e³.
@@ -80,8 +80,8 @@ def _loss(scales: Scales, spins: Array, odd: Array, alive: Array) -> Array:
     return likelihood + prior + ((scales.noise - math.log(_START_NOISE)) / 3) ** 2 / 2
 
 
-def _root(scales: Scales, spins: Array, alive: Array) -> Float[Array, "n n"]:
-    rho = scales.rho(alive)
+def _root(scales: Scales, spins: Array, active: Array) -> Float[Array, "n n"]:
+    rho = scales.rho(active)
     between = _covariances(rho, scales.boost, spins)
     noise = (_LEAST_NOISE + jnp.exp(scales.noise)) * jnp.mean(jnp.diag(between))
     return jnp.linalg.cholesky(between + noise * jnp.eye(len(spins), dtype=spins.dtype))
@@ -96,8 +96,8 @@ def _covariances(rho: Array, boost: Array, spins: Array) -> Float[Array, "n n"]:
     return curved + jnp.expm1(boost) * jnp.exp(-jnp.log1p(rho).sum()) * linear
 
 
-def _posterior(scales: Scales, spins: Array, odd: Array, alive: Array) -> tuple[Array, Array]:
-    rho = scales.rho(alive)
+def _posterior(scales: Scales, spins: Array, odd: Array, active: Array) -> tuple[Array, Array]:
+    rho = scales.rho(active)
     scale, boost = -jnp.log1p(rho).sum(), jnp.expm1(scales.boost)
     with_values = 2 * boost * jnp.exp(scale) * (spins * rho).T
     for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
@@ -106,7 +106,7 @@ def _posterior(scales: Scales, spins: Array, odd: Array, alive: Array) -> tuple[
             scale + jnp.log1p(-(inner**2)).sum() / 2 + jnp.matmul(spins, jnp.arctanh(inner), precision=_HIGHEST)
         )
         with_values += weight * others * (rho * spins / (1 + inner * spins)).T
-    root = _root(scales, spins, alive)
+    root = _root(scales, spins, active)
     values = jnp.matmul(with_values, cho_solve((root, True), odd), precision=_HIGHEST)
     explained = (solve_triangular(root, with_values.T, lower=True) ** 2).sum(axis=0)
     amplitude = jnp.mean(solve_triangular(root, odd, lower=True) ** 2)

@@ -28,7 +28,7 @@ def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, b
     chances = 1 / (sizes * (num_players - sizes))
     ends = jnp.asarray(np.cumsum(chances / chances.sum())[:-1], jnp.float32)
 
-    def shapley(v: Value, key: Key[Array, ""], alive: Bool[Array, " M"]) -> dict[str, Array]:
+    def shapley(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         size_key, order_key = jax.random.split(key)
         drawn = 1 + jnp.sum(random.uniform(size_key, (count, 1)) > ends, axis=1)
         coalitions = ranks(random.uniform(order_key, (count, num_players))) < drawn[:, None]
@@ -38,23 +38,23 @@ def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, b
         empty, full, *_ = worth = worth.reshape(len(worth), -1)
         total = full - empty
         there = coalitions.astype(worth.dtype)
-        centred = there - there.mean(axis=1, keepdims=True)  # without the direction in which the sum is given
+        centered = there - there.mean(axis=1, keepdims=True)  # without the direction in which the sum is given
         goal = worth[2:] - empty - drawn[:, None] * total / num_players
-        gram = jnp.matmul(centred.T, centred, precision=_HIGHEST)
+        gram = jnp.matmul(centered.T, centered, precision=_HIGHEST)
         size = jnp.trace(gram) / num_players
         gram = gram + size * (1 / num_players + 1e-6 * jnp.eye(num_players, dtype=gram.dtype))
         root = (jnp.linalg.cholesky(gram), True)
-        values = cho_solve(root, jnp.matmul(centred.T, goal, precision=_HIGHEST))
+        values = cho_solve(root, jnp.matmul(centered.T, goal, precision=_HIGHEST))
         # [M, S], through the small inverse: a solve for all samples at once waits for the processor's other threads.
-        pulls = jnp.matmul(cho_solve(root, jnp.eye(num_players, dtype=gram.dtype)), centred.T, precision=_HIGHEST)
-        residuals = goal - jnp.matmul(centred, values, precision=_HIGHEST)
-        spared = jnp.maximum(1 - (centred * pulls.T).sum(axis=1), 1e-3)[:, None]
+        pulls = jnp.matmul(cho_solve(root, jnp.eye(num_players, dtype=gram.dtype)), centered.T, precision=_HIGHEST)
+        residuals = goal - jnp.matmul(centered, values, precision=_HIGHEST)
+        spared = jnp.maximum(1 - (centered * pulls.T).sum(axis=1), 1e-3)[:, None]
         variances = jnp.matmul(pulls**2, (residuals / spared) ** 2, precision=_HIGHEST)
         errors = jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
         errors = errors if count > num_players else jnp.full_like(errors, jnp.inf)
         return {
-            "values": efficient(values + total / num_players, total, alive).reshape(-1, *shape),
-            "std_errors": jnp.where(alive[:, None], errors, 0).reshape(-1, *shape),
+            "values": efficient(values + total / num_players, total, active).reshape(-1, *shape),
+            "std_errors": jnp.where(active[:, None], errors, 0).reshape(-1, *shape),
             "base_value": empty.reshape(shape),
             "output": full.reshape(shape),
             "num_evaluations": jnp.asarray(num_evaluations, jnp.int32),

@@ -14,7 +14,7 @@ from xaijax.target._each import Score, read_array, read_class, take_class, top_c
 
 
 def finer(target: Any = None, *, against: Any = None, num_similar: int | None = None, gamma: float = 0.6) -> Score:
-    """What tells a class from its neighbours: y_c - gamma · mean of y_d over the similar classes d.
+    """What tells a class from its neighbors: y_c - gamma · mean of y_d over the similar classes d.
 
     Why: a plain map shows what speaks for "bird"; this target shows what speaks for this bird and not the other. Any
     explainer takes it; with Grad-CAM it is Finer-CAM.

@@ -1,4 +1,4 @@
-"""Neighbourhoods: the samples that LIME fits its line to, and how they were drawn.
+"""Neighborhoods: the samples that LIME fits its line to, and how they were drawn.
 
 The explanation is a line fitted under the law P(z) ∝ pi_x(z) P_0(z), where P_0 is the sampling of the paper (fair coins,
 Gaussians). The paper draws from P_0 and weighs each sample by pi_x. Drawing from P itself, every sample with weight one

@@ -21,7 +21,7 @@ _AREA, _AREAS = 90.0, 6000.0  # square points: of the greatest weight at most, a
 _INSTANCE = "#ffd23f"
 
 
-def neighbourhood(
+def neighborhood(
     rows: Any,
     outputs: Any,
     *,
@@ -39,7 +39,7 @@ def neighbourhood(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws the samples of a local explanation: their colour is what the model says, their area their weight.
+    """Draws the samples of a local explanation: their color is what the model says, their area their weight.
 
     A line shows where the surrogate says `level`, and where the model is given a curve shows where it says so itself: near
     the instance the line should follow the curve. All other features are at the instance's.
@@ -74,7 +74,7 @@ def neighbourhood(
 
     >>> import numpy as np, xaijax as xai
     >>> rows = np.random.default_rng(0).normal(size=(20, 2))
-    >>> ax = xai.plot.neighbourhood(rows, rows @ [1.0, 2.0], instance=np.zeros(2), names=["age", "income"])
+    >>> ax = xai.plot.neighborhood(rows, rows @ [1.0, 2.0], instance=np.zeros(2), names=["age", "income"])
     >>> ax.get_xlabel(), ax.get_ylabel(), len(ax.collections[0].get_offsets())
     ('age', 'income', 20)
     """

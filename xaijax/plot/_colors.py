@@ -1,4 +1,4 @@
-"""Colours of maps: one scale for all that is shown together, which the colour bar states."""
+"""Colors of maps: one scale for all that is shown together, which the color bar states."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-# Even in lightness, and told apart by all kinds of colour vision.
+# Even in lightness, and told apart by all kinds of color vision.
 _DIVERGING, _SEQUENTIAL = "RdBu_r", "inferno"
 
 
 class Scale(NamedTuple):
-    """From values to colours.
+    """From values to colors.
 
     norm: the limits: 0 and the largest value, or where there are negative ones the largest size both ways.
-    colours: the name of the colour map.
-    cut: whether values lie beyond the limits; they have the colour of the limit.
+    colors: the name of the color map.
+    cut: whether values lie beyond the limits; they have the color of the limit.
     note: what a reader must know of the limits; "" where they are the largest value.
     """
 
     norm: Normalize
-    colours: str
+    colors: str
     cut: bool
     note: str
 
     @property
     def signed(self) -> bool:
-        return self.colours == _DIVERGING
+        return self.colors == _DIVERGING
 
     def strength(self, values: np.ndarray) -> np.ndarray:
         """|value| as a share of the limit, 1 at most."""
         return np.minimum(np.abs(values) / self.norm.vmax, 1)
 
     def mappable(self) -> ScalarMappable:
-        return ScalarMappable(self.norm, self.colours)
+        return ScalarMappable(self.norm, self.colors)
 
 
 def scale_of(maps: Iterable[np.ndarray], percentile: Any = 100.0, signed: Any = None) -> Scale:
@@ -55,13 +55,11 @@ def scale_of(maps: Iterable[np.ndarray], percentile: Any = 100.0, signed: Any = 
     if most == 0:
         limit, note = 1.0, "all values are 0"
     elif percentile < 100 and limit == 0:
-        limit, note = most, f"{_ordinal(percentile)} percentile of |value| is 0: colours end at the largest, {most:.3g}"
+        limit, note = most, f"{_ordinal(percentile)} percentile of |value| is 0: colors end at the largest, {most:.3g}"
     elif percentile < 100:
-        note = (
-            f"colours end at the {_ordinal(percentile)} percentile of |value|, {limit:.3g}; the largest is {most:.3g}"
-        )
-    colours = _DIVERGING if signed else _SEQUENTIAL
-    return Scale(Normalize(-limit if signed else 0.0, limit), colours, limit < most, note)
+        note = f"colors end at the {_ordinal(percentile)} percentile of |value|, {limit:.3g}; the largest is {most:.3g}"
+    colors = _DIVERGING if signed else _SEQUENTIAL
+    return Scale(Normalize(-limit if signed else 0.0, limit), colors, limit < most, note)
 
 
 def _check_signed(signed: Any, least: float) -> bool:
@@ -80,7 +78,7 @@ def check_percentile(percentile: Any) -> float:
     return float(percentile)
 
 
-def colour_bar(
+def color_bar(
     scale: Scale, axes: Axes | Sequence[Axes], label: str = "", *, slim: bool = False, below: bool = False
 ) -> None:
     """A bar beside or below the axes, with its ends and middle marked; arrows where values lie beyond them."""

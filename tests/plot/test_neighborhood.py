@@ -1,4 +1,4 @@
-"""LIME's neighbourhood in two dimensions."""
+"""LIME's neighborhood in two dimensions."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,9 +22,9 @@ def surrogate(slopes, predictions):
 FITS = surrogate([[1.0, 2.0, 0.0], [1.0, 0.0, 0.0]], [-0.5, 0.25])
 
 
-def test_samples_have_the_colour_of_the_output_and_the_area_of_their_weight():
+def test_samples_have_the_color_of_the_output_and_the_area_of_their_weight():
     weights = np.linspace(0, 1, 30)
-    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, weights=weights, level=0.0, names=["a", "b", "c"])
+    ax = xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, weights=weights, level=0.0, names=["a", "b", "c"])
     points = ax.collections[0]
     order = np.argsort(-weights, kind="stable")[:-1]  # the one of weight 0 is not there
     np.testing.assert_allclose(points.get_offsets(), ROWS[order][:, :2])
@@ -36,7 +36,7 @@ def test_samples_have_the_colour_of_the_output_and_the_area_of_their_weight():
 
 
 def test_the_line_is_where_the_surrogate_says_the_level():
-    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=FITS, level=1.0, repeats=True)
+    ax = xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=FITS, level=1.0, repeats=True)
     lines = [line for line in ax.lines if line.get_linestyle() != "None" and not len(line.get_xdata())]
     faint, first = (line for line in ax.lines if type(line).__name__ == "AxLine")
     assert lines == []
@@ -56,7 +56,7 @@ def test_the_background_is_the_model_with_the_other_features_at_the_instance():
         seen.append(np.asarray(rows))
         return rows @ jnp.array([1.0, 2.0, 3.0])
 
-    ax = xai.plot.neighbourhood(
+    ax = xai.plot.neighborhood(
         ROWS, OUTPUTS, instance=INSTANCE, model=model, features=(2, 0), level=0.0, limits=[(-1, 1), (-2, 2)]
     )
     assert (seen[0][:, 1] == np.float32(INSTANCE[1])).all()
@@ -72,14 +72,14 @@ def test_the_background_is_the_model_with_the_other_features_at_the_instance():
     [(np.linspace(0, 1, 30), None, 0.5), (OUTPUTS, FITS, -0.5), (OUTPUTS, None, OUTPUTS.mean())],
 )
 def test_the_level_is_a_half_for_probabilities_and_else_what_is_said_of_the_instance(outputs, given, level):
-    ax = xai.plot.neighbourhood(ROWS, outputs, instance=INSTANCE, surrogate=given, legend=False)
+    ax = xai.plot.neighborhood(ROWS, outputs, instance=INSTANCE, surrogate=given, legend=False)
     low, high = ax.collections[0].get_clim()
     assert (low + high) / 2 == pytest.approx(level, abs=1e-6)
     assert ax.get_legend() is None
 
 
 def test_a_flat_surrogate_has_no_line():
-    ax = xai.plot.neighbourhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=surrogate([[0.0, 0.0, 1.0]], [0.0]))
+    ax = xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, surrogate=surrogate([[0.0, 0.0, 1.0]], [0.0]))
     assert not any(type(line).__name__ == "AxLine" for line in ax.lines)
 
 
@@ -100,4 +100,4 @@ def test_a_flat_surrogate_has_no_line():
 )  # fmt: skip
 def test_mistakes_are_answered_with_a_sentence(arguments, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
-        xai.plot.neighbourhood(**{"rows": ROWS, "outputs": OUTPUTS, "instance": INSTANCE} | arguments)
+        xai.plot.neighborhood(**{"rows": ROWS, "outputs": OUTPUTS, "instance": INSTANCE} | arguments)
