@@ -1,4 +1,4 @@
-"""Idea 3: a masker turns coalitions into inputs."""
+"""Idea 4: a masker turns coalitions into inputs."""
 
 from __future__ import annotations
 
@@ -11,41 +11,50 @@ from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 
 
 class Masker:
-    """Says who the players of an input are, and what input stands for a coalition of them.
+    """Says who the players of an input are, and which input stands for a coalition of them.
 
-    A masker is a PyTree with the methods below; where `x` has no N they see one example, and `shape` is that of one example. To write one, derive from
-    this class, register it as a PyTree, and override what differs.
+    A masker is a PyTree with the methods below. Where the annotation of `x` has no N, a method sees one example.
+    `shape` is always the shape of one example. To write a masker, derive from this class, register it as a PyTree, and
+    override the methods that differ.
     """
 
     def read(self, x: Any) -> Any:
-        """The inputs as arrays."""
+        """Returns the inputs as arrays; a masker made from a data frame accepts data frames here."""
         return check.numeric_array("x", x)
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
-        """Raises a full sentence if inputs of this shape do not fit the masker."""
+        """Raises an error if inputs of this shape do not fit the masker."""
 
     def num_players(self, shape: tuple[int, ...]) -> int:
-        """M, for one input of this shape."""
-        raise TypeError(f"{type(self).__name__} does not say how many players an input has.")
+        """Returns M, the number of players of one input of this shape."""
+        raise TypeError(f"{type(self).__name__} must define num_players(shape), the number of players of an input.")
+
+    def names(self, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+        """Returns the names of the M players, such as those of columns; None where they have none."""
+        return None
+
+    def inputs(self, x: Shaped[Array, "N *input"], prepared: Any) -> Shaped[Array, "N M"] | None:
+        """Returns the feature value of each player where every player is one feature; None elsewhere."""
+        return None
 
     def prepare(self, x: Shaped[Array, "N *input"]) -> Any:
-        """Whatever differs from example to example, as a PyTree with leading axis N: the regions of each, say."""
+        """Returns what differs between examples, as a PyTree with leading axis N, such as the regions of each image."""
         return ()
 
     def owners(self, shape: tuple[int, ...], prepared: Any) -> Int[Array, "..."] | None:
-        """The player that each place of an input belongs to; None where the places are the players, in order."""
+        """Returns the player that owns each entry of an input; None where the entries are the players, in order."""
         return None
 
     def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
-        """Which players can change anything; padding cannot, and gets the value 0."""
+        """Returns which players can change the output; the others, such as padding, get the value 0."""
         return jnp.ones(self.num_players(x.shape), bool)
 
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
-        """What stands in for absent players: B inputs, over which the model's outputs are averaged."""
-        raise TypeError(f"{type(self).__name__} does not say what stands in for absent players.")
+        """Returns B inputs that replace absent players; the model's outputs are averaged over them."""
+        raise TypeError(f"{type(self).__name__} must define references(x, prepared), which replace absent players.")
 
     def weights(self) -> Float[Array, " B"] | None:
-        """How much each reference counts in the average, summing to 1; None where all count the same."""
+        """Returns the weight of each reference in the average, with sum 1; None where all count the same."""
         return None
 
     def compose(
@@ -55,7 +64,7 @@ class Masker:
         coalition: Bool[Array, " M"],
         prepared: Any,
     ) -> Shaped[Array, "*input"]:
-        """The input that stands for a coalition: x where the owner is present, the reference elsewhere."""
+        """Returns the input of a coalition: x where the owner is present, the reference elsewhere."""
         owners = self.owners(x.shape, prepared)
         present = coalition.reshape(x.shape) if owners is None else coalition[owners]
         present = present.reshape(present.shape + (1,) * (x.ndim - present.ndim))  # channels share one owner

@@ -26,6 +26,9 @@ class Background(Masker):
     shares: Float[Array, " B"] | None = None
     num_groups: int = dataclasses.field(default=0, metadata={"static": True})
 
+    def inputs(self, x: Shaped[Array, "N *input"], prepared: Any) -> Shaped[Array, "N M"] | None:
+        return x.reshape(len(x), -1) if self.groups is None else None
+
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         if x.shape[1:] != self.rows.shape[1:]:
             raise ValueError(

@@ -33,6 +33,9 @@ class Gaussian(Masker):
     def num_players(self, shape: tuple[int, ...]) -> int:
         return shape[0]
 
+    def inputs(self, x: Float[Array, "N D"], prepared: Any) -> Float[Array, "N D"]:
+        return x
+
     def references(self, x: Float[Array, " D"], prepared: Any) -> Float[Array, "B D"]:
         return self.rows
 
