@@ -1,0 +1,257 @@
+"""Reads data frames of pandas and polars as arrays with the names and levels of their columns.
+
+Neither package is imported: a data frame is recognized by the module of its type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+_SHOWN = 5  # columns or levels listed in an error
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The columns of a table.
+
+    names: [D] their names.
+    levels: [D] the names of a column's categories, by which their codes 0, 1, ... count; None for numeric columns.
+    """
+
+    names: tuple[str, ...]
+    levels: tuple[tuple[str, ...] | None, ...]
+
+    @property
+    def categorical(self) -> tuple[bool, ...]:
+        """[D] which columns hold codes of categories."""
+        return tuple(levels is not None for levels in self.levels)
+
+
+def is_frame(value: Any) -> bool:
+    """Returns whether the value is a data frame of pandas or polars."""
+    return _is_from(value, "DataFrame")
+
+
+def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[Any, Columns | None]:
+    """Returns a data frame as an array [N, D] with its columns; other values come back unchanged, with None.
+
+    Integer, float, boolean and nullable columns keep their numbers. Columns of strings become integer codes of their
+    sorted levels. Columns of categories become codes in the order of their categories, so that pandas columns get
+    their `.cat.codes`. One series is read as one row [D], whose index holds the names.
+
+    Args:
+      name: the argument's name, for errors.
+      value: a data frame or a series of pandas, a data frame of polars, or anything else.
+      columns: the columns of an earlier table. Their levels define the codes, and columns in another order are
+        reordered by name.
+
+    Raises:
+      TypeError: if a column holds something else than numbers, booleans, strings or categories.
+      ValueError: if a value is missing, names repeat, a column or a level differs from those of the earlier table, or
+        integers do not fit into JAX's integers.
+    """
+    if _is_from(value, "LazyFrame"):
+        raise TypeError(f"`{name}` must be a DataFrame, got a polars LazyFrame: pass {name}.collect().")
+    if _is_from(value, "Series"):
+        return _read_series(name, value, columns)
+    if not is_frame(value):
+        return value, None
+    names = tuple(map(_as_name, value.columns))
+    repeated = sorted({column for column in names if names.count(column) > 1})
+    if repeated:
+        raise ValueError(f"`{name}` must have columns of different names, got {_listed(repeated)} more than once.")
+    series = dict(zip(names, _series_of(value), strict=True))
+    if columns is not None:
+        _check_names(name, names, columns.names)
+        names = columns.names  # in their order
+    _check_missing(name, {column: _num_missing(series[column]) for column in names})
+    known = (None,) * len(names) if columns is None else columns.levels
+    read = [_read_column(name, column, series[column]) for column in names]
+    levels = tuple(own if earlier is None else earlier for (_, own), earlier in zip(read, known, strict=True))
+    if columns is not None:
+        for column, (_, own), earlier in zip(names, read, known, strict=True):
+            _check_levels(name, column, own, earlier)
+    coded = [_coded(name, column, values, own) for column, (values, _), own in zip(names, read, levels, strict=True)]
+    return _joined(name, names, coded), Columns(names, levels)
+
+
+def refuse_categories(name: str, columns: Columns | None, reason: str) -> None:
+    """Raises an error if a table has columns of categories, for methods that only take numbers."""
+    if columns is not None and any(columns.categorical):
+        categorical = [column for column, levels in zip(columns.names, columns.levels, strict=True) if levels]
+        raise TypeError(
+            f"`{name}` must have numeric columns, got strings or categories in {_listed(categorical)}: {reason}."
+        )
+
+
+def _is_from(value: Any, type_name: str) -> bool:
+    return any(
+        base.__name__ == type_name and base.__module__.partition(".")[0] in ("pandas", "polars")
+        for base in type(value).__mro__
+    )
+
+
+def _as_name(column: Any) -> str:
+    return "/".join(map(str, column)) if isinstance(column, tuple) else str(column)
+
+
+def _series_of(frame: Any) -> list[Any]:
+    return [frame[:, i] if _is_polars(frame) else frame.iloc[:, i] for i in range(frame.shape[1])]
+
+
+def _is_polars(value: Any) -> bool:
+    return any(base.__module__.partition(".")[0] == "polars" for base in type(value).__mro__)
+
+
+def _read_series(name: str, series: Any, columns: Columns | None) -> tuple[Any, Columns | None]:
+    """A row of a pandas data frame, or statistics of its columns."""
+    values = np.asarray(series.to_numpy())
+    if _is_polars(series) or not hasattr(series, "index"):
+        return values, None
+    if values.dtype == object and all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in values):
+        values = np.array(values.tolist())
+    if values.dtype.kind not in "biuf":
+        raise TypeError(
+            f"`{name}` must be a series of numbers, got {values.dtype}: pass a data frame of one row, such as df.iloc[[0]]."
+        )
+    names = tuple(map(_as_name, series.index))
+    _check_missing(name, {column: int(bad) for column, bad in zip(names, np.isnan(values.astype(float)), strict=True)})
+    if columns is not None:
+        _check_names(name, names, columns.names)
+        values = values[[names.index(column) for column in columns.names]]
+        names = columns.names
+    return values, Columns(names, (None,) * len(names))
+
+
+def _check_names(name: str, names: tuple[str, ...], expected: tuple[str, ...]) -> None:
+    missing = [column for column in expected if column not in names]
+    extra = [column for column in names if column not in expected]
+    if missing or extra:
+        parts = [f"lacks {_listed(missing)}"] * bool(missing) + [f"has {_listed(extra)} in addition"] * bool(extra)
+        raise ValueError(
+            f"`{name}` must have the columns {_listed(expected)}, but it {' and '.join(parts)}: select them with "
+            f"{name}[columns]."
+        )
+
+
+def _check_missing(name: str, counts: dict[str, int]) -> None:
+    incomplete = {column: count for column, count in counts.items() if count}
+    if incomplete:
+        shown = ", ".join(f"{count} in {column!r}" for column, count in list(incomplete.items())[:_SHOWN])
+        more = f" and {len(incomplete) - _SHOWN} more columns" if len(incomplete) > _SHOWN else ""
+        raise ValueError(
+            f"`{name}` must have no missing values, got {shown}{more}: fill them or drop these rows, as the model cannot "
+            "be evaluated there."
+        )
+
+
+def _num_missing(series: Any) -> int:
+    if not _is_polars(series):
+        return int(series.isna().sum())
+    return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
+
+
+def _read_column(name: str, column: str, series: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Returns numbers and None, or an array of strings and their levels."""
+    dtype = series.dtype
+    declared = _declared_categories(series)
+    if declared is not None:
+        return np.array([str(value) for value in series.to_list()], dtype=object), declared
+    values = np.asarray(series.to_numpy())
+    if values.dtype == object:
+        values = _from_objects(values)
+    if values.dtype.kind in "biuf":
+        return values, None
+    if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(value, str) for value in values)):
+        values = np.array([str(value) for value in values], dtype=object)
+        return values, tuple(sorted(set(values.tolist())))
+    fix = (
+        "turn times into numbers, such as days since the first one"
+        if values.dtype.kind in "mM"
+        else "convert or drop it, or pass an array of numbers"
+    )
+    raise TypeError(
+        f"`{name}` must have columns of numbers, booleans, strings or categories, got {column!r} of {dtype}: {fix}."
+    )
+
+
+def _declared_categories(series: Any) -> tuple[str, ...] | None:
+    """The categories that a column's type lists in order; None for other columns."""
+    type_name = type(series.dtype).__name__
+    if _is_polars(series):
+        if type_name == "Categorical":
+            return tuple(sorted(set(map(str, series.to_list()))))  # polars numbers them by appearance
+        return tuple(series.dtype.categories.to_list()) if type_name == "Enum" else None
+    return tuple(map(str, series.dtype.categories)) if type_name == "CategoricalDtype" else None
+
+
+def _from_objects(values: np.ndarray) -> np.ndarray:
+    """Numbers and booleans that are stored as Python objects, as arrays of numbers."""
+    types = set(map(type, values.tolist()))
+    if types and all(issubclass(of, (bool, int, float, np.bool_, np.number)) for of in types):
+        numbers = np.array(values.tolist())
+        return values if numbers.dtype.kind not in "biuf" else numbers
+    return values
+
+
+def _check_levels(name: str, column: str, own: tuple[str, ...] | None, expected: tuple[str, ...] | None) -> None:
+    if (own is None) != (expected is None):
+        forms = ("numbers", "strings or categories")
+        raise TypeError(
+            f"`{name}` must have {forms[expected is not None]} in column {column!r}, as in the masker's rows, got "
+            f"{forms[own is not None]}."
+        )
+
+
+def _coded(name: str, column: str, values: np.ndarray, levels: tuple[str, ...] | None) -> np.ndarray:
+    """Numbers as they are; strings as their positions among the levels."""
+    if levels is None:
+        return values
+    codes = {level: code for code, level in enumerate(levels)}
+    unknown = sorted(set(values.tolist()) - codes.keys())
+    if unknown:
+        raise ValueError(
+            f"`{name}` must have known levels in column {column!r}, got {_listed(unknown)}, while the masker's rows have "
+            f"{_listed(levels)}: make the masker from rows that have them, or from a column of categories that lists them."
+        )
+    return np.array([codes[value] for value in values.tolist()], np.int32)
+
+
+def _joined(name: str, names: tuple[str, ...], columns: list[np.ndarray]) -> np.ndarray:
+    """[N, D] in the smallest dtype that holds all columns."""
+    dtype = np.result_type(*columns) if columns else np.dtype(float)
+    for column, values in zip(names, columns, strict=True):
+        if values.dtype.kind in "iu" and values.size:
+            _check_integers(name, column, values, dtype)
+    return np.stack(columns, axis=1).astype(dtype) if columns else np.zeros((0, 0))
+
+
+def _check_integers(name: str, column: str, values: np.ndarray, dtype: np.dtype) -> None:
+    """Raises an error where integers would change in JAX's 32 bits."""
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        return
+    fix = "subtract an offset, or set jax.config.update('jax_enable_x64', True)"
+    if dtype.kind in "iu":
+        limits = np.iinfo(np.uint32 if dtype.kind == "u" else np.int32)
+        if values.min() < limits.min or values.max() > limits.max:
+            raise ValueError(
+                f"`{name}` must have integers of at most 32 bits, got {values.min()} to {values.max()} in {column!r}: {fix}."
+            )
+    elif max(abs(int(values.min())), abs(int(values.max()))) > 2**24:
+        distinct = np.unique(values)
+        if len(np.unique(distinct.astype(np.float32))) < len(distinct):
+            raise ValueError(
+                f"`{name}` must have integers that differ as float32, as there are float columns, but different values of "
+                f"{column!r} become equal: {fix}."
+            )
+
+
+def _listed(values: Iterable[str]) -> str:
+    values = list(values)
+    more = [f"... ({len(values)} in all)"] * (len(values) > _SHOWN)
+    return ", ".join([*map(repr, values[:_SHOWN]), *more])
