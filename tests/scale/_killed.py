@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import xaijax as xai
-from xaijax.scale import _disk, _explain_dataset, _manifest, _store
+from xaijax._io import atomic
+from xaijax.scale.dataset import _explain_dataset, _manifest, _store
 
 ROWS, BATCH = 230, 10
 NO_ANSWER = 17  # the row that holds NaN
@@ -130,7 +131,7 @@ def _manifest_not_renamed(out):
         if path.name == "manifest.jsonl":
             path.with_name("manifest.jsonl.1.new").write_text(text[: len(text) // 2])
             _kill_self()
-        _disk.write_whole(path, text)
+        atomic.write_whole(path, text)
 
     _manifest.write_whole = whole
     run(out)

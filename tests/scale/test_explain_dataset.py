@@ -18,8 +18,8 @@ from tests.scale import _host
 from tests.scale._killed import contents
 from tests.scale._sources import BATCH, ROWS, Explainer, Rows, explain
 from tests.test_composition import assert_equal
-from xaijax.scale._explainer import read_recipe
-from xaijax.scale._manifest import read_entries
+from xaijax.scale.dataset._manifest import read_entries
+from xaijax.scale.dataset._recipe import read_recipe
 
 CASES = ("grad_cam", "lime", "permutation", "kernel")
 each_case = pytest.mark.parametrize("name", CASES)
@@ -241,7 +241,7 @@ def test_too_many_failures_stop_the_run_and_a_higher_limit_goes_on(tmp_path):
 
 
 def test_storage_that_fails_once_is_asked_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("xaijax.scale._source._WAIT", 0.0)
+    monkeypatch.setattr("xaijax.scale.dataset._source._WAIT", 0.0)
     row = np.arange(6, dtype=np.float32)
     source = Rows(broken={3: [OSError("timeout"), OSError("timeout"), row], 5: OSError("gone")})
     summary = explain(source, tmp_path / "s")

@@ -12,7 +12,7 @@ from tests.scale import _killed
 from tests.scale._killed import contents
 from tests.scale._sources import ROWS, Rows, explain, twice
 from tests.scale.test_explain_dataset import free_port, start_host
-from xaijax.scale._manifest import read_entries
+from xaijax.scale.dataset._manifest import read_entries
 
 DEATHS = {  # whether jax.distributed connects the two, and which one is killed
     "connected, the other host": (True, 1),
@@ -156,7 +156,7 @@ def test_files_of_hosts_of_an_earlier_run_mean_nothing(tmp_path):
 
 
 def test_hosts_that_do_not_come_are_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("xaijax.scale._hosts._LATE", 0.5)
+    monkeypatch.setattr("xaijax.scale.dataset._hosts._LATE", 0.5)
     with pytest.raises(RuntimeError, match=r"hosts \[1, 2\] of the 3 hosts did not come within 0 s"):
         explain(Rows(), tmp_path / "s", hosts=(0, 3))
 

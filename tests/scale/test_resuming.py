@@ -19,7 +19,7 @@ import xaijax as xai
 from tests import models
 from tests.scale._killed import contents
 from tests.scale._sources import BATCH, ROWS, Rows, explain, twice
-from xaijax.scale._fingerprint import digest
+from xaijax._io.fingerprint import digest
 
 KILLS = 20  # python -m tests.scale._killed FOLDER --kills 500 makes more of them
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_a_disk_that_refuses_a_chunk_is_not_asked_again(tmp_path, monkeypatch, n
         raise ValueError(f"Failed to write \"values/c/0\" [os_error_code='{number}']")  # as tensorstore says it
 
     with monkeypatch.context() as patch:
-        patch.setattr("xaijax.scale._store.Store.write", refuse)
+        patch.setattr("xaijax.scale.dataset._store.Store.write", refuse)
         said = (
             "the disk is full: free some space"
             if number == errno.ENOSPC
@@ -90,7 +90,7 @@ def test_a_disk_that_refuses_a_chunk_is_not_asked_again(tmp_path, monkeypatch, n
 
 
 def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch):
-    from xaijax.scale._store import Store
+    from xaijax.scale.dataset._store import Store
 
     asked, write = [], Store.write
 
@@ -100,9 +100,9 @@ def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch):
             raise RuntimeError("UNAVAILABLE: try again later")
         write(store, chunk, values)
 
-    monkeypatch.setattr("xaijax.scale._pipeline._WAIT", 0.0)
+    monkeypatch.setattr("xaijax.scale.dataset._pipeline._WAIT", 0.0)
     with monkeypatch.context() as patch:
-        patch.setattr("xaijax.scale._store.Store.write", fail_once)
+        patch.setattr("xaijax.scale.dataset._store.Store.write", fail_once)
         summary = explain(Rows(), tmp_path / "s")
     assert (summary.retries, summary.failed) == (5, 0)
     explain(Rows(), tmp_path / "whole")
@@ -146,7 +146,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(finished, name, damage, 
     before = contents(finished)
     damage(finished / name)
     read = []
-    monkeypatch.setattr("xaijax.scale._explain_dataset.make_batch", _noting(read))
+    monkeypatch.setattr("xaijax.scale.dataset._explain_dataset.make_batch", _noting(read))
     summary = explain(Rows(), finished)
     chunks = {"_flip_a_bit": [0], "_cut": [4], "unlink": [0, 1, 2, 3, 4]} if "manifest" in name else {}
     assert sorted(read) == chunks.get(damage.__name__, [2])
@@ -155,7 +155,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(finished, name, damage, 
 
 
 def _noting(read):
-    from xaijax.scale._batches import make_batch
+    from xaijax.scale.dataset._batches import make_batch
 
     def noting(source, chunks, chunk, size, ids):
         read.append(chunk)
@@ -217,7 +217,7 @@ WITH = {"options": {"rows": np.eye(6, dtype=np.float32), "seed": 0}, "batch_size
     ],
 )
 def test_a_run_that_changed_refuses_and_says_what(change, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("xaijax.scale._explain_dataset._prepare", _prepare_without_compiling)
+    monkeypatch.setattr("xaijax.scale.dataset._explain_dataset._prepare", _prepare_without_compiling)
     explain(Rows(), tmp_path / "s", _model(1.0), **WITH)
     before = contents(tmp_path / "s")
     given = {"source": Rows(), "explainer": _model(1.0), **WITH} | change
@@ -227,7 +227,7 @@ def test_a_run_that_changed_refuses_and_says_what(change, message, tmp_path, mon
 
 
 def _prepare_without_compiling(recipe, rows, size, devices, compiled):
-    from xaijax.scale._store import layout_of
+    from xaijax.scale.dataset._store import layout_of
 
     def run(x, ids):
         return xai.Attribution(2 * x, x.sum(axis=1))
@@ -291,7 +291,7 @@ def test_a_fingerprint_is_the_same_in_every_process():
     program = """
 import flax.linen as nn, jax, numpy as np, xaijax as xai
 from flax import nnx
-from xaijax.scale._fingerprint import digest
+from xaijax._io.fingerprint import digest
 weights = np.ones((2, 3), np.float32)
 linen = xai.linen(nn.Dense(3, use_bias=False), {"params": {"kernel": weights}})
 things = [linen, nnx.Linear(2, 3, rngs=nnx.Rngs(0)), jax.tree_util.Partial(xai.cam.grad_cam, linen), lambda x: x @ weights,

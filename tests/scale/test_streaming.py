@@ -12,9 +12,9 @@ import pytest
 import xaijax as xai
 from tests.scale import _measured
 from tests.scale._sources import BATCH, ROWS, Rows, explain, twice
-from xaijax.scale import _pipeline
-from xaijax.scale._manifest import read_entries
-from xaijax.scale._run_progress import RunProgress, describe, duration
+from xaijax.scale.dataset import _pipeline
+from xaijax.scale.dataset._manifest import read_entries
+from xaijax.scale.dataset._run_progress import RunProgress, describe, duration
 
 PATIENCE = 20  # seconds, for what happens in a fraction of one
 
@@ -56,7 +56,7 @@ def test_batches_are_written_while_others_are_explained(tmp_path):
 
 
 def test_reading_is_only_a_few_batches_ahead_of_a_slow_disk(tmp_path, monkeypatch):
-    from xaijax.scale._store import Store
+    from xaijax.scale.dataset._store import Store
 
     source, write, ahead = Rows(60 * BATCH), Store.write, []
 
@@ -66,7 +66,7 @@ def test_reading_is_only_a_few_batches_ahead_of_a_slow_disk(tmp_path, monkeypatc
         ahead.append(len(rows) - len(read_entries(tmp_path / "s")))
         write(store, chunk, values)
 
-    monkeypatch.setattr("xaijax.scale._store.Store.write", slow)
+    monkeypatch.setattr("xaijax.scale.dataset._store.Store.write", slow)
     explain(source, tmp_path / "s")
     assert len(ahead) == 60
     most = _pipeline._READ_AHEAD + _pipeline._IN_FLIGHT + 2  # and the one that is explained, and one just read
@@ -101,7 +101,7 @@ def test_a_summary_says_what_the_run_came_to(tmp_path):
 def test_where_there_is_no_terminal_a_line_comes_each_minute():
     lines, now = [], [0.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xaijax.scale._run_progress.time.monotonic", lambda: now[0])
+        patch.setattr("xaijax.scale.dataset._run_progress.time.monotonic", lambda: now[0])
         with RunProgress(1000, terminal=False, write=lines.append) as progress:
             for second in range(0, 200, 10):
                 now[0] = float(second)

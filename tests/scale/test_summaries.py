@@ -7,7 +7,7 @@ import pytest
 
 import xaijax as xai
 from xaijax.scale import AttributionSummary
-from xaijax.scale._moments import merge_moments, moments
+from xaijax.scale.summary._moments import merge_moments, moments
 
 BINS = np.linspace(-2, 3, 11).astype(np.float32)
 PLAYERS = 3
@@ -189,7 +189,7 @@ def test_bad_files_are_refused(summary, tmp_path, monkeypatch):
     other = xai.save(tmp_path / "other", attribution(np.ones((2, 2))))
     with pytest.raises(ValueError, match="holds no summary"):
         AttributionSummary.load(other)
-    monkeypatch.setattr("xaijax.scale._summary_file.FORMAT", 0)
+    monkeypatch.setattr("xaijax.scale.summary._summary_file.FORMAT", 0)
     with pytest.raises(ValueError, match="has format 1, but this version of xaijax reads up to 0"):
         AttributionSummary.load(path)
 

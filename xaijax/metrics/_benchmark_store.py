@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from xaijax.scale._disk import write_whole
+from xaijax._io.atomic import write_whole
 
 FORMAT = 1  # of the folder; raised by changes that older versions cannot read
 _GRID, _CELLS, _VALUES = "grid.json", "cells.jsonl", "values"

@@ -11,9 +11,9 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions, Surrogate
-from xaijax.scale import _artifact
-from xaijax.scale._program import key_kind, plain
-from xaijax.scale._structure import read_input
+from xaijax.scale.export import _artifact
+from xaijax.scale.export._program import key_kind, plain
+from xaijax.scale.export._structure import read_input
 
 _KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}
 

@@ -15,11 +15,11 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.typing import Array
-from xaijax.scale import _summary_file
-from xaijax.scale._moments import merge_moments, moments, no_moments
-from xaijax.scale._sketch import Buckets, count_places
-from xaijax.scale._summary_readings import Readings
-from xaijax.scale._top import merge_top, no_top, top_of
+from xaijax.scale.summary import _summary_file
+from xaijax.scale.summary._moments import merge_moments, moments, no_moments
+from xaijax.scale.summary._readings import Readings
+from xaijax.scale.summary._sketch import Buckets, count_places
+from xaijax.scale.summary._top import merge_top, no_top, top_of
 
 
 @jax.tree_util.register_dataclass

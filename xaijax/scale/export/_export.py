@@ -14,9 +14,9 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax.scale import _artifact
-from xaijax.scale._program import key_kind, plain, trace
-from xaijax.scale._structure import read_input
+from xaijax.scale.export import _artifact
+from xaijax.scale.export._program import key_kind, plain, trace
+from xaijax.scale.export._structure import read_input
 
 PLATFORMS = ["cpu", "cuda", "rocm", "tpu"]
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core.typing import Array
-from xaijax.scale._moments import Moments
-from xaijax.scale._sketch import Buckets, quantiles
-from xaijax.scale._top import Top
+from xaijax.scale.summary._moments import Moments
+from xaijax.scale.summary._sketch import Buckets, quantiles
+from xaijax.scale.summary._top import Top
 
 _STATIC: dict[str, Any] = {"static": True}
 

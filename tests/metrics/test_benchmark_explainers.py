@@ -11,10 +11,10 @@ from scipy import stats
 
 import xaijax as xai
 from tests import models
-from xaijax.scale import _benchmark_plan, _benchmark_store
-from xaijax.scale import _benchmark_scores as scores
-from xaijax.scale._benchmark_table import show
-from xaijax.scale._disk import write_whole
+from xaijax._io.atomic import write_whole
+from xaijax.metrics import _benchmark_plan, _benchmark_store
+from xaijax.metrics import _benchmark_scores as scores
+from xaijax.metrics._benchmark_table import show
 
 PLAYERS = 5
 BUDGETS = (20, 30)
@@ -60,7 +60,7 @@ def arguments():
 @pytest.fixture(scope="module")
 def run(arguments, tmp_path_factory):
     out = tmp_path_factory.mktemp("grid") / "cells"
-    return xai.scale.benchmark_explainers(**arguments, out=out), out
+    return xai.metrics.benchmark_explainers(**arguments, out=out), out
 
 
 def test_a_record_for_each_cell(run):
@@ -120,8 +120,8 @@ def test_a_finished_grid_is_read_and_not_measured_again(run, arguments, monkeypa
     def never(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("xaijax.scale._benchmark_plan.Plan._explain", never)
-    again = xai.scale.benchmark_explainers(**arguments, out=out)
+    monkeypatch.setattr("xaijax.metrics._benchmark_plan.Plan._explain", never)
+    again = xai.metrics.benchmark_explainers(**arguments, out=out)
     assert again == found
 
 
@@ -155,7 +155,7 @@ def without_times(found):
 
 
 def test_a_killed_run_goes_on_where_it_stopped(cheap, measured, tmp_path, monkeypatch):
-    whole = xai.scale.benchmark_explainers(**cheap, out=tmp_path / "whole")
+    whole = xai.metrics.benchmark_explainers(**cheap, out=tmp_path / "whole")
     assert len(measured) == 6
     measured.clear()
 
@@ -168,22 +168,22 @@ def test_a_killed_run_goes_on_where_it_stopped(cheap, measured, tmp_path, monkey
 
         patch.setattr(_benchmark_store, "write_whole", killed)
         with pytest.raises(KeyboardInterrupt):
-            xai.scale.benchmark_explainers(**cheap, out=tmp_path / "killed")
+            xai.metrics.benchmark_explainers(**cheap, out=tmp_path / "killed")
     measured.clear()
-    found = xai.scale.benchmark_explainers(**cheap, out=tmp_path / "killed")
+    found = xai.metrics.benchmark_explainers(**cheap, out=tmp_path / "killed")
     assert measured == [("perceptron", "scaled", 2, number) for number in range(3)]
     assert without_times(found) == without_times(whole)
     assert [row["spread"] for row in found.summaries] == [row["spread"] for row in whole.summaries]
 
 
 def test_damaged_cells_are_measured_again(cheap, measured, tmp_path):
-    whole = xai.scale.benchmark_explainers(**cheap, out=tmp_path)
+    whole = xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
     measured.clear()
     values = next((tmp_path / "values").iterdir())
     values.write_bytes(values.read_bytes()[:-1])
     lines = (tmp_path / "cells.jsonl").read_text()
     (tmp_path / "cells.jsonl").write_text(lines[:-20])
-    found = xai.scale.benchmark_explainers(**cheap, out=tmp_path)
+    found = xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
     assert 1 <= len(measured) <= 2
     assert without_times(found) == without_times(whole)
 
@@ -208,7 +208,7 @@ def test_another_grid_is_refused(cheap, tmp_path, change, message):
     grid = _benchmark_plan.read_plan(**{name: cheap[name] for name in ("models", "explainers", "x", "budgets", "keys", "truth", "batch_size")}, repeats=1).grid()  # fmt: skip
     _benchmark_store.Cells(tmp_path, grid)
     with pytest.raises(ValueError, match=message):
-        xai.scale.benchmark_explainers(**(cheap | change()), out=tmp_path)
+        xai.metrics.benchmark_explainers(**(cheap | change()), out=tmp_path)
 
 
 def test_ranks_are_those_of_scipy():
@@ -240,4 +240,4 @@ def test_ranks_are_those_of_scipy():
 )
 def test_what_cannot_be_compared_is_refused(cheap, tmp_path, change, error, message):
     with pytest.raises(error, match=message):
-        xai.scale.benchmark_explainers(**(cheap | change), out=tmp_path)
+        xai.metrics.benchmark_explainers(**(cheap | change), out=tmp_path)

@@ -12,7 +12,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from xaijax._core import check
-from xaijax.scale._store import layout_of
+from xaijax._io.fingerprint import is_array
+from xaijax.scale.dataset._store import layout_of
 
 Run = Callable[[Any, Any], Any]  # from x [B, ...] and ids [B] to an attribution
 _ROWS = "rows"  # the one axis of the mesh
@@ -131,11 +132,6 @@ def separate(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
         return jax.tree.unflatten(structure, filled)
 
     return [leaves[place] for place in places], rebuild
-
-
-def is_array(leaf: Any) -> bool:
-    # Numbers of Python and NumPy are settings, which explainers want to know when they compile.
-    return isinstance(leaf, (jax.Array, np.ndarray))
 
 
 def _call(explainer: Any, options: dict[str, Any], x: Any, key: Any, ids: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from xaijax.scale._failures import Failure
-from xaijax.scale._source import Rows
+from xaijax.scale.dataset._failures import Failure
+from xaijax.scale.dataset._source import Rows
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from xaijax.scale._disk import write_whole
-from xaijax.scale._manifest import FOLDER
+from xaijax._io.atomic import write_whole
+from xaijax.scale.dataset._manifest import FOLDER
 
 _FILE = "summary.json"
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core.attribution import Attribution
-from xaijax.scale._attribution_summary import AttributionSummary
+from xaijax.scale.summary._attribution_summary import AttributionSummary
 
 
 def summarize(

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.attribution import Attribution
-from xaijax.scale import _benchmark_scores as scores
-from xaijax.scale._benchmark_plan import TRUTH, Plan, read_plan
-from xaijax.scale._benchmark_store import Cells
-from xaijax.scale._benchmark_table import show
+from xaijax.metrics import _benchmark_scores as scores
+from xaijax.metrics._benchmark_plan import TRUTH, Plan, read_plan
+from xaijax.metrics._benchmark_store import Cells
+from xaijax.metrics._benchmark_table import show
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ def benchmark_explainers(
 
     >>> import tempfile, jax.numpy as jnp, xaijax as xai
     >>> game = lambda model, x: xai.game(model, x, xai.mask.baseline(jnp.zeros(3)))
-    >>> found = xai.scale.benchmark_explainers(
+    >>> found = xai.metrics.benchmark_explainers(
     ...     {"product": lambda x: x[:, 0] * x[:, 1] * x[:, 2]},
     ...     {"permutation": lambda model, x, budget, key, ids: xai.shap.permutation(
     ...         game(model, x), num_permutations=budget, key=key, ids=ids)},

@@ -16,7 +16,7 @@ from jax.interpreters.partial_eval import dce_jaxpr_consts
 
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import repeated
-from xaijax.scale._structure import rebuilt
+from xaijax.scale.export._structure import rebuilt
 
 
 def named_arguments(explainer: Callable[..., Any]) -> set[str]:

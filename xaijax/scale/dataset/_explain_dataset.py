@@ -20,18 +20,25 @@ import numpy as np
 
 import xaijax
 from xaijax._core import check
-from xaijax.scale._batches import Chunks, default_ids, make_batch, read_ids
-from xaijax.scale._disk import is_for_the_user, not_written
-from xaijax.scale._explainer import Recipe, Run, read_recipe
-from xaijax.scale._failures import Failure, Limit
-from xaijax.scale._fingerprint import Fingerprint, changes, fingerprint
-from xaijax.scale._hosts import Hosts, which_host
-from xaijax.scale._manifest import Entry, Journal, finish_manifest, read_description, read_entries, write_description
-from xaijax.scale._pipeline import Stages, stream
-from xaijax.scale._run_progress import RunProgress
-from xaijax.scale._source import Rows, Source, open_source
-from xaijax.scale._store import Layout, Store, clean, create_store, layout_of, open_store
-from xaijax.scale._summary import Meter, Summary, summarize, write_summary
+from xaijax._io.atomic import is_for_the_user, not_written
+from xaijax.scale.dataset._batches import Chunks, default_ids, make_batch, read_ids
+from xaijax.scale.dataset._failures import Failure, Limit
+from xaijax.scale.dataset._fingerprint import Fingerprint, changes, fingerprint
+from xaijax.scale.dataset._hosts import Hosts, which_host
+from xaijax.scale.dataset._manifest import (
+    Entry,
+    Journal,
+    finish_manifest,
+    read_description,
+    read_entries,
+    write_description,
+)
+from xaijax.scale.dataset._pipeline import Stages, stream
+from xaijax.scale.dataset._recipe import Recipe, Run, read_recipe
+from xaijax.scale.dataset._run_progress import RunProgress
+from xaijax.scale.dataset._run_summary import Meter, Summary, summarize, write_summary
+from xaijax.scale.dataset._source import Rows, Source, open_source
+from xaijax.scale.dataset._store import Layout, Store, clean, create_store, layout_of, open_store
 
 _VERIFIERS = 8  # chunks read at once to compare checksums; disks answer several questions faster than one by one
 

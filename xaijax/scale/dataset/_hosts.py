@@ -27,7 +27,7 @@ from typing import Any, Self
 import jax
 
 from xaijax._core import check
-from xaijax.scale._manifest import FOLDER
+from xaijax.scale.dataset._manifest import FOLDER
 
 _HOSTS = "hosts"
 _STATES = ("coming", "here", "ready", "done", "complete")  # in this order

@@ -19,10 +19,10 @@ import numpy as np
 import tensorstore
 
 from xaijax._core.attribution import Attribution
+from xaijax._io.atomic import UNFINISHED, write_whole
 from xaijax._io.files import _KINDS as KINDS
-from xaijax.scale._batches import Chunks
-from xaijax.scale._disk import UNFINISHED, write_whole
-from xaijax.scale._manifest import FOLDER
+from xaijax.scale.dataset._batches import Chunks
+from xaijax.scale.dataset._manifest import FOLDER
 
 IDS, FAILED = "ids", "failed"
 _LOCKED = "*.__lock"  # what tensorstore leaves of a file that it was writing when it was killed

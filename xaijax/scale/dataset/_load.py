@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core.attribution import Attribution
-from xaijax.scale._batches import Chunks
-from xaijax.scale._failures import Failure
-from xaijax.scale._manifest import read_description, read_entries
-from xaijax.scale._store import IDS, Layout, open_store
-from xaijax.scale._summary import Summary, read_summary
+from xaijax.scale.dataset._batches import Chunks
+from xaijax.scale.dataset._failures import Failure
+from xaijax.scale.dataset._manifest import read_description, read_entries
+from xaijax.scale.dataset._run_summary import Summary, read_summary
+from xaijax.scale.dataset._store import IDS, Layout, open_store
 
 
 @dataclasses.dataclass(frozen=True)

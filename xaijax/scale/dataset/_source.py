@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from xaijax.scale._failures import shortened
+from xaijax.scale.dataset._failures import shortened
 
 _SAMPLED = 16  # rows that say what rows look like, and what data this is: few enough to be read at each start
 _TRIES = 3  # of reading a row whose storage failed, such as one behind a network

@@ -15,9 +15,9 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._io.fingerprint import digest
 from xaijax._model import as_model
-from xaijax.scale._benchmark_store import Cells, Grid
-from xaijax.scale._fingerprint import digest
+from xaijax.metrics._benchmark_store import Cells, Grid
 
 TRUTH = "truth"
 

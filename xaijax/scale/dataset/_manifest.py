@@ -18,8 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xaijax.scale._disk import synchronize, write_whole
-from xaijax.scale._failures import Failure
+from xaijax._io.atomic import synchronize, write_whole
+from xaijax.scale.dataset._failures import Failure
 
 FOLDER = "xaijax"  # within the store: everything that is no array
 _DESCRIPTION, _MANIFEST, _JOURNALS = "run.json", "manifest.jsonl", "journal"

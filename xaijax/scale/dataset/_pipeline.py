@@ -18,13 +18,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax.scale._batches import Batch, ahead
-from xaijax.scale._disk import is_for_the_user, not_written
-from xaijax.scale._explainer import Run
-from xaijax.scale._failures import Failure, Limit
-from xaijax.scale._manifest import Entry, Journal
-from xaijax.scale._store import FAILED, IDS, Layout, Store, checksum, empty, on_host, without_answers
-from xaijax.scale._summary import Meter
+from xaijax._io.atomic import is_for_the_user, not_written
+from xaijax.scale.dataset._batches import Batch, ahead
+from xaijax.scale.dataset._failures import Failure, Limit
+from xaijax.scale.dataset._manifest import Entry, Journal
+from xaijax.scale.dataset._recipe import Run
+from xaijax.scale.dataset._run_summary import Meter
+from xaijax.scale.dataset._store import FAILED, IDS, Layout, Store, checksum, empty, on_host, without_answers
 
 _READ_AHEAD = 2  # batches: one ready, one being read
 _IN_FLIGHT = 3  # batches: one on the devices, one waiting for them, one being written
