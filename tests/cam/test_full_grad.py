@@ -105,5 +105,5 @@ def test_rows_have_full_gradients_but_no_map():
     assert found.inputs.shape == (3, 12)
     with pytest.raises(ValueError, match="FullGrad draws a map over inputs.*full_gradients"):
         xai.cam.full_grad(models.table_net(), models.rows(3))
-    with pytest.raises(ValueError, match="rescale must be one of"):
+    with pytest.raises(ValueError, match="rescale.? must be one of"):
         xai.cam.full_grad(models.relu_net(), models.images(), rescale="pixel")

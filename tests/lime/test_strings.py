@@ -199,9 +199,9 @@ MISTAKES = {
     "a split that is none": (lambda: _strings(split="["), "split must be a regular expression"),
     "a row too far": (lambda: _strings().of(3), "row must lie between 0 and 2, but it is 3"),
     "an unknown option": (lambda: _strings(num_sampels=3), "num_sampels"),
-    "definitions of nobody": (lambda: _strings(definitions="shap"), "definitions must be one of"),
+    "definitions of nobody": (lambda: _strings(definitions="shap"), "definitions.? must be one of"),
     "a target out of range": (lambda: _strings(target=1), "target must lie between 0 and 0"),
-    "ids of another number": (lambda: _strings(ids=[1]), r"ids must be integers \[3\]"),
+    "ids of another number": (lambda: _strings(ids=[1]), r"ids.? must be integers \[3\]"),
 }
 
 

@@ -68,7 +68,7 @@ def test_it_takes_attributions_and_works_under_jit():
     [
         ((jnp.ones((3, 2, 2)), 1), "pick for one output at a time"),
         ((jnp.ones((3, 2)), 4), "num_picks must be at most"),
-        ((jnp.ones((3, 2)), 0), "num_picks must be at least 1"),
+        ((jnp.ones((3, 2)), 0), "num_picks.? must be at least 1"),
     ],
 )
 def test_what_cannot_be_picked_is_said(arguments, message):

@@ -79,9 +79,9 @@ def test_the_process_is_refitted_to_all_rounds(key):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"until": 0.0}, "until must be finite and above zero"),
+        ({"until": 0.0}, "until.? must be finite and above zero"),
         ({"max_samples": 2000}, "max_samples is the cap of until"),
-        ({"until": 0.1, "max_samples": 50}, "max_samples must be at least 100"),
+        ({"until": 0.1, "max_samples": 50}, "max_samples.? must be at least 100"),
     ],
 )
 def test_options_without_sense_are_said(options, message, key):

@@ -140,10 +140,13 @@ def test_values_laid_out_over_the_input_are_those_of_its_groups():
 ROWS = np.ones((3, 4))
 MISTAKES = {
     "no rows": (lambda: xai.mask.background(np.zeros((0, 4))), "rows is empty"),
-    "negative weights": (lambda: xai.mask.background(ROWS, weights=[1, -1, 1]), "weights must be finite, not negative"),
+    "negative weights": (
+        lambda: xai.mask.background(ROWS, weights=[1, -1, 1]),
+        "weights.? must be finite, not negative",
+    ),
     "weights of nothing": (lambda: xai.mask.background(ROWS, weights=[0, 0, 0]), "not all 0"),
-    "endless weights": (lambda: xai.mask.background(ROWS, weights=[1, np.inf, 1]), "weights must be finite"),
-    "NaN weights": (lambda: xai.mask.background(ROWS, weights=[1, np.nan, 1]), "weights must be finite"),
+    "endless weights": (lambda: xai.mask.background(ROWS, weights=[1, np.inf, 1]), "weights.? must be finite"),
+    "NaN weights": (lambda: xai.mask.background(ROWS, weights=[1, np.nan, 1]), "weights.? must be finite"),
     "too few weights": (
         lambda: xai.mask.background(ROWS, weights=[1, 1]),
         r"each of the 3 rows, but its shape is \[2\]",

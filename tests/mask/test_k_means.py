@@ -100,9 +100,9 @@ def test_the_seed_says_which_and_groups_go_on():
             lambda: xai.mask.k_means(np.zeros((4, 2, 2)), 2),
             r"rows must have shape \[B, D\], but its shape is \[4, 2, 2\]",
         ),
-        (lambda: xai.mask.k_means([[1.0, np.nan]], 1), "rows holds NaN"),
-        (lambda: xai.mask.k_means(np.eye(4), 0), "num_clusters must be at least 1"),
-        (lambda: xai.mask.k_means(np.eye(4), 2.0), "num_clusters must be an int"),
+        (lambda: xai.mask.k_means([[1.0, np.nan]], 1), "rows.? (holds NaN|must hold no NaN)"),
+        (lambda: xai.mask.k_means(np.eye(4), 0), "num_clusters.? must be at least 1"),
+        (lambda: xai.mask.k_means(np.eye(4), 2.0), "num_clusters.? must be an int"),
     ],
 )
 def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):

@@ -109,10 +109,10 @@ def test_images_of_bytes_stay_bytes(fill):
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        (lambda: xai.mask.superpixels(0), "num_segments must be at least 1"),
-        (lambda: xai.mask.superpixels(compactness=-1), "compactness must be finite and above zero"),
-        (lambda: xai.mask.superpixels(fill="blurr"), "fill must be one of.*did you mean 'blur'"),
-        (lambda: xai.mask.superpixels(color_space="rgb"), "color_space must be one of"),
+        (lambda: xai.mask.superpixels(0), "num_segments.? must be at least 1"),
+        (lambda: xai.mask.superpixels(compactness=-1), "compactness.? must be finite and above zero"),
+        (lambda: xai.mask.superpixels(fill="blurr"), "fill.? must be one of.*did you mean 'blur'"),
+        (lambda: xai.mask.superpixels(color_space="rgb"), "color_space.? must be one of"),
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(2000)), "at most the 1600 places"),
         (lambda: xai.game(linear, IMAGES[0], SUPERPIXELS), r"x must be images \[N, H, W, C\]"),
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(fill=[1.0, 2])), r"fill must be .* shape is \[2\]"),

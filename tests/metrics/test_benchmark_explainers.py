@@ -228,8 +228,8 @@ def test_ranks_are_those_of_scipy():
         ({"explainers": {"name": 3}}, TypeError, "explainer 'name' must be callable"),
         ({"explainers": {"truth": scaled}}, ValueError, "no explainer may be named 'truth'"),
         ({"budgets": (2, 2)}, ValueError, "all different"),
-        ({"keys": 0}, ValueError, "keys must be at least 1"),
-        ({"repeats": 0}, ValueError, "repeats must be at least 1"),
+        ({"keys": 0}, ValueError, "keys.? must be at least 1"),
+        ({"repeats": 0}, ValueError, "repeats.? must be at least 1"),
         ({"explainers": {"name": lambda model, x: x}}, TypeError, "must return Attributions, but one returned"),
         (
             {"truth": lambda model, x: xai.Attribution(x[:, :2], x[:, 0])},

@@ -108,9 +108,9 @@ def test_the_name_of_a_target_is_told_where_it_is_one():
     [
         ({"output": 2}, "output must lie between 0 and 1, but it is 2"),
         ({"output": "ill"}, "output is 'ill', but no output_names are given"),
-        ({"output": "il", "output_names": CLASSES}, r"output must be one of .* \(did you mean 'ill'"),
+        ({"output": "il", "output_names": CLASSES}, r"output.? must be one of .* \(did you mean 'ill'"),
         ({"output": 0, "output_names": ["a"]}, "output_names must be 2, one for each output, but there are 1"),
-        ({"output": 1.5}, "output must be an int"),
+        ({"output": 1.5}, "output.? must be an int"),
     ],
 )
 def test_outputs_that_are_none_are_refused(options, sentence):
@@ -189,7 +189,7 @@ def test_columns_of_words_are_in_the_order_of_the_alphabet():
     np.testing.assert_allclose(colors_of(words)(words.numbers), [0.75, 0.25, 0.75])
     (strings,) = columns_of([["1.5"], ["2"]], (2, 1))  # numbers that were read as text
     np.testing.assert_array_equal(strings.numbers, [1.5, 2])
-    with pytest.raises(TypeError, match="inputs must be an array of numbers or words, but it is ndarray"):
+    with pytest.raises(TypeError, match="inputs.? must be an array of numbers or words, (but it is|got) ndarray"):
         columns_of(np.zeros((1, 1), "datetime64[s]"), (1, 1))
 
 

@@ -172,11 +172,11 @@ GIVEN = of_product(rows(9))
     [
         (
             lambda: xai.plot.dependence(GIVEN, "aa", inputs=rows(9), names=NAMES),
-            "player must be one of .* but it is 'aa'",
+            "player.? must be one of .* (but it is|got) 'aa'",
         ),
         (lambda: xai.plot.dependence(GIVEN, "a", inputs=rows(9)), "player is 'a', but no names are given"),
         (lambda: xai.plot.dependence(GIVEN, 4, inputs=rows(9)), "player must lie between 0 and 3, but it is 4"),
-        (lambda: xai.plot.dependence(GIVEN, 1.5, inputs=rows(9)), "player must be an int"),
+        (lambda: xai.plot.dependence(GIVEN, 1.5, inputs=rows(9)), "player.? must be an int"),
         (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by="x"), "color_by is 'x', but no names"),
         (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by=7), "color_by must lie between 0 and 3"),
         (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(8)), r"each value, \[9, 4\], but its shape is \[8, 4\]"),

@@ -119,7 +119,7 @@ def test_a_game_of_its_own_is_drawn():
         (lambda: xai.plot.force(attribution([1.0, 2.0]), names=["a"]), "names must have one entry for each of the 2"),
         (lambda: xai.plot.force(attribution([1.0, 2.0]), inputs=[1.0]), "inputs must have one value for each of 2"),
         (lambda: xai.plot.force(attribution([1.0]), example=1), "example must lie between 0 and 0"),
-        (lambda: xai.plot.force(attribution([1.0]), top=0), "top must be at least 1"),
+        (lambda: xai.plot.force(attribution([1.0]), top=0), "top.? must be at least 1"),
         (lambda: xai.plot.force(attribution([1.0]), limits=(1, 0)), "the smaller one first"),
         (lambda: xai.plot.force(attribution([1.0]), limits=(0, 1)), r"from 0.5 to 1.5, but it is \(0, 1\)"),
         (lambda: xai.plot.force(attribution([1.0]), limits=3), "limits must be two numbers, but it is 3"),

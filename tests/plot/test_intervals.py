@@ -133,7 +133,7 @@ def test_axes_beside_each_other_share_their_rows():
         ({"names": "ab"}, "names must be a sequence of names"),
         ({"values": [1.0]}, r"values must be \[2\], for each name, but its shape is \[1\]"),
         ({"groups": ["g"]}, r"values must be \[2, 1\], for each name and group, but its shape is \[2\]"),
-        ({"values": ["x", "y"]}, "values must be an array of numbers"),
+        ({"values": ["x", "y"]}, "values.? must be an array of numbers"),
         ({"values": [1.0, np.inf]}, "values holds numbers that are infinite"),
         ({"low": [0.5, 0.5]}, "low and high must be given together"),
         ({"low": [0.1, 0.1], "high": [0.2, 0.2]}, "the value of row 0, 1, is not between 0.1 and 0.2"),

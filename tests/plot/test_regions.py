@@ -103,8 +103,8 @@ def test_a_masker_with_backgrounds_shows_the_first_and_says_so():
     [
         (lambda game: xai.plot.regions(maps(np.ones((1, 6, 8))), PICTURES[:1]), "attribution has no regions"),
         (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1, ::2]), r"as large as the regions, \[6, 8\]"),
-        (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], sign="plus"), "sign must be one of"),
-        (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], top=0), "top must be at least 1"),
+        (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], sign="plus"), "sign.? must be one of"),
+        (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], top=0), "top.? must be at least 1"),
         (lambda game: xai.plot.borders(PICTURES, LABELS * 1.0), "labels must be integers"),
         (lambda game: xai.plot.borders(PICTURES, LABELS[:3]), r"labels must be as large as the images, \[6, 8\]"),
         (lambda game: xai.plot.pair(PICTURES, PICTURES[:2]), r"after must have the shape of images, \[3, 6, 8, 3\]"),

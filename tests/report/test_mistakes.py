@@ -39,10 +39,10 @@ SECTIONS = {
     "examples that are a number": (lambda: xai.Section(ROWS, examples=1), "examples must be a sequence of numbers"),
     "a target of one output": (lambda: xai.Section(ROWS, target=0), "of one output already"),
     "a target too large": (lambda: xai.Section(ALL, target=3), "target must lie between 0 and 2"),
-    "no rows in tables": (lambda: xai.Section(ROWS, top=0), "top must be at least 1"),
+    "no rows in tables": (lambda: xai.Section(ROWS, top=0), "top.? must be at least 1"),
     "options that are a list": (lambda: xai.Section(ROWS, options=[1]), "options must be a dictionary"),
     "options JSON cannot say": (lambda: xai.Section(ROWS, options={"a": jnp.ones(2)}), "options must be what JSON can say"),
-    "a key that is none": (lambda: xai.Section(ROWS, key="seed"), "key must be one JAX random key or the number"),
+    "a key that is none": (lambda: xai.Section(ROWS, key="seed"), "key.? must be one JAX random key or the number"),
     "values of too many axes": (
         lambda: xai.Section(xai.Attribution(jnp.ones((1, 2, 2, 2, 2)), jnp.ones(1))), r"their shape is \[1, 2, 2, 2, 2\]"
     ),

@@ -274,10 +274,10 @@ def test_one_coalition_that_is_worth_nan_makes_all_values_nan(options, key):
 @pytest.mark.parametrize(
     ("players", "options", "message"),
     [
-        (8, {"num_evaluations": 15}, "num_evaluations must be at least 16, twice.*8 players.*is 15.*permutation"),
+        (8, {"num_evaluations": 15}, "num_evaluations.? must be at least 16, twice.*8 players.*is 15.*permutation"),
         (14, {"num_evaluations": 4100}, "num_evaluations must be at most 4,098.*is 4,100.*xai.shap.kernel"),
         (14, {"until": 0.1, "max_evaluations": 5000}, "max_evaluations must be at most 4,098.*xai.shap.kernel"),
-        (8, {"scales": "isotopic"}, "scales must be one of.*did you mean 'isotropic'"),
+        (8, {"scales": "isotopic"}, "scales.? must be one of.*did you mean 'isotropic'"),
         (1, {}, "at least 2 players.*shap.exact"),
     ],
 )

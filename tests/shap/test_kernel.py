@@ -209,10 +209,10 @@ def test_one_coalition_that_is_worth_nan_makes_all_values_nan(options, key):
 @pytest.mark.parametrize(
     ("players", "options", "message"),
     [
-        (8, {"num_evaluations": 15}, "num_evaluations must be at least 16, twice.*8 players.*is 15.*permutation"),
-        (3, {"num_evaluations": 5}, "num_evaluations must be at least 6"),
-        (8, {"sampling": "pears"}, "sampling must be one of.*did you mean 'pairs'"),
-        (8, {"sizes": "even"}, "sizes must be one of.*'uniform'"),
+        (8, {"num_evaluations": 15}, "num_evaluations.? must be at least 16, twice.*8 players.*is 15.*permutation"),
+        (3, {"num_evaluations": 5}, "num_evaluations.? must be at least 6"),
+        (8, {"sampling": "pears"}, "sampling.? must be one of.*did you mean 'pairs'"),
+        (8, {"sizes": "even"}, "sizes.? must be one of.*'uniform'"),
         (8, {"sampling": "published", "until": 0.1}, "until is for sampling='pairs'"),
         (1, {}, "at least 2 players.*shap.exact"),
     ],

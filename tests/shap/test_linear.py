@@ -160,11 +160,11 @@ MISTAKES = {
     "images": (lambda: explain(x=np.zeros((2, 3, 3, 1))), r"must have shapes \[N, D\] and \[B, D\]"),
     "other features": (lambda: explain(rows=np.zeros((9, 4))), r"have \[4, 5\] and \[9, 4\]"),
     "no rows": (lambda: explain(rows=np.zeros((0, 5))), r"have \[4, 5\] and \[0, 5\]"),
-    "NaN": (lambda: explain(rows=np.full((9, 5), np.nan)), "rows holds NaN"),
+    "NaN": (lambda: explain(rows=np.full((9, 5), np.nan)), "rows.? (holds NaN|must hold no NaN)"),
     "few rows": (lambda: explain(rows=np.ones((5, 5)), features="correlated"), "more than the 5 features, .* are 5"),
-    "an unknown way": (lambda: explain(features="corelated"), "features must be one of.*did you mean 'correlated'"),
+    "an unknown way": (lambda: explain(features="corelated"), "features.? must be one of.*did you mean 'correlated'"),
     "all outputs": (lambda: explain(target="all"), "target"),
-    "no orders": (lambda: explain(features="correlated", num_permutations=0), "num_permutations must be at least 1"),
+    "no orders": (lambda: explain(features="correlated", num_permutations=0), "num_permutations.? must be at least 1"),
 }
 
 

@@ -191,9 +191,9 @@ def test_mistakes_are_sentences(name):
 
 
 def test_mistakes_at_the_door():
-    with pytest.raises(ValueError, match="reduce must be one of"):
+    with pytest.raises(ValueError, match="reduce.? must be one of"):
         xai.target.region(0, reduce="max")
     with pytest.raises(TypeError, match="score must be callable"):
         xai.target.each(3)
-    with pytest.raises(ValueError, match="gamma must be finite and zero or more"):
+    with pytest.raises(ValueError, match="gamma.? must be finite and zero or more"):
         xai.target.finer(gamma=-1)

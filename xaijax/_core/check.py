@@ -1,9 +1,14 @@
-"""Validation at the door: each function raises one sentence that says what was wrong, what it was and what to try."""
+"""Checks arguments at the door of public functions.
+
+Every check raises one sentence of the form "`name` must be ..., got ...: likely fix." Inside the package values are
+trusted.
+"""
 
 from __future__ import annotations
 
 import difflib
 import numbers
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,60 +17,143 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+_LARGEST_INT = 2**31 - 1  # of the sizes and counts that XLA indexes with
+_SHOWN = reprlib.Repr()
+_SHOWN.maxstring = _SHOWN.maxother = 60
+_SHOWN.maxlevel = 2
+
 
 def is_concrete(*trees: Any) -> bool:
-    """Whether every leaf has a value now, i.e. nothing is being traced."""
+    """Returns whether every leaf has a value now, that is, whether no leaf is being traced."""
     return not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees))
 
 
-def positive_int(name: str, value: Any, *, least: int = 1) -> int:
-    """A static whole number of at least `least`."""
+def shown(value: Any) -> str:
+    """Describes a wrong value for an error message in at most a few words, whatever its type and size."""
     if isinstance(value, Tracer):
-        raise TypeError(f"{name} must be known when compiling, but it is a traced array: pass a Python int.")
+        return f"a traced array of shape {list(value.shape)}"
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
+    if shape is not None and dtype is not None:
+        return f"{dtype}{list(shape)}" if shape else f"{dtype} {value}"
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None), list, tuple, dict, set)):
+        if isinstance(value, int) and value.bit_length() > 64:
+            return f"an int of {value.bit_length()} bits"
+        try:
+            return _SHOWN.repr(value)
+        except Exception:
+            return f"an object of type {type(value).__name__}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"the function {value.__qualname__}"
+    return f"an object of type {type(value).__name__}"
+
+
+def flag(name: str, value: Any) -> bool:
+    """Returns a static True or False."""
+    if isinstance(value, Tracer):
+        raise TypeError(f"`{name}` must be True or False, got a traced array: mark it as static in jax.jit.")
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {shown(value)}.")
+    return bool(value)
+
+
+def positive_int(name: str, value: Any, *, least: int = 1, most: int = _LARGEST_INT) -> int:
+    """Returns a static integer between `least` and `most`."""
+    if isinstance(value, Tracer):
+        raise TypeError(f"`{name}` must be a Python int, got a traced array: mark it as static in jax.jit.")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an int of at least {least}, but it is {value!r}.")
+        raise TypeError(f"`{name}` must be an int of at least {least}, got {shown(value)}.")
     if value < least:
-        raise ValueError(f"{name} must be at least {least}, but it is {value}.")
+        raise ValueError(f"`{name}` must be at least {least}, got {shown(value)}.")
+    if value > most:
+        raise ValueError(f"`{name}` must be at most {most}, got {shown(value)}.")
     return int(value)
 
 
 def positive_float(name: str, value: Any, *, zero_allowed: bool = False) -> float:
-    """A static finite number above zero (or at zero)."""
+    """Returns a static finite number above zero, or a non-negative one where zero is allowed."""
+    bound = "zero or more" if zero_allowed else "above zero"
+    number = finite_float(name, value, expected=f"finite and {bound}")
+    if number < 0 or (number == 0 and not zero_allowed):
+        raise ValueError(f"`{name}` must be finite and {bound}, got {number}.")
+    return number
+
+
+def finite_float(name: str, value: Any, *, expected: str = "finite") -> float:
+    """Returns a static finite number of either sign."""
+    if isinstance(value, Tracer):
+        raise TypeError(f"`{name}` must be a Python number, got a traced array: mark it as static in jax.jit.")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a positive number, but it is {value!r}.")
-    value = float(value)
-    if not np.isfinite(value) or value < 0 or (value == 0 and not zero_allowed):
-        bound = "zero or more" if zero_allowed else "above zero"
-        raise ValueError(f"{name} must be finite and {bound}, but it is {value}.")
-    return value
+        raise TypeError(f"`{name}` must be a number, {expected}, got {shown(value)}.")
+    try:
+        number = float(value)
+    except (OverflowError, ValueError):
+        number = float("inf")
+    if not np.isfinite(number):
+        raise ValueError(f"`{name}` must be {expected}, got {shown(value)}.")
+    return number
 
 
 def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
-    """A name from a short list; the message shows the list and the closest match."""
+    """Returns a name from a short list; the message shows the list and the closest match."""
     choices = list(choices)
-    if value in choices:
+    if isinstance(value, str) and value in choices:
         return value
-    raise ValueError(f"{name} must be one of {choices}, but it is {value!r}{did_you_mean(value, choices)}.")
+    raise ValueError(f"`{name}` must be one of {choices}, got {shown(value)}{did_you_mean(value, choices)}.")
 
 
 def did_you_mean(value: Any, choices: Iterable[str]) -> str:
-    """', did you mean ...?' for a misspelled name, or nothing."""
-    close = difflib.get_close_matches(str(value), list(choices), n=3, cutoff=0.5)
-    return f" (did you mean {' or '.join(repr(c) for c in close)}?)" if close else ""
+    """Returns " (did you mean ...?)" for a misspelled name, or an empty text where no choice is similar."""
+    close = difflib.get_close_matches(value, list(choices), n=3, cutoff=0.5) if isinstance(value, str) else []
+    return f" (did you mean {' or '.join(repr(choice) for choice in close)}?)" if close else ""
 
 
 def numeric_array(name: str, value: Any) -> jax.Array:
-    """A JAX array of numbers or booleans."""
+    """Returns a JAX array of real numbers or booleans, and refuses values that JAX's default dtypes cannot hold."""
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
+        value = value.data
     try:
-        with jax.ensure_compile_time_eval():  # what is known stays known inside a transformation, and is checked
+        with jax.ensure_compile_time_eval():  # constants stay known inside a transformation, and are checked
             array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers, but it is {type(value).__name__}: {error}") from error
+    except (TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}: {_first_line(error)}") from error
+    if jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise TypeError(f"`{name}` must be an array of real numbers, got {shown(array)}.")
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}.")
+    _fits(name, value, array.dtype)
     return array
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _fits(name: str, value: Any, dtype: Any) -> None:
+    """Raises where a 64-bit NumPy array does not fit the 32 bits that JAX would silently reduce it to."""
+    if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.itemsize <= dtype.itemsize or value.size == 0:
+        return
+    if np.issubdtype(value.dtype, np.integer):
+        low, high, limits = value.min(), value.max(), jnp.iinfo(dtype)
+        fits = low >= limits.min and high <= limits.max
+    elif np.issubdtype(value.dtype, np.floating):
+        low, high = np.nanmin(value, initial=0), np.nanmax(value, initial=0)
+        largest = float(jnp.finfo(dtype).max)
+        fits = all(np.isinf(end) or abs(end) <= largest for end in (low, high))
+    else:
+        return
+    if not fits:
+        raise ValueError(
+            f"`{name}` must fit {dtype}, got values from {low} to {high}: rescale them, or enable 64-bit arrays with "
+            "jax.config.update('jax_enable_x64', True)."
+        )
+
+
 def no_nan(name: str, array: Any) -> None:
-    """No NaN, where that can be known; under a transformation NaN inputs give NaN explanations instead."""
+    """Raises if an array or PyTree holds NaN. Traced values pass: their NaN inputs give NaN explanations instead."""
     if not isinstance(array, (jax.Array, np.ndarray)):
         for path, leaf in jax.tree_util.tree_leaves_with_path(array):
             no_nan(name + jax.tree_util.keystr(path), leaf)
@@ -73,12 +161,13 @@ def no_nan(name: str, array: Any) -> None:
     if not is_concrete(array) or not jnp.issubdtype(array.dtype, jnp.inexact):
         return
     with jax.ensure_compile_time_eval():
-        found = bool(_any_nan(array))
-    if found:
-        rows = np.unique(np.argwhere(np.isnan(np.asarray(array, dtype=np.float32)))[:, 0])[:5].tolist()
+        has_nan = bool(_any_nan(array))
+    if has_nan:
+        missing = np.isnan(np.asarray(array, dtype=np.float32))
+        rows = np.unique(np.argwhere(missing)[:, 0])[:5].tolist() if missing.ndim else []
         raise ValueError(
-            f"{name} holds NaN (first rows concerned: {rows}): a model's answer to NaN cannot be explained; "
-            "fill or drop these values first."
+            f"`{name}` must hold no NaN, got NaN in rows {rows}: a model's answer to NaN cannot be explained; fill or "
+            "drop these values first."
         )
 
 
@@ -88,54 +177,78 @@ def _any_nan(array: jax.Array) -> jax.Array:
 
 
 def random_key(key: Any) -> Any:
-    """A JAX random key, of the new or the old kind."""
+    """Returns a JAX random key, either a typed key or a raw key of the default generator."""
     if isinstance(key, (jax.Array, np.ndarray)):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
             return key
-        if key.dtype == jnp.uint32 and key.ndim == 1:
+        if key.dtype == jnp.uint32 and key.ndim == 1 and key.shape == _raw_key_shape():
             return key
-    raise TypeError(f"key must be one JAX random key, such as jax.random.key(0), but it is {key!r}.")
+    raise TypeError(f"`key` must be one JAX random key, such as jax.random.key(0), got {shown(key)}.")
+
+
+def _raw_key_shape() -> tuple[int, ...]:
+    return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
 
 
 def example_ids(ids: Any, num_examples: int | None) -> Any:
-    """Ids [N] that name the examples for their randomness; None for their positions."""
+    """Returns ids [N] that name the examples for their randomness; None stands for their positions in the batch."""
     if ids is None:
         return None
+    if not isinstance(ids, jax.Array):
+        try:
+            ids = np.asarray(ids)
+        except ValueError as error:
+            raise TypeError(f"`ids` must be integers [N], got {shown(ids)}.") from error
+    if is_concrete(ids):
+        _ids_fit(ids)  # before JAX reduces them to 32 bits
     ids = numeric_array("ids", ids)
     if num_examples is None:
-        raise ValueError("ids are for the examples of a model's games; a game written by hand has none.")
+        raise ValueError("`ids` must be None for a game written by hand, got an array: ids name a model's examples.")
     if ids.shape != (num_examples,) or not jnp.issubdtype(ids.dtype, jnp.integer):
-        raise ValueError(
-            f"ids must be integers [{num_examples}], one for each example, but it is {ids.dtype.name}{list(ids.shape)}."
-        )
+        raise ValueError(f"`ids` must be integers [{num_examples}], one for each example, got {shown(ids)}.")
     return ids
 
 
+def _ids_fit(ids: Any) -> None:
+    """Raises for ids beyond 32 bits: randomness is derived from 32 bits, so larger ids would share their samples."""
+    if not jnp.issubdtype(ids.dtype, jnp.integer) or ids.size == 0:
+        return
+    least, largest = int(np.min(ids)), int(np.max(ids))
+    if largest > 2**32 - 1 or least < -(2**31):
+        raise ValueError(
+            f"`ids` must fit 32 bits, got {largest if largest > 2**32 - 1 else least}: number the examples instead, "
+            "such as by np.unique(ids, return_inverse=True)[1]."
+        )
+
+
 def batch_size(value: Any) -> int | None:
-    """A number of model rows, or None for the default."""
+    """Returns a number of model rows, or None for the default."""
     return None if value is None else positive_int("batch_size", value)
 
 
 def examples(x: Any) -> int:
-    """The number of examples in an input PyTree: the one leading axis N that all its arrays share."""
+    """Returns the number of examples in an input PyTree: the leading axis N that all its arrays share."""
     leaves = jax.tree.leaves(x)
     if not leaves:
-        raise ValueError("x holds no arrays: pass inputs of shape [N, ...].")
+        raise ValueError(f"`x` must hold arrays of shape [N, ...], got {shown(x)}.")
     sizes = set()
     for leaf in leaves:
-        if jnp.ndim(leaf) == 0:
-            raise ValueError("x must have a leading batch axis [N, ...], but it is a scalar: pass x[None].")
-        sizes.add(jnp.shape(leaf)[0])
+        shape = getattr(leaf, "shape", () if isinstance(leaf, numbers.Number) else None)
+        if shape is None:
+            raise TypeError(f"`x` must be an array of numbers or a PyTree of such arrays, got {shown(leaf)} in it.")
+        if len(shape) == 0:
+            raise ValueError("`x` must have a leading batch axis [N, ...], got a scalar: pass x[None].")
+        sizes.add(shape[0])
     if len(sizes) > 1:
-        raise ValueError(f"the arrays of x must share one leading batch axis, but their lengths are {sorted(sizes)}.")
+        raise ValueError(f"`x` must hold arrays that share one leading batch axis, got the lengths {sorted(sizes)}.")
     (num_examples,) = sizes
     if num_examples == 0:
-        raise ValueError("x holds no examples: its leading axis has length 0.")
+        raise ValueError("`x` must hold at least one example, got a leading axis of length 0.")
     return num_examples
 
 
 def nan_where(bad: jax.Array, tree: Any) -> Any:
-    """Replaces the floating leaves by NaN for every example that is `bad[N]`: never a plausible number."""
+    """Replaces the floating leaves by NaN for every example that is `bad[N]`, so that none has a plausible number."""
 
     def poison(leaf):
         if not jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -146,7 +259,7 @@ def nan_where(bad: jax.Array, tree: Any) -> Any:
 
 
 def rows_with_nan(x: Any) -> jax.Array:
-    """Which examples of an input PyTree hold a NaN, [N]."""
+    """Returns which examples of an input PyTree hold a NaN, [N]."""
     flags = [
         jnp.isnan(leaf).reshape(leaf.shape[0], -1).any(axis=1)
         for leaf in map(jnp.asarray, jax.tree.leaves(x))

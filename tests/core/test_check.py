@@ -1,0 +1,86 @@
+"""Checks at the door: each refuses in one sentence that names the argument, and lets through what fits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from xaijax._core import check
+
+REFUSED = {
+    "an int of 400 digits": (
+        lambda: check.positive_int("size", 10**400),
+        "`size` must be at most 2147483647, got an int",
+    ),
+    "an int beyond 32 bits": (lambda: check.positive_int("size", 2**31), "`size` must be at most 2147483647"),
+    "a number of 400 digits": (lambda: check.positive_float("width", 10**400), "`width` must be finite and above zero"),
+    "a bool for a number": (lambda: check.positive_float("width", True), "`width` must be a number.*got True"),
+    "text for a flag": (lambda: check.flag("relu", "no"), "`relu` must be True or False, got 'no'"),
+    "a number for a flag": (lambda: check.flag("relu", 1), "`relu` must be True or False, got 1"),
+    "a list for a name": (
+        lambda: check.one_of("how", ["sum"], ["sum", "max"]),
+        r"`how` must be one of .*got \['sum'\]",
+    ),
+    "complex numbers": (
+        lambda: check.numeric_array("x", [1j]),
+        r"`x` must be an array of real numbers, got complex64\[1\]",
+    ),
+    "text": (lambda: check.numeric_array("x", ["a", "b"]), "`x` must be an array of numbers, got "),
+    "objects": (
+        lambda: check.numeric_array("x", np.array([{}, None])),
+        r"`x` must be an array of numbers, got object\[2\]",
+    ),
+    "ragged rows": (lambda: check.numeric_array("x", [[1, 2], [3]]), "`x` must be an array of numbers"),
+    "masked values": (
+        lambda: check.numeric_array("x", np.ma.masked_array([1.0, 2.0], [True, False])),
+        "`x` must be an array without missing values",
+    ),
+    "ints that would wrap": (
+        lambda: check.numeric_array("x", np.array([2**32])),
+        "`x` must fit int32, got values from 429",
+    ),
+    "floats that would be inf": (lambda: check.numeric_array("x", np.array([1e300])), "`x` must fit float32"),
+    "ids that would wrap": (
+        lambda: check.example_ids(np.arange(4) + 2**32, 4),
+        "`ids` must fit 32 bits, got 4294967299",
+    ),
+    "a list of ids that would wrap": (lambda: check.example_ids([2**32, 1], 2), "`ids` must fit 32 bits"),
+    "a raw key of another length": (
+        lambda: check.random_key(jnp.zeros(3, jnp.uint32)),
+        r"`key` must be one JAX random key",
+    ),
+    "text for inputs": (lambda: check.examples({"image": "cat.png"}), "`x` must be an array of numbers or a PyTree"),
+}
+
+
+@pytest.mark.parametrize(("call", "sentence"), REFUSED.values(), ids=REFUSED)
+def test_a_wrong_value_is_refused_in_a_sentence(call, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence) as caught:
+        call()
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
+
+
+def test_right_values_pass():
+    assert check.flag("relu", np.True_) is True
+    assert check.positive_int("size", np.int64(3)) == 3
+    assert check.positive_float("width", np.float32(0.5)) == 0.5
+    np.testing.assert_array_equal(check.numeric_array("x", np.ma.masked_array([1.0, 2.0])), [1, 2])
+    np.testing.assert_array_equal(check.numeric_array("x", np.array([1e300, np.inf, np.nan]) / 1e290)[:1], [1e10])
+    np.testing.assert_array_equal(check.example_ids(np.array([7, -1]), 2), [7, -1])
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):
+        assert check.random_key(key) is key
+
+
+def test_ids_beyond_32_bits_are_refused_with_64_bit_arrays_too(float64):
+    with pytest.raises(ValueError, match="`ids` must fit 32 bits"):
+        check.example_ids(jnp.arange(4) + 2**32, 4)
+
+
+def test_a_wrong_value_is_described_in_few_words():
+    assert check.shown(np.zeros((3, 4))) == "float64[3, 4]"
+    assert check.shown(10**400) == "an int of 1329 bits"
+    assert check.shown(len) == "the function len"
+    assert check.shown(int) == "the class int"
+    assert len(check.shown("a" * 1000)) < 80
+    assert len(check.shown(list(range(10**5)))) < 80
