@@ -7,12 +7,12 @@ An explanation is a pure function of a model and an input. `xai.cam` and `xai.li
 from typing import TYPE_CHECKING, Any
 
 from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
-from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._core.attribution import Attribution, Interactions, Surrogate, concatenate
 from xaijax._core.game import Game, game
 from xaijax._core.progress import progress
 from xaijax._core.tap import Layer, Layers, compose, layers
 from xaijax._io.files import load, load_options, save
-from xaijax._io.records import concatenate, records
+from xaijax._io.records import records, to_frame
 from xaijax._io.shap import from_shap, to_shap
 from xaijax._model import Model, function, tag
 from xaijax._report import Section, report
@@ -55,6 +55,7 @@ __all__ = [
     "tag",
     "tagged_attention",
     "target",
+    "to_frame",
     "to_shap",
 ]
 

@@ -1,5 +1,6 @@
 """Attributions survive transformations, devices and files."""
 
+import itertools
 import json
 
 import jax
@@ -45,7 +46,7 @@ def test_other_files_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", values=np.zeros(3))
     with pytest.raises(ValueError, match="holds no attribution"):
         xai.load(tmp_path / "other.npz")
-    with pytest.raises(TypeError, match="attribution must be what an explainer returns"):
+    with pytest.raises(TypeError, match="attribution.* must be what an explainer returns"):
         xai.save(tmp_path / "x", models.rows(2))
 
 
@@ -98,7 +99,7 @@ def test_examples_are_chosen_by_number_slice_list_or_truth():
     assert one.method == "m"
     assert [float(row.output) for row in attribution] == [-1, 3, 7]
     for rows, error in ((3, IndexError), ([0, 5], IndexError), ([0.5], TypeError), ([True, False], TypeError)):
-        with pytest.raises(error, match="attribution"):
+        with pytest.raises(error, match="`rows` must be"):
             attribution[rows]
     with pytest.raises(TypeError, match="one example alone"):
         one[0]
@@ -114,15 +115,131 @@ def test_batches_put_together_are_the_whole():
     whole = xai.concatenate([attribution[:1], attribution[1:]])
     jax.tree.map(np.testing.assert_array_equal, whole, attribution)
     for others, error, message in (
-        ([], ValueError, "empty"),
-        ([attribution, small()], ValueError, "one kind and method"),
-        ([attribution[0]], ValueError, "single game"),
-        ([3], TypeError, "what explainers return"),
+        ([], ValueError, "at least one attribution"),
+        ([attribution, small()], ValueError, "same fields, got std_errors"),
+        ([small(), small(efficient=True)], ValueError, "one efficient, got False and True"),
+        ([attribution[0]], ValueError, "one example alone at index 0"),
+        ([3], TypeError, "results of explainers, got int"),
         ([small(), xai.Attribution(values=jnp.ones((1, 5)), output=jnp.ones(1), base_value=jnp.ones(1), method="m")],
          ValueError, "same players"),
     ):  # fmt: skip
         with pytest.raises(error, match=message):
             xai.concatenate(others)
+
+
+def test_ten_classes_on_a_map_of_ten_rows_are_no_batch():
+    values = jax.random.normal(jax.random.key(0), (1, 10, 7, 10))
+    every = xai.Attribution(values=values, output=jnp.arange(10.0)[None], axes="N h w K", method="m")
+    assert (every.num_examples, every.num_players, every.num_outputs) == (1, 70, 10)
+    alone = every[0]
+    assert (alone.axes, alone.num_examples, alone.num_outputs) == ("h w K", None, 10)
+    with pytest.raises(TypeError, match="one example alone"):
+        alone[0]
+    fourth = every.of_output(3)
+    assert (fourth.axes, fourth.target.tolist(), fourth.output.tolist()) == ("N h w", [3], [3.0])
+    np.testing.assert_array_equal(fourth.values, values[..., 3])
+    np.testing.assert_array_equal(alone.of_output(-1).values, values[0, ..., 9])
+    assert alone.of_output(-1).target.tolist() == 9
+    for output, error, message in (
+        (10, IndexError, "from -10 to 9"), (True, TypeError, "got True"), ("cat", TypeError, "no output names"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=message):
+            every.of_output(output)
+    with pytest.raises(TypeError, match="one output of each example already"):
+        fourth.of_output(0)
+
+
+def test_one_output_of_every_field_by_number_and_by_name():
+    case = CASES["shap.values, all outputs"]
+    every = case(case.model(), case.inputs()).with_names(output_names=["a", "b", "c"])
+    for number, name in enumerate("abc"):
+        own = every.of_output(name)
+        np.testing.assert_array_equal(own.std_errors, every.std_errors[..., number])
+        np.testing.assert_array_equal(own.num_evaluations, every.num_evaluations)
+        np.testing.assert_array_equal(own.target, [number] * 4)
+        np.testing.assert_array_equal(own.base_value, every.base_value[:, number])
+
+
+def test_one_example_lies_on_its_input():
+    case = CASES["shap.exact, regions"]
+    attribution = case(case.model(), case.inputs())
+    np.testing.assert_array_equal(attribution[2].on_input(), attribution.on_input()[2])
+    np.testing.assert_array_equal(attribution[-1].on_input(), attribution.on_input()[3])
+    assert len(attribution) == 4
+    assert [row.axes for row in attribution] == ["M"] * 4
+
+
+def test_leaves_that_lost_or_gained_an_axis_are_noticed():
+    for change, message in (
+        (lambda leaf: leaf[0], r"select examples with attribution\[i\]"),
+        (lambda leaf: leaf[None], "vmap"),
+    ):
+        with pytest.raises(TypeError, match=message):
+            len(jax.tree.map(change, small()))
+
+
+def test_budgets_do_not_change_the_tree():
+    model, masker = models.table_net(), xai.mask.background(models.rows(5, seed=1))
+    x, key = models.rows(3), jax.random.key(0)
+    games = xai.game(model, x, masker, target=0)
+    few, many = (xai.shap.permutation(games, key=key, num_permutations=count) for count in (8, 16))
+    assert (
+        jax.tree.map(lambda left, right: left - right, many, few).num_evaluations.tolist()
+        == [16 * (x.shape[1] - 1)] * 3
+    )
+    players = x.shape[1]
+    budgets = (2 * players, 6 * players, 2**players)
+    chosen = [xai.shap.values(model, x, masker, key=key, target=0, num_evaluations=budget) for budget in budgets]
+    assert len({result.estimator for result in chosen}) == 3
+    for left, right in itertools.pairwise(chosen):
+        assert jax.tree.structure(left) == jax.tree.structure(right)
+        picked = jax.lax.cond(True, lambda left=left: left, lambda right=right: right)
+        assert (picked.estimator, picked.reason) == (left.estimator, left.reason)
+    whole = xai.concatenate([chosen[0][:1], chosen[2][1:]])
+    assert [row.estimator for row in whole] == [chosen[0].estimator, "exact", "exact"]
+
+
+def test_names_and_inputs_travel_with_the_attribution():
+    model, rows, x = models.table_net(), models.rows(5, seed=1), models.rows(3)
+    names = [f"column {letter}" for letter in "abcdefghijkl"[: x.shape[1]]]
+    attribution = xai.shap.values(
+        model, x, xai.mask.background(rows), key=jax.random.key(0), names=names, output_names=["no", "maybe", "yes"]
+    )
+    np.testing.assert_array_equal(attribution.inputs, x)
+    assert attribution[1].player_names() == names
+    record = xai.records(attribution)[x.shape[1] + 1]
+    assert (record["name"], record["input"]) == (names[1], float(x[1, 1]))
+    assert record["output"] == ["no", "maybe", "yes"][int(attribution.target[1])]
+    np.testing.assert_array_equal(jax.jit(lambda a: a)(attribution).inputs, x)
+    assert jax.jit(lambda a: a)(attribution).names == tuple(names)
+    assert attribution.without_inputs().inputs is None
+
+
+def test_names_of_each_example_are_sliced_and_joined():
+    first = small(2, names=(("a", "b"), ("c", "d")))
+    assert first[1].player_names() == ["c", "d"]
+    assert first[[1, 0]].names == (("c", "d"), ("a", "b"))
+    joined = xai.concatenate([first, small(1, names=("e", "f"))])
+    assert joined.names == (("a", "b"), ("c", "d"), ("e", "f"))
+    assert [row["name"] for row in xai.records(joined)] == list("abcdef")
+    with pytest.raises(ValueError, match="`example` must say whose"):
+        first.player_names()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"names": ["a"]}, ValueError, "`names` must hold 2 names, one per player, got 1"),
+        ({"names": "ab"}, TypeError, "`names` must be a sequence of 2 names"),
+        ({"names": [1, 2]}, TypeError, "`names` must be strings"),
+        ({"names": [["a", "b"], ["c"], ["d", "e"]]}, ValueError, r"`names\[1\]` must hold 2 names"),
+        ({"output_names": 3}, TypeError, "`output_names` must be a sequence"),
+        ({"inputs": np.ones((2, 2))}, ValueError, r"`inputs` must have shape \[3, 2\], got \[2, 2\]"),
+    ],
+)
+def test_wrong_names_and_inputs_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        small().with_names(**options)
 
 
 def test_mean_sizes_are_over_examples():
@@ -134,19 +251,19 @@ def test_records_say_each_value_once():
     found = xai.records(attribution, names=["a", "b"], inputs=np.arange(6).reshape(3, 2))
     assert len(found) == 6
     assert found[3] == {
-        "example": 1, "player": 1, "value": 2.0, "name": "b", "class": 0, "std_error": 0.5, "input": 3, "output": 3.0,
-        "base_value": 0.0,
+        "example": 1, "output": 0, "player": 1, "name": "b", "value": 2.0, "std_error": 0.5, "input": 3,
+        "model_output": 3.0, "base_value": 0.0,
     }  # fmt: skip
     every_class = xai.Attribution(values=jnp.arange(4.0).reshape(1, 2, 2), output=jnp.array([[5.0, 6]]))
-    assert [(row["player"], row["class"], row["value"], row["output"]) for row in xai.records(every_class)] == [
+    assert [(row["player"], row["output"], row["value"], row["model_output"]) for row in xai.records(every_class)] == [
         (0, 0, 0.0, 5.0), (0, 1, 1.0, 6.0), (1, 0, 2.0, 5.0), (1, 1, 3.0, 6.0),
     ]  # fmt: skip
     assert xai.records(attribution[1])[1]["value"] == 2.0
     with pytest.raises(ValueError, match="must be of players"):
         xai.records(xai.Attribution(values=jnp.ones((2, 3, 3)), output=jnp.ones(2)))
-    with pytest.raises(ValueError, match="names must be one for each of the 2 players"):
+    with pytest.raises(ValueError, match="`names` must hold 2 names, one per player, got 1"):
         xai.records(attribution, names=["a"])
-    with pytest.raises(ValueError, match=r"inputs must have shape \[3, 2\]"):
+    with pytest.raises(ValueError, match=r"`inputs` must have shape \[3, 2\], got \[2\]"):
         xai.records(attribution, inputs=np.ones(2))
 
 

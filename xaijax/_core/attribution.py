@@ -1,9 +1,12 @@
-"""What every explainer returns."""
+"""What every explainer returns: attributions whose fields know their axes."""
+
+# ruff: noqa: RUF009  (_array and _static return what dataclasses.field returns)
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,106 +15,518 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.typing import Array, Bool, Float, Int
 
-_STATIC = {"static": True}
+Names = tuple[str, ...] | tuple[tuple[str, ...], ...]  # of the players; one tuple for each example where these differ
+Choice = tuple[str, str]  # an estimator, and the reason why it was chosen
+
+EXAMPLES, OUTPUTS, PLAYERS, REGIONS = "N", "K", "P", "R"
+
+
+def axes_of_players(num_axes: int) -> str:
+    """Returns the player axes of values laid out like an input: "M" for features, "H W C" for the pixels of an image."""
+    return {1: "M", 2: "T C", 3: "H W C", 4: "D H W C"}.get(num_axes) or _numbered("X", num_axes)
+
+
+def axes_of_map(num_axes: int) -> str:
+    """Returns the player axes of a map over space: "t" for signals, "h w" for images, "d h w" for volumes."""
+    return {1: "t", 2: "h w", 3: "d h w"}.get(num_axes) or _numbered("x", num_axes)
+
+
+def _numbered(letter: str, count: int) -> str:
+    return " ".join(f"{letter}{number}" for number in range(count))
+
+
+def _array(axes: str, *, optional: bool = False) -> Any:
+    """Declares an array field. N: examples, P: the player axes, R: the axes of the input, K: outputs."""
+    metadata = {"axes": tuple(axes.split())}
+    return dataclasses.field(default=None, metadata=metadata, kw_only=True) if optional else _required(metadata)
+
+
+def _required(metadata: dict[str, Any]) -> Any:
+    return dataclasses.field(metadata=metadata, kw_only=True)
+
+
+def _static(default: Any = dataclasses.MISSING) -> Any:
+    metadata = {"static": True}
+    if default is dataclasses.MISSING:
+        return _required(metadata)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=True)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class Attribution:
-    """An explanation: how much each player, or each place of an activation map, counts for the output.
+    """An explanation: how much each player, or each position of a map, contributes to the explained output.
 
-    values: [N, M] for players, [N, h, w] for maps; [N, M, K] where all outputs are explained; without N for one game.
-    output: [N] or [N, K] what the model says of the inputs: the value that is explained.
-    base_value: [N] or [N, K] what the values start from, such as the mean output over the background; None for maps.
-    std_errors: like values, the standard error of every sampled value; None for methods without sampling.
-    target: [N] the class that is explained; None for a score, for all outputs and for games.
-    regions: [N, ...] which player each place of the input belongs to, where players are not the features themselves.
-    num_evaluations: [N] how many coalitions or samples were evaluated for each example, those of nobody and of all among
-      them; None for methods that evaluate none.
-    converged: [N] whether the precision asked for by `until` was reached; None where none was.
-    method: the explainer's name and choice.
+    Shapes: N examples, P the player axes (M for players, h w for a map, H W C for pixels), K outputs. N is missing for
+    one example alone, K where one output of each example is explained. `axes` says which are there.
 
-    It is a PyTree: it passes through `jit`, `vmap` and `device_get`, and `save` and `load` keep it. `attribution[rows]` are
-    some of its examples, and `attribution[3]` one of them, as if it were explained alone, without N.
+    values: [N, P, K] the contributions.
+    output: [N, K] the model's output, which is explained.
+    base_value: [N, K] what the values start from, such as the mean output over the background; None for maps.
+    std_errors: [N, P, K] the standard error of each value; 0 where a value is exact, None where it is unknown.
+    target: [N] the explained class; None for a score, for all outputs and for games written by hand.
+    regions: [N, R] the player that each position of the input belongs to; None where the players are the features.
+    num_evaluations: [N] the number of coalitions or samples evaluated for each example, the empty and the grand
+      coalition included; None for methods that evaluate none.
+    converged: [N] whether the precision that `until` asks for was reached; None without `until`.
+    inputs: [N, P] the explained feature values, where each player is one feature; None elsewhere.
+    choice: [N] the index into `choices` of the estimator that computed each example.
+    axes: the axes of `values`, such as "N M", "N M K", "N h w", or "M" for one game. Default, for attributions made by
+      hand, by the ranks of the arrays alone: an output [N] means N, [N, K] means N and K; the other axes of `values` are
+      those of players ("M"), a map ("h w") or pixels ("H W C").
+    method: a short name: "SHAP", "LIME", "Grad-CAM".
+    efficient: whether the values sum to output - base_value.
+    names: the names of the M players, or one tuple of names for each example; None where they have none.
+    output_names: the names of the model's outputs; None where they have none.
+    choices: pairs (estimator, reason), the same for every budget, so that budgets never change the tree structure.
+
+    An attribution is a PyTree: it passes through `jit`, `vmap` and `device_get`; `xai.save` and `xai.load` keep it.
+    `attribution[rows]` selects examples, and `attribution[3]` is one example alone, without N.
     """
 
-    values: Float[Array, "..."]
-    output: Float[Array, "..."]
-    base_value: Float[Array, "..."] | None = None
-    std_errors: Float[Array, "..."] | None = None
-    target: Int[Array, "..."] | None = None
-    regions: Int[Array, "..."] | None = None
-    num_evaluations: Int[Array, "..."] | None = None
-    converged: Bool[Array, "..."] | None = None
-    method: str = dataclasses.field(default="", metadata=_STATIC, kw_only=True)
+    values: Float[Array, "..."] = dataclasses.field(metadata={"axes": (EXAMPLES, PLAYERS, OUTPUTS)})
+    output: Float[Array, "..."] = dataclasses.field(metadata={"axes": (EXAMPLES, OUTPUTS)})
+    base_value: Float[Array, "..."] | None = dataclasses.field(default=None, metadata={"axes": (EXAMPLES, OUTPUTS)})
+    std_errors: Float[Array, "..."] | None = _array("N P K", optional=True)
+    target: Int[Array, "..."] | None = _array("N", optional=True)
+    regions: Int[Array, "..."] | None = _array("N R", optional=True)
+    num_evaluations: Int[Array, "..."] | None = _array("N", optional=True)
+    converged: Bool[Array, "..."] | None = _array("N", optional=True)
+    inputs: Array | None = _array("N P", optional=True)
+    choice: Int[Array, "..."] | None = _array("N", optional=True)
+    axes: str = _static("")
+    method: str = _static("")
+    efficient: bool = _static(False)
+    names: Names | None = _static(None)
+    output_names: tuple[str, ...] | None = _static(None)
+    choices: tuple[Choice, ...] = _static(())
 
-    def on_input(self) -> Array:
-        """The values laid out over the input: every place gets the value of the player it belongs to, [N, ...]."""
-        if self.regions is None:
-            return self.values
-        return jax.vmap(lambda values, regions: values[regions])(self.values, self.regions)
+    notebook_picture: ClassVar[Callable[[Attribution], str] | None] = None  # set by the package, which knows the plots
+
+    def __post_init__(self) -> None:
+        if self.axes == "":
+            object.__setattr__(self, "axes", _default_axes(np.ndim(self.values), np.ndim(self.output)))
+        if not isinstance(self.axes, str) or len(set(self.axes.split())) != len(self.axes.split()):
+            raise TypeError(f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {self.axes!r}.')
+        for name in ("names", "output_names", "choices"):
+            if isinstance(value := getattr(self, name), list | np.ndarray):
+                object.__setattr__(self, name, _as_names(value))
+
+    # The axes
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether there is an axis N, and not one example alone."""
+        return EXAMPLES in self.axes.split()
+
+    @property
+    def all_outputs(self) -> bool:
+        """Whether there is an axis K: all outputs are explained, not one of each example."""
+        return OUTPUTS in self.axes.split()
+
+    @property
+    def player_axes(self) -> tuple[str, ...]:
+        """The axes of the players: ("M",), or ("h", "w") for a map."""
+        return tuple(name for name in self.axes.split() if name not in (EXAMPLES, OUTPUTS))
+
+    @property
+    def of_players(self) -> bool:
+        """Whether the values belong to M players, rather than to the positions of a map or an input."""
+        return self.player_axes == ("M",)
 
     @property
     def num_examples(self) -> int | None:
-        """N, or None for one example alone: one game written by hand, or `attribution[3]`."""
-        outputs, values = jnp.shape(self.output), jnp.shape(self.values)
-        # As many outputs as players of one game look like examples, but are evaluated once.
-        alone = self.num_evaluations is not None and jnp.ndim(self.num_evaluations) == 0
-        return outputs[0] if outputs and outputs[:1] == values[:1] and not alone else None
+        """N, or None for one example alone: a game written by hand, or `attribution[3]`."""
+        return self._size(EXAMPLES) if self.has_examples else None
+
+    @property
+    def num_players(self) -> int:
+        """M, or the number of positions of a map."""
+        return int(np.prod([self._size(name) for name in self.player_axes], dtype=int))
+
+    @property
+    def num_outputs(self) -> int | None:
+        """K, or None where one output of each example is explained."""
+        return self._size(OUTPUTS) if self.all_outputs else None
+
+    def _size(self, axis: str) -> int:
+        names, shape = self.axes.split(), jnp.shape(self.values)
+        if len(shape) != len(names):
+            advice = (
+                "it was stacked by vmap or scan: take one with jax.tree.map(lambda leaf: leaf[i], attribution)"
+                if len(shape) > len(names)
+                else "select examples with attribution[i] and outputs with attribution.of_output(k)"
+            )
+            raise TypeError(
+                f"attribution must have values with the axes [{', '.join(names)}], got shape {list(shape)}: {advice}."
+            )
+        return shape[names.index(axis)]
+
+    def axes_of(self, field: str) -> tuple[str, ...]:
+        """Returns the names of a field's axes, such as ("N", "M"); R stands for all axes of the input."""
+        (declared,) = (one.metadata["axes"] for one in dataclasses.fields(self) if one.name == field)
+        present = {EXAMPLES: (EXAMPLES,) * self.has_examples, OUTPUTS: (OUTPUTS,) * self.all_outputs}
+        present |= {PLAYERS: self.player_axes, REGIONS: (REGIONS,)}
+        return tuple(name for axis in declared for name in present[axis])
+
+    @classmethod
+    def array_fields(cls) -> list[str]:
+        """Returns the names of the fields that hold arrays."""
+        return [field.name for field in dataclasses.fields(cls) if not field.metadata.get("static")]
+
+    def _map_fields(self, axis: str, function: Callable[[Array], Any], **static: Any) -> Self:
+        """Applies a function to the fields that have an axis."""
+        changed = {
+            name: function(getattr(self, name))
+            for name in self.array_fields()
+            if getattr(self, name) is not None and axis in self.axes_of(name)
+        }
+        return dataclasses.replace(self, **changed, **static)
+
+    # Parts of it
+
+    def __len__(self) -> int:
+        count = self.num_examples
+        if count is None:
+            raise TypeError("attribution is of one example alone and has no length.")
+        return count
+
+    def __iter__(self) -> Iterator[Self]:
+        return (self[number] for number in range(len(self)))
 
     def __getitem__(self, rows: Any) -> Self:
         count = self.num_examples
         if count is None:
-            raise TypeError("attribution is of one example alone, which has no others to choose from.")
+            raise TypeError("attribution is of one example alone: it has no other examples to select.")
         if not isinstance(rows, slice):
             rows = _check_rows(rows, count)
-        return jax.tree.map(lambda leaf: leaf[rows], self)
+        names: Any = self.names
+        if _differ_between_examples(names):
+            if not isinstance(rows, slice) and not check.is_concrete(rows):
+                raise TypeError("attribution has names for each example: `rows` must be known, got a traced array.")
+            numbers = np.arange(count)[rows]
+            names = names[numbers] if np.ndim(numbers) == 0 else tuple(names[number] for number in numbers)
+        alone = not isinstance(rows, slice) and np.ndim(rows) == 0
+        axes = " ".join(self.axes.split()[1:]) if alone else self.axes
+        return self._map_fields(EXAMPLES, lambda leaf: leaf[rows], axes=axes, names=names)
+
+    def of_output(self, output: int | str) -> Self:
+        """Returns the attribution of one output, by its index or its name, where all outputs are explained.
+
+        Raises:
+          TypeError, IndexError, ValueError: if one output is explained already, or there is no such output.
+        """
+        count = self.num_outputs
+        if count is None:
+            raise TypeError("attribution explains one output of each example already; explain target='all' to choose.")
+        number = self._output_number(output, count)
+        target = jnp.full(np.shape(self.output)[:-1], number, jnp.int32)
+        axes = " ".join(name for name in self.axes.split() if name != OUTPUTS)
+        return self._map_fields(OUTPUTS, lambda leaf: leaf[..., number], target=target, axes=axes)
+
+    def _output_number(self, output: Any, count: int) -> int:
+        if isinstance(output, str):
+            if self.output_names is None:
+                raise TypeError(f"`output` must be an index, as the attribution has no output names, got {output!r}.")
+            return self.output_names.index(check.one_of("output", output, self.output_names))
+        if isinstance(output, bool) or not isinstance(output, int | np.integer):
+            raise TypeError(f"`output` must be the index or the name of an output, got {output!r}.")
+        if not -count <= output < count:
+            raise IndexError(
+                f"`output` must be from {-count} to {count - 1}, as there are {count} outputs, got {output}."
+            )
+        return int(output) % count
+
+    def on_input(self) -> Array:
+        """Returns the values laid out over the input, [N, ...]: each position gets the value of its player."""
+        if self.regions is None:
+            return self.values
+        lay_out = jax.vmap(_take_players) if self.has_examples else _take_players
+        return lay_out(self.values, self.regions)
 
     def mean_abs(self) -> Array:
-        """The mean size |value| of each player over the examples: [M], or [M, K]."""
-        if self.num_examples is None:
-            raise TypeError("attribution is of one example alone: there is nothing to average over.")
+        """Returns the mean of |value| over the examples: [M], or [M, K]."""
+        if not self.has_examples:
+            raise TypeError("attribution is of one example alone: there are no examples to average over.")
         return jnp.abs(self.values).mean(axis=0)
 
+    # What describes it
+
+    @property
+    def estimator(self) -> str:
+        """The estimator that computed the values; all of them where the examples differ, or it is not known yet."""
+        return " or ".join(dict.fromkeys(estimator for estimator, _ in self._chosen() if estimator))
+
+    @property
+    def reason(self) -> str:
+        """Why this estimator was chosen; "" where it was called by name."""
+        return " or ".join(dict.fromkeys(reason for _, reason in self._chosen() if reason))
+
+    def _chosen(self) -> list[Choice]:
+        if self.choice is None or not check.is_concrete(self.choice) or len(self.choices) < 2:
+            return list(self.choices)
+        numbers = np.unique(np.asarray(self.choice))
+        return [self.choices[number] for number in numbers if 0 <= number < len(self.choices)]
+
+    def player_names(self, example: int | None = None) -> list[str]:
+        """Returns a name for each player: its own, or "player 0", "player 1", ...
+
+        Args:
+          example: which example's names, where these differ.
+        """
+        if self.names is None:
+            return [f"player {number}" for number in range(self.num_players)]
+        if not _differ_between_examples(self.names):
+            return list(self.names)  # pyright: ignore[reportReturnType]
+        if example is None:
+            raise ValueError("attribution has names for each example: `example` must say whose, got None.")
+        return list(self.names[example])
+
+    def with_names(
+        self,
+        names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+        *,
+        output_names: Sequence[str] | None = None,
+        inputs: Any = None,
+    ) -> Self:
+        """Returns the same attribution with names of players and outputs, and with the explained feature values.
+
+        Args:
+          names: M names of the players, or N sequences of them. Default: as they are.
+          output_names: K names of the model's outputs. Default: as they are.
+          inputs: [N, P] the explained feature values. Default: as they are.
+
+        Raises:
+          TypeError, ValueError: if the numbers of names or the shape of the inputs do not fit the values.
+        """
+        changed: dict[str, Any] = {}
+        if names is not None:
+            changed["names"] = read_names(names, self.num_players, self.num_examples)
+        if output_names is not None:
+            changed["output_names"] = read_output_names(output_names, self.num_outputs)
+        if inputs is not None:
+            shape = tuple(self._size(axis) for axis in self.axes_of("inputs"))
+            if np.shape(inputs) != shape:
+                raise ValueError(f"`inputs` must have shape {list(shape)}, got {list(np.shape(inputs))}.")
+            changed["inputs"] = inputs if isinstance(inputs, jax.Array) else np.asarray(inputs)
+        return dataclasses.replace(self, **changed)
+
+    def without_inputs(self) -> Self:
+        """Returns the same attribution without the explained feature values."""
+        return dataclasses.replace(self, inputs=None)
+
     def __repr__(self) -> str:
-        name, method = type(self).__name__, self.method or "no method"
-        fields = [field.name for field in dataclasses.fields(self) if not field.metadata.get("static")]
-        given = {field: getattr(self, field) for field in fields if getattr(self, field) is not None}
-        lines = [f"{name} by {method}"]
-        lines += [f"  {field:<19} {_described(value)}" for field, value in given.items()]
-        return "\n".join(lines)
+        title = f"{type(self).__name__} by {self.method or 'no method'}"
+        if self.estimator:
+            title += f" ({self.estimator})"
+        given = {field: getattr(self, field) for field in self.array_fields() if getattr(self, field) is not None}
+        return "\n".join([title, *(f"  {field:<19} {_described(value)}" for field, value in given.items())])
 
-    def _repr_html_(self) -> str:
-        """What a notebook shows: a small picture, and the same in a table."""
-        from xaijax._report._notebook import shown_in_notebook  # draws, and so knows the plots, which know this type
+    def _repr_html_(self) -> str | None:
+        picture = type(self).notebook_picture
+        return None if picture is None else picture(self)
 
-        return shown_in_notebook(self)
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Surrogate(Attribution):
+    """An explanation by a linear surrogate fitted around the input (LIME); `values` are its coefficients.
+
+    intercept: [N, K] the surrogate at the origin of the interpretable representation.
+    prediction: [N, K] the surrogate at the input, to compare with `output`.
+    r_squared: [N, K] the weighted R² of the surrogate in its neighborhood: its local fidelity, 1 at best.
+    held_out_r_squared: [N, K] the same, with each sample predicted by a fit of the others.
+    effective_samples: [N] the number of equally weighted samples that would carry as much information.
+    stability: [N, K] the probability that another draw ranks the same players highest; NaN where there are too few
+      samples to estimate it.
+    slopes: [N, P, K] the coefficients for one unit of each feature, for tables of numbers; None elsewhere.
+    """
+
+    intercept: Float[Array, "..."] = _array("N K")
+    prediction: Float[Array, "..."] = _array("N K")
+    r_squared: Float[Array, "..."] = _array("N K")
+    held_out_r_squared: Float[Array, "..."] | None = _array("N K", optional=True)
+    effective_samples: Float[Array, "..."] | None = _array("N", optional=True)
+    stability: Float[Array, "..."] | None = _array("N K", optional=True)
+    slopes: Float[Array, "..."] | None = _array("N P K", optional=True)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, repr=False)
+class Interactions(Attribution):
+    """An explanation by players and their interactions; `values` are the index's values of single players.
+
+    pairs: [N, M, M, K] the interaction of each pair, symmetric, 0 on the diagonal.
+    pair_errors: [N, M, M, K] their standard errors; None where they are exact.
+    triples: [N, M, M, M, K] the interaction of each three players, symmetric, 0 where players repeat; None below order 3.
+    index: the interaction index.
+    """
+
+    pairs: Float[Array, "..."] = _array("N P P K")
+    pair_errors: Float[Array, "..."] | None = _array("N P P K", optional=True)
+    triples: Float[Array, "..."] | None = _array("N P P P K", optional=True)
+    index: str = _static("")
+
+
+def concatenate(attributions: Sequence[Attribution]) -> Attribution:
+    """Joins the examples of several attributions, such as those of the batches of a data set.
+
+    Args:
+      attributions: at least one, of one type and method, with the same players and outputs.
+
+    Returns:
+      An attribution of all examples, in order.
+
+    Raises:
+      TypeError, ValueError: if there are none, or they differ in more than their examples.
+    """
+    if isinstance(attributions, Attribution) or not isinstance(attributions, Sequence | Iterator):
+        raise TypeError(f"`attributions` must be a sequence of attributions, got {type(attributions).__name__}.")
+    attributions = list(attributions)
+    if not attributions:
+        raise ValueError("`attributions` must hold at least one attribution, got none.")
+    for number, attribution in enumerate(attributions):
+        if not isinstance(attribution, Attribution):
+            raise TypeError(
+                f"`attributions` must hold results of explainers, got {type(attribution).__name__} at index {number}."
+            )
+        if not attribution.has_examples:
+            raise ValueError(
+                f"`attributions` must have an axis of examples, got one example alone at index {number}: "
+                "use attribution[i:i + 1] instead of attribution[i]."
+            )
+    first, *others = attributions
+    for other in others:
+        _check_alike(first, other)
+    choices = tuple(dict.fromkeys(choice for attribution in attributions for choice in attribution.choices))
+    joined = {}
+    for name in first.array_fields():
+        if getattr(first, name) is not None:
+            parts = [getattr(attribution, name) for attribution in attributions]
+            if name == "choice":
+                parts = [_renumbered(attribution, choices) for attribution in attributions]
+            joined[name] = jnp.concatenate([jnp.asarray(part) for part in parts])
+    names = first.names
+    if any(attribution.names != names for attribution in others) or _differ_between_examples(names):
+        names = tuple(names for one in attributions for names in _names_of_each(one))
+    return dataclasses.replace(first, **joined, names=names, choices=choices)
+
+
+def _check_alike(first: Attribution, other: Attribution) -> None:
+    for name in ("__class__", "method", "axes", "efficient", "output_names", "index"):
+        if getattr(first, name, None) != getattr(other, name, None):
+            label = "type" if name == "__class__" else name
+            left, right = (getattr(one, name, None) for one in (first, other))
+            left, right = (one.__name__ if isinstance(one, type) else repr(one) for one in (left, right))
+            raise ValueError(f"`attributions` must have one {label}, got {left} and {right}.")
+    for name in first.array_fields():
+        left, right = (getattr(one, name) for one in (first, other))
+        if (left is None) != (right is None):
+            raise ValueError(f"`attributions` must have the same fields, got {name} in some and none in others.")
+        if left is not None and np.shape(left)[1:] != np.shape(right)[1:]:
+            raise ValueError(
+                f"`attributions` must have the same players, got {name} of shapes {list(np.shape(left))} and "
+                f"{list(np.shape(right))}."
+            )
+    if (first.names is None) != (other.names is None):
+        raise ValueError("`attributions` must all have names or none, got some with and some without.")
+
+
+def _renumbered(attribution: Attribution, choices: tuple[Choice, ...]) -> Array:
+    """Returns the indices of the estimators within other choices."""
+    numbers = [choices.index(choice) for choice in attribution.choices]
+    return jnp.asarray(numbers, jnp.int32)[jnp.asarray(attribution.choice)]
+
+
+def _names_of_each(attribution: Attribution) -> tuple[tuple[str, ...], ...]:
+    if _differ_between_examples(attribution.names):
+        return attribution.names  # pyright: ignore[reportReturnType]
+    return (attribution.names,) * len(attribution)  # pyright: ignore[reportReturnType]
+
+
+def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
+    """Reads M names of players, or N sequences of them."""
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise TypeError(f"`names` must be a sequence of {num_players} names, got {names!r}.")
+    read = _as_names(names)
+    if num_examples is not None and len(read) == num_examples and _differ_between_examples(read):
+        for number, own in enumerate(read):
+            if len(own) != num_players:
+                raise ValueError(f"`names[{number}]` must hold {num_players} names, one per player, got {len(own)}.")
+        return read
+    if _differ_between_examples(read) or not all(isinstance(name, str) for name in read):
+        raise TypeError(f"`names` must be strings, got {names!r}.")
+    if len(read) != num_players:
+        raise ValueError(f"`names` must hold {num_players} names, one per player, got {len(read)}.")
+    return read
+
+
+def read_output_names(names: Any, num_outputs: int | None) -> tuple[str, ...]:
+    """Reads the names of the model's outputs."""
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise TypeError(f"`output_names` must be a sequence of names, got {names!r}.")
+    read = _as_names(names)
+    if not all(isinstance(name, str) for name in read):
+        raise TypeError(f"`output_names` must be strings, got {names!r}.")
+    if num_outputs is not None and len(read) != num_outputs:
+        raise ValueError(f"`output_names` must hold {num_outputs} names, one per output, got {len(read)}.")
+    return read
+
+
+def _default_axes(values: int, output: int) -> str:
+    """Returns the axes for values and outputs of so many axes each."""
+    players = max(1, values - output)
+    own = {1: "M", 2: "h w"}.get(players) or axes_of_players(players)
+    return " ".join([*[EXAMPLES] * (output > 0), own, *[OUTPUTS] * (output > 1)])
+
+
+def _as_names(names: Any) -> Any:
+    return tuple(
+        str(name)
+        if isinstance(name, str)
+        else tuple(map(str, name))
+        if isinstance(name, Sequence | np.ndarray)
+        else name
+        for name in names
+    )
+
+
+def _differ_between_examples(names: Names | None) -> bool:
+    return bool(names) and isinstance(names[0], tuple)
+
+
+def _take_players(values: Array, regions: Array) -> Array:
+    return values[regions]
 
 
 def _check_rows(rows: Any, count: int) -> Any:
-    """Numbers or booleans of examples; JAX itself would take others for the nearest ones."""
+    """Reads the indices or booleans that select examples; JAX itself would clamp indices out of range."""
     rows = rows if not check.is_concrete(rows) else np.asarray(rows)
     if rows.dtype == bool and rows.shape == (count,):
         return np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
     if not np.issubdtype(rows.dtype, np.integer) or rows.ndim > 1:
         raise TypeError(
-            f"attribution[rows] takes a number, a slice, numbers or {count} booleans, but got {rows.dtype}{list(rows.shape)}."
+            f"`rows` must be an int, a slice, ints or {count} booleans, got {rows.dtype}{list(rows.shape)}."
         )
     if isinstance(rows, np.ndarray):
         missing = rows[(rows < -count) | (rows >= count)].reshape(-1)
         if missing.size:
-            raise IndexError(f"attribution has {count} examples, but number {missing[0]} was asked for.")
+            raise IndexError(
+                f"`rows` must be from {-count} to {count - 1}, as there are {count} examples, got {missing[0]}."
+            )
     return rows
 
 
 def _described(value: Any) -> str:
-    """The shape, and the range of what is known now."""
+    """Returns the shape, and the range of the values where they are known."""
     if not hasattr(value, "dtype") or not hasattr(value, "shape"):
         return repr(value)
     shape = f"{np.dtype(value.dtype).name}[{', '.join(map(str, value.shape))}]"
     if isinstance(value, jax.ShapeDtypeStruct) or not check.is_concrete(value) or value.size == 0:
         return shape
     known = np.asarray(value)
+    if known.dtype == object or not (known.dtype == bool or np.issubdtype(known.dtype, np.number)):
+        return shape
     if known.size == 1:
         return f"{shape} {known.reshape(-1)[0]:.6g}" if known.dtype != bool else f"{shape} {known.reshape(-1)[0]}"
     if known.dtype == bool:
@@ -122,44 +537,3 @@ def _described(value: Any) -> str:
     low, high = (np.nanmin(known), np.nanmax(known)) if missing else (known.min(), known.max())
     extent = f"all {low:.4g}" if low == high else f"from {low:.4g} to {high:.4g}"
     return f"{shape} {extent}" + (f", {missing} NaN" if missing else "")
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class Surrogate(Attribution):
-    """An explanation by a linear surrogate model fitted around the input (LIME); `values` are its coefficients.
-
-    intercept: [N] or [N, K] the surrogate at the origin of the interpretable representation.
-    prediction: [N] or [N, K] the surrogate's own prediction at the input, to hold against `output`.
-    r_squared: [N] or [N, K] weighted R² of the surrogate on its neighborhood: its local fidelity, 1 at best.
-    held_out_r_squared: [N] or [N, K] the same with each sample predicted by a fit of the others.
-    effective_samples: [N] how many samples of equal weight would know as much as the weighted ones.
-    stability: [N] or [N, K] the probability that another draw would find the same players largest; NaN where there are
-      too few samples to say.
-    slopes: [N, D] or [N, D, K] for tabular inputs, the coefficients for one unit of each feature; None elsewhere.
-    """
-
-    intercept: Float[Array, "..."] = dataclasses.field(kw_only=True)
-    prediction: Float[Array, "..."] = dataclasses.field(kw_only=True)
-    r_squared: Float[Array, "..."] = dataclasses.field(kw_only=True)
-    held_out_r_squared: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    effective_samples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    stability: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    slopes: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
-class Interactions(Attribution):
-    """An explanation by players and by what they do together; `values` are what the index gives single players.
-
-    pairs: [N, M, M] or [N, M, M, K] of each two players, symmetric, 0 on the diagonal.
-    pair_errors: like pairs, their standard errors; None where they are exact.
-    triples: [N, M, M, M] or with K of each three, symmetric, 0 where players repeat; None below order 3.
-    index: the interaction index.
-    """
-
-    pairs: Float[Array, "..."] = dataclasses.field(kw_only=True)
-    pair_errors: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    triples: Float[Array, "..."] | None = dataclasses.field(default=None, kw_only=True)
-    index: str = dataclasses.field(default="", metadata=_STATIC, kw_only=True)

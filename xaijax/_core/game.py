@@ -1,37 +1,40 @@
-"""Games: what a coalition of players is worth. Perturbation methods know nothing else of a model."""
+"""Idea 4: a game says what each coalition of players is worth. Estimators know nothing else of a model."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
-from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.attribution import Attribution, Names, read_names, read_output_names
+from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
+from xaijax._core.examples import Example, Fields, explain_examples, model_rows
+from xaijax._core.masker import Masker
+from xaijax._core.numerics import at_least_float32, einsum
 from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
 from xaijax._core.typing import Array, Bool, Float
 from xaijax._model import Model, as_model
-from xaijax.mask import Masker
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
-Solve = Callable[[Value, Any, Any], dict[str, Array]]  # (v, key, active[M]) -> the fields of the result, for one game
+Solve = Callable[[Value, Any, Any], Fields]  # (v, key, active[M]) -> the fields of one game's explanation
 Result = TypeVar("Result", bound=Attribution)
 
 
 class Game:
     """A game written by hand: v(coalitions) is what each coalition of players is worth.
 
-    Why: the founding case of Shapley values, and a way to explain anything that can be switched on and off. The same
-    estimators explain it as explain models.
+    Why: the original setting of Shapley values, and a way to explain anything whose parts can be switched on and off.
+    The estimators that explain models explain it too.
 
     Args:
       value: maps coalitions[S, M], booleans, to values [S], or [S, K] for K games at once; any callable PyTree.
       num_players: M.
+      names: M names of the players. Default: none.
+      output_names: K names of the games. Default: none.
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
@@ -40,86 +43,126 @@ class Game:
     """
 
     num_examples: int | None = None
+    names: Names | None
+    output_names: tuple[str, ...] | None
+
+    def __init__(
+        self,
+        value: Value,
+        num_players: int,
+        *,
+        names: Sequence[str] | None = None,
+        output_names: Sequence[str] | None = None,
+    ):
+        if not callable(value):
+            raise TypeError(f"`value` must be callable as value(coalitions[S, M]), got {type(value).__name__}.")
+        self.value = as_model(value)
+        self.num_players = check.positive_int("num_players", num_players)
+        self.names = None if names is None else read_names(names, self.num_players, None)
+        self.output_names = None if output_names is None else read_output_names(output_names, None)
 
     def __call__(self, coalitions: Any, *, batch_size: int | None = None) -> Array:
-        """What coalitions are worth.
+        """Returns the value of each coalition.
 
         Args:
-          coalitions: [S, M] booleans, which players are there.
+          coalitions: [S, M] booleans: which players are present.
           batch_size: model rows in one evaluation; None for as many as suit the device.
 
         Returns:
-          [N, S] for the games of a model, [S] for one written by hand; with K behind where there are several outputs.
+          [N, S] for the games of a model, [S] for a game written by hand; with K last where there are several outputs.
         """
         coalitions = check.numeric_array("coalitions", coalitions)
         if coalitions.ndim != 2 or coalitions.shape[1] != self.num_players or len(coalitions) == 0:
             raise ValueError(
-                f"coalitions must have shape [S, {self.num_players}], one column for each player and S at least 1, but "
-                f"its shape is {list(coalitions.shape)}."
+                f"`coalitions` must have shape [S, {self.num_players}], one column per player and S at least 1, got "
+                f"shape {list(coalitions.shape)}."
             )
         if coalitions.dtype != bool:
-            raise TypeError(f"coalitions must be booleans, but its type is {coalitions.dtype}.")
+            raise TypeError(f"`coalitions` must be booleans, got {coalitions.dtype}: use coalitions.astype(bool).")
         self.check_answers()
-        return _worth(self, coalitions, batch_size=check.batch_size(batch_size))
-
-    def __init__(self, value: Value, num_players: int):
-        if not callable(value):
-            raise TypeError(f"value must be callable as value(coalitions[S, M]), but it is {type(value).__name__}.")
-        self.value = as_model(value)
-        self.num_players = check.positive_int("num_players", num_players)
+        return _values_of(self, coalitions, batch_size=check.batch_size(batch_size))
 
     @property
     def rows_per_coalition(self) -> int:
-        """How many model rows one coalition costs."""
+        """The number of model rows that one coalition costs."""
         return 1
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        """How many model rows are evaluated together."""
+        """Returns the number of model rows in one evaluation."""
         return rows_at_once(batch_size, bytes_per_row(self.value, jax.ShapeDtypeStruct((1, self.num_players), bool)))
 
     def check_answers(self) -> None:
-        """Raises a full sentence if the game does not answer as it must."""
-        shape = apply.eval_shape(self.value, jax.ShapeDtypeStruct((2, self.num_players), bool)).shape
-        if len(shape) not in (1, 2) or shape[0] != 2:
+        """Checks the shape and the dtype of the game's values, without computing them."""
+        outputs = apply.eval_shape(self.value, jax.ShapeDtypeStruct((2, self.num_players), bool))
+        shape = getattr(outputs, "shape", None)
+        if shape is None or len(shape) not in (1, 2) or shape[0] != 2:
+            got = f"shape {list(shape)}" if shape is not None else type(outputs).__name__
             raise ValueError(
-                f"value must map coalitions[S, {self.num_players}] to values [S] or [S, K], but for S = 2 it returned "
-                f"shape {list(shape)}."
+                f"`value` must map coalitions[S, {self.num_players}] to an array of values [S] or [S, K], got {got} for "
+                "S = 2."
             )
+        if jnp.issubdtype(outputs.dtype, jnp.complexfloating):
+            raise TypeError(f"`value` must return real numbers, got {outputs.dtype}.")
+
+    def solve_each(
+        self,
+        solve: Solve,
+        *,
+        key: Any = None,
+        ids: Any = None,
+        coalitions_at_once: int,
+        examples_at_once: int | None = None,
+        batch_size: int | None,
+    ) -> Fields:
+        """Runs `solve(v, key, active)`, which explains one game, for every game, and gathers the fields.
+
+        Args:
+          solve: the estimator. active [M] marks the players that can change anything; padding cannot.
+          key, ids: the randomness, as in `explain_examples`.
+          coalitions_at_once: the number of coalitions that one game evaluates at once.
+          examples_at_once: games side by side; None for as many as there is room for.
+          batch_size: model rows in one evaluation; None for as many as suit the device.
+        """
+        rows = self.rows_at_once(batch_size)
+
+        def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
+            return in_blocks(lambda block: at_least_float32(self.value(block)), coalitions, rows)
+
+        fields = solve(value, key, jnp.ones(self.num_players, bool))
+        return fields | {"axes": "M K" if jnp.ndim(fields["output"]) else "M"}
 
     def attribute(
         self,
         result: Callable[..., Result],
         solve: Solve,
         *,
+        method: str,
+        estimator: str,
+        efficient: bool,
         key: Any = None,
         ids: Any = None,
         coalitions_at_once: int,
-        most_examples: int | None = None,
+        examples_at_once: int | None = None,
         batch_size: int | None,
-        method: str,
     ) -> Result:
-        """Runs `solve(v, key, active)`, which explains one game, for every game, and gathers the answers.
-
-        active [M] are the players that can change anything: padding cannot. most_examples: side by side; None for as many
-        as there is room for.
-        """
-        rows = self.rows_at_once(batch_size)
-
-        def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
-            return in_blocks(lambda block: _float(self.value(block)), coalitions, rows)
-
-        return result(**solve(value, key, jnp.ones(self.num_players, bool)), method=method)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Example:
-    """One input, or all of them with a leading axis N: what differs between the games of a model."""
-
-    x: Array
-    prepared: Any
-    target: Any
-    key: Array | None
+        """Explains every game by `solve`, as a result that carries the names of players and outputs."""
+        fields = self.solve_each(
+            solve,
+            key=key,
+            ids=ids,
+            coalitions_at_once=coalitions_at_once,
+            examples_at_once=examples_at_once,
+            batch_size=batch_size,
+        )
+        return result(
+            **fields,
+            method=method,
+            efficient=efficient,
+            names=self.names,
+            output_names=self.output_names,
+            choice=jnp.zeros(() if self.num_examples is None else self.num_examples, jnp.int32),
+            choices=((estimator, ""),),
+        )
 
 
 class ExampleGames(Game):
@@ -128,72 +171,90 @@ class ExampleGames(Game):
     model: Model
     x: Any
     target: Target
+    names = None
+    output_names = None
 
     @property
     def num_examples(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
         return check.examples(self.x)
 
     def rows_at_once(self, batch_size: int | None) -> int:
-        return rows_at_once(batch_size, bytes_per_row(self.model, self.x))
+        return model_rows(self.model, self.x, batch_size)
 
     def check_answers(self) -> None:
-        """Checked when the game was made."""
+        """They were checked when the game was made."""
 
     def prepare(self) -> Any:
-        """Whatever differs from example to example, with leading axis N."""
+        """Returns what differs from example to example, with leading axis N."""
         return ()
 
     def active(self, example: Example) -> Bool[Array, " M"]:
-        """Which players of an example can change anything."""
+        """Returns which players of an example can change anything."""
         return jnp.ones(self.num_players, bool)
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
-        """v of one example, with at most `rows` model rows at a time."""
+        """Returns v of one example, which evaluates at most `rows` model rows at a time."""
         raise TypeError(f"{type(self).__name__} does not say what a coalition is worth.")
 
     def regions(self, prepared: Any) -> Any:
-        """[N, ...] the player that each place of an input belongs to, or None."""
+        """Returns the player that each position of an input belongs to, [N, ...], or None."""
         return None
 
-    def attribute(
+    def inputs(self, prepared: Any) -> Any:
+        """Returns the explained feature values of the players, [N, M], or None."""
+        return None
+
+    def solve_each(
         self,
-        result: Callable[..., Result],
         solve: Solve,
         *,
         key: Any = None,
         ids: Any = None,
         coalitions_at_once: int,
-        most_examples: int | None = None,
+        examples_at_once: int | None = None,
         batch_size: int | None,
-        method: str,
-    ) -> Result:
+    ) -> Fields:
         rows = self.rows_at_once(batch_size)
-        target = self.target
-        if target.is_top:
-            target = target.resolve(in_blocks(self.model, self.x, rows))
         prepared = self.prepare()
-        ids = jnp.arange(self.num_examples) if ids is None else ids
-        keys = None if key is None else example_keys(key, ids)
 
-        def explain(example: Example) -> dict[str, Array]:
-            value = self.value_of(example, target.of_example(example.target), rows)
-            return solve(value, example.key, self.active(example))
+        def explain_one(example: Example, target: Target) -> Fields:
+            return solve(self.value_of(example, target, rows), example.key, self.active(example))
 
-        examples_at_once = most_examples or max(1, rows // (coalitions_at_once * self.rows_per_coalition))
-        examples = Example(self.x, prepared, target.per_example, keys)
-        answers = in_blocks(each(explain), examples, examples_at_once)
-        answers = check.nan_where(check.rows_with_nan(self.x), answers)
-        return result(**answers, target=target.index, regions=self.regions(prepared), method=method)
+        fields, target = explain_examples(
+            explain_one,
+            self.model,
+            self.x,
+            self.target,
+            key=key,
+            ids=ids,
+            rows=rows,
+            rows_per_example=coalitions_at_once * self.rows_per_coalition,
+            examples_at_once=examples_at_once,
+            prepared=prepared,
+            output=False,
+        )
+        described = {"target": target.index, "regions": self.regions(prepared), "inputs": self.inputs(prepared)}
+        return fields | described | {"axes": "N M K" if target.every else "N M"}
 
 
 class ModelGame(ExampleGames):
-    """N games with M players each: what the model's outputs are when parts of an input are absent.
+    """N games with M players each: the model's output when parts of an input are absent.
 
     v(S) = mean_b f(x_S, r_b), over the B references of the masker, of the target's output.
     """
 
-    def __init__(self, model: Model, x: Array, masker: Masker, target: Target):
+    def __init__(
+        self,
+        model: Model,
+        x: Any,
+        masker: Masker,
+        target: Target,
+        names: Names | None = None,
+        output_names: tuple[str, ...] | None = None,
+        keep_inputs: bool = True,
+    ):
         self.model, self.x, self.masker, self.target = model, x, masker, target
+        self.names, self.output_names, self.keep_inputs = names, output_names, keep_inputs
 
     @property
     def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -216,15 +277,18 @@ class ModelGame(ExampleGames):
         owners = lambda prepared: self.masker.owners(_shape(self.x), prepared)  # noqa: E731
         return jax.vmap(owners, axis_size=self.num_examples)(prepared)
 
+    def inputs(self, prepared: Any) -> Any:
+        return self.masker.inputs(self.x, prepared) if self.keep_inputs else None
+
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
-        """Blocks of coalitions, each with all its references, or one coalition with blocks of them."""
+        """Evaluates blocks of coalitions, each with all its references, or one coalition with blocks of references."""
 
         def outputs(coalitions: Bool[Array, "s M"], references: Any) -> Float[Array, "s B ..."]:
             compose = jax.vmap(self.masker.compose, in_axes=(None, 0, None, None))
             inputs = jax.vmap(compose, in_axes=(None, None, 0, None))(
                 example.x, references, coalitions, example.prepared
             )
-            inputs = jax.tree.map(lambda leaf, one: leaf.reshape(-1, *one.shape), inputs, example.x)
+            inputs = jax.tree.map(lambda leaf, own: leaf.reshape(-1, *own.shape), inputs, example.x)
             scores = target.select(self.model(inputs))
             return scores.reshape(len(coalitions), -1, *scores.shape[1:])
 
@@ -232,7 +296,7 @@ class ModelGame(ExampleGames):
             weights = self.masker.weights()
             if weights is None:
                 return scores.mean(axis=1)
-            return jnp.einsum("b,sb...->s...", weights, scores, precision=jax.lax.Precision.HIGHEST)
+            return einsum("b,sb...->s...", weights, scores)
 
         def value(coalitions: Bool[Array, "S M"]) -> Array:
             references = self.masker.references(example.x, example.prepared)
@@ -248,56 +312,30 @@ class ModelGame(ExampleGames):
         return value
 
 
-@compiled(static_argnames=("batch_size",), title="game")
-def _worth(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | None) -> Array:
-    def solve(v: Value, _key: Any, _alive: Any) -> dict[str, Array]:
-        worth = v(coalitions)
-        return {"values": worth, "output": worth[0]}
+def game(
+    model: Any,
+    x: Any,
+    masker: Masker,
+    *,
+    target: TargetLike = None,
+    names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    output_names: Sequence[str] | None = None,
+    keep_inputs: bool = True,
+) -> ModelGame:
+    """Returns the games of a model: for each example, the model's output when players are absent.
 
-    found = game.attribute(Attribution, solve, coalitions_at_once=len(coalitions), batch_size=batch_size, method="")
-    return found.values
-
-
-def _shape(x: Any) -> Any:
-    """The shape of one example; of several arrays a list of theirs."""
-    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(x)]
-    return shapes[0] if isinstance(x, jax.Array) else shapes
-
-
-def _float(values: Array) -> Array:
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
-
-
-def _flatten_game(game: Game) -> tuple[tuple[Any, ...], Any]:
-    return (game.value,), game.num_players
-
-
-def _unflatten_game(num_players: int, children: Any) -> Game:
-    game = object.__new__(Game)
-    (game.value,), game.num_players = children, num_players
-    return game
-
-
-jax.tree_util.register_pytree_node(Game, _flatten_game, _unflatten_game)
-jax.tree_util.register_pytree_node(
-    ModelGame,
-    lambda game: ((game.model, game.x, game.masker, game.target), None),
-    lambda _, children: ModelGame(*children),
-)
-
-
-def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> ModelGame:
-    """The games of a model: for each example, what its output becomes when players are absent.
-
-    Why: SHAP, LIME and every other perturbation method are estimators of such games; make one when the fronts
-    (`shap.values`, `lime.image`, ...) do not say what you want.
+    Why: SHAP, LIME and every other perturbation method are estimators of such games. Make one to use an estimator
+    directly, or to explain one game by several of them.
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
       x: [N, ...] inputs; several arrays for a masker from `xai.mask.joint`.
-      masker: who the players are and what stands in for absent ones, from `xai.mask`.
-      target: the output that is explained: an int, ints [N], a callable from outputs [n, ...] to one number for each
+      masker: says who the players are and what replaces absent ones, from `xai.mask`.
+      target: the explained output: an int, ints [N], a callable from outputs [n, ...] to one number for each
         row, "all" for all outputs at once, or None for the top class of each example. Default None.
+      names: M names of the players, or N sequences of them. Default: the masker's, such as column names.
+      output_names: K names of the model's outputs. Default: none.
+      keep_inputs: whether attributions keep the explained feature values. Default True.
 
     Returns:
       N games with M players each, for the estimators in `xai.shap` and `xai.lime`.
@@ -308,21 +346,65 @@ def game(model: Any, x: Any, masker: Masker, *, target: TargetLike = None) -> Mo
     model = as_model(model)
     if not isinstance(masker, Masker):
         raise TypeError(
-            f"masker must come from xai.mask, such as xai.mask.background(rows), but it is {type(masker).__name__}."
+            f"`masker` must come from xai.mask, such as xai.mask.background(rows), got {type(masker).__name__}."
         )
     x = masker.read(x)
     num_examples = check.examples(x)
     masker.check(x)
     check.no_nan("x", x)
     outputs = output_shapes(model, x, num_examples)
-    return ModelGame(model, x, masker, as_target(target, outputs, num_examples, all_allowed=True))
+    target = as_target(target, outputs, num_examples, all_allowed=True)
+    games = ModelGame(model, x, masker, target, masker.names(_shape(x)), keep_inputs=keep_inputs)
+    if names is not None:
+        games.names = read_names(names, games.num_players, num_examples)
+    if output_names is not None:
+        shape = getattr(outputs, "shape", ())
+        games.output_names = read_output_names(output_names, shape[1] if len(shape) == 2 else None)
+    return games
 
 
 def as_game(game: Any) -> Game:
     """Checks that an estimator got a game."""
     if not isinstance(game, Game):
         raise TypeError(
-            f"game must be xai.game(model, x, masker) or xai.Game(value, num_players), but it is {type(game).__name__}."
+            f"`game` must be xai.game(model, x, masker) or xai.Game(value, num_players), got {type(game).__name__}."
         )
     game.check_answers()
     return game
+
+
+@compiled(static_argnames=("batch_size",), title="game")
+def _values_of(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | None) -> Array:
+    def solve(v: Value, _key: Any, _active: Any) -> Fields:
+        values = v(coalitions)
+        return {"values": values, "output": values[0]}
+
+    return game.solve_each(solve, coalitions_at_once=len(coalitions), batch_size=batch_size)["values"]
+
+
+def _shape(x: Any) -> Any:
+    """Returns the shape of one example; a list of shapes for several arrays."""
+    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(x)]
+    return shapes[0] if isinstance(x, jax.Array) else shapes
+
+
+def _flatten_game(game: Game) -> tuple[tuple[Any, ...], Any]:
+    return (game.value,), (game.num_players, game.names, game.output_names)
+
+
+def _unflatten_game(static: Any, children: Any) -> Game:
+    game = object.__new__(Game)
+    (game.value,) = children
+    game.num_players, game.names, game.output_names = static
+    return game
+
+
+jax.tree_util.register_pytree_node(Game, _flatten_game, _unflatten_game)
+jax.tree_util.register_pytree_node(
+    ModelGame,
+    lambda game: (
+        (game.model, game.x, game.masker, game.target),
+        (game.names, game.output_names, game.keep_inputs),
+    ),
+    lambda static, children: ModelGame(*children, *static),
+)

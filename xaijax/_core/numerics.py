@@ -1,36 +1,71 @@
-"""Ranks, as fast as a device finds them."""
+"""Arithmetic that is exact where it must be: full precision on accelerators, and derivatives that stay finite at zero."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 
-from xaijax._core.typing import Array, Float, Int
+from xaijax._core.typing import Array, Bool, Float, Int
+
+# Matrix products run in TF32 or bfloat16 on accelerators unless they ask for more.
+HIGHEST = jax.lax.Precision.HIGHEST
 
 _COMPARED = 256  # up to so many numbers, comparing all pairs is faster than sorting
 
 
+def dot(left: Array, right: Array) -> Array:
+    """Returns the matrix product in full precision on every device."""
+    return jnp.matmul(left, right, precision=HIGHEST)
+
+
+def einsum(subscripts: str, *operands: Array) -> Array:
+    """Returns `jnp.einsum` in full precision on every device."""
+    return jnp.einsum(subscripts, *operands, precision=HIGHEST)
+
+
+def at_least_float32(values: Array) -> Array:
+    """Returns the values in float32, or in their own dtype where it is wider."""
+    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+
+
+def ratio(numerator: Array, denominator: Array) -> Array:
+    """Returns numerator / denominator, and 0 with zero gradient where the denominator is 0."""
+    zero = denominator == 0
+    return jnp.where(zero, 0, numerator) / jnp.where(zero, 1, denominator)
+
+
+def safe_sqrt(values: Array) -> Array:
+    """Returns the square root, and 0 with zero gradient where a value is 0 (or below it by rounding); NaN stays NaN."""
+    positive = ~(values <= 0)
+    return jnp.sqrt(jnp.where(positive, values, 1)) * positive
+
+
 def ranks(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
-    """How many of the M numbers are smaller than each, or equal and before it: 0 for the smallest."""
-    return jax.lax.platform_dependent(numbers, cpu=_by_one_after_another, default=_at_once)
+    """Returns the rank of each of M numbers, 0 for the smallest; of equal numbers the first ranks lower."""
+    return jax.lax.platform_dependent(numbers, cpu=_ranks_by_scan, default=_ranks_at_once)
 
 
-def _at_once(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
+def _ranks_at_once(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
     count = numbers.shape[-1]
     if count > _COMPARED:
         return jnp.argsort(jnp.argsort(numbers, axis=-1, stable=True), axis=-1).astype(jnp.int32)
-    mine, others = numbers[..., :, None], numbers[..., None, :]
+    own, others = numbers[..., :, None], numbers[..., None, :]
     earlier = jnp.arange(count) < jnp.arange(count)[:, None]
-    return jnp.sum((others < mine) | ((others == mine) & earlier), axis=-1, dtype=jnp.int32)
+    return jnp.sum(_precedes(others, own, earlier), axis=-1, dtype=jnp.int32)
 
 
-def _by_one_after_another(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
-    """XLA for the CPU would write all pairs down before it sums them, and its sorting is slower still."""
+def _ranks_by_scan(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
+    """XLA for the CPU would store all pairs before it sums them, and its sorting is slower still."""
 
-    def one_more(count: Array, place: Array) -> tuple[Array, None]:
-        other = jax.lax.dynamic_index_in_dim(numbers, place, axis=-1, keepdims=True)
-        later = jnp.arange(numbers.shape[-1]) > place
-        return count + ((other < numbers) | ((other == numbers) & later)), None
+    def count_one(count: Array, index: Array) -> tuple[Array, None]:
+        other = jax.lax.dynamic_index_in_dim(numbers, index, axis=-1, keepdims=True)
+        later = jnp.arange(numbers.shape[-1]) > index
+        return count + _precedes(other, numbers, later), None
 
     start = jnp.zeros(numbers.shape, jnp.int32)
-    return jax.lax.scan(one_more, start, jnp.arange(numbers.shape[-1]))[0]
+    return jax.lax.scan(count_one, start, jnp.arange(numbers.shape[-1]))[0]
+
+
+def _precedes(other: Array, own: Array, earlier: Bool[Array, "..."]) -> Bool[Array, "..."]:
+    """Whether another number ranks lower: it is smaller, or equal and earlier."""
+    return (other < own) | ((other == own) & earlier)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.compile import compiled
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Int
 from xaijax._model import Model, as_model
 
@@ -77,8 +79,8 @@ class Target:
                     f"target must map the outputs of {rows} rows to one number each, shape ({rows},), but it returned "
                     f"shape {jnp.shape(scores)}: the rows come first in the outputs and must stay."
                 )
-            return _at_least_float32(scores)
-        classes = _at_least_float32(_as_classes(outputs))
+            return at_least_float32(scores)
+        classes = at_least_float32(_as_classes(outputs))
         if self.every:
             return classes
         assert self.index is not None, "resolve the target first"
@@ -90,13 +92,23 @@ class Target:
             chosen = jnp.take_along_axis(classes, index[:, None], axis=1)[:, 0]
         return chosen * jnp.where(inside, 1.0, jnp.nan).astype(chosen.dtype)  # a factor, so that gradients are NaN too
 
+    def pull_back(self, outputs: Any, pull: Callable[..., Any]) -> tuple[Target, Array, Any]:
+        """Differentiates the explained scores.
+
+        Args:
+          outputs: the model's outputs [N, ...].
+          pull: pulls cotangents of the outputs back, as `jax.vjp` returns it with them.
+
+        Returns:
+          The target with its top classes resolved, the scores [N], and their gradients: each example's own.
+        """
+        target = self.resolve(outputs)
+        scores, pull_scores = jax.vjp(target.select, outputs)
+        return target, scores, pull(*pull_scores(jnp.ones_like(scores)))
+
 
 def _as_classes(outputs: Array) -> Array:
     return outputs[:, None] if outputs.ndim == 1 else outputs
-
-
-def _at_least_float32(values: Array) -> Array:
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 @compiled(title="model")

@@ -1,106 +1,106 @@
-"""Attributions put together, and as records for tables."""
+"""Attributions as tidy tables: one record for each value."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core.attribution import Attribution
-
-
-def concatenate(attributions: Sequence[Attribution]) -> Attribution:
-    """Puts the examples of several attributions into one, such as those of the batches of a data set.
-
-    Args:
-      attributions: at least one, of one type and method, with the same players.
-
-    Returns:
-      An attribution of all examples, in order.
-
-    Raises:
-      TypeError, ValueError: if there are none, or they do not belong together.
-    """
-    attributions = list(attributions)
-    if not attributions:
-        raise ValueError("attributions is empty: there must be at least one.")
-    for one in attributions:
-        if not isinstance(one, Attribution):
-            raise TypeError(f"attributions must be what explainers return, but one is {type(one).__name__}.")
-        if one.num_examples is None:
-            raise ValueError("attributions must have examples, values [N, M], but one is of a single game.")
-    first = attributions[0]
-    for one in attributions[1:]:
-        if jax.tree.structure(one) != jax.tree.structure(first):
-            raise ValueError(
-                f"attributions must be of one kind and method, with the same fields, but {_kind(first)} and {_kind(one)} are "
-                "among them."
-            )
-        for field, other in zip(jax.tree.leaves(first), jax.tree.leaves(one), strict=True):
-            if field.shape[1:] != other.shape[1:]:
-                raise ValueError(
-                    f"attributions must have the same players, but have shapes {list(field.shape)} and {list(other.shape)}."
-                )
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *attributions)
+from xaijax._core.attribution import Attribution, read_names
 
 
 def records(
-    attribution: Attribution, *, names: Sequence[str] | None = None, inputs: Any = None
+    attribution: Attribution,
+    *,
+    names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    output_names: Sequence[str] | None = None,
+    inputs: Any = None,
 ) -> list[dict[str, Any]]:
-    """One record for each value: what tables and data frames are made of, `pandas.DataFrame(xai.records(attribution))`.
+    """Makes one record for each value: a tidy table of example, output, player, value and what is known of them.
+
+    Why: for tables, databases and data frames; `xai.to_frame` makes the data frame.
 
     Args:
-      attribution: values [N, M], or [N, M, K]; or of one example alone.
-      names: M names of the players.
-      inputs: [N, M] the inputs.
+      attribution: values [N, M] or [N, M, K] of players, or of one example alone.
+      names: M names of the players. Default: the attribution's own.
+      output_names: K names of the outputs. Default: the attribution's own.
+      inputs: [N, M] the explained feature values. Default: the attribution's own.
 
     Returns:
-      Dictionaries of example, player, name, value, and, where they are known, class, std_error, input, output and
-      base_value, in the order of the values.
+      Dictionaries in the order of the values, with the keys example, output, player, name, value, std_error, input,
+      model_output and base_value, as far as these are known. output is the index of the explained output, or its name.
 
     Raises:
       TypeError, ValueError: if it is no attribution of players, or names or inputs do not fit.
     """
     if not isinstance(attribution, Attribution):
-        raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-    if attribution.num_examples is None:
-        attribution = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], attribution)
-    values = np.asarray(attribution.values)
-    outputs = np.asarray(attribution.output)
-    if values.ndim != outputs.ndim + 1 or values.ndim not in (2, 3):
+        raise TypeError(f"`attribution` must be what an explainer returns, got {type(attribution).__name__}.")
+    if not attribution.of_players:
         raise ValueError(
-            f"attribution must be of players, values [N, M] or [N, M, K], but has shape {list(values.shape)}."
+            f"`attribution` must be of players, values [N, M] or [N, M, K], got the axes {attribution.axes!r}: a map has "
+            "no players to list."
         )
-    players = values.shape[1]
-    if names is not None and len(names) != players:
-        raise ValueError(f"names must be one for each of the {players} players, but there are {len(names)}.")
-    given = None if inputs is None else np.asarray(inputs)
-    if given is not None and given.shape != values.shape[:2]:
-        raise ValueError(f"inputs must have shape {list(values.shape[:2])}, but it is {list(given.shape)}.")
-    beside = {"output": outputs, "base_value": attribution.base_value}
-    found = []
-    for place in np.ndindex(values.shape):
-        example, player, *output = place
-        record: dict[str, Any] = {"example": example, "player": player, "value": values[place].item()}
-        if names is not None:
-            record["name"] = names[player]
-        if output:
-            record["class"] = output[0]
-        elif attribution.target is not None:
-            record["class"] = int(np.asarray(attribution.target)[example])
-        if attribution.std_errors is not None:
-            record["std_error"] = np.asarray(attribution.std_errors)[place].item()
-        if given is not None:
-            record["input"] = given[example, player].item()
-        for name, field in beside.items():
-            if field is not None:
-                record[name] = np.asarray(field)[(example, *output)].item()
-        found.append(record)
-    return found
+    names = read_names(names, attribution.num_players, attribution.num_examples) if names is not None else None
+    attribution = attribution.with_names(names, output_names=output_names, inputs=inputs)
+    fields = {
+        name: np.asarray(getattr(attribution, name))
+        for name in ("values", "std_errors", "inputs", "output", "base_value", "target")
+        if getattr(attribution, name) is not None
+    }
+    sizes = {"N": attribution.num_examples, "M": attribution.num_players, "K": attribution.num_outputs}
+    axes = {name: attribution.axes_of(name) for name in fields}
+    table = []
+    for index in itertools.product(*(range(sizes[axis] or 0) for axis in axes["values"])):
+        at = dict(zip(axes["values"], index, strict=True))
+        known = {name: field[tuple(at[axis] for axis in axes[name])].item() for name, field in fields.items()}
+        table.append(_record(attribution, at, known))
+    return table
 
 
-def _kind(attribution: Attribution) -> str:
-    return f"{type(attribution).__name__} by {attribution.method or 'no method'}"
+def to_frame(
+    attribution: Attribution,
+    *,
+    names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    output_names: Sequence[str] | None = None,
+    inputs: Any = None,
+) -> Any:
+    """Makes a pandas DataFrame with one row for each value: the table of `xai.records`.
+
+    Args:
+      attribution, names, output_names, inputs: as in `xai.records`.
+
+    Returns:
+      A `pandas.DataFrame` with the columns of `xai.records`.
+
+    Raises:
+      ImportError: if pandas is not installed.
+      TypeError, ValueError: as `xai.records`.
+    """
+    try:
+        import pandas  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        raise ImportError(
+            "xai.to_frame makes a DataFrame of pandas, which is not installed: pip install pandas."
+        ) from None
+    return pandas.DataFrame(records(attribution, names=names, output_names=output_names, inputs=inputs))
+
+
+def _record(attribution: Attribution, at: dict[str, int], known: dict[str, Any]) -> dict[str, Any]:
+    example = at.get("N", 0)
+    record: dict[str, Any] = {"example": example}
+    output = at.get("K", known.get("target"))
+    if output is not None:
+        record["output"] = _output_name(attribution, output)
+    record["player"] = at["M"]
+    if attribution.names is not None:
+        record["name"] = attribution.player_names(example)[at["M"]]
+    record["value"] = known["values"]
+    labels = {"std_errors": "std_error", "inputs": "input", "output": "model_output", "base_value": "base_value"}
+    return record | {label: known[name] for name, label in labels.items() if name in known}
+
+
+def _output_name(attribution: Attribution, number: int) -> int | str:
+    names = attribution.output_names
+    return names[number] if names is not None and 0 <= number < len(names) else number

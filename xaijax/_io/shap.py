@@ -72,7 +72,9 @@ def from_shap(explanation: Any) -> Attribution:
         values=jnp.asarray(values, jnp.float32),
         output=jnp.asarray(base + totals, jnp.float32),
         base_value=jnp.asarray(base, jnp.float32),
+        axes="N M K"[: 2 * values.ndim - 1] if values.ndim > 1 else "M",
         method="shap.Explanation",
+        efficient=True,
     )
 
 

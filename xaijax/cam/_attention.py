@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.compile import compiled
 from xaijax._core.places import find_places
 from xaijax._core.tap import tap_several
@@ -143,7 +143,9 @@ def _attention(
     rows = reached.mean(axis=1) if token is None else _row(reached, token)
     values = find_places(rows[..., None], x, "of the attention weights", grid).take(rows[..., None])[..., 0]
     title = "attention gradients" if gradient else "attention rollout"
-    return Attribution(values=finish(values, x), output=scores, target=target.index, method=title)
+    maps = finish(values, x)
+    axes = f"N {axes_of_map(maps.ndim - 1)}"
+    return Attribution(values=maps, output=scores, target=target.index, axes=axes, method=title)
 
 
 def _row(matrices: Float[Array, "N T T"], token: int) -> Float[Array, "N T"]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.compile import compiled
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Bool, Float, Int
@@ -124,7 +124,8 @@ def _cam(
         broken = broken.any(axis=-1)
     else:
         maps, scores, bias, target, broken = of_class(target)
-    attribution = Attribution(values=maps, output=scores, base_value=bias, target=target.index, method="CAM")
+    axes = " ".join(["N", axes_of_map(len(activations.shape) - 2), *["K"] * target.every])
+    attribution = Attribution(values=maps, output=scores, base_value=bias, target=target.index, axes=axes, method="CAM")
     return attribution, broken.sum()
 
 

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.blocks import in_blocks, rows_at_once
 from xaijax._core.compile import compiled
-from xaijax._core.game import Example, ExampleGames, Value
+from xaijax._core.examples import Example
+from xaijax._core.game import ExampleGames, Value
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model
@@ -161,7 +162,9 @@ def _channel_map(games: ChannelGame, attribution: Attribution, *, finish: Finish
         output=attribution.output,
         base_value=attribution.base_value,
         target=attribution.target,
-        method=f"channels, {attribution.method}",
+        axes=" ".join(["N", axes_of_map(len(space)), *["K"] * attribution.all_outputs]),
+        method=attribution.method,
+        efficient=attribution.efficient,
     )
 
 

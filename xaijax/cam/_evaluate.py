@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from xaijax._core import check
-from xaijax._core.attribution import Attribution
-from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core import check, examples
+from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
+from xaijax._core.examples import Fields, explain_examples, model_rows
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Float
 from xaijax._model import Model
@@ -29,16 +29,6 @@ from xaijax.cam._map import (
 )
 
 Method = Callable[["Example"], Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    """What differs between the examples."""
-
-    x: Any
-    target: Any
-    key: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,32 +152,30 @@ def explain(
 def _explain(
     model: Model, x: Any, target: Target, key: Any, ids: Any, arrays: Any, *, equation: Evaluated
 ) -> Attribution:
-    num_examples = check.examples(x)
-    rows = rows_at_once(equation.batch_size, bytes_per_row(model, x))
-    outputs = in_blocks(model, x, rows)
-    target = target.resolve(outputs)
-    keys = None if key is None else example_keys(key, jnp.arange(num_examples) if ids is None else ids)
+    rows = model_rows(model, x, equation.batch_size)
 
     def tapped(model: Model, x: Any) -> tuple[Array, Callable[[Array], Any]]:
         return tap_places(model, x, equation.layer, equation.grid)
 
-    def of_example(row: _Row) -> Array:
-        alone = jax.tree.map(lambda leaf: leaf[None], row.x)
+    def explain_one(example: examples.Example, target: Target) -> Fields:
+        alone = jax.tree.map(lambda leaf: leaf[None], example.x)
         activations, tail = tapped(model, alone)
-        own = target.of_example(row.target)
-        example = Example(model, alone, row.key, own, activations, tail, lambda x: tapped(model, x), rows)
-        return equation.function(example, *arrays, **dict(equation.options))
+        seen = Example(model, alone, example.key, target, activations, tail, lambda x: tapped(model, x), rows)
+        return {"values": equation.function(seen, *arrays, **dict(equation.options))}
 
-    variants = equation.variants or jax.eval_shape(lambda model, x: tapped(model, x)[0], model, x).shape[-1]
-    maps = in_blocks(each(of_example), _Row(x, target.per_example, keys), max(1, rows // variants))
-    scores = target.select(outputs)
-    maps = _finished(maps, x, equation.finish, target.every)
-    return Attribution(
-        values=maps if target.every else check.nan_where(jnp.isnan(scores), maps),  # NaN: no such class
-        output=scores,
-        target=target.index,
-        method=equation.title,
+    fields, target = explain_examples(
+        explain_one,
+        model,
+        x,
+        target,
+        key=key,
+        ids=ids,
+        rows=rows,
+        rows_per_example=equation.variants or jax.eval_shape(lambda model, x: tapped(model, x)[0], model, x).shape[-1],
     )
+    maps = _finished(fields["values"], x, equation.finish, target.every)
+    axes = " ".join(["N", axes_of_map(maps.ndim - 1 - target.every), *["K"] * target.every])
+    return Attribution(values=maps, output=fields["output"], target=target.index, axes=axes, method=equation.title)
 
 
 def _finished(maps: Array, x: Any, finish: Finish, every: bool) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.compile import compiled
 from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
 from xaijax._core.places import find_places
@@ -118,7 +118,8 @@ def _full_grad(model: Model, x: Any, target: Target, *, rescale: str, finish: Fi
     floating = [leaf for leaf in jax.tree.leaves(found.inputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     terms = [_shown(term, x, size, rescale) for term in [*floating, *found.biases.values()]]
     values = finish(sum(terms, start=jnp.zeros((len(found.output), *size))), x)
-    return Attribution(values=values, output=found.output, target=target.index, method="FullGrad")
+    axes = f"N {axes_of_map(values.ndim - 1)}"
+    return Attribution(values=values, output=found.output, target=target.index, axes=axes, method="FullGrad")
 
 
 def _shown(term: Array, x: Any, size: tuple[int, ...], rescale: str) -> Array:
@@ -254,9 +255,7 @@ def _full_gradients(model: Model, x: Any, target: Target) -> tuple[FullGradients
         return result, rule.constants
 
     answers, pull_back, constants = jax.vjp(outputs, movable, zeros, has_aux=True)
-    target = target.resolve(answers)
-    scores, pull_scores = jax.vjp(target.select, answers)
-    slopes, bias_slopes = pull_back(*pull_scores(jnp.ones_like(scores)))
+    target, scores, (slopes, bias_slopes) = target.pull_back(answers, pull_back)
     given = iter([at_least_float32(leaf * slope) for leaf, slope in zip(movable, slopes, strict=True)])
     inputs = tree.unflatten(
         [next(given) if moves else jnp.zeros(leaf.shape) for moves, leaf in zip(floating, leaves, strict=True)]

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.compile import compiled
 from xaijax._core.places import find_places
 from xaijax._core.tap import tap_several
@@ -102,9 +102,7 @@ def _fuse(
     shapes, run = tap_several(model, x, layers)
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
     outputs, pull_back, activations = jax.vjp(run, zeros, has_aux=True)
-    target = target.resolve(outputs)
-    scores, pull_scores = jax.vjp(target.select, outputs)
-    (gradients,) = pull_back(*pull_scores(jnp.ones_like(scores)))
+    target, scores, (gradients,) = target.pull_back(outputs, pull_back)
 
     def of_layer(number: int) -> Array:
         raw = activations[number]
@@ -124,4 +122,6 @@ def _fuse(
     size = size or input_size(x, axes.pop())
     values = _JOIN[how]([to_unit_range(resize(one, size)) for one in maps])
     title = f"{equation.title}, {how} of {len(layers)} layers"
-    return Attribution(values=values, output=scores, target=target.index, method=title)
+    return Attribution(
+        values=values, output=scores, target=target.index, axes=f"N {axes_of_map(values.ndim - 1)}", method=title
+    )

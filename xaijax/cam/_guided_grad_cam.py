@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.compile import compiled
 from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
 from xaijax._core.target import Target, TargetLike
@@ -77,7 +77,8 @@ def _guided_grad_cam(
     scores, pull_back = jax.vjp(lambda x: target.select(guided(x)), x)
     (gradients,) = pull_back(jnp.ones_like(scores))
     values = at_least_float32(gradients) * maps.reshape(maps.shape + (1,) * (x.ndim - maps.ndim))
-    return Attribution(values=values, output=tapped.scores, target=target.index, method="Guided Grad-CAM")
+    axes = f"N {axes_of_players(values.ndim - 1)}"
+    return Attribution(values=values, output=tapped.scores, target=target.index, axes=axes, method="Guided Grad-CAM")
 
 
 def _guided(model: Model, x: Array) -> Any:

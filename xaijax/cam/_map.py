@@ -59,10 +59,7 @@ def tap_places(model: Model, x: Any, layer: str | None, grid: tuple[int, ...] | 
 
 def differentiate(activations: Array, tail: Callable, target: Target) -> tuple[Tapped, Target]:
     """The gradient of the score at the activations: the backward of the tail alone. And the target, top classes found."""
-    outputs, pull_back = jax.vjp(tail, activations)
-    target = target.resolve(outputs)
-    scores, pull_scores = jax.vjp(target.select, outputs)
-    (gradients,) = pull_back(*pull_scores(jnp.ones_like(scores)))
+    target, scores, (gradients,) = target.pull_back(*jax.vjp(tail, activations))
     return Tapped(activations, gradients, scores, lambda values: target.select(tail(values))), target
 
 

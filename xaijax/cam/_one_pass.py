@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution
+from xaijax._core.attribution import Attribution, axes_of_map
 from xaijax._core.blocks import in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.target import Target, TargetLike
@@ -192,7 +192,13 @@ def _explain(
         maps = [equation.finish(equation(tapped), x) for equation in equations]
         maps = check.nan_where(jnp.isnan(scores), maps)  # NaN: there is no such class
     return [
-        Attribution(values=values, output=scores, target=target.index, method=equation.title)
+        Attribution(
+            values=values,
+            output=scores,
+            target=target.index,
+            axes=" ".join(["N", axes_of_map(values.ndim - 1 - target.every), *["K"] * target.every]),
+            method=equation.title,
+        )
         for equation, values in zip(equations, maps, strict=True)
     ]
 

@@ -186,7 +186,9 @@ def _fit(
         key=key,
         ids=ids,
         coalitions_at_once=recipe.samples(1),
-        most_examples=recipe.most_examples(),
+        examples_at_once=recipe.most_examples(),
         batch_size=batch_size,
-        method=f"LIME ({recipe.samples(1)} samples)",
+        method="LIME",
+        estimator="least squares" if surrogate == "linear" else "Gaussian process",
+        efficient=False,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import Surrogate
-from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.attribution import Names, Surrogate, read_names, read_output_names
+from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
+from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.target import Target, TargetLike, as_target, output_shapes
 from xaijax._core.typing import Array, Float, Int, Key
 from xaijax._model import Model, as_model
@@ -43,6 +45,9 @@ def tabular(
     max_samples: int | None = None,
     top: int = 5,
     definitions: str = "xaijax",
+    names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    keep_inputs: bool = True,
     ids: Any = None,
     batch_size: int | None = None,
 ) -> Surrogate:
@@ -75,6 +80,9 @@ def tabular(
       definitions: "lime" for those of the package lime 0.2: pi = sqrt(exp(-D²/width²)), so that its neighborhood is 1.4
         times wider; the defaults above; ridge 1, added to the weighted sums of squares; 10 features; and features
         ranked by coefficient times value.
+      names: D names of the features. Default: those of the training statistics.
+      output_names: names of the model's outputs. Default: none.
+      keep_inputs: whether the attribution keeps the explained rows. Default True.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -124,18 +132,32 @@ def tabular(
     batch_size = check.batch_size(batch_size)
     target = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=True)
     key, ids = check.random_key(key), check.example_ids(ids, num_examples)
+    own_names = training_statistics.names if names is None else read_names(names, features, num_examples)
+    output_names = None if output_names is None else read_output_names(output_names, None)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     found = _tabular(
         model, x, training_statistics, target, key, ids, width,
         recipe=recipe, sampling=sampling, around=around, as_lime=as_lime, surrogate=surrogate,
-        batch_size=batch_size,
+        batch_size=batch_size, names=own_names, output_names=output_names, keep_inputs=keep_inputs,
     )  # fmt: skip
     if sampling != "weighted":
         check_weights(found, lambda place: _too_narrow(width, place, x, training_statistics, key, around))
     return found
 
 
-@compiled(static_argnames=("recipe", "sampling", "around", "as_lime", "surrogate", "batch_size"))
+@compiled(
+    static_argnames=(
+        "recipe",
+        "sampling",
+        "around",
+        "as_lime",
+        "surrogate",
+        "batch_size",
+        "names",
+        "output_names",
+        "keep_inputs",
+    )
+)
 def _tabular(
     model: Model,
     x: Float[Array, "N D"],
@@ -150,9 +172,11 @@ def _tabular(
     as_lime: bool,
     surrogate: str,
     batch_size: int | None,
+    names: Names | None,
+    output_names: tuple[str, ...] | None,
+    keep_inputs: bool,
 ) -> Surrogate:
-    rows = rows_at_once(batch_size, bytes_per_row(model, x))
-    target = target.resolve(in_blocks(model, x, rows)) if target.is_top else target
+    rows = model_rows(model, x, batch_size)
     conditional = training_statistics.conditional
     deviation = training_statistics.deviation
     per_unit = jnp.where(deviation > 0, 1 / jnp.where(deviation > 0, deviation, 1), 0)
@@ -162,14 +186,13 @@ def _tabular(
     ) -> tuple[Array, Array, Array]:
         return adjust(samples, residuals, coefficients, together, _rows.deviation_of_law(width))
 
-    def explain_one(example: tuple[Array, Array, Any]) -> dict[str, Array]:
-        row, key, per_example = example
-        one = target.of_example(per_example)
+    def explain_one(example: Example, target: Target) -> Fields:
+        row, key = example.x, example.key
         # The row in the surrogate's units: 1 for conditions, which hold, and standard deviations from the mean.
         at = jnp.where(conditional, 1.0, (row - training_statistics.mean) * per_unit)
         fields = explain(
             lambda key: _rows.draw(sampling, key, row, training_statistics, width, around, recipe.together),
-            lambda seen: in_blocks(lambda block: one.select(model(block)), seen, rows),
+            lambda seen: in_blocks(lambda block: target.select(model(block)), seen, rows),
             key,
             recipe,
             active=_rows.active(row, training_statistics),
@@ -183,12 +206,30 @@ def _tabular(
             fields["slopes"] = jnp.einsum("d,d...->d...", per_unit, fields["values"])
         return fields
 
-    keys = example_keys(key, jnp.arange(len(x)) if ids is None else ids)
-    examples_at_once = recipe.most_examples() or max(1, rows // recipe.samples(1))
-    answers = in_blocks(each(explain_one), (x, keys, target.per_example), examples_at_once)
-    bad = check.rows_with_nan(x) | training_statistics.unseen(x).any(axis=1)
-    answers = check.nan_where(bad, answers)
-    return Surrogate(**answers, target=target.index, method=f"LIME, tabular ({recipe.samples(1)} samples)")
+    fields, target = explain_examples(
+        explain_one,
+        model,
+        x,
+        target,
+        key=key,
+        ids=ids,
+        rows=rows,
+        rows_per_example=recipe.samples(1),
+        examples_at_once=recipe.most_examples(),
+        output=False,
+        invalid=training_statistics.unseen(x).any(axis=1),
+    )
+    return Surrogate(
+        **fields,
+        target=target.index,
+        inputs=x if keep_inputs else None,
+        choice=jnp.zeros(len(x), jnp.int32),
+        axes="N M K" if target.every else "N M",
+        method="LIME",
+        names=names,
+        output_names=output_names,
+        choices=(("Gaussian process" if surrogate == "gaussian_process" else "least squares", ""),),
+    )
 
 
 def _check_rows(x: Array, statistics: Any) -> int:

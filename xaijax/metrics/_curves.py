@@ -127,14 +127,11 @@ def _curve(game: Game, attribution: Attribution, *, kind: str, batch_size: int |
         count = jnp.maximum(active.sum(), 1)
         fractions = jnp.minimum(jnp.arange(len(outputs)), count).astype(outputs.dtype) / count
         area = (jnp.diff(fractions) * (outputs[1:] + outputs[:-1]) / 2).sum()
-        return {"fractions": fractions, "outputs": outputs, "area": area}
+        return {"fractions": fractions, "outputs": outputs, "area": area, "output": outputs[-1]}
 
-    def as_curve(*, regions: Any = None, **fields: Any) -> Any:
-        return Curve(**fields, kind=kind)
-
-    curve: Any = ranked(game, attribution).attribute(
-        as_curve, solve, coalitions_at_once=len(nested), batch_size=batch_size, method=attribution.method
-    )
+    fields = ranked(game, attribution).solve_each(solve, coalitions_at_once=len(nested), batch_size=batch_size)
+    kept = {name: fields.get(name) for name in ("fractions", "outputs", "area", "target")}
+    curve = Curve(**kept, kind=kind, method=attribution.method)  # pyright: ignore[reportArgumentType]
     unknown = jnp.isnan(attribution.values)  # no order
     unknown = unknown.any() if curve.area.ndim == 0 else unknown.reshape(len(unknown), -1).any(axis=1)
     return check.nan_where(unknown, curve)

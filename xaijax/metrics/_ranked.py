@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core.attribution import Attribution
-from xaijax._core.game import Example, ExampleGames, Game, Value
+from xaijax._core.examples import Example
+from xaijax._core.game import ExampleGames, Game, Value
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Bool, Float, Int
 
@@ -36,10 +37,10 @@ def player_values(game: Game, attribution: Attribution) -> Float[Array, "*N M"]:
     """A value for each player of the game: the attribution's own, or the mean of its map over the player's places."""
     num_examples, num_players = game.num_examples, game.num_players
     values = attribution.values
-    if attribution.output.ndim > (0 if num_examples is None else 1):
+    if attribution.all_outputs:
         raise ValueError(
             f"attribution must explain one output of each example, but its output has shape "
-            f"{list(attribution.output.shape)}: take one output with jax.tree.map(lambda leaf: leaf[..., k], attribution)."
+            f"{list(attribution.output.shape)}: take one output with attribution.of_output(k)."
         )
     shape = (num_players,) if num_examples is None else (num_examples, num_players)
     owners = game.regions(game.prepare()) if isinstance(game, ExampleGames) else None

@@ -40,7 +40,7 @@ def banzhaf(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="exact Banzhaf values", batch_size=check.batch_size(batch_size)
+        game, coalitions, weights, method="Banzhaf", efficient=False, batch_size=check.batch_size(batch_size)
     )
 
 

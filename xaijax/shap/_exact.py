@@ -53,7 +53,7 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="exact Shapley values", batch_size=check.batch_size(batch_size)
+        game, coalitions, weights, method="SHAP", efficient=True, batch_size=check.batch_size(batch_size)
     )
 
 
@@ -74,12 +74,13 @@ def _constants(num_players: int) -> tuple[Array, Array]:
     return jnp.asarray(coalitions), jnp.asarray(operator(coalitions), jnp.float32)
 
 
-@compiled(static_argnames=("method", "batch_size"), title=lambda options: options["method"])
+@compiled(static_argnames=("method", "efficient", "batch_size"), title=lambda options: options["method"])
 def sum_of_coalitions(
     game: Game,
     coalitions: Bool[Array, "S M"],
     weights: Float[Array, "M S"],
     method: str,
+    efficient: bool,
     batch_size: int | None,
 ) -> Attribution:
     """phi = weights · v(coalitions), of which the first is nobody and the last everybody; weights sum to 0 over S."""
@@ -91,9 +92,18 @@ def sum_of_coalitions(
         found = jnp.where(active.reshape(-1, *[1] * (found.ndim - 1)), found, 0)
         return {
             "values": found,
+            "std_errors": jnp.zeros_like(found),
             "base_value": worth[0],
             "output": worth[-1],
             "num_evaluations": jnp.asarray(len(coalitions), jnp.int32),
         }
 
-    return game.attribute(Attribution, values, coalitions_at_once=len(coalitions), batch_size=batch_size, method=method)
+    return game.attribute(
+        Attribution,
+        values,
+        method=method,
+        estimator="exact",
+        efficient=efficient,
+        coalitions_at_once=len(coalitions),
+        batch_size=batch_size,
+    )

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check, random
-from xaijax._core.attribution import Attribution
-from xaijax._core.blocks import bytes_per_row, each, example_keys, in_blocks, rows_at_once
+from xaijax._core.attribution import Attribution, axes_of_players
+from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
+from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.target import Target, TargetLike, as_target, output_shapes
 from xaijax._core.typing import Array, Float, Int, Key
 from xaijax._model import Model, as_model
@@ -102,18 +103,15 @@ def _expected_gradients(
     num_samples: int,
     batch_size: int | None,
 ) -> Attribution:
-    rows = rows_at_once(batch_size, bytes_per_row(model, x))
-    outputs = in_blocks(model, x, rows)
-    target = target.resolve(outputs)
+    rows = model_rows(model, x, batch_size)
     length = num_samples // _REPLICATES
     replicates_at_once = max(1, rows // length)
 
-    def of_example(example: tuple[Array, Array, Any]) -> dict[str, Array]:
-        own, key, per_example = example
-        one = target.of_example(per_example)
+    def explain_one(example: Example, target: Target) -> Fields:
+        own, key = example.x, example.key
 
         def gradients(inputs: Float[Array, "n *input"]) -> Float[Array, "n *input"]:
-            return jax.grad(lambda inputs: one.select(model(inputs)).sum())(inputs)
+            return jax.grad(lambda inputs: target.select(model(inputs)).sum())(inputs)
 
         def replicate(number: Int[Array, ""]) -> tuple[Array, Array]:
             """Where on which way: strata of [0, 1] in random order, rows by chance."""
@@ -129,17 +127,17 @@ def _expected_gradients(
             return (steps * in_blocks(gradients, at, rows)).reshape(len(numbers), length, *own.shape).mean(axis=1)
 
         running = add(None, sample, 0, _REPLICATES, replicates_at_once)
-        base = in_blocks(lambda block: one.select(model(block)), background, rows).mean()
+        base = in_blocks(lambda block: target.select(model(block)), background, rows).mean()
         return {"values": running.mean, "std_errors": running.std_errors(), "base_value": base}
 
-    keys = example_keys(key, jnp.arange(len(x)) if ids is None else ids)
-    examples_at_once = max(1, rows // (replicates_at_once * length))
-    fields = in_blocks(each(of_example), (x, keys, target.per_example), examples_at_once)
-    fields["output"] = target.select(outputs)
-    bad = check.rows_with_nan(x) | jnp.isnan(fields["output"])
+    fields, target = explain_examples(
+        explain_one, model, x, target, key=key, ids=ids, rows=rows, rows_per_example=replicates_at_once * length
+    )
     return Attribution(
-        **check.nan_where(bad, fields),
+        **fields,
         target=target.index,
         num_evaluations=jnp.full(len(x), _REPLICATES * length, jnp.int32),
-        method=f"expected gradients ({_REPLICATES * length} samples)",
+        inputs=x if x.ndim == 2 else None,
+        axes=f"N {axes_of_players(x.ndim - 1)}",
+        method="expected gradients",
     )

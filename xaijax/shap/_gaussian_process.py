@@ -22,7 +22,7 @@ from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._odd_process import process
-from xaijax.shap._paired import Parts, Solve, budget, check_players, explain, read_stages
+from xaijax.shap._paired import Parts, Solve, check_players, explain, read_stages
 from xaijax.shap._player_scales import with_scales
 from xaijax.shap._process import Posterior, Process, mixture
 from xaijax.shap._weights import pair_operator
@@ -159,6 +159,5 @@ def _gaussian_process(
         key=key,
         ids=ids,
         batch_size=batch_size,
-        method=f"Shapley values by {'a' if per_player else 'an'} {'per-player' if per_player else 'isotropic'} odd "
-        f"Gaussian process{budget(stages, until)}",
+        estimator=f"{'per-player' if per_player else 'isotropic'} Gaussian process",
     )

@@ -174,7 +174,9 @@ def _exact(
         indices,
         coalitions_at_once=len(coalitions),
         batch_size=batch_size,
-        method=f"exact {index} of order {order}",
+        method=index,
+        estimator="exact",
+        efficient=False,
     )
 
 
@@ -250,7 +252,9 @@ def _estimated(
         ids=ids,
         coalitions_at_once=evaluations,
         batch_size=batch_size,
-        method=f"{index} of order 2 by Gaussian processes ({evaluations:,} evaluations)",
+        method=index,
+        estimator="Gaussian process",
+        efficient=False,
     )
 
 

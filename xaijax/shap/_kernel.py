@@ -15,7 +15,7 @@ from xaijax._core.game import Game, as_game
 from xaijax._core.typing import Array, Bool, Int, Key
 from xaijax.shap._design import SIZES, Design, design
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
-from xaijax.shap._paired import Parts, Solve, budget, check_players, explain, read_stages
+from xaijax.shap._paired import Parts, Solve, check_players, explain, read_stages
 from xaijax.shap._published_kernel import published
 
 SAMPLINGS = ["pairs", "published"]
@@ -119,5 +119,5 @@ def _kernel(
         key=key,
         ids=ids,
         batch_size=batch_size,
-        method=f"Shapley values by kernel regression{budget(stages, until)}",
+        estimator="kernel regression",
     )

@@ -125,12 +125,22 @@ def _linear(
     curvature = gaps / jnp.maximum(change, 1e-30)
     if orders is None:
         values, errors = weights * steps, None
-        method = "Shapley values of a linear model, features independent"
+        estimator = "linear model, features independent"
     else:
         values, errors = _correlated(rows, weights, steps, jnp.asarray(orders))
-        method = "Shapley values of a linear model, features correlated"
+        estimator = "linear model, features correlated"
     found = Attribution(
-        values=values, output=output, base_value=base, std_errors=errors, target=target.index, method=method
+        values=values,
+        output=output,
+        base_value=base,
+        std_errors=jnp.zeros_like(values) if errors is None else errors,
+        target=target.index,
+        inputs=x,
+        choice=jnp.zeros(len(x), jnp.int32),
+        axes="N M",
+        method="SHAP",
+        efficient=True,
+        choices=((estimator, ""),),
     )
     bad = check.rows_with_nan(x) | jnp.isnan(output)
     return check.nan_where(bad, found), jnp.where(bad, 0, curvature)

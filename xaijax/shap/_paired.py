@@ -81,7 +81,7 @@ def explain(
     key: Key[Array, ""],
     ids: Int[Array, " N"] | None,
     batch_size: int | None,
-    method: str,
+    estimator: str,
 ) -> Attribution:
     """Shapley values of every game from the design's pairs, solved at each stage until they are precise enough."""
     num_players = game.num_players
@@ -127,7 +127,9 @@ def explain(
         ids=ids,
         coalitions_at_once=2 * stages[0] + 2,
         batch_size=batch_size,
-        method=method,
+        method="SHAP",
+        estimator=estimator,
+        efficient=True,
     )
 
 
@@ -161,13 +163,6 @@ def check_players(game: Game) -> None:
         raise ValueError(
             "game must have at least 2 players, but it has 1, which gets output - base value: use shap.exact."
         )
-
-
-def budget(stages: tuple[int, ...], until: float | None) -> str:
-    """In words, for the method's name."""
-    if until is None:
-        return f" ({2 * stages[0] + 2:,} evaluations)"
-    return f" (until {until:g}, at most {2 * stages[-1] + 2:,} evaluations)"
 
 
 def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], active: Bool[Array, " M"]) -> Float[Array, "M K"]:

@@ -145,9 +145,6 @@ def _permutation(
             "num_evaluations": 2 + (walk if num_players > 1 else 0) * running.seen.astype(jnp.int32),
         }
 
-    what = f"{num_permutations} {'' if orders == 'independent' else 'orthogonal '}antithetic permutations"
-    if until is not None:
-        what = f"until {until:g}, at most {rounds * num_permutations} antithetic permutations"
     return game.attribute(
         Attribution,
         shapley,
@@ -155,7 +152,9 @@ def _permutation(
         ids=ids,
         coalitions_at_once=block_size(num_permutations, walks_at_once) * walk,
         batch_size=batch_size,
-        method=f"permutation Shapley values ({what})",
+        method="SHAP",
+        estimator="antithetic permutations" if orders == "independent" else "orthogonal antithetic permutations",
+        efficient=True,
     )
 
 

@@ -67,5 +67,7 @@ def published(game: Game, key: Key[Array, ""], ids: Any, num_evaluations: int, b
         ids=ids,
         coalitions_at_once=num_evaluations,
         batch_size=batch_size,
-        method=f"Shapley values by KernelSHAP as published ({num_evaluations:,} evaluations)",
+        method="SHAP",
+        estimator="kernel regression, as published",
+        efficient=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,6 +26,20 @@ _EXACT_PLAYERS = 12
 _PROCESS_EVALUATIONS = 5
 PRECISIONS = ["normal", "high"]
 
+_FEW_PLAYERS = "there are few enough players to evaluate all coalitions"
+_STOCHASTIC = "it is unbiased for a stochastic model"
+_FEW_EVALUATIONS = f"there are fewer than {_PROCESS_EVALUATIONS} evaluations per player"
+_MOST_ACCURATE = f"it has the smallest error from {_PROCESS_EVALUATIONS} evaluations per player"
+_MANY_EVALUATIONS = f"there are more than {2 * MOST_PAIRS + 2:,} evaluations"
+CHOICES = (
+    ("exact", _FEW_PLAYERS),
+    ("antithetic permutations", _STOCHASTIC),
+    ("antithetic permutations", _FEW_EVALUATIONS),
+    ("isotropic Gaussian process", _MOST_ACCURATE),
+    ("per-player Gaussian process", _MOST_ACCURATE),
+    ("kernel regression", _MANY_EVALUATIONS),
+)
+
 
 def values(
     model: Any,
@@ -38,13 +53,16 @@ def values(
     until: float | None = None,
     max_evaluations: int | None = None,
     stochastic: bool = False,
+    names: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    output_names: Sequence[str] | None = None,
+    keep_inputs: bool = True,
     ids: Any = None,
     batch_size: int | None = None,
 ) -> Attribution:
     """Shapley values of a model's output (SHAP), by the estimator with the smallest error for the evaluations.
 
     Why: the one attribution that is fair to features that act together, and that sums to the output minus the base
-    value. `attribution.method` says which estimator was chosen, and why:
+    value. `attribution.estimator` says which estimator was chosen, and `attribution.reason` why:
 
     | players and evaluations | estimator |
     |---|---|
@@ -68,6 +86,7 @@ def values(
       max_evaluations: the cap of `until`. Default 16 m, at most 4,098 for the Gaussian process. `converged` says whether
         the precision was reached before it.
       stochastic: whether the model answers the same input differently each time.
+      names, output_names, keep_inputs: as in `xai.game`.
       ids: [N] integers that name the examples for their randomness. Default: their positions.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -88,7 +107,7 @@ def values(
     >>> xai.shap.values(model, jnp.array([[2.0, 3.0]]), masker, key=jax.random.key(0)).values
     Array([[3., 3.]], dtype=float32)
     """
-    games = game(model, x, masker, target=target)
+    games = game(model, x, masker, target=target, names=names, output_names=output_names, keep_inputs=keep_inputs)
     key, ids = check.random_key(key), check.example_ids(ids, games.num_examples)
     check.one_of("precision", precision, PRECISIONS)
     if num_evaluations is not None:
@@ -115,10 +134,12 @@ def values(
     if chosen is gaussian_process:
         options["scales"] = "per_player" if precision == "high" else "isotropic"
     found = chosen(games, **options)
+    number = CHOICES.index((found.estimator, why))
+    found = dataclasses.replace(found, choice=jnp.full(games.num_examples, number, jnp.int32), choices=CHOICES)
     if chosen is exact and until is not None:
         known = ~jnp.isnan(found.values.reshape(games.num_examples, -1)).any(axis=1)
         found = dataclasses.replace(found, converged=known)
-    return dataclasses.replace(found, method=f"{found.method}: {why}")
+    return found
 
 
 def _choose(games: Game, num_evaluations: int | None, max_evaluations: int | None, stochastic: bool) -> tuple[Any, str]:
@@ -127,15 +148,15 @@ def _choose(games: Game, num_evaluations: int | None, max_evaluations: int | Non
     budget = DEFAULT_EVALUATIONS * players if num_evaluations is None else num_evaluations
     enough = (num_evaluations is None and players <= _EXACT_PLAYERS) or budget >= 2**players
     if stochastic:
-        return permutation, "unbiased for a stochastic model"
+        return permutation, _STOCHASTIC
     if players == 1 or (enough and players <= MOST_PLAYERS):
-        return exact, f"all coalitions of {players} players"
+        return exact, _FEW_PLAYERS
     if budget < _PROCESS_EVALUATIONS * players:
-        return permutation, f"fewer than {_PROCESS_EVALUATIONS} evaluations for each of {players} players"
+        return permutation, _FEW_EVALUATIONS
     most = 2 * MOST_PAIRS + 2
     if max(budget, max_evaluations or 0) <= most:
-        return gaussian_process, f"the smallest error at {_PROCESS_EVALUATIONS} evaluations or more for each player"
-    return kernel, f"more than {most:,} evaluations"
+        return gaussian_process, _MOST_ACCURATE
+    return kernel, _MANY_EVALUATIONS
 
 
 def _of_permutations(players: int, num_evaluations: int | None, until: Any, max_evaluations: Any) -> dict[str, Any]:
