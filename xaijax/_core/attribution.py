@@ -87,7 +87,9 @@ class Attribution:
     values: Float[Array, "..."] = dataclasses.field(metadata={"axes": (EXAMPLES, PLAYERS, OUTPUTS)})
     output: Float[Array, "..."] = dataclasses.field(metadata={"axes": (EXAMPLES, OUTPUTS)})
     base_value: Float[Array, "..."] | None = dataclasses.field(default=None, metadata={"axes": (EXAMPLES, OUTPUTS)})
-    std_errors: Float[Array, "..."] | None = _array("N P K", optional=True)
+    std_errors: Float[Array, "..."] | None = dataclasses.field(
+        default=None, metadata={"axes": (EXAMPLES, PLAYERS, OUTPUTS)}
+    )
     target: Int[Array, "..."] | None = _array("N", optional=True)
     regions: Int[Array, "..."] | None = _array("N R", optional=True)
     num_evaluations: Int[Array, "..."] | None = _array("N", optional=True)
