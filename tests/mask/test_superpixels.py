@@ -113,7 +113,7 @@ def test_images_of_bytes_stay_bytes(fill):
         (lambda: xai.mask.superpixels(compactness=-1), "compactness.? must be finite and above zero"),
         (lambda: xai.mask.superpixels(fill="blurr"), "fill.? must be one of.*did you mean 'blur'"),
         (lambda: xai.mask.superpixels(color_space="rgb"), "color_space.? must be one of"),
-        (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(2000)), "at most the 1600 places"),
+        (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(2000)), "at most the 1600 pixels"),
         (lambda: xai.game(linear, IMAGES[0], SUPERPIXELS), r"x must be images \[N, H, W, C\]"),
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(fill=[1.0, 2])), r"fill must be .* shape is \[2\]"),
         (lambda: xai.mask.regions([[[0, 1]], [[0, 2]], [[0, 1]]]), r"labels\[1\] must number .* without \[1\]"),

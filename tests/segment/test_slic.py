@@ -1,5 +1,7 @@
 """SLIC: as good as scikit-image's, whole pieces without gaps, the same in every batch and under every transformation."""
 
+import time
+import warnings
 from typing import Any
 
 import jax
@@ -12,7 +14,8 @@ from skimage.color import rgb2lab
 
 import xaijax as xai
 from experiments._segmentation import MEASURES, boundary_recall, compactness, reference, squares, undersegmentation
-from xaijax.segment._color import rgb_to_lab
+from xaijax.segment._connect import connected
+from xaijax.segment._slic import rgb_to_lab
 
 SMALL = squares(2, side=60)
 
@@ -100,6 +103,58 @@ def test_labels_have_no_gaps_and_segments_are_whole_in_pictures_of_any_size(shap
     assert_whole(labels)
     bound = xai.mask.superpixels(num_segments).num_players(shape)
     assert labels.max() < bound <= 1.2 * num_segments
+
+
+NOISE = np.random.default_rng(0).random((2, 256, 256, 3), np.float32)
+
+
+def seconds(run):
+    """Of the fastest of three runs, after one that compiles."""
+    run()
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(run())
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@pytest.mark.filterwarnings("ignore:.*segments asked for")
+def test_noise_is_connected_in_about_the_time_of_clustering():
+    """Its pieces are hundreds deep, and waiting for the neighbor to join took thirty times as long."""
+    clustering = seconds(lambda: xai.segment.slic(NOISE, enforce_connectivity=False))
+    assert seconds(lambda: xai.segment.slic(NOISE)) < 12 * clustering
+
+
+def test_remaining_pieces_join_along_the_least_difference():
+    """Two segments at the ends of a row of single pixels, more than 8 apart: the row is cut at its largest step."""
+    row = np.array([0] * 10 + [*range(1, 29), *range(48, 60)] + [60] * 10, np.float32)
+    labels = jnp.asarray([[0] * 10 + [1, 2] * 20 + [3] * 10])
+    features = jnp.stack([jnp.zeros((1, 60)), jnp.arange(60.0)[None], jnp.asarray(row)[None]])
+    centers = jnp.array([[0, 0, 0, 0.0], [5, 30, 30, 55], [0, 30, 30, 60]])
+    joined = connected(labels, features, jnp.array([1e-6, 1e-6, 1]), centers, 4, min_size=10, enforce=True)
+    np.testing.assert_array_equal(joined[0], np.arange(60) >= 38)
+
+
+def test_far_fewer_segments_than_seeds_are_warned_of():
+    with pytest.warns(
+        UserWarning, match="2 of 2 images have less than half of the 49 segments asked for.*sigma=2"
+    ) as seen:
+        labels = xai.segment.slic(NOISE)
+    assert seen[0].filename == __file__
+    assert labels.max() < 10
+    assert_whole(labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        xai.segment.slic(SMALL, 20)
+
+
+def test_channels_first_is_the_same_image():
+    first = np.moveaxis(SMALL, -1, 1)
+    np.testing.assert_array_equal(xai.segment.slic(first, 20, channel_axis=1), xai.segment.slic(SMALL, 20))
+    with pytest.raises(ValueError, match=r"`images` must be .*got shape \[\d, 3, 60, 60\].* pass channel_axis=1"):
+        xai.segment.slic(first, 20)
+    assert xai.segment.slic(first, 9, channel_axis=-1).shape == first.shape[:3]
 
 
 def test_without_connectivity_there_are_no_gaps_either():
@@ -195,14 +250,19 @@ def slic(images=SMALL, num_segments=20, **options):
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        (lambda: slic(SMALL[0]), r"pictures \[N, H, W, C\], but their shape is \[60, 60, 3\].*image\[None\]"),
-        (lambda: slic(num_segments=3601), "at most the 3600 places of a picture, but is 3601"),
-        (lambda: slic(num_segments=0), "num_segments.? must be at least 1"),
-        (lambda: slic(compactness=0), "compactness.? must be finite and above zero"),
-        (lambda: slic(sigma=-1), "sigma.? must be finite and zero or more"),
-        (lambda: slic(color_space="Lab"), "color_space.? must be one of .*did you mean 'lab'"),
-        (lambda: slic(SMALL[..., :2], color_space="lab"), "'lab' is for pictures of 3 channels"),
-        (lambda: slic(np.where(SMALL > 250, np.nan, SMALL)), "images.? (holds NaN|must hold no NaN)"),
+        (lambda: slic(SMALL[0]), r"`images` must have shape \[N, H, W, C\], got \[60, 60, 3\].*image\[None\]"),
+        (lambda: slic(num_segments=3601), "`num_segments` must be at most the 3600 pixels of an image, got 3601"),
+        (lambda: slic(num_segments=0), "`num_segments` must be at least 1"),
+        (lambda: slic(compactness=0), "`compactness` must be finite and above zero"),
+        (lambda: slic(sigma=-1), "`sigma` must be finite and zero or more"),
+        (lambda: slic(color_space="Lab"), "`color_space` must be one of .*did you mean 'lab'"),
+        (
+            lambda: slic(SMALL[..., :2], color_space="lab"),
+            "`color_space` must be 'channels' for images of 2 channels, got 'lab'",
+        ),
+        (lambda: slic(enforce_connectivity="no"), "`enforce_connectivity` must be True or False, got 'no'"),
+        (lambda: slic(channel_axis=4), "`channel_axis` must be the axis of the channels of images .*, got 4"),
+        (lambda: slic(np.where(SMALL > 250, np.nan, SMALL)), "`images` must hold no NaN"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(mistake, sentence):

@@ -266,3 +266,22 @@ def rows_with_nan(x: Any) -> jax.Array:
         if jnp.issubdtype(leaf.dtype, jnp.inexact)
     ]
     return jnp.any(jnp.stack(flags), axis=0) if flags else jnp.zeros(examples(x), bool)
+
+
+def channel_axis(name: str, shape: tuple[int, ...], axis: Any) -> int:
+    """Returns the axis of the channels of images [N, H, W, C] or [N, C, H, W]: 1, 2 or 3.
+
+    None stands for the last axis. It is refused for shapes such as (N, 3, H, W), whose channels probably come first.
+    """
+    if axis is None:
+        if shape[1] in (1, 3, 4) and shape[3] > 4:
+            raise ValueError(
+                f"`{name}` must be images with channels last, [N, H, W, C], got shape {list(shape)}, whose channels seem "
+                "to come first: pass channel_axis=1, or channel_axis=-1 if they do come last."
+            )
+        return 3
+    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis not in (-3, -2, -1, 1, 2, 3):
+        raise ValueError(
+            f"`channel_axis` must be the axis of the channels of images with four axes, 1 or -1 mostly, got {axis!r}."
+        )
+    return int(axis) % 4

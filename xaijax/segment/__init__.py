@@ -1,4 +1,4 @@
-"""Segmentation: pictures cut into superpixels on the device, inside the compiled program."""
+"""Segmentation: images cut into superpixels on the device, inside the compiled program."""
 
 from xaijax.segment._slic import slic
 
