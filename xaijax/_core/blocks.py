@@ -1,4 +1,4 @@
-"""Evaluating in blocks: memory bounded by the block, shapes static, one compiled body."""
+"""Evaluation in blocks: the block bounds the memory, shapes are static, and one body is compiled."""
 
 from __future__ import annotations
 
@@ -14,17 +14,15 @@ from jax.core import max_dim
 from xaijax._core.convolutions import with_fast_convolutions
 from xaijax._core.jaxpr import operations
 
-# Bytes of the largest array that the model makes of one block. On a CPU 1.25 MB for each core, so that a block stays in
-# the caches: a perceptron, a small ResNet, a ViT, a transformer and a bag of embeddings are all within a seventh of their
-# fastest there on two cores, where with 10 MB the transformers take half as long again. Accelerators want to be filled:
-# 512 MB.
+# Bytes of the largest array that the model computes from one block. On a CPU 1.25 MB per core, so that a block stays in
+# the caches. Accelerators need larger blocks to be busy: 512 MB.
 _LARGEST_BYTES = {"cpu": 5 * 2**18 * (os.cpu_count() or 1), "accelerator": 2**29}
 _ROWS = (8, 2**15)
-_TRACED_ROWS = 3360  # no size that a model has by itself, and one that most numbers of devices divide
+_TRACED_ROWS = 3360  # unlikely as a size within a model, and divisible by most numbers of devices
 
 
 def rows_at_once(batch_size: int | None, bytes_per_row: int) -> int:
-    """The number of model rows in one evaluation: the caller's, or as many as suit the device."""
+    """Returns the number of model rows in one evaluation: the caller's, or as many as suit the device."""
     if batch_size is not None:
         return batch_size
     least, most = _ROWS
@@ -33,23 +31,23 @@ def rows_at_once(batch_size: int | None, bytes_per_row: int) -> int:
 
 
 def bytes_per_row(model: Any, x: Any) -> int:
-    """What one row of x [N, ...] takes of the largest array that the model makes on the way to its outputs."""
+    """Returns the bytes per row of the largest array that the model computes from x [N, ...]."""
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_TRACED_ROWS, *leaf.shape[1:]), leaf.dtype), x)
     closed = jax.make_jaxpr(lambda model, x: model(x))(model, rows)
-    made = [*closed.jaxpr.invars, *(variable for one in operations(closed.jaxpr) for variable in one.outvars)]
-    arrays = [variable.aval for variable in made if hasattr(variable.aval, "shape")]
+    computed = [*closed.jaxpr.invars, *(variable for one in operations(closed.jaxpr) for variable in one.outvars)]
+    arrays = [variable.aval for variable in computed if hasattr(variable.aval, "shape")]
     return max(
         math.prod(array.shape) * array.dtype.itemsize // _TRACED_ROWS
         for array in arrays
-        if any(size and size % _TRACED_ROWS == 0 for size in array.shape)  # weights are made once for all rows
+        if any(size and size % _TRACED_ROWS == 0 for size in array.shape)  # other arrays exist once for all rows
     )
 
 
 def block_size(length: int, most: int) -> int:
-    """The size of equal blocks, of `most` at most, that cover `length` with few rows too many: less than 1 %, or the fewest.
+    """Returns the size of equal blocks, at most `most`, that cover `length` with less than 1 % of padding, or the least.
 
-    Up to twice as many blocks as needed are tried: ten rows with four at most make five blocks of two, not three of
-    four, in which two rows would be evaluated for nothing.
+    Up to twice as many blocks as needed are tried: ten rows in blocks of at most four become five blocks of two, not
+    three blocks of four, two of whose rows would be padding.
     """
     least_blocks = -(-length // most)
     sizes = (-(-length // blocks) for blocks in range(least_blocks, min(2 * least_blocks, length) + 1))
@@ -62,10 +60,10 @@ def block_size(length: int, most: int) -> int:
 
 
 def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
-    """`function(xs)` for a function that treats the rows of xs independently, with at most `size` rows at a time.
+    """Evaluates a function that treats the rows of xs independently, with at most `size` rows at a time.
 
-    Blocks are of equal size, the last ones filled up with repeated rows that are dropped again. Each block takes rows
-    from all over xs (every n-th), so that where the rows are sharded over devices every device works on every block.
+    Blocks have equal sizes; repeated rows pad the last ones and are dropped afterwards. Each block takes every n-th row,
+    so that every device works on every block where the rows are sharded over devices.
     """
     (length, *_) = (leaf.shape[0] for leaf in jax.tree.leaves(xs))
     if not isinstance(length, int):
@@ -90,25 +88,25 @@ def in_blocks(function: Callable[[Any], Any], xs: Any, size: int) -> Any:
 
 
 def _in_symbolic_blocks(function: Callable[[Any], Any], xs: Any, most: int) -> Any:
-    """The same for a number of rows that `jax.export` leaves open: as few equal blocks as hold them once it is known."""
+    """Does the same for a number of rows that `jax.export` leaves open: as few equal blocks as hold them."""
     length = jax.tree.leaves(xs)[0].shape[0]
     num_blocks = (length + most - 1) // most
-    size = max_dim(1, (length + num_blocks - 1) // num_blocks)  # 1: for those who must know that it is no less
+    size = max_dim(1, (length + num_blocks - 1) // num_blocks)  # 1: shape checks must know a lower bound
     return repeated(function, xs, num_blocks, size)
 
 
 def repeated(function: Callable[[Any], Any], xs: Any, num_blocks: Any, size: Any) -> Any:
-    """`function(xs)` in so many blocks of this size, filled up with the last row; either number may be symbolic."""
+    """Evaluates `function(xs)` in `num_blocks` blocks, padded with the last row; either number may be symbolic."""
     length = jax.tree.leaves(xs)[0].shape[0]
     rows = jnp.minimum(jnp.arange(num_blocks * size), length - 1)
     blocks = jax.tree.map(lambda leaf: leaf[rows].reshape(num_blocks, size, *leaf.shape[1:]), xs)
     answers = jax.lax.map(with_fast_convolutions(function), blocks)
-    wanted = jnp.arange(length)  # a slice would have to prove that there are so many
+    wanted = jnp.arange(length)  # indices, as a slice would have to prove that its end is in range
     return jax.tree.map(lambda leaf: leaf.reshape(num_blocks * size, *leaf.shape[2:])[wanted], answers)
 
 
 def each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`jax.vmap(function)`, without an axis of length one in the compiler's way where there is one example at a time."""
+    """Vectorizes a function like `jax.vmap`, but without an axis of length one, which would slow the compiled code."""
 
     def over_all(xs: Any) -> Any:
         length = jax.tree.leaves(xs)[0].shape[0]
@@ -120,5 +118,5 @@ def each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
-    """One key for each example, from its id alone, [N]."""
+    """Returns one key for each example, derived from its id alone, [N]."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)

@@ -1,4 +1,4 @@
-"""Which scalar of the outputs is explained, for each example."""
+"""Targets: which scalar of the outputs is explained, for each example."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
-from xaijax._core.typing import Array, Int
+from xaijax._core.typing import Array, Int, TargetLike
 from xaijax._model import Model, as_model
-
-TargetLike = Any  # an int, ints [N], a callable, one of xai.target, "all" or None
 
 
 class ExampleScore:
-    """A score of one example's outputs, with arrays that belong to the example: what `xai.target` makes."""
+    """A score of one example's outputs, with arrays that belong to the example: made by `xai.target`."""
 
     def bind(self, outputs: Any, num_examples: int) -> Target:
-        """Checked against the shapes of the outputs [N, ...], as a target."""
+        """Checks the score against the shapes of the outputs [N, ...] and returns it as a target."""
         raise TypeError(f"{type(self).__name__} does not say how it scores outputs.")
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What is explained.
+    """Says which scalar of the outputs is explained.
 
     index: [N] the class of each example; None for the top class, for a score and for all outputs.
     score: a callable from outputs [n, ...] to one scalar for each of the n rows, or None.
-    arguments: what differs between examples in a score, with leading axis N; then score(row, arguments) is of one row.
+    arguments: the arrays of a score that differ between examples, with leading axis N; then score((row, arguments)) scores
+      one row.
     every: whether all outputs are explained at once.
-    single: whether index and arguments are those of one example, without N, whatever the number of rows.
+    single: whether index and arguments belong to one example, without N, for any number of rows.
     """
 
     index: Int[Array, "..."] | None = None
@@ -47,26 +46,27 @@ class Target:
 
     @property
     def is_top(self) -> bool:
+        """Whether the top class of each example is explained."""
         return self.index is None and self.score is None and not self.every
 
     def resolve(self, outputs: Any) -> Target:
-        """With the top class of each example in place of None."""
+        """Returns the target with the top class of each example instead of None."""
         if not self.is_top:
             return self
         return dataclasses.replace(self, index=jnp.argmax(_as_classes(outputs), axis=-1).astype(jnp.int32))
 
     @property
     def per_example(self) -> tuple[Any, Any]:
-        """What differs between the examples, for `of_example`."""
+        """The parts that differ between examples, for `of_example`."""
         return self.index, self.arguments
 
     def of_example(self, per_example: tuple[Any, Any]) -> Target:
-        """The target of one example, given its part of `per_example`, for any number of rows."""
+        """Returns the target of one example from its part of `per_example`, for any number of rows."""
         index, arguments = per_example
         return dataclasses.replace(self, index=index, arguments=arguments, single=True)
 
     def select(self, outputs: Any) -> Array:
-        """The explained values of outputs [n, ...]: [n], or [n, K] for all outputs. An index out of range gives NaN."""
+        """Returns the explained values of outputs [n, ...]: [n], or [n, K] for all outputs. An index out of range gives NaN."""
         if self.score is not None:
             if self.arguments is None:
                 scores = self.score(outputs)
@@ -76,8 +76,8 @@ class Target:
             rows = jax.tree.leaves(outputs)[0].shape[0]
             if jnp.shape(scores) != (rows,):
                 raise ValueError(
-                    f"target must map the outputs of {rows} rows to one number each, shape ({rows},), but it returned "
-                    f"shape {jnp.shape(scores)}: the rows come first in the outputs and must stay."
+                    f"`target` must map the outputs of {rows} rows to one number each, shape ({rows},), got shape "
+                    f"{jnp.shape(scores)}: keep the first axis of the outputs, the rows."
                 )
             return at_least_float32(scores)
         classes = at_least_float32(_as_classes(outputs))
@@ -135,7 +135,7 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
     """Reads the `target` argument and checks it against the shapes of the outputs.
 
     Raises:
-      TypeError: if it is none of the kinds that `target` may be.
+      TypeError: if `target` is of a type that it may not have.
       ValueError: if a class is out of range, or the number of classes is not the number of examples.
     """
     if isinstance(target, ExampleScore):
@@ -144,34 +144,44 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
         return Target(score=as_model(target))
     shape = getattr(outputs, "shape", None)
     if shape is None or len(shape) > 2:
-        shown = jax.tree.map(lambda leaf: leaf.shape, outputs)
+        shapes = jax.tree.map(lambda leaf: leaf.shape, outputs)
         raise ValueError(
-            f"the model returns outputs of shape {shown}, neither [N, K] nor [N]: give target as a callable from these "
-            "outputs to one number for each example."
+            f"`target` must be a callable from the outputs to one number for each example, as the model returns outputs "
+            f"of shape {shapes}, neither [N, K] nor [N], got {check.shown(target)}."
         )
+    num_classes = 1 if len(shape) == 1 else shape[1]
+    if num_classes == 0:
+        raise ValueError(f"the model must return at least one output, got outputs of shape {list(shape)}.")
     if target is None:
         return Target()
     if isinstance(target, str):
-        check.one_of("target", target, ["all"] if all_allowed else [])
-        return Target(every=True)
-    num_classes = 1 if len(shape) == 1 else shape[1]
+        if target == "all" and all_allowed:
+            return Target(every=True)
+        accepted = "an int, ints [N], a callable, one of xai.target" + (
+            ', "all" or None' if all_allowed else " or None"
+        )
+        hint = f": use {target}" if target.strip().isdigit() else check.did_you_mean(target, ["all"] * all_allowed)
+        raise ValueError(f"`target` must be {accepted}, got {target!r}{hint}.")
     return Target(index=class_index(target, num_classes, num_examples))
 
 
 def class_index(target: Any, num_classes: int, num_examples: int) -> Int[Array, " N"]:
-    """Reads an int or ints [N] that name classes; out of range raises, or stays as it is where it is being traced."""
+    """Reads an int or ints [N] that name classes. Out of range raises; traced indices out of range give NaN later."""
     index = check.numeric_array("target", target)
     if not jnp.issubdtype(index.dtype, jnp.integer):
-        raise TypeError(f"target must be an int, ints [N], a callable or None, but its type is {index.dtype}.")
+        raise TypeError(
+            f"`target` must be an int, ints [N], a callable, one of xai.target or None, got {check.shown(target)}."
+        )
     if index.shape not in ((), (num_examples,)):
         raise ValueError(
-            f"target must be one int or one for each of the {num_examples} examples, but its shape is {index.shape}."
+            f"`target` must be one int or one for each of the {num_examples} examples, got shape {list(index.shape)}."
         )
     if check.is_concrete(index):
-        wrong = np.unique(np.asarray(index)[(np.asarray(index) < 0) | (np.asarray(index) >= num_classes)])
+        known = np.asarray(index)
+        wrong = np.unique(known[(known < 0) | (known >= num_classes)])
         if wrong.size:
             raise ValueError(
-                f"target must lie between 0 and {num_classes - 1}, as the model returns {num_classes} "
-                f"output{'s' if num_classes > 1 else ''}, but it is {', '.join(map(str, wrong[:5]))}."
+                f"`target` must be from 0 to {num_classes - 1}, as the model returns {num_classes} "
+                f"output{'s' if num_classes > 1 else ''}, got {', '.join(map(str, wrong[:5]))}."
             )
     return jnp.broadcast_to(index.astype(jnp.int32), (num_examples,))

@@ -1,18 +1,46 @@
-"""Array types that say shapes, in the letters used throughout the package.
+"""Types: arrays that say their shapes, and the named types of public signatures.
 
-N examples, M players, S coalitions, K outputs, B background rows, H W space, C channels, D features. The annotations
-are jaxtyping's where it is installed (the tests check them at run time) and plain documentation where it is not.
+Shapes are written in the letters used throughout the package: N examples, M players, S coalitions, K outputs,
+B background rows, D features, H W space, C channels. Annotations such as `Float[Array, "N M"]` are jaxtyping's where it
+is installed (the tests check them at run time) and documentation where it is not.
+
+The named types help editors and type checkers. At run time they are `Any`: public functions check their arguments
+themselves and answer mistakes in a sentence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from jax import Array
 
 if TYPE_CHECKING:
+    import flax.linen
+    import numpy as np
+    from flax import nnx
+    from jax.typing import ArrayLike
     from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
+
+    from xaijax._core.target import ExampleScore
+    from xaijax._model import Model
+
+    # A model: a callable x[N, ...] -> y[N, ...], a bound Flax module, or what `xai.linen` and `xai.function` return.
+    ModelLike = Model | Callable[..., Any] | nnx.Module | flax.linen.Module
+    # Numbers in an array, in nested sequences, or alone.
+    ArrayOrSequence = ArrayLike | Sequence[Any]
+    # The inputs of a model, x[N, ...]: an array, a PyTree of arrays, or a data frame.
+    Inputs = ArrayLike | Sequence[Any] | Mapping[str, Any] | Any
+    # A random key, from `jax.random.key`.
+    KeyLike = Array | np.ndarray
+    # What is explained: a class, a class for each example, a score of the outputs, one of `xai.target`, "all", or None.
+    TargetLike = int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ExampleScore | None
+    # Integers [N] that name the examples for their randomness.
+    Ids = ArrayLike | Sequence[int] | None
+    # Names of players or outputs, in order.
+    NamesLike = Sequence[str] | Sequence[Sequence[str]] | None
 else:
+    ModelLike = ArrayOrSequence = Inputs = KeyLike = TargetLike = Ids = NamesLike = Any
     try:
         from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
     except ImportError:
@@ -23,4 +51,20 @@ else:
 
         Bool = Float = Int = Key = Num = PyTree = Shaped = _Unchecked()
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "Num", "PyTree", "Shaped"]
+__all__ = [
+    "Array",
+    "ArrayOrSequence",
+    "Bool",
+    "Float",
+    "Ids",
+    "Inputs",
+    "Int",
+    "Key",
+    "KeyLike",
+    "ModelLike",
+    "NamesLike",
+    "Num",
+    "PyTree",
+    "Shaped",
+    "TargetLike",
+]
