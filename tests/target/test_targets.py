@@ -152,7 +152,7 @@ def test_new_arrays_in_a_target_do_not_compile_again():
 
 
 MISTAKES = {
-    "a class that does not exist": (xai.target.probability(4), LOGITS, "between 0 and 3"),
+    "a class that does not exist": (xai.target.probability(4), LOGITS, "from 0 to 3"),
     "a mask of another size": (
         xai.target.region(0, np.ones((3, 4))),
         np.zeros((2, 4, 3, 5)),

@@ -353,8 +353,8 @@ def game(
     masker.check(x)
     check.no_nan("x", x)
     outputs = output_shapes(model, x, num_examples)
-    target = as_target(target, outputs, num_examples, all_allowed=True)
-    games = ModelGame(model, x, masker, target, masker.names(_shape(x)), keep_inputs=keep_inputs)
+    bound = as_target(target, outputs, num_examples, all_allowed=True)
+    games = ModelGame(model, x, masker, bound, masker.names(_shape(x)), keep_inputs=keep_inputs)
     if names is not None:
         games.names = read_names(names, games.num_players, num_examples)
     if output_names is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jax.typing import ArrayLike
     from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
 
-    from xaijax._core.target import ExampleScore
+    from xaijax._core.target import ExampleScore, Target
     from xaijax._model import Model
 
     # A model: a callable x[N, ...] -> y[N, ...], a bound Flax module, or what `xai.linen` and `xai.function` return.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     # A random key, from `jax.random.key`.
     KeyLike = Array | np.ndarray
     # What is explained: a class, a class for each example, a score of the outputs, one of `xai.target`, "all", or None.
-    TargetLike = int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ExampleScore | None
+    TargetLike = Target | int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ExampleScore | None
     # Integers [N] that name the examples for their randomness.
     Ids = ArrayLike | Sequence[int] | None
     # Names of players or outputs, in order.
