@@ -233,12 +233,12 @@ def test_the_product_the_mean_and_the_maximum_of_layers():
         ("mean", (parts[0] + parts[1]) / 2),
         ("max", np.maximum(*parts)),
     ]:
-        assert_close(xai.cam.fuse(net, x32(), ["early", "late"], how=how, target=0).values, expected)
+        assert_close(xai.cam.fuse(net, x32(), ["early", "late"], how=how, target=0, upsample=True).values, expected)
     for method in (xai.cam.shapley_cam, xai.cam.grad_cam):
         parts = [
             unit_each(method(net, x32(), layer=layer, target=0, upsample=(5, 5)).values) for layer in ("early", "late")
         ]
-        fused = xai.cam.fuse(net, x32(), ["early", "late"], method=method, target=0, size=(5, 5)).values
+        fused = xai.cam.fuse(net, x32(), ["early", "late"], method=method, target=0, upsample=(5, 5)).values
         # Shapley-CAM of a ReLU at its kink apart, the maps are those of each layer alone.
         assert_close(fused, unit_each(parts[0]) * unit_each(parts[1]), 1e-4)
 

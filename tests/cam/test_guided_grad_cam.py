@@ -41,7 +41,7 @@ def test_the_model_itself_is_not_changed():
 
 
 def test_networks_without_relus_are_refused():
-    with pytest.raises(ValueError, match="gradients of ReLUs, but the model has none"):
+    with pytest.raises(ValueError, match="must have ReLUs, .*got none"):
         xai.cam.guided_grad_cam(models.linen_net(), models.images())
-    with pytest.raises(ValueError, match="x to be one array of floating numbers"):
+    with pytest.raises(ValueError, match="`x` must be one array of floating numbers"):
         xai.cam.guided_grad_cam(lambda x: x["a"].mean(axis=(1, 2)), {"a": models.images()})

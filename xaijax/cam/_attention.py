@@ -8,14 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.numerics import HIGHEST, at_least_float32
 from xaijax._core.places import find_places
 from xaijax._core.tap import tap_several
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Float
 from xaijax._model import Model
-from xaijax.cam._map import HIGHEST, Finish, at_least_float32, read_arguments, read_finish, read_shape
+from xaijax.cam._map import Finish, axes_of
+from xaijax.cam._options import read_arguments, read_finish, read_sides
 
 
 def attention_rollout(
@@ -54,7 +56,7 @@ def attention_rollout(
     References:
       Abnar and Zuidema (2020), Quantifying attention flow in transformers, arXiv:2005.00928, equation 1.
     """
-    options = {"token": token, "grid": read_shape("grid", grid), "finish": read_finish(False, upsample, normalize)}
+    options = {"token": token, "grid": read_sides("grid", grid), "finish": read_finish(False, upsample, normalize)}
     model, x, target = read_arguments(model, x, None, all_allowed=False)
     return _attention(model, x, target, layers=_read_layers(layers), gradient=False, **options)
 
@@ -88,7 +90,7 @@ def attention_gradient(
       Chefer, Gur and Wolf (2021), Generic attention-model explainability for interpreting bi-modal and encoder-decoder
       transformers, arXiv:2103.15679, equations 5 and 6.
     """
-    options = {"token": token, "grid": read_shape("grid", grid), "finish": read_finish(False, upsample, normalize)}
+    options = {"token": token, "grid": read_sides("grid", grid), "finish": read_finish(False, upsample, normalize)}
     model, x, target = read_arguments(model, x, target, all_allowed=False)
     return _attention(model, x, target, layers=_read_layers(layers), gradient=True, **options)
 
@@ -144,8 +146,7 @@ def _attention(
     values = find_places(rows[..., None], x, "of the attention weights", grid).take(rows[..., None])[..., 0]
     title = "attention gradients" if gradient else "attention rollout"
     maps = finish(values, x)
-    axes = f"N {axes_of_map(maps.ndim - 1)}"
-    return Attribution(values=maps, output=scores, target=target.index, axes=axes, method=title)
+    return Attribution(values=maps, output=scores, target=target.index, axes=axes_of(maps.ndim - 1), method=title)
 
 
 def _row(matrices: Float[Array, "N T T"], token: int) -> Float[Array, "N T"]:

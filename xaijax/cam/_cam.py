@@ -12,21 +12,21 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.numerics import HIGHEST
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model
 from xaijax.cam._map import (
-    HIGHEST,
     Finish,
+    LayerOptions,
     Tapped,
+    axes_of,
     differentiate,
-    read_arguments,
-    read_finish,
-    read_shape,
-    tap_places,
+    tap_layer,
 )
+from xaijax.cam._options import read_arguments, read_finish, read_sides
 
 
 def cam(
@@ -72,8 +72,8 @@ def cam(
     model, x, target = read_arguments(model, x, target)
     if head is not None and target.score is not None:
         raise ValueError("head= reads the weights of one class, so target must be a class or None, not a callable.")
-    finish, places = read_finish(relu, upsample, normalize), read_shape("grid", grid)
-    attribution, wrong = _cam(model, x, target, layer=layer, head=head, finish=finish, grid=places)
+    finish, options = read_finish(relu, upsample, normalize), LayerOptions(layer, read_sides("grid", grid))
+    attribution, wrong = _cam(model, x, target, layer=options, head=head, finish=finish)
     if check.is_concrete(wrong) and int(wrong):
         raise ValueError(
             "the model is not global average pooling and a linear layer after "
@@ -85,18 +85,17 @@ def cam(
     return attribution
 
 
-@compiled(static_argnames=("layer", "head", "finish", "grid"))
+@compiled(static_argnames=("layer", "head", "finish"))
 def _cam(
     model: Model,
     x: Any,
     target: Target,
     *,
-    layer: str | None,
+    layer: LayerOptions,
     head: str | None,
     finish: Finish,
-    grid: tuple[int, ...] | None,
 ) -> tuple[Attribution, Int[Array, ""]]:
-    activations, tail = tap_places(model, x, layer, grid)
+    activations, tail = tap_layer(model, x, layer)
     tolerance = _tolerance(activations, tail)
     given = None if head is None else _linear_layer(model, head, activations)
 
@@ -124,7 +123,7 @@ def _cam(
         broken = broken.any(axis=-1)
     else:
         maps, scores, bias, target, broken = of_class(target)
-    axes = " ".join(["N", axes_of_map(len(activations.shape) - 2), *["K"] * target.every])
+    axes = axes_of(activations.ndim - 2, every_class=target.every)
     attribution = Attribution(values=maps, output=scores, base_value=bias, target=target.index, axes=axes, method="CAM")
     return attribution, broken.sum()
 

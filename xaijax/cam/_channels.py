@@ -11,23 +11,24 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example
 from xaijax._core.game import ExampleGames, Value
+from xaijax._core.numerics import HIGHEST, ratio
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model
-from xaijax.cam._map import HIGHEST, Finish, ratio, read_arguments, read_finish, read_shape, tap_places
+from xaijax.cam._map import Finish, LayerOptions, axes_of, tap_layer
+from xaijax.cam._options import read_arguments, read_finish, read_sides
 
 
 @dataclasses.dataclass(frozen=True)
 class _Tapped:
-    """What is static of a tapped layer: its path and grid, its activations' shape without N, and the number of players."""
+    """Holds the static parts of a tapped layer: its options, its activations' shape without N, the number of players."""
 
-    layer: str | None
-    grid: tuple[int, ...] | None
+    layer: LayerOptions
     shape: tuple[int, ...]
     num_players: int
 
@@ -50,7 +51,7 @@ class ChannelGame(ExampleGames):
 
     def tap(self, x: Any) -> tuple[Array, Callable[[Array], Any]]:
         """Activations [N, *space, C] and the outputs as a function of them."""
-        return tap_places(self.model, x, self.tapped.layer, self.tapped.grid)
+        return tap_layer(self.model, x, self.tapped.layer)
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         alone = jax.tree.map(lambda leaf: leaf[None], example.x)
@@ -100,10 +101,10 @@ def channel_game(
     ([[4.0, 8.0]], [[[3.0, 3.0], [3.0, 3.0]]])
     """
     model, x, target = read_arguments(model, x, target)
-    places = read_shape("grid", grid)
-    shape = _activations.eval_shape(model, x, layer=layer, grid=places).shape
+    options = LayerOptions(layer, read_sides("grid", grid))
+    shape = _activations.eval_shape(model, x, layer=options).shape
     members, num_players = _read_groups(groups, shape[-1])
-    return ChannelGame(model, x, target, members, _Tapped(layer, places, shape[1:], num_players))
+    return ChannelGame(model, x, target, members, _Tapped(options, shape[1:], num_players))
 
 
 def channel_map(
@@ -162,15 +163,15 @@ def _channel_map(games: ChannelGame, attribution: Attribution, *, finish: Finish
         output=attribution.output,
         base_value=attribution.base_value,
         target=attribution.target,
-        axes=" ".join(["N", axes_of_map(len(space)), *["K"] * attribution.all_outputs]),
+        axes=axes_of(len(space), every_class=attribution.all_outputs),
         method=attribution.method,
         efficient=attribution.efficient,
     )
 
 
-@compiled(static_argnames=("layer", "grid"))
-def _activations(model: Model, x: Any, *, layer: str | None, grid: tuple[int, ...] | None) -> Array:
-    return tap_places(model, x, layer, grid)[0]
+@compiled(static_argnames=("layer",))
+def _activations(model: Model, x: Any, *, layer: LayerOptions) -> Array:
+    return tap_layer(model, x, layer)[0]
 
 
 def _read_groups(groups: Any, channels: int) -> tuple[Int[Array, " C"], int]:

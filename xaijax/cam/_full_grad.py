@@ -11,23 +11,22 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.places import find_places
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array
 from xaijax._model import Model
 from xaijax.cam._map import (
     Finish,
-    at_least_float32,
+    axes_of,
     input_size,
-    ratio,
-    read_arguments,
-    read_finish,
     resize,
     to_unit_range,
 )
+from xaijax.cam._options import read_arguments, read_finish
 
 
 @jax.tree_util.register_dataclass
@@ -118,8 +117,7 @@ def _full_grad(model: Model, x: Any, target: Target, *, rescale: str, finish: Fi
     floating = [leaf for leaf in jax.tree.leaves(found.inputs) if jnp.issubdtype(leaf.dtype, jnp.floating)]
     terms = [_shown(term, x, size, rescale) for term in [*floating, *found.biases.values()]]
     values = finish(sum(terms, start=jnp.zeros((len(found.output), *size))), x)
-    axes = f"N {axes_of_map(values.ndim - 1)}"
-    return Attribution(values=values, output=found.output, target=target.index, axes=axes, method="FullGrad")
+    return Attribution(values, found.output, target=target.index, axes=axes_of(len(size)), method="FullGrad")
 
 
 def _shown(term: Array, x: Any, size: tuple[int, ...], rescale: str) -> Array:

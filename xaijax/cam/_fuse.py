@@ -1,34 +1,36 @@
-"""Maps of several layers as one (layer fusion; RefineCAM, Domeniconi et al. 2026)."""
+"""Layer fusion: maps of several layers as one map (RefineCAM, Domeniconi et al. 2026)."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, axes_of_map
+from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.places import find_places
 from xaijax._core.tap import tap_several
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax.cam._layer_cam import layer_cam
+from xaijax.cam._gradient_maps import layer_cam
 from xaijax.cam._map import (
     Finish,
+    LayerOptions,
     Tapped,
-    at_least_float32,
+    axes_of,
     input_size,
-    read_arguments,
-    read_shape,
     resize,
     to_unit_range,
 )
-from xaijax.cam._one_pass import Equation, OnePassMap
+from xaijax.cam._one_pass import Equation, MapLike, read_equation
+from xaijax.cam._options import read_arguments, read_finish, read_sides
 
 _JOIN = {
     "product": lambda maps: functools.reduce(jnp.multiply, maps),
@@ -42,71 +44,82 @@ def fuse(
     x: Any,
     layers: Sequence[str],
     *,
-    method: OnePassMap = layer_cam,
-    how: str = "product",
+    method: MapLike = layer_cam,
+    how: Literal["product", "mean", "max"] = "product",
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
-    size: tuple[int, ...] | None = None,
+    relu: bool | None = None,
+    upsample: bool | tuple[int, ...] = False,
+    normalize: bool = False,
 ) -> Attribution:
-    """Maps of several layers, each brought to [0, 1] and to one size, joined: fine as the early, sure as the late ones.
+    """Joins the maps of several layers, each resized to one size and brought to [0, 1].
 
-    Why: late layers know what, early layers know where. The product keeps the places on which all agree (RefineCAM),
-    the mean and the maximum those that some name (layer fusion). All layers are tapped in one forward pass and
-    differentiated in one backward pass.
+    L = product (or mean, or maximum) over the layers l of s(Up(L_l))
+
+    Why: late layers know the class, early layers know the position. The product keeps the positions on which all layers
+    agree (RefineCAM); the mean and the maximum also keep those that some layers show (layer fusion). All layers share
+    one forward and one backward pass.
 
     Args:
       model: any model.
       x: [N, ...] inputs, or a PyTree of them.
       layers: the paths of two or more layers, from `xai.layers(model, x)`; sizes may differ.
-      method: the one-pass map that is made of each layer. Default `xai.cam.layer_cam`, made for early layers too.
-      how: "product" (RefineCAM), "mean" or "max".
-      target: an int, ints [N], a callable, one of `xai.target`, or None for the top class.
-      grid: the places (h, w) of layers of tokens.
-      size: of the fused map. Default: the input's places.
+      method: the one-pass map of each layer; with options as in `xai.cam.several`. Default `xai.cam.layer_cam`, made for
+        early layers too.
+      how: "product" (RefineCAM), "mean" or "max". Default "product".
+      target: an int, ints [N], a callable, one of `xai.target`, or None for the top class. Default None.
+      grid: the sides (h, w) of layers of tokens.
+      relu: keep only positive evidence in the map of each layer. Default None, as in the method's paper.
+      upsample: resize the maps of the layers to the size of the input, or to a size (h, w), before they are joined.
+        Default off: the size of the largest layer.
+      normalize: bring the joined map to [0, 1]. Default off: the joined values, which lie in [0, 1] already.
 
     Returns:
-      values [N, *size] between 0 and 1, output [N] the explained scores, target [N].
+      values [N, h, w], output [N] the explained scores, target [N].
 
     Raises:
-      ValueError: if a layer is unknown or has no spatial axes, or their maps have not the same number of axes.
+      TypeError, ValueError: if a layer is unknown or has no spatial axes, or the maps differ in the number of axes.
 
     References:
       Domeniconi et al. (2026), How to evaluate and refine your CAM, arXiv:2605.14641 (the product of normalized maps);
       Jiang et al. (2021), LayerCAM, section III-C (the maximum, there of maps scaled by tanh).
     """
-    if isinstance(layers, str) or len(layers) < 2:
-        raise ValueError(f"layers must be two or more paths of layers, but it is {layers!r}.")
-    if not hasattr(method, "equation"):
-        raise TypeError(f"method must be a one-pass map such as xai.cam.layer_cam, but it is {method!r}.")
+    if isinstance(layers, str) or not isinstance(layers, Sequence) or len(layers) < 2:
+        raise ValueError(f"`layers` must be two or more paths of layers, got {layers!r}: see xai.layers(model, x).")
     check.one_of("how", how, _JOIN)
+    equation = read_equation("method", method, {} if relu is None else {"relu": relu})
     model, x, target = read_arguments(model, x, target, all_allowed=False)
-    equation = Equation(method.equation, method.title, Finish(method.relu, False, False))
-    places = read_shape("grid", grid)
+    sides = read_sides("grid", grid)
     return _fuse(
-        model, x, target, layers=tuple(layers), equation=equation, how=how, grid=places, size=read_shape("size", size)
+        model,
+        x,
+        target,
+        layers=tuple(LayerOptions(layer, sides) for layer in layers),
+        equation=equation,
+        how=how,
+        finish=read_finish(False, upsample, normalize),
     )
 
 
-@compiled(static_argnames=("layers", "equation", "how", "grid", "size"))
+@compiled(static_argnames=("layers", "equation", "how", "finish"))
 def _fuse(
     model: Model,
     x: Any,
     target: Target,
     *,
-    layers: tuple[str, ...],
+    layers: tuple[LayerOptions, ...],
     equation: Equation,
     how: str,
-    grid: tuple[int, ...] | None,
-    size: tuple[int, ...] | None,
+    finish: Finish,
 ) -> Attribution:
-    shapes, run = tap_several(model, x, layers)
+    shapes, run = tap_several(model, x, [layer.layer or "" for layer in layers])
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
     outputs, pull_back, activations = jax.vjp(run, zeros, has_aux=True)
     target, scores, (gradients,) = target.pull_back(outputs, pull_back)
 
     def of_layer(number: int) -> Array:
         raw = activations[number]
-        places = find_places(raw, x, layers[number], grid)
+        places = find_places(raw, x, layers[number].layer, layers[number].grid)
 
         def score(values: Array) -> Array:
             changed = places.put(raw, values.astype(raw.dtype)) - raw
@@ -116,12 +129,18 @@ def _fuse(
         return equation.finish(equation(Tapped(here, slopes, scores, score)), x)
 
     maps = [of_layer(number) for number in range(len(layers))]
-    axes = {one.ndim - 1 for one in maps}
+    axes = {map.ndim - 1 for map in maps}
     if len(axes) > 1:
-        raise ValueError(f"the maps of the layers must have the same number of spatial axes, but they have {axes}.")
-    size = size or input_size(x, axes.pop())
-    values = _JOIN[how]([to_unit_range(resize(one, size)) for one in maps])
-    title = f"{equation.title}, {how} of {len(layers)} layers"
-    return Attribution(
-        values=values, output=scores, target=target.index, axes=f"N {axes_of_map(values.ndim - 1)}", method=title
-    )
+        raise ValueError(
+            f"`layers` must have maps with the same number of spatial axes, got {sorted(axes)}: give grid=(h, w) for layers "
+            "of tokens."
+        )
+    if finish.upsample is True:
+        size = input_size(x, axes.pop())
+    else:
+        size = finish.upsample or max((map.shape[1:] for map in maps), key=math.prod)
+    joined = _JOIN[how]([to_unit_range(resize(map, size)) for map in maps])
+    values = Finish(False, False, finish.normalize)(joined, x)
+    values = check.nan_where(jnp.isnan(scores), values)  # a NaN score: the class does not exist
+    method = f"{equation.title}, {how} of {len(layers)} layers"
+    return Attribution(values=values, output=scores, target=target.index, axes=axes_of(len(size)), method=method)

@@ -10,19 +10,19 @@ import jax.numpy as jnp
 from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.compile import compiled
 from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax.cam._grad_cam import grad_cam
+from xaijax.cam._gradient_maps import grad_cam
 from xaijax.cam._map import (
     Finish,
-    at_least_float32,
+    LayerOptions,
     differentiate,
     input_size,
-    read_arguments,
-    read_shape,
-    tap_places,
+    tap_layer,
 )
+from xaijax.cam._options import read_arguments, read_sides
 
 
 def guided_grad_cam(
@@ -33,20 +33,21 @@ def guided_grad_cam(
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
 ) -> Attribution:
-    """Guided Grad-CAM: guided backpropagation to the input, times the upsampled Grad-CAM map.
+    """Guided Grad-CAM: multiplies guided backpropagation to the input by the upsampled Grad-CAM map.
 
-    R = guided dy/dx, where each ReLU passes a gradient on only where both it and the activation are positive
+    R = guided dy/dx: each ReLU passes a gradient on only where both the gradient and the activation are positive
     L = R ⊙ Up(Grad-CAM)
 
-    Why: the details of the one in the places of the other. (Guided backpropagation alone hardly depends on the class:
-    Adebayo et al. 2018, arXiv:1810.03292.) The ReLUs are found in the trace of the model, which is not changed.
+    Why: combines the fine detail of guided backpropagation with the class evidence of Grad-CAM. (Guided backpropagation
+    alone hardly depends on the class: Adebayo et al. 2018, arXiv:1810.03292.) The ReLUs are read from the trace of the
+    model, which is not changed.
 
     Args:
       model: any model with ReLUs.
       x: [N, H, W, C] inputs.
       layer: the path of the layer for Grad-CAM, from `xai.layers(model, x)`. Default: the last with spatial axes.
       target: an int, ints [N], a callable, one of `xai.target`, or None for the top class.
-      grid: the places (h, w) of a layer of tokens.
+      grid: the sides (h, w) of a layer of tokens.
 
     Returns:
       values [N, H, W, C] like x, output [N] the explained scores, target [N].
@@ -61,16 +62,15 @@ def guided_grad_cam(
     model, x, target = read_arguments(model, x, target, all_allowed=False)
     if not isinstance(x, jax.Array) or not jnp.issubdtype(x.dtype, jnp.floating):
         raise ValueError(
-            "guided_grad_cam needs x to be one array of floating numbers, as its values are laid out like x."
+            "`x` must be one array of floating numbers for guided_grad_cam, whose values have the shape of x: convert x, "
+            "or use xai.cam.grad_cam."
         )
-    return _guided_grad_cam(model, x, target, layer=layer, grid=read_shape("grid", grid))
+    return _guided_grad_cam(model, x, target, layer=LayerOptions(layer, read_sides("grid", grid)))
 
 
-@compiled(static_argnames=("layer", "grid"))
-def _guided_grad_cam(
-    model: Model, x: Array, target: Target, *, layer: str | None, grid: tuple[int, ...] | None
-) -> Attribution:
-    tapped, target = differentiate(*tap_places(model, x, layer, grid), target)
+@compiled(static_argnames=("layer",))
+def _guided_grad_cam(model: Model, x: Array, target: Target, *, layer: LayerOptions) -> Attribution:
+    tapped, target = differentiate(*tap_layer(model, x, layer), target)
     maps = Finish(relu=True, upsample=input_size(x, len(tapped.space)), normalize=False)(grad_cam.equation(tapped), x)
 
     guided = _guided(model, x)
@@ -82,16 +82,16 @@ def _guided_grad_cam(
 
 
 def _guided(model: Model, x: Array) -> Any:
-    """The model as a function of x, with ReLUs whose gradient is guided."""
+    """Returns the model as a function of x, with ReLUs whose gradient is guided."""
     closed, structure = trace(model, x)
     if not any(is_relu(equation) for equation in operations(closed.jaxpr)):
         raise ValueError(
-            "guided backpropagation changes the gradients of ReLUs, but the model has none: use xai.cam.grad_cam."
+            "`model` must have ReLUs, whose gradients guided backpropagation changes, got none: use xai.cam.grad_cam."
         )
 
     def rule(equation: Any, inputs: list[Any]) -> list[Any]:
         if is_relu(equation):
-            (value,) = [one for one in inputs if jnp.ndim(one)]
+            (value,) = [operand for operand in inputs if jnp.ndim(operand)]
             return [_guided_relu(value)]
         return apply(equation, inputs)
 

@@ -1,4 +1,4 @@
-"""What all activation maps share: the tap with its gradient, and what is done to a finished map."""
+"""Parts of all activation maps: the tapped layer, the gradient there, and the finishing of a map."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
+from xaijax._core.attribution import axes_of_map
+from xaijax._core.numerics import HIGHEST, at_least_float32
 from xaijax._core.places import find_places
 from xaijax._core.tap import tap
-from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.target import Target
 from xaijax._core.typing import Array, Float
-from xaijax._model import Model, as_model
+from xaijax._model import Model
 
-HIGHEST = jax.lax.Precision.HIGHEST
+
+@dataclasses.dataclass(frozen=True)
+class LayerOptions:
+    """Names the activations that a map is made of; static for the compiler."""
+
+    layer: str | None
+    grid: tuple[int, ...] | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Tapped:
-    """One forward pass, cut at a layer, and the gradient of a score there.
+    """Holds one forward pass, cut at a layer, and the gradient of a score there.
 
     activations: [N, *space, C] A, in float32 or more.
     gradients: [N, *space, C] the gradient of each example's score with respect to its activations, dy/dA.
     scores: [N] the explained outputs y.
-    score: y as a function of the activations; each example's depends on its own alone.
+    score: y as a function of the activations; each example's score depends on its own activations only.
     """
 
     activations: Float[Array, "N *space C"]
@@ -36,38 +44,47 @@ class Tapped:
 
     @property
     def space(self) -> tuple[int, ...]:
-        """The axes of the places."""
+        """Returns the spatial axes."""
         return tuple(range(1, self.activations.ndim - 1))
 
     def weigh(self, weights: Float[Array, "N C"]) -> Float[Array, "N *space"]:
-        """sum_k weights_k A_k"""
+        """Computes sum_k weights_k A_k."""
         return weigh(self.activations, weights)
 
 
 def weigh(activations: Float[Array, "N *space C"], weights: Float[Array, "N C"]) -> Float[Array, "N *space"]:
-    """sum_k weights_k A_k"""
+    """Computes sum_k weights_k A_k."""
     return jnp.einsum("n...k,nk->n...", activations, weights, precision=HIGHEST)
 
 
-def tap_places(model: Model, x: Any, layer: str | None, grid: tuple[int, ...] | None) -> tuple[Array, Callable]:
-    """Activations [N, *space, C] in float32 or more, and the outputs as a function of them."""
-    raw, head = tap(model, x, layer)
-    places = find_places(raw, x, layer, grid)
+def tap_layer(model: Model, x: Any, options: LayerOptions) -> tuple[Array, Callable[[Array], Any]]:
+    """Returns activations [N, *space, C] in float32 or more, and the outputs as a function of them."""
+    raw, head = tap(model, x, options.layer)
+    places = find_places(raw, x, options.layer, options.grid)
     activations = at_least_float32(places.take(raw))
     return activations, lambda values: head(places.put(raw, values.astype(raw.dtype)))
 
 
-def differentiate(activations: Array, tail: Callable, target: Target) -> tuple[Tapped, Target]:
-    """The gradient of the score at the activations: the backward of the tail alone. And the target, top classes found."""
+def differentiate(activations: Array, tail: Callable[[Array], Any], target: Target) -> tuple[Tapped, Target]:
+    """Computes the gradient of the score at the activations, by the backward pass of the tail alone.
+
+    Returns:
+      The tapped pass, and the target with the top classes resolved.
+    """
     target, scores, (gradients,) = target.pull_back(*jax.vjp(tail, activations))
     return Tapped(activations, gradients, scores, lambda values: target.select(tail(values))), target
 
 
+def axes_of(num_axes: int, *, every_class: bool = False) -> str:
+    """Returns the axes of maps with so many spatial axes, such as "N h w", or "N h w K" for every class."""
+    return " ".join(["N", axes_of_map(num_axes), *["K"] * every_class])
+
+
 @dataclasses.dataclass(frozen=True)
 class Finish:
-    """What is done to a map when it is made, in this order; the options that all maps share.
+    """Finishes a map by the options that all maps share, in this order.
 
-    relu: keep only what speaks for the target.
+    relu: keep only positive evidence for the target.
     upsample: resize linearly to the size of the input, or to a given size.
     normalize: bring each map to [0, 1].
     """
@@ -141,38 +158,3 @@ def _at_its_place(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     (lines,), (changes,) = primals, tangents
     places = jnp.argmax(lines, axis=-1)[..., None]
     return _largest(lines), jnp.take_along_axis(changes, places, axis=-1)[..., 0]
-
-
-def ratio(numerator: Array, denominator: Array) -> Array:
-    """numerator / denominator, and 0 with zero gradient where the denominator is 0."""
-    zero = denominator == 0
-    return jnp.where(zero, 0, numerator) / jnp.where(zero, 1, denominator)
-
-
-def read_arguments(model: Any, x: Any, target: TargetLike, *, all_allowed: bool = True) -> tuple[Model, Any, Target]:
-    """Validates at the door what all maps take."""
-    model = as_model(model)
-    x = jax.tree.map(lambda leaf: check.numeric_array("x", leaf), x)
-    num_examples = check.examples(x)
-    for leaf in jax.tree.leaves(x):
-        check.no_nan("x", leaf)
-    outputs = output_shapes(model, x, num_examples)
-    return model, x, as_target(target, outputs, num_examples, all_allowed=all_allowed)
-
-
-def read_shape(name: str, value: Any) -> tuple[int, ...] | None:
-    """A static size, such as (14, 14)."""
-    if value is None:
-        return None
-    sides = (value,) if isinstance(value, int) else tuple(value)
-    return tuple(check.positive_int(name, side) for side in sides)
-
-
-def read_finish(relu: bool, upsample: Any, normalize: bool) -> Finish:
-    """Reads the options of `Finish`."""
-    size = upsample if isinstance(upsample, bool) else read_shape("upsample", upsample) or False
-    return Finish(bool(relu), size, bool(normalize))
-
-
-def at_least_float32(values: Array) -> Array:
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))

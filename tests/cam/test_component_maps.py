@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xaijax.cam._component import first_component, leading_eigenvector
+from xaijax.cam._component_maps import first_component, leading_eigenvector
 
 
 def symmetric(values, seed=0):
