@@ -1,5 +1,9 @@
 """Every one-pass map against its paper's equation in NumPy float64, and the identities that tie them together."""
 
+import functools
+import inspect
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,6 +116,52 @@ def test_several_maps_are_those_that_each_gives_alone_from_one_forward_and_one_b
     one_map = len(calls)
     xai.cam.several(xai.compose(lambda x: x, lambda a: counted(a)), x, [xai.cam.grad_cam])
     assert len(calls) == 2 * one_map
+
+
+def test_several_takes_maps_with_options():
+    x = jnp.asarray(ACTIVATIONS, jnp.float32)
+    rbf, few = functools.partial(xai.cam.kpca_cam, kernel="rbf"), (xai.cam.fem, {"deviations": 1.0, "normalize": True})
+    maps = xai.cam.several(model(), x, [rbf, xai.cam.kpca_cam, few])
+    assert list(maps) == ["kpca_cam(kernel='rbf')", "kpca_cam", "fem"]
+    alone = [
+        xai.cam.kpca_cam(model(), x, kernel="rbf"),
+        xai.cam.kpca_cam(model(), x),
+        xai.cam.fem(model(), x, deviations=1.0, normalize=True),
+    ]
+    for attribution, expected in zip(maps.values(), alone, strict=True):
+        np.testing.assert_allclose(attribution.values, expected.values, atol=1e-6)
+    fused = xai.cam.fuse(two_layers, x, ["first", "second"], method=rbf, target=0).values
+    assert (
+        jnp.abs(fused - xai.cam.fuse(two_layers, x, ["first", "second"], method=xai.cam.kpca_cam).values).max() > 0.01
+    )
+
+
+def two_layers(x):
+    return score(xai.tag(jnp.tanh(xai.tag(x, "first")), "second"))
+
+
+@pytest.mark.parametrize(
+    ("maps", "sentence"),
+    [
+        ([], "`maps` must be a list of one-pass maps"),
+        ([(xai.cam.fem, {"deviation": 1})], r"fem\(\) has no option 'deviation' \(did you mean 'deviations'"),
+        ([functools.partial(xai.cam.fem, layer="features")], r"fem\(\) has no option 'layer'"),
+        ([functools.partial(xai.cam.kpca_cam, kernel=["rbf"])], "`kernel` must be a Python number or string"),
+        ([xai.cam.fem, xai.cam.fem], "`maps` must differ in map or options, got fem more than once"),
+    ],
+)
+def test_maps_that_several_refuses(maps, sentence):
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        xai.cam.several(model(), jnp.asarray(ACTIVATIONS, jnp.float32), maps)
+
+
+@pytest.mark.parametrize("name", [name for name in xai.cam.__all__ if name.islower()])
+def test_signatures_and_documentation_name_every_option(name):
+    function = getattr(xai.cam, name)
+    parameters = inspect.signature(function).parameters
+    assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values())
+    for option in parameters:
+        assert re.search(rf"\b{option}\b", function.__doc__), option
 
 
 def test_all_classes_are_the_maps_of_each_class():

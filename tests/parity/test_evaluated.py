@@ -106,7 +106,7 @@ def test_full_grad_is_that_of_pytorch_grad_cam():
 def test_fused_layer_cams_are_those_of_refine_cam():
     """Their product is brought to [0, 1] at the end; ours is left as the product of maps within [0, 1]."""
     layers = ["relu1", "relu2", "relu3"]
-    ours = xai.cam.fuse(flax_net(), images(), layers, target=CLASSES).values
+    ours = xai.cam.fuse(flax_net(), images(), layers, target=CLASSES, upsample=True).values
     least, most = ours.min(axis=(1, 2), keepdims=True), ours.max(axis=(1, 2), keepdims=True)
     net = torch_net()
     explainer = pytorch_grad_cam.RefineCAM(

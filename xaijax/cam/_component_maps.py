@@ -14,7 +14,7 @@ from xaijax._core import check
 from xaijax._core.numerics import dot, einsum, ratio, safe_sqrt
 from xaijax._core.typing import Array, Float
 from xaijax.cam._map import Tapped
-from xaijax.cam._one_pass import one_pass
+from xaijax.cam._one_pass import one_pass, one_pass_with_options
 from xaijax.cam._options import MapOptions
 
 # Lanczos reduces larger matrices to this size; the extreme eigenvectors of the small matrix give those of the large one.
@@ -64,7 +64,7 @@ def eigen_grad_cam(tapped: Tapped) -> Float[Array, "N *space"]:
     return _signed_like(first_component(products), products.sum(axis=-1))
 
 
-@one_pass("KPCA-CAM", relu=False)
+@one_pass_with_options("KPCA-CAM", relu=False)
 def kpca_cam(
     tapped: Tapped,
     *,
@@ -111,7 +111,7 @@ def kpca_cam(
     return _signed_like(maps.reshape(activations.shape[:-1]), _strength(tapped))
 
 
-@one_pass("FEM", relu=False)
+@one_pass_with_options("FEM", relu=False)
 def fem(tapped: Tapped, *, deviations: float = 2.0, **_: Unpack[MapOptions]) -> Float[Array, "N *space"]:
     """FEM: counts the channels that are unusually strong at a position, each weighted by its mean.
 

@@ -228,7 +228,7 @@ def opti_cam(
 
     optimizer = optax.adam(learning_rate)
 
-    def step(state: tuple[Array, Any], _: None) -> tuple[tuple[Array, Any], None]:
+    def step(state: tuple[Array, Any], _step: None) -> tuple[tuple[Array, Any], None]:
         logits, moments = state
         updates, moments = optimizer.update(jax.grad(loss)(logits), moments)
         return (logits + jnp.asarray(updates), moments), None
@@ -335,7 +335,7 @@ def _like_input(baseline: Array, x: Any) -> Any:
     return jax.tree.map(fill, x)
 
 
-def _with_noise(x: Any, sigma: Array, key: Array) -> Any:
+def _with_noise(x: Any, sigma: Array | float, key: Array) -> Any:
     """Adds noise to every floating array of x, in units of the array's range."""
     leaves, structure = jax.tree.flatten(x)
     keys = jax.random.split(key, len(leaves))

@@ -142,5 +142,11 @@ def _fuse(
     joined = _JOIN[how]([to_unit_range(resize(map, size)) for map in maps])
     values = Finish(False, False, finish.normalize)(joined, x)
     values = check.nan_where(jnp.isnan(scores), values)  # a NaN score: the class does not exist
-    method = f"{equation.title}, {how} of {len(layers)} layers"
-    return Attribution(values=values, output=scores, target=target.index, axes=axes_of(len(size)), method=method)
+    return Attribution(
+        values=values,
+        output=scores,
+        target=target.index,
+        axes=axes_of(len(size)),
+        method=equation.title,
+        choices=((f"{how} of {len(layers)} layers", ""),),
+    )

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, Protocol, overload
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from xaijax._core.compile import compiled
 from xaijax._core.target import Target, TargetLike
 from xaijax._core.typing import Array
 from xaijax._model import Model
-from xaijax.cam._map import Finish, LayerOptions, Tapped, differentiate, tap_layer
+from xaijax.cam._map import Finish, LayerOptions, Tapped, axes_of, differentiate, tap_layer
 from xaijax.cam._options import (
     MapOptions,
     check_option_names,
@@ -83,32 +83,35 @@ class Equation:
         return self.function(tapped, **dict(self.options))
 
 
-class _Decorate(Protocol):
-    @overload
-    def __call__(self, equation: Callable[[Tapped], Array]) -> OnePassMap: ...
-    @overload
-    def __call__(self, equation: Callable[Concatenate[Tapped, P], Array]) -> OnePassMapWithOptions[P]: ...
-
-
-def one_pass(title: str, *, relu: bool) -> _Decorate:
+def one_pass(title: str, *, relu: bool) -> Callable[[Callable[[Tapped], Array]], OnePassMap]:
     """Turns the equation of a map, tapped -> map [N, *space], into an explainer (model, x, *, ...) -> Attribution.
 
-    The equation's own keyword arguments become static options of the explainer; relu is the paper's choice.
+    relu is the paper's choice.
     """
+    return functools.partial(_explainer, title=title, relu=relu)
 
-    def decorate(equation: Callable[..., Array]) -> Any:
-        def explain(model: Any, x: Any, shared: dict[str, Any], own: dict[str, Any]) -> Attribution:
-            finish = read_finish(shared["relu"], shared["upsample"], shared["normalize"])
-            chosen = Equation(equation, title, finish, _static(own))
-            model, x, target = read_arguments(model, x, shared["target"])
-            (attribution,) = _explain(model, x, target, equations=(chosen,), layer=read_layer(shared))
-            return attribution
 
-        explaining = explainer(equation, explain, MapOptions, relu=relu)
-        explaining.equation, explaining.title, explaining.relu = equation, title, relu
-        return explaining
+def one_pass_with_options(
+    title: str, *, relu: bool
+) -> Callable[[Callable[Concatenate[Tapped, P], Array]], OnePassMapWithOptions[P]]:
+    """Turns an equation with keyword arguments into an explainer, which has them as static options.
 
-    return decorate
+    `**_: Unpack[MapOptions]` among the equation's arguments tells type checkers the options that all maps share.
+    """
+    return functools.partial(_explainer, title=title, relu=relu)
+
+
+def _explainer(equation: Callable[..., Array], *, title: str, relu: bool) -> Any:
+    def explain(model: Any, x: Any, shared: dict[str, Any], own: dict[str, Any]) -> Attribution:
+        finish = read_finish(shared["relu"], shared["upsample"], shared["normalize"])
+        chosen = Equation(equation, title, finish, _static(own))
+        model, x, target = read_arguments(model, x, shared["target"])
+        (attribution,) = _explain(model, x, target, equations=(chosen,), layer=read_layer(shared))
+        return attribution
+
+    explaining = explainer(equation, explain, MapOptions, relu=relu)
+    explaining.equation, explaining.title, explaining.relu = equation, title, relu
+    return explaining
 
 
 def several(
@@ -183,7 +186,9 @@ def _without_options(name: str, method: Any) -> tuple[Any, dict[str, Any]]:
 
 def _checked_list(name: str, values: Any) -> Sequence[Any]:
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise TypeError(f"`{name}` must be a list of one-pass maps such as [xai.cam.grad_cam], got {check.shown(values)}.")
+        raise TypeError(
+            f"`{name}` must be a list of one-pass maps such as [xai.cam.grad_cam], got {check.shown(values)}."
+        )
     return values
 
 
