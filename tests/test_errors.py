@@ -98,7 +98,10 @@ MISTAKES = {
         lambda: maps("score_cam", baseline=jnp.ones(5)),
         "`baseline` must be a number or an array",
     ),
-    "more groups than channels": (lambda: maps("group_cam"), "`num_groups` must be at most the number of channels, 4, got 32"),
+    "more groups than channels": (
+        lambda: maps("group_cam"),
+        "`num_groups` must be at most the number of channels, 4, got 32",
+    ),
     "a quantile of one": (lambda: maps("group_cam", num_groups=2, quantile=1.0), "`quantile` must be below 1"),
     "no steps": (lambda: maps("opti_cam", num_steps=0), "num_steps` must be at least 1, got 0"),
     "a negative spread": (lambda: maps("ss_cam", key=KEY, sigma=-1.0), "sigma.? must be finite and zero or more"),

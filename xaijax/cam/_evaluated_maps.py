@@ -234,8 +234,8 @@ def opti_cam(
         return (logits + jnp.asarray(updates), moments), None
 
     start = jnp.zeros(example.channels, activations.dtype)
-    (logits, _), _ = jax.lax.scan(with_fast_convolutions(step), (start, optimizer.init(start)), length=num_steps)
-    return saliency(logits)
+    final, _states = jax.lax.scan(with_fast_convolutions(step), (start, optimizer.init(start)), length=num_steps)
+    return saliency(final[0])
 
 
 @evaluated("Ablation-CAM", every_class=True)
