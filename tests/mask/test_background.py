@@ -49,9 +49,9 @@ def test_a_game_of_all_outputs_or_of_the_top_class_is_worth_these():
 
 def test_coalitions_of_other_shapes_or_types_are_refused():
     game = game_with(xai.mask.background(rows(2)), target=1)
-    with pytest.raises(ValueError, match=r"shape \[S, 5\], one column for each player.* its shape is \[2, 4\]"):
+    with pytest.raises(ValueError, match=r"shape \[S, 5\], one column per player.* got shape \[2, 4\]"):
         game(np.zeros((2, 4), bool))
-    with pytest.raises(TypeError, match="coalitions must be booleans, but its type is int32"):
+    with pytest.raises(TypeError, match="`coalitions` must be booleans, got int32"):
         game(np.zeros((2, 5), int))
 
 
@@ -139,7 +139,7 @@ def test_values_laid_out_over_the_input_are_those_of_its_groups():
 
 ROWS = np.ones((3, 4))
 MISTAKES = {
-    "no rows": (lambda: xai.mask.background(np.zeros((0, 4))), "rows is empty"),
+    "no rows": (lambda: xai.mask.background(np.zeros((0, 4))), "`rows` must hold at least one row"),
     "negative weights": (
         lambda: xai.mask.background(ROWS, weights=[1, -1, 1]),
         "weights.? must be finite, not negative",
@@ -149,20 +149,23 @@ MISTAKES = {
     "NaN weights": (lambda: xai.mask.background(ROWS, weights=[1, np.nan, 1]), "weights.? must be finite"),
     "too few weights": (
         lambda: xai.mask.background(ROWS, weights=[1, 1]),
-        r"each of the 3 rows, but its shape is \[2\]",
+        r"each of the 3 rows, got shape \[2\]",
     ),
-    "weights of places": (lambda: xai.mask.background(ROWS, weights=ROWS), r"its shape is \[3, 4\]"),
+    "weights of places": (lambda: xai.mask.background(ROWS, weights=ROWS), r"got shape \[3, 4\]"),
     "groups with a gap": (lambda: xai.mask.background(ROWS, groups=[0, 0, 2, 3]), r"without gaps.*without \[1\]"),
-    "groups from 1": (lambda: xai.mask.background(ROWS, groups=[1, 1, 2, 3]), "without gaps, but runs from 1 to 3"),
-    "too few groups": (lambda: xai.mask.background(ROWS, groups=[0, 1]), r"shape of one row, \[4\].*is \[2\]"),
-    "groups of floats": (lambda: xai.mask.background(ROWS, groups=[0.0, 1, 2, 3]), "groups must be integers"),
+    "groups from 1": (lambda: xai.mask.background(ROWS, groups=[1, 1, 2, 3]), "without gaps, got 1 to 3"),
+    "too few groups": (lambda: xai.mask.background(ROWS, groups=[0, 1]), r"shape of one row, \[4\].*got \[2\]"),
+    "groups of floats": (
+        lambda: xai.mask.background(ROWS, groups=[0.0, 1, 2, 3]),
+        "`groups` must be integers, got float64",
+    ),
     "groups of another image": (
         lambda: xai.mask.baseline(np.zeros((2, 2, 3)), groups=[[0, 1, 2]]),
-        r"\[2, 2, 3\], or of its leading axes, but its shape is \[1, 3\]",
+        r"\[2, 2, 3\], or of its leading axes, got \[1, 3\]",
     ),
     "traced groups": (
         lambda: jax.jit(lambda groups: xai.mask.background(ROWS, groups=groups).rows)(jnp.arange(4)),
-        "groups must be known when compiling",
+        "`groups` must be known when compiling",
     ),
 }
 

@@ -93,9 +93,9 @@ def test_a_feature_that_the_model_ignores_gets_a_share_of_what_it_tells():
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        (lambda: xai.mask.gaussian(ROWS[:4]), "rows must be more than the 4 features, .*there are 4"),
-        (lambda: xai.mask.gaussian(np.ones((9, 2), int)), r"floating numbers \[B, D\], but it is int32\[9, 2\]"),
-        (lambda: xai.mask.gaussian(np.ones(9)), r"floating numbers \[B, D\], but it is float32\[9\]"),
+        (lambda: xai.mask.gaussian(ROWS[:4]), "`rows` must be more than the 4 features, .*got 4"),
+        (lambda: xai.mask.gaussian(np.ones((9, 2), int)), r"floating numbers \[B, D\], got int32\[9, 2\]"),
+        (lambda: xai.mask.gaussian(np.ones(9)), r"floating numbers \[B, D\], got float32\[9\]"),
         (lambda: xai.mask.gaussian(np.where(ROWS > 600, np.nan, ROWS)), "rows.? (holds NaN|must hold no NaN)"),
         (lambda: xai.game(lambda x: x[:, 0], ROWS[:, :3], xai.mask.gaussian(ROWS)), r"shape \[N, 4\].* \[200, 3\]"),
     ],

@@ -104,17 +104,20 @@ def game(x, **options):
 
 
 MISTAKES = {
-    "a part that is no masker": (lambda: xai.mask.joint({"row": ROWS}), "parts must be maskers from xai.mask"),
-    "no parts": (lambda: xai.mask.joint({}), "parts holds no maskers"),
+    "a part that is no masker": (
+        lambda: xai.mask.joint({"row": ROWS}),
+        "`parts` must be maskers from xai.mask, got ndarray|`parts` must be maskers from xai.mask, got ArrayImpl",
+    ),
+    "no parts": (lambda: xai.mask.joint({}), "`parts` must hold at least one masker"),
     "two weights": (
         lambda: xai.mask.joint([xai.mask.background(ROWS, weights=[1, 1, 1])] * 2),
-        "at most one of the parts may have weights",
+        "`parts` must have weights in one part at most",
     ),
-    "another structure": (lambda: game({"row": TABLE}), "x must be arranged like the masker's parts"),
-    "one array": (lambda: game(TABLE), "x must be arranged like the masker's parts"),
+    "another structure": (lambda: game({"row": TABLE}), "`x` must have the structure of the masker's parts"),
+    "one array": (lambda: game(TABLE), "`x` must have the structure of the masker's parts"),
     "different backgrounds": (
         lambda: game(X, image=xai.mask.grid((1, 2), fill=jnp.zeros((2, *IMAGES.shape[1:])))),
-        r"one background row or all the same number, .* they have \[2, 3\]",
+        r"one background row or all the same number of rows, .* got \[2, 3\]",
     ),
     "different numbers of examples": (lambda: game(X | {"row": TABLE[:1]}), r"one leading batch axis.* \[1, 2\]"),
     "other features": (lambda: game(X | {"row": jnp.zeros((2, 4))}), r"\[N, 3\] of the background's rows"),

@@ -1,12 +1,15 @@
-"""Few rows for many: the centers and sizes of clusters."""
+"""Cluster centers and sizes that represent many rows."""
 
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import xaijax as xai
+
+KEY = jax.random.key(0)
 
 
 def three_clouds(sizes=(50, 30, 20)):
@@ -20,7 +23,7 @@ def three_clouds(sizes=(50, 30, 20)):
 @pytest.mark.parametrize("seed", range(3))
 def test_clouds_are_found_with_their_sizes_and_values_next_to_their_means(seed):
     rows, places, sizes = three_clouds()
-    masker = xai.mask.k_means(rows, 3, seed=seed)
+    masker = xai.mask.k_means(rows, 3, key=jax.random.key(seed))
     order = [int(np.abs(masker.rows - place).sum(axis=1).argmin()) for place in places]
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(masker.weights()[jnp.array(order)], sizes / 100, rtol=1e-6)
@@ -34,7 +37,7 @@ def test_clouds_are_found_with_their_sizes_and_values_next_to_their_means(seed):
 
 def test_it_is_a_background_of_its_rows_and_weights():
     rows, *_ = three_clouds()
-    masker, x = xai.mask.k_means(rows, 4), jnp.asarray(rows[:2], jnp.float32)
+    masker, x = xai.mask.k_means(rows, 4, key=KEY), jnp.asarray(rows[:2], jnp.float32)
     weights = np.asarray(masker.weights(), float)
     np.testing.assert_allclose(weights.sum(), 1, rtol=1e-6)
     game = xai.game(lambda x: jnp.tanh(x).prod(axis=1), x, masker)
@@ -51,7 +54,7 @@ def test_it_says_nearly_what_all_rows_say():
     model = lambda x: jnp.tanh(x[:, 0] / 5) + jnp.tanh(x[:, 1] / 5) + x[:, 0] * x[:, 1] / 50  # noqa: E731
     values = [
         np.asarray(xai.shap.exact(xai.game(model, x, masker)).values)
-        for masker in (xai.mask.background(rows), xai.mask.k_means(rows, 10))
+        for masker in (xai.mask.background(rows), xai.mask.k_means(rows, 10, key=KEY))
     ]
     np.testing.assert_allclose(values[1], values[0], atol=0.05 * np.abs(values[0]).max())
 
@@ -59,7 +62,7 @@ def test_it_says_nearly_what_all_rows_say():
 def test_whole_numbers_categories_and_constants_stay_what_they_are():
     rng = np.random.default_rng(0)
     rows = np.stack([rng.integers(0, 3, 60), rng.choice([7, 100], 60), np.full(60, 4)], axis=1)
-    masker = xai.mask.k_means(rows, 5)
+    masker = xai.mask.k_means(rows, 5, key=KEY)
     assert jnp.issubdtype(masker.rows.dtype, jnp.integer)
     for feature in range(3):
         assert {*np.asarray(masker.rows)[:, feature].tolist()} <= {*rows[:, feature].tolist()}
@@ -69,7 +72,7 @@ def test_as_many_clusters_as_different_rows_are_these_rows():
     rows = np.array([[0.0, 1], [5, 5], [0, 1], [9, 2], [0, 1]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        masker = xai.mask.k_means(rows, 3)
+        masker = xai.mask.k_means(rows, 3, key=KEY)
     found = {tuple(row): weight for row, weight in zip(masker.rows.tolist(), masker.weights().tolist(), strict=True)}
     assert found == pytest.approx({(0, 1): 0.6, (5, 5): 0.2, (9, 2): 0.2})
 
@@ -79,14 +82,16 @@ def test_clusters_that_stay_empty_are_left_out_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for seed in range(5):
-            masker = xai.mask.k_means(rows, 60, seed=seed)
+            masker = xai.mask.k_means(rows, 60, key=jax.random.key(seed))
             assert len(masker.rows) <= 60
             assert (np.asarray(masker.weights()) > 0).all()
 
 
-def test_the_seed_says_which_and_groups_go_on():
+def test_the_key_determines_the_centers_and_groups_are_kept():
     rows = np.random.default_rng(0).normal(size=(100, 4))
-    first, again, other = (xai.mask.k_means(rows, 6, seed=seed, groups=[0, 0, 1, 1]) for seed in (0, 0, 1))
+    first, again, other = (
+        xai.mask.k_means(rows, 6, key=jax.random.key(seed), groups=[0, 0, 1, 1]) for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(first.rows, again.rows)
     assert not np.array_equal(np.sort(first.rows, axis=0), np.sort(other.rows, axis=0))
     assert first.num_players((4,)) == 2
@@ -95,14 +100,19 @@ def test_the_seed_says_which_and_groups_go_on():
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [
-        (lambda: xai.mask.k_means(np.zeros((4, 2)), 2), "at most the number of different rows, 1, not 2"),
         (
-            lambda: xai.mask.k_means(np.zeros((4, 2, 2)), 2),
-            r"rows must have shape \[B, D\], but its shape is \[4, 2, 2\]",
+            lambda: xai.mask.k_means(np.zeros((4, 2)), 2, key=KEY),
+            "`num_clusters` must be at most the 1 different rows, got 2",
         ),
-        (lambda: xai.mask.k_means([[1.0, np.nan]], 1), "rows.? (holds NaN|must hold no NaN)"),
-        (lambda: xai.mask.k_means(np.eye(4), 0), "num_clusters.? must be at least 1"),
-        (lambda: xai.mask.k_means(np.eye(4), 2.0), "num_clusters.? must be an int"),
+        (
+            lambda: xai.mask.k_means(np.zeros((4, 2, 2)), 2, key=KEY),
+            r"`rows` must have shape \[B, D\], got \[4, 2, 2\]",
+        ),
+        (lambda: xai.mask.k_means([[1.0, np.nan]], 1, key=KEY), "`rows` must hold no NaN"),
+        (lambda: xai.mask.k_means(np.eye(4), 0, key=KEY), "`num_clusters` must be at least 1"),
+        (lambda: xai.mask.k_means(np.eye(4), 2.0, key=KEY), "`num_clusters` must be an int"),
+        (lambda: xai.mask.k_means(np.eye(4), 2, key=3), "`key` must be one JAX random key"),
+        (lambda: jax.jit(lambda key: xai.mask.k_means(np.eye(4), 2, key=key).rows)(KEY), "`key` must be known when"),
     ],
 )
 def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):

@@ -79,21 +79,24 @@ def test_cutting_out_is_the_same_program_for_every_coalition():
 
 
 MISTAKES = {
-    "neither mask nor padding": (lambda: xai.mask.tokens(), "both are None: give one of them"),
+    "neither mask nor padding": (lambda: xai.mask.tokens(), "`mask_id` or `pad_id` must be given, got None for both"),
     "a negative id": (lambda: xai.mask.tokens(pad_id=-1), "pad_id.? must be at least 0, (but it is|got) -1"),
     "a mask that is no id": (lambda: xai.mask.tokens("[MASK]"), "mask_id.? must be an int"),
-    "groups of one row": (lambda: xai.mask.tokens(1, groups=[0, 1]), r"shape \[N, L\] of x, but its shape is \[2\]"),
+    "groups of one row": (
+        lambda: xai.mask.tokens(1, groups=[0, 1]),
+        r"`groups` must have the shape \[N, L\] of x, got \[2\]",
+    ),
     "groups with a gap": (lambda: xai.mask.tokens(1, groups=[[0, 2, -1]]), r"without gaps.*without \[1\]"),
-    "groups below -1": (lambda: xai.mask.tokens(1, groups=[[0, -2]]), "without gaps, but runs from -2"),
+    "groups below -1": (lambda: xai.mask.tokens(1, groups=[[0, -2]]), "without gaps, got -2 to 0"),
     "groups of nobody": (lambda: xai.mask.tokens(1, groups=[[-1, -1]]), "-1 everywhere"),
-    "groups of floats": (lambda: xai.mask.tokens(1, groups=[[0.0, 1.0]]), "groups must be integers"),
+    "groups of floats": (lambda: xai.mask.tokens(1, groups=[[0.0, 1.0]]), "`groups` must be integers, got float64"),
     "groups of another shape": (
         lambda: xai.game(lambda ids: ids.sum(axis=1), X, xai.mask.tokens(1, groups=[[0, 1]])),
-        r"groups must have the shape of x, \[2, 5\], but its shape is \[1, 2\]",
+        r"`groups` must have the shape of x, \[2, 5\], got \[1, 2\]",
     ),
     "traced groups": (
         lambda: jax.jit(lambda groups: xai.mask.tokens(1, groups=groups).groups)(jnp.array(WORDS)),
-        "groups must be known when compiling",
+        "`groups` must be known when compiling",
     ),
 }
 

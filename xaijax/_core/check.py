@@ -268,6 +268,30 @@ def rows_with_nan(x: Any) -> jax.Array:
     return jnp.any(jnp.stack(flags), axis=0) if flags else jnp.zeros(examples(x), bool)
 
 
+def labels(name: str, value: Any) -> np.ndarray:
+    """Returns integer labels 0..M-1 without gaps, as a NumPy array."""
+    if not is_concrete(value):
+        raise TypeError(f"`{name}` must be known when compiling, as it defines the players, got {shown(value)}.")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"`{name}` must be integers without missing values, got a masked array: fill it first.")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"`{name}` must be an array of integers, got {shown(value)}: {_first_line(error)}") from error
+    if not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"`{name}` must be integers, got {array.dtype}{list(array.shape)}.")
+    if array.size == 0:
+        raise ValueError(f"`{name}` must have at least one entry, got shape {list(array.shape)}.")
+    present = np.unique(array)
+    if present[0] != 0 or present[-1] != len(present) - 1:
+        missing = np.setdiff1d(np.arange(min(int(present[-1]), len(present) + 5)), present)[:5].tolist()
+        raise ValueError(
+            f"`{name}` must number the players 0..M-1 without gaps, got {present[0]} to {present[-1]}"
+            f"{f' without {missing}' if missing else ''}: renumber with np.unique(labels, return_inverse=True)[1]."
+        )
+    return array
+
+
 def channel_axis(name: str, shape: tuple[int, ...], axis: Any) -> int:
     """Returns the axis of the channels of images [N, H, W, C] or [N, C, H, W]: 1, 2 or 3.
 

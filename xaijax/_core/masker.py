@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -46,7 +47,12 @@ class Masker:
         return None
 
     def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
-        """Returns which players can change the output; the others, such as padding, get the value 0."""
+        """Returns which players can change the output of this input.
+
+        The others get the value 0, such as padding and features that equal the background. Their derivatives with
+        respect to x need not be 0: a feature that equals the background counts as soon as it moves. An estimator keeps
+        them by `values - stop_gradient(values)` in the place of a constant 0.
+        """
         return jnp.ones(self.num_players(x.shape), bool)
 
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
@@ -69,3 +75,20 @@ class Masker:
         present = coalition.reshape(x.shape) if owners is None else coalition[owners]
         present = present.reshape(present.shape + (1,) * (x.ndim - present.ndim))  # channels share one owner
         return jnp.where(present, x, reference)
+
+    def __repr__(self) -> str:
+        return describe(self)
+
+
+def describe(value: Any) -> str:
+    """Returns one line about a dataclass: its fields that are set, with shapes in the place of arrays."""
+    if getattr(value, "shape", ()) and hasattr(value, "dtype"):
+        return f"{value.dtype}{list(value.shape)}"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        given = [f"{name}={describe(field)}" for name, field in fields.items() if field is not None and field != ()]
+        return f"{type(value).__name__}({', '.join(given)})"
+    if isinstance(value, tuple):
+        shown = [*map(describe, value[:5]), *["..."] * (len(value) > 5)]
+        return f"({', '.join(shown)})"
+    return repr(value)

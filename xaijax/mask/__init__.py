@@ -1,12 +1,10 @@
-"""Maskers: who the players of an input are, and what stands in for those that are absent."""
+"""Maskers: who the players of an input are, and what replaces absent players."""
 
 from xaijax._core.masker import Masker
-from xaijax.mask._background import Background, background, baseline
+from xaijax.mask._background import Background, background, baseline, k_means
 from xaijax.mask._gaussian import Gaussian, gaussian
 from xaijax.mask._joint import Joint, joint
-from xaijax.mask._k_means import k_means
-from xaijax.mask._regions import Grid, Patches, Regions, grid, patches, regions
-from xaijax.mask._superpixels import Superpixels, superpixels
+from xaijax.mask._regions import Grid, Patches, Regions, Superpixels, grid, patches, regions, superpixels
 from xaijax.mask._tokens import Tokens, tokens
 
 __all__ = [

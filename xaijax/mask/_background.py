@@ -1,148 +1,263 @@
-"""Absent features take their values from background rows, or from one baseline."""
+"""Absent features take their values from background rows, from one baseline, or from cluster centers."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.cluster.vq import kmeans2
 
 from xaijax._core import check
+from xaijax._core.attribution import read_names
+from xaijax._core.frames import Columns, read_frame, refuse_categories
 from xaijax._core.masker import Masker
-from xaijax._core.typing import Array, Bool, Float, Int, Shaped
+from xaijax._core.numerics import at_least_float32
+from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Inputs, Int, KeyLike, Shaped
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Background(Masker):
-    """rows: [B, ...] background inputs; groups: [...] the player of each place, or None; num_groups: how many; shares: [B]
-    how much each row counts, summing to 1, or None where all count the same."""
+    """Replaces absent features by those of background rows.
+
+    rows: [B, ...] background inputs.
+    groups: [...] the player of each feature; None where every feature is a player.
+    shares: [B] the weight of each row, with sum 1; None where all count the same.
+    num_groups: the number of players that the groups define.
+    columns: the columns of the data frame that the rows were read from, or None.
+    player_names: [M] names of the players that were passed, or None.
+    """
 
     rows: Shaped[Array, "B *input"]
     groups: Int[Array, "..."] | None = None
     shares: Float[Array, " B"] | None = None
     num_groups: int = dataclasses.field(default=0, metadata={"static": True})
+    columns: Columns | None = dataclasses.field(default=None, metadata={"static": True})
+    player_names: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"static": True})
 
-    def inputs(self, x: Shaped[Array, "N *input"], prepared: Any) -> Shaped[Array, "N M"] | None:
-        return x.reshape(len(x), -1) if self.groups is None else None
+    def read(self, x: Any) -> Array:
+        return read_like("x", x, self.rows, self.columns)
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         if x.shape[1:] != self.rows.shape[1:]:
             raise ValueError(
-                f"x must have the shape [N, {', '.join(map(str, self.rows.shape[1:]))}] of the background's rows, "
-                f"but its shape is {list(x.shape)}."
+                f"`x` must have the shape [N, {', '.join(map(str, self.rows.shape[1:]))}] of the background's rows, got "
+                f"{list(x.shape)}."
             )
 
     def num_players(self, shape: tuple[int, ...]) -> int:
         return math.prod(shape) if self.groups is None else self.num_groups
 
+    def names(self, shape: tuple[int, ...]) -> tuple[str, ...] | None:
+        if self.player_names is not None or self.columns is None:
+            return self.player_names
+        return self.columns.names if self.groups is None else None
+
+    def inputs(self, x: Shaped[Array, "N *input"], prepared: Any) -> Shaped[Array, "N M"] | None:
+        return x.reshape(len(x), -1) if self.groups is None else None
+
     def owners(self, shape: tuple[int, ...], prepared: Any) -> Int[Array, "..."] | None:
         return self.groups
 
     def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
-        """A player whose values are those of all background rows changes nothing."""
-        differs = (self.rows != x).any(axis=0)
+        """Returns the players that differ from some background row."""
+        differs = (self.rows != x[None]).any(axis=0)
         if self.groups is None:
             return differs.reshape(-1)
         differs = differs.reshape(*self.groups.shape, -1).any(axis=-1)
         return jnp.zeros(self.num_groups, bool).at[self.groups].max(differs)
 
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
-        return self.rows
+        return self.rows.astype(x.dtype)
 
     def weights(self) -> Float[Array, " B"] | None:
         return self.shares
 
 
-def background(rows: Any, *, groups: Any = None, weights: Any = None) -> Background:
+def background(
+    rows: Inputs,
+    *,
+    groups: ArrayOrSequence | None = None,
+    weights: ArrayOrSequence | None = None,
+    names: Sequence[str] | None = None,
+) -> Background:
     """Replaces absent features by those of background rows and averages over the rows.
 
-    Why: the interventional expectation, v(S) = mean_b f(x_S, b_{not S}): what the model says when features are cut
-    loose from the others (Janzing, Minorics & Blöbaum 2020). Take 20 to 200 rows from the training data: the cost
-    grows in proportion, and the sampling error of the background itself falls with the square root.
+    Why: the interventional expectation, v(S) = mean_b f(x_S, b_{not S}): the model's output when absent features are
+    drawn independently of the present ones (Janzing, Minorics & Blöbaum 2020). Take 20 to 200 rows from the training
+    data: the cost grows in proportion to their number, the sampling error of the background falls with its square root.
 
     Args:
-      rows: [B, ...] inputs of the model, such as training rows; B at least 1.
-      groups: [...] integers 0..G-1 of the shape of one input (or of its leading axes): places with the same number
-        are one player. Default: every place of the input is a player of its own.
-      weights: [B] how much each row counts in the average, such as the sizes of clusters. Default: all the same.
+      rows: [B, ...] inputs of the model, such as training rows, B at least 1; or a data frame of pandas or polars.
+        Columns of strings or categories become integer codes. Data frames passed as x get the same codes, and their
+        columns are reordered by name.
+      groups: [...] integers 0..G-1 of the shape of one input (or of its leading axes): features with the same number
+        are one player. Default: every feature is a player.
+      weights: [B] the weight of each row in the average, such as the sizes of clusters. Default: all the same.
+      names: M names of the players. Default: the columns of a data frame, those of a group joined by " + ".
 
     Returns:
-      A masker for inputs of the shape of the rows. A player whose values are those of all rows gets exactly 0.
+      A masker for inputs of the shape of the rows. A player that equals all rows gets exactly 0. Negative weights that
+      are traced make all values NaN.
 
     Raises:
-      ValueError: if there are no rows, they hold NaN, the groups do not fit or have gaps, or weights are negative.
+      TypeError, ValueError: if there are no rows, they hold NaN or missing values, the groups do not fit or have gaps,
+        or weights are negative.
     """
-    rows = check.numeric_array("rows", rows)
-    if rows.ndim < 2:
+    values, columns = _read_rows("rows", rows)
+    if values.ndim < 2:
         raise ValueError(
-            f"rows must have shape [B, ...features], but its shape is {list(rows.shape)}: "
-            "one row alone is xai.mask.baseline(row)."
+            f"`rows` must have shape [B, ...], got {list(values.shape)}: use xai.mask.baseline for one row."
         )
-    if rows.shape[0] == 0:
-        raise ValueError("rows is empty: a background needs at least one row of shape [B, ...features].")
-    check.no_nan("rows", rows)
-    shares = None if weights is None else _read_weights(weights, len(rows))
-    if groups is None:
-        return Background(rows, shares=shares)
-    groups = whole_labels("groups", groups)
-    if groups.shape != rows.shape[1 : 1 + groups.ndim]:
-        raise ValueError(
-            f"groups must have the shape of one row, {list(rows.shape[1:])}, or of its leading axes, "
-            f"but its shape is {list(groups.shape)}."
-        )
-    return Background(rows, jnp.asarray(groups), shares, int(groups.max()) + 1)
+    if values.shape[0] == 0:
+        raise ValueError("`rows` must hold at least one row [B, ...], got none.")
+    return _background(values, columns, groups, weights, names)
 
 
-def baseline(row: Any, *, groups: Any = None) -> Background:
+def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Sequence[str] | None = None) -> Background:
     """Replaces absent features by those of one fixed input, such as a row of means, zeros, or a black image.
 
-    Why: one model evaluation for each coalition, and an answer to "why this rather than that?". The answer is relative
-    to the baseline, so choose one that means something.
+    Why: one model evaluation for each coalition, and an answer to "why this rather than that?". The answer depends on
+    the baseline, so choose a meaningful one.
 
     Args:
-      row: [...] one input of the model, without the batch axis.
+      row: [...] one input of the model, without the batch axis; a data frame of one row; or a series of pandas whose
+        index holds the columns, such as `df.mean()`.
       groups: as in `background`.
+      names: as in `background`.
 
     Returns:
       A masker for inputs of the shape of the row.
+
+    Raises:
+      TypeError, ValueError: as `background`.
     """
-    row = check.numeric_array("row", row)
-    if row.ndim == 0:
-        raise ValueError("row must have the shape of one input, but it is a scalar.")
-    return background(row[None], groups=groups)
+    values, columns = _read_rows("row", row)
+    if columns is not None and values.ndim == 2:
+        if len(values) != 1:
+            raise ValueError(f"`row` must be one row, got a data frame of {len(values)}: use xai.mask.background.")
+        values = values[0]
+    if values.ndim == 0:
+        raise ValueError("`row` must have the shape of one input, got a scalar.")
+    return _background(values[None], columns, groups, None, names, name="row")
+
+
+def k_means(
+    rows: Inputs,
+    num_clusters: int,
+    *,
+    key: KeyLike,
+    groups: ArrayOrSequence | None = None,
+    names: Sequence[str] | None = None,
+) -> Background:
+    """Replaces absent features by those of cluster centers, which represent a large background.
+
+    Why: the cost grows with the number of background rows. A few dozen centers, weighted by the number of rows that
+    they represent, give nearly the same values as thousands of rows. Each feature of a center takes the nearest value
+    that occurs in the rows, so that integers and categories stay what they are.
+
+    Args:
+      rows: [B, D] inputs of the model, such as all training rows, or a data frame, as in `background`.
+      num_clusters: the number of clusters, at most the number of different rows. Empty clusters are left out.
+      key: a JAX random key, for the initial centers (k-means++).
+      groups: as in `background`.
+      names: as in `background`.
+
+    Returns:
+      A masker for inputs [N, D].
+
+    Raises:
+      TypeError, ValueError: if the rows are no table, hold NaN, or are fewer than the clusters.
+
+    References:
+      Arthur & Vassilvitskii (2007), k-means++: the advantages of careful seeding.
+    """
+    values, columns = _read_rows("rows", rows)
+    if not check.is_concrete(values):
+        raise TypeError("`rows` must be known when compiling, got a traced array: make the masker outside jax.jit.")
+    if values.ndim != 2:
+        raise ValueError(f"`rows` must have shape [B, D], got {list(values.shape)}.")
+    check.no_nan("rows", values)
+    key = check.random_key(key)
+    if not check.is_concrete(key):
+        raise TypeError("`key` must be known when compiling, got a traced key: make the masker outside jax.jit.")
+    num_clusters = check.positive_int("num_clusters", num_clusters)
+    table = np.asarray(values)
+    different = len(np.unique(table, axis=0))
+    if num_clusters > different:
+        raise ValueError(f"`num_clusters` must be at most the {different} different rows, got {num_clusters}.")
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).reshape(-1))
+    numbers = table.astype(np.float64)
+    varies = (numbers != numbers[0]).any(axis=0)  # the mean of a constant column is rounded
+    scaled = np.where(varies, numbers - numbers.mean(axis=0), 0) / np.where(varies, numbers.std(axis=0), 1)
+    _, members = kmeans2(scaled, num_clusters, minit="++", rng=rng)
+    clusters, sizes = np.unique(members, return_counts=True)
+    centers = np.stack([_nearest(table, numbers[members == cluster].mean(axis=0)) for cluster in clusters])
+    return _background(jnp.asarray(centers.astype(table.dtype)), columns, groups, sizes, names)
+
+
+def read_like(name: str, x: Any, rows: Array, columns: Columns | None) -> Array:
+    """Reads inputs as a masker's rows were read, in the dtype that holds both."""
+    x, own = read_frame(name, x, columns)
+    if columns is None:
+        refuse_categories(name, own, "make the masker from a data frame, whose levels define the codes")
+    x = check.numeric_array(name, x)
+    with jax.numpy_dtype_promotion("standard"):
+        return x.astype(jnp.promote_types(x.dtype, rows.dtype))
+
+
+def _read_rows(name: str, rows: Any) -> tuple[Array, Columns | None]:
+    rows, columns = read_frame(name, rows)
+    rows = check.numeric_array(name, rows)
+    return rows, columns
+
+
+def _background(
+    rows: Array, columns: Columns | None, groups: Any, weights: Any, names: Any, *, name: str = "rows"
+) -> Background:
+    check.no_nan(name, rows)
+    shares = None if weights is None else _read_weights(weights, len(rows))
+    num_players, num_groups = math.prod(rows.shape[1:]), 0
+    if groups is not None:
+        groups = check.labels("groups", groups)
+        if groups.shape != rows.shape[1 : 1 + groups.ndim]:
+            raise ValueError(
+                f"`groups` must have the shape of one row, {list(rows.shape[1:])}, or of its leading axes, got "
+                f"{list(groups.shape)}."
+            )
+        num_players = num_groups = int(groups.max()) + 1
+    player_names: Any = None if names is None else read_names(names, num_players, None)
+    if names is None and columns is not None and groups is not None:
+        members = [[] for _ in range(num_groups)]
+        for column, group in zip(columns.names, groups.tolist(), strict=True):
+            members[group].append(column)
+        player_names = tuple(map(" + ".join, members))
+    groups = None if groups is None else jnp.asarray(groups, jnp.int32)
+    return Background(rows, groups, shares, num_groups, columns, player_names)
 
 
 def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
     weights = check.numeric_array("weights", weights)
     if weights.shape != (count,):
         raise ValueError(
-            f"weights must have one number for each of the {count} rows, but its shape is {list(weights.shape)}."
+            f"`weights` must have one number for each of the {count} rows, got shape {list(weights.shape)}."
         )
+    weights = at_least_float32(weights)
     if check.is_concrete(weights):
         known = np.asarray(weights, np.float64)
         if not (np.isfinite(known).all() and (known >= 0).all() and known.sum() > 0):
-            raise ValueError("weights must be finite, not negative and not all 0: they say how much each row counts.")
-    return weights / weights.sum()
+            raise ValueError(
+                f"`weights` must be finite, not negative and not all 0, got {known.min()} to {known.max()}."
+            )
+    valid = jnp.isfinite(weights).all() & (weights >= 0).all() & (weights.sum() > 0)
+    return jnp.where(valid, weights / weights.sum(), jnp.nan)
 
 
-def whole_labels(name: str, labels: Any) -> np.ndarray:
-    """Integer labels 0..M-1 without gaps, known now."""
-    if not check.is_concrete(labels):
-        raise TypeError(f"{name} must be known when compiling, as it says how many players there are.")
-    labels = np.asarray(labels)
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"{name} must be integers, but the type is {labels.dtype}.")
-    if labels.size == 0:
-        raise ValueError(f"{name} is empty.")
-    present = np.unique(labels)
-    if present[0] != 0 or present[-1] != len(present) - 1:
-        missing = sorted(set(range(int(present[-1]) + 1)) - set(present.tolist()))[:5]
-        raise ValueError(
-            f"{name} must number the players 0..M-1 without gaps, but runs from {present[0]} to {present[-1]}"
-            f"{f' without {missing}' if missing else ''}: renumber with numpy.unique(labels, return_inverse=True)."
-        )
-    return labels
+def _nearest(rows: np.ndarray, center: np.ndarray) -> np.ndarray:
+    """Returns the value of each feature that is nearest to the center's."""
+    return np.take_along_axis(rows, np.abs(rows - center).argmin(axis=0)[None], axis=0)[0]

@@ -1,4 +1,4 @@
-"""What absent regions of an image are painted with."""
+"""Paints the absent regions of an image."""
 
 from __future__ import annotations
 
@@ -12,43 +12,54 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.blur import gaussian_blur
+from xaijax._core.masker import describe
 from xaijax._core.typing import Array, Float, Int, Shaped
 
-# Of the side of a square of the image's size: 10 places of 224, as Fong & Vedaldi (2017), arXiv:1704.03296, section 4.3.
+# Relative to sqrt(H W): 10 pixels for images of 224 x 224, as in Fong & Vedaldi (2017), arXiv:1704.03296, section 4.3.
 BLUR_SIGMA = 10 / 224
 NOISE_KEY = 0
 FILLS = ["mean", "blur", "noise"]
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Fill:
-    """given: a number, a color [C], an image [H, W, C] or images [B, H, W, C]; or, for noise, its key; None where the image
-    says it all.
+    """Replaces absent regions by another image.
 
-    name: one of FILLS, or "" for what was given.
+    given: a number, a color [C], an image [H, W, C] or images [B, H, W, C]; for "noise" its key; None where the fill
+      is computed from the image alone.
+    name: one of FILLS, or "" for a given fill.
     """
 
     given: Any
     name: str = dataclasses.field(metadata={"static": True})
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raises a full sentence if it does not fit images of this shape."""
+    def check(self, shape: tuple[int, ...], dtype: Any) -> None:
+        """Raises an error if the fill does not fit images [H, W, C] of this dtype."""
         if self.name:
             return
-        one = self.given.shape[1:] if self.given.ndim == 4 else self.given.shape
+        single = self.given.shape[1:] if self.given.ndim == 4 else self.given.shape
         try:
-            fits = np.broadcast_shapes(one, shape) == shape and self.given.size > 0
+            fits = np.broadcast_shapes(single, shape) == shape and self.given.size > 0
         except ValueError:
             fits = False
         if not fits:
             raise ValueError(
-                f"fill must be a number, a color [C], an image {list(shape)} or images [B, ...] of this shape, "
-                f"but its shape is {list(self.given.shape)}."
+                f"`fill` must be a number, a color [C], an image {list(shape)} or images [B, ...] of this shape, got "
+                f"shape {list(self.given.shape)}."
+            )
+        if not jnp.issubdtype(dtype, jnp.integer) or not check.is_concrete(self.given):
+            return
+        values, limits = np.asarray(self.given, np.float64), jnp.iinfo(dtype)
+        wrong = values[(values != np.round(values)) | (values < limits.min) | (values > limits.max)]
+        if wrong.size:
+            raise ValueError(
+                f"`fill` must hold whole numbers from {limits.min} to {limits.max} for images of {dtype}, got "
+                f"{wrong.reshape(-1)[0]:g}: scale the fill like the images, or convert the images to float32."
             )
 
     def paint(self, x: Shaped[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Shaped[Array, "B H W C"]:
-        """The image with all regions absent, in one way or in several."""
+        """Returns the image with all regions absent, in B variants."""
         if not self.name:
             given = self.given if self.given.ndim == 4 else self.given[None]
             return jnp.broadcast_to(given, (len(given), *x.shape)).astype(x.dtype)
@@ -59,27 +70,33 @@ class Fill:
             painted = gaussian_blur(wide[None], BLUR_SIGMA * math.sqrt(labels.size))[0]
         else:
             painted = shuffled_colors(wide, self.given)
-        return painted[None].astype(x.dtype)
+        return (jnp.round(painted) if jnp.issubdtype(x.dtype, jnp.integer) else painted)[None].astype(x.dtype)
+
+    def __repr__(self) -> str:
+        return repr(self.name) if self.name else describe(self.given)
 
 
-def read_fill(fill: Any) -> Fill:
+def read_fill(fill: Any, channel_axis: int | None = None) -> Fill:
+    """Reads the `fill` argument; images have their channels where the inputs have them."""
     if isinstance(fill, str):
         name = check.one_of("fill", fill, FILLS)
         return Fill(jax.random.key(NOISE_KEY) if name == "noise" else None, name)
     fill = check.numeric_array("fill", fill)
     check.no_nan("fill", fill[None])
+    if channel_axis is not None and fill.ndim >= 3:
+        fill = jnp.moveaxis(fill, channel_axis - 4, -1)
     return Fill(fill, "")
 
 
 def region_means(x: Float[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Float[Array, "H W C"]:
-    """Every place with the mean color of its region."""
-    ids, places = labels.reshape(-1), x.reshape(-1, x.shape[-1])
-    sums = jax.ops.segment_sum(places, ids, num_regions)
+    """Returns the mean color of its region for every pixel."""
+    ids, pixels = labels.reshape(-1), x.reshape(-1, x.shape[-1])
+    sums = jax.ops.segment_sum(pixels, ids, num_regions)
     sizes = jax.ops.segment_sum(jnp.ones(ids.shape, x.dtype), ids, num_regions)
     return (sums / jnp.maximum(sizes, 1)[:, None])[labels]
 
 
 def shuffled_colors(x: Float[Array, "H W C"], key: Array) -> Float[Array, "H W C"]:
-    """Every place with the color of a place drawn by chance: noise within the image's own range, with its own colors."""
-    places = x.reshape(-1, x.shape[-1])
-    return places[jax.random.randint(key, (len(places),), 0, len(places))].reshape(x.shape)
+    """Returns the color of a random pixel for every pixel: noise in the image's own colors."""
+    pixels = x.reshape(-1, x.shape[-1])
+    return pixels[jax.random.randint(key, (len(pixels),), 0, len(pixels))].reshape(x.shape)

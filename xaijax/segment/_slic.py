@@ -18,7 +18,7 @@ from xaijax._core import check
 from xaijax._core.blocks import each, in_blocks
 from xaijax._core.blur import gaussian_blur
 from xaijax._core.compile import compiled
-from xaijax._core.typing import Array, Float, Int, Shaped
+from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Shaped
 from xaijax._core.warn import warn
 from xaijax.segment._cluster import Cells, cluster, seed_grid
 from xaijax.segment._connect import connected
@@ -31,7 +31,7 @@ _PIXELS = {"cpu": 2**16, "accelerator": 2**21}
 
 
 def slic(
-    images: Any,
+    images: ArrayOrSequence,
     num_segments: int = 50,
     *,
     compactness: float = 10.0,
