@@ -137,6 +137,61 @@ def test_values_laid_out_over_the_input_are_those_of_its_groups():
     assert found.on_input().shape == x.shape
 
 
+@pytest.mark.parametrize("masker", ["background", "weights", "groups", "gaussian"])
+def test_a_game_has_its_derivative_where_x_equals_its_background(masker, float64):
+    """Against finite differences, at a row whose second feature is that of all rows."""
+    background = np.random.default_rng(0).normal(size=(6, 3))
+    if masker != "gaussian":
+        background[:, 1] = 0.25
+    maskers = {
+        "background": lambda: xai.mask.background(background),
+        "weights": lambda: xai.mask.background(background, weights=[1, 2, 3, 1, 0, 5]),
+        "groups": lambda: xai.mask.background(background, groups=[0, 1, 0]),
+        "gaussian": lambda: xai.mask.gaussian(background),
+    }
+    made = maskers[masker]()
+    x = np.array([[0.5, 0.25, -1.0]])
+    coalitions = all_coalitions(made.num_players((3,)))
+
+    def worth(x):
+        return xai.game(lambda x: jnp.sin(x[:, 0] * x[:, 1]) + jnp.exp(x[:, 1] * x[:, 2]), x, made)(coalitions)[0]
+
+    found = jax.jacobian(worth)(jnp.asarray(x))[:, 0]
+    steps = 1e-5 * np.eye(3)[:, None]
+    expected = np.stack([(worth(x + step) - worth(x - step)) / 2e-5 for step in steps], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    assert np.abs(found[-1]).min() > 0.01
+
+
+def test_traced_weights_that_are_no_weights_make_nan():
+    def values(weights):
+        masker = xai.mask.background(rows(3, seed=1), weights=weights)
+        return xai.shap.exact(game_with(masker, target=1)).values
+
+    for wrong in ([1.0, -1, 3], [0.0, 0, 0], [1.0, jnp.inf, 1]):
+        assert jnp.isnan(jax.jit(values)(jnp.array(wrong))).all()
+    np.testing.assert_allclose(jax.jit(values)(jnp.array([1, 0, 3])), values([1, 0, 3]), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("masker", "text"),
+    [
+        (lambda: xai.mask.background(np.ones((100, 13))), "Background(rows=float32[100, 13])"),
+        (lambda: xai.mask.grid(4, fill=np.zeros((8, 8, 3))), "Grid(fill=Fill(given=float32[8, 8, 3]), cells=(4, 4))"),
+        (lambda: xai.mask.grid(4), "Grid(fill=Fill(name='mean'), cells=(4, 4))"),
+        (lambda: xai.mask.gaussian(np.random.default_rng(0).normal(size=(50, 20))), "Gaussian(rows=float32[50, 20]"),
+        (
+            lambda: xai.mask.superpixels(9),
+            "Superpixels(fill=Fill(name='mean'), settings=Settings(compactness=10.0, num_segments=9",
+        ),
+        (lambda: xai.mask.joint([xai.mask.baseline(np.ones(900))]), "Joint(parts=(Background(rows=float32[1, 900]"),
+    ],
+)
+def test_a_masker_describes_itself_in_a_line(masker, text):
+    assert repr(masker()).startswith(text)
+    assert len(repr(masker())) < 250
+
+
 ROWS = np.ones((3, 4))
 MISTAKES = {
     "no rows": (lambda: xai.mask.background(np.zeros((0, 4))), "`rows` must hold at least one row"),
@@ -162,6 +217,24 @@ MISTAKES = {
     "groups of another image": (
         lambda: xai.mask.baseline(np.zeros((2, 2, 3)), groups=[[0, 1, 2]]),
         r"\[2, 2, 3\], or of its leading axes, got \[1, 3\]",
+    ),
+    "groups with missing values": (
+        lambda: xai.mask.background(ROWS, groups=np.ma.array([0, 0, 1, 2], mask=[1, 0, 0, 0])),
+        "`groups` must be integers without missing values, got a masked array",
+    ),
+    "a huge group": (
+        lambda: xai.mask.background(ROWS, groups=[0, 0, 1, 2**40]),
+        r"`groups` must number .* got 0 to 1099511627776 without \[2, 3, 4, 5, 6\]",
+    ),
+    "a group beyond all integers": (
+        lambda: xai.mask.background(ROWS, groups=[0, 0, 1, 10**400]),
+        "`groups` must be integers, got object",
+    ),
+    "groups of strings": (lambda: xai.mask.background(ROWS, groups="0011"), "`groups` must be integers, got <U4"),
+    "complex rows": (lambda: xai.mask.background(ROWS + 1j), "`rows` must be an array of real numbers"),
+    "rows with missing values": (
+        lambda: xai.mask.background(np.ma.masked_equal(ROWS, 1)),
+        "`rows` must be an array without missing values",
     ),
     "traced groups": (
         lambda: jax.jit(lambda groups: xai.mask.background(ROWS, groups=groups).rows)(jnp.arange(4)),

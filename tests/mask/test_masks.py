@@ -92,3 +92,60 @@ def test_a_masker_of_the_users_own_works():
 
     attribution = xai.shap.exact(xai.game(lambda x: x[:, 0], jnp.array([[5.0, 1.0, 2.0]]), Reversed()))
     np.testing.assert_allclose(attribution.values, [[3.0]])
+
+
+LABELS = np.arange(48).reshape(6, 8) // 20
+REGION_MASKERS = {
+    "regions": lambda **options: xai.mask.regions(LABELS, **options),
+    "grid": lambda **options: xai.mask.grid((2, 3), **options),
+    "patches": lambda **options: xai.mask.patches(3, **options),
+    "superpixels": lambda **options: xai.mask.superpixels(6, **options),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fill"),
+    [(name, "mean") for name in REGION_MASKERS]
+    + [("grid", fill) for fill in ("blur", 0.5, [0.1, 0.2, 0.3], "image", "images")],
+    ids=str,
+)
+def test_channels_first_is_the_same_game(name, fill):
+    """The picture has more rows than columns, or channels and rows would be cut alike."""
+    x = models.images(2)[:, :6, :8]
+    x = jnp.concatenate([x, x[..., :1]], axis=-1)[..., :3]
+    last, first = fill, fill
+    if fill in ("image", "images"):
+        last = np.random.default_rng(0).random((6, 8, 3) if fill == "image" else (2, 6, 8, 3), np.float32)
+        first = np.moveaxis(last, -1, -3)
+    model = lambda x: jnp.tanh(x * jnp.arange(6.0)[:, None, None]).sum(axis=(1, 2)) @ jnp.array([1.0, 2, 3])  # noqa: E731
+    expected = xai.game(model, x, REGION_MASKERS[name](fill=last))
+    moved = jnp.moveaxis(x, -1, 1)
+    model_first = lambda x: model(jnp.moveaxis(x, 1, -1))  # noqa: E731
+    for axis in (1, -3):
+        found = xai.game(model_first, moved, REGION_MASKERS[name](fill=first, channel_axis=axis))
+        assert found.num_players == expected.num_players
+        coalitions = np.random.default_rng(0).random((9, found.num_players)) < 0.5
+        np.testing.assert_allclose(found(coalitions), expected(coalitions), rtol=1e-5)
+    attribution = xai.shap.exact(found)
+    assert attribution.on_input().shape == (2, 6, 8)
+    np.testing.assert_allclose(attribution.on_input(), xai.shap.exact(expected).on_input(), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", REGION_MASKERS)
+def test_channels_that_seem_to_come_first_are_refused(name):
+    x = jnp.ones((2, 3, 6, 8)).at[0, 0, 0, 0].set(2)
+    model = lambda x: x.sum(axis=(1, 2, 3))  # noqa: E731
+    with pytest.raises(ValueError, match=r"`x` must be images with channels last.*\[2, 3, 6, 8\].*channel_axis=1, or"):
+        xai.game(model, x, REGION_MASKERS[name]())
+    if name != "regions":
+        assert xai.game(model, x, xai.mask.grid(2, channel_axis=-1)).num_players == 4
+        assert xai.game(model, x[..., :4], xai.mask.grid(2)).num_players == 4
+    with pytest.raises(ValueError, match="`channel_axis` must be the axis of the channels"):
+        REGION_MASKERS[name](channel_axis=0)
+
+
+def test_regions_have_names():
+    masker = xai.mask.regions(LABELS, names=["sky", "house", "road"])
+    attribution = xai.shap.exact(xai.game(lambda x: x.sum(axis=(1, 2, 3)), jnp.ones((1, 6, 8, 1)), masker))
+    assert attribution.names == ("sky", "house", "road")
+    assert attribution.inputs is None

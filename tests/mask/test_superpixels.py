@@ -106,6 +106,20 @@ def test_images_of_bytes_stay_bytes(fill):
     assert jnp.abs(bytes_ - painted(xai.mask.grid(4, fill=fill), x.astype(jnp.float32))).max() <= 1
 
 
+@pytest.mark.parametrize("fill", [0.5, 300, -1, [0.0, 0.5, 1.0]])
+def test_a_fill_that_images_of_bytes_cannot_hold_is_refused(fill):
+    x = jnp.asarray(squares(1, side=SIDE))
+    with pytest.raises(ValueError, match="`fill` must hold whole numbers from 0 to 255 for images of uint8, got"):
+        xai.game(linear, x, xai.mask.grid(4, fill=fill))
+    for held in (127, 127.0, [0, 128, 255]):
+        assert (painted(xai.mask.grid(4, fill=held), x) == jnp.asarray(held, jnp.uint8)).all()
+
+
+def test_means_of_bytes_are_rounded_to_the_nearest():
+    x = jnp.array([0, 0, 0, 3], jnp.uint8).reshape(1, 2, 2, 1)  # 0.75
+    assert (painted(xai.mask.grid(1), x) == 1).all()
+
+
 @pytest.mark.parametrize(
     ("mistake", "sentence"),
     [

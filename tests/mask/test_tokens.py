@@ -78,6 +78,57 @@ def test_cutting_out_is_the_same_program_for_every_coalition():
     np.testing.assert_array_equal(together, [inputs_for(masker, coalition) for coalition in coalitions])
 
 
+def total(ids):
+    return ids.sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        X,
+        [[3, 4, 5, 4, 6], [6, 7, PAD, PAD, PAD]],
+        [[3, 4, PAD, PAD]],
+        [[PAD, PAD, 3, 4], [3, 4, 5, 6]],  # padding in front
+    ],
+    ids=str,
+)
+def test_a_padded_batch_needs_a_pad_id(x):
+    with pytest.raises(ValueError, match=r"`pad_id` must be given for a padded batch.* pass pad_id=0, or"):
+        xai.game(total, jnp.array(x), xai.mask.tokens(MASK))
+    games = xai.game(total, jnp.array(x), xai.mask.tokens(MASK, pad_id=PAD))
+    np.testing.assert_array_equal(xai.shap.exact(games).values != 0, np.array(x) != PAD)
+
+
+@pytest.mark.parametrize(
+    ("x", "options"),
+    [
+        ([[3, 4, 5, 6], [6, 7, 3, 4]], {}),
+        ([[3, 4, 5, 5], [5, 7, 3, 4]], {}),  # the token occurs elsewhere
+        ([[3, 3, 3, 3], [5, 7, 3, 4]], {}),
+        ([[3, 4, MASK, MASK]], {}),  # absent or present, it is the same
+        ([[3, 4, PAD, PAD]], {"groups": [[0, 1, -1, -1]]}),  # padding belongs to no player
+        ([[3, 4, 6, 6]], {"pad_id": 1}),  # an id that does not occur
+    ],
+    ids=str,
+)
+def test_a_batch_without_padding_needs_no_pad_id(x, options):
+    assert xai.game(total, jnp.array(x), xai.mask.tokens(MASK, **options)).num_examples == len(x)
+
+
+def test_mask_tokens_of_the_text_itself_change_nothing():
+    x = jnp.array([[3, MASK, 4, 5, MASK]])
+    masker = xai.mask.tokens(MASK)
+    np.testing.assert_array_equal(masker.active(x[0], ()), [True, False, True, True, False])
+    np.testing.assert_array_equal(xai.shap.exact(xai.game(total, x, masker)).values[0, 1::3], [0, 0])
+
+
+def test_groups_of_tokens_have_names():
+    masker = xai.mask.tokens(MASK, pad_id=PAD, groups=WORDS, names=["first", "second"])
+    assert xai.shap.exact(xai.game(total, X, masker)).names == ("first", "second")
+    with pytest.raises(ValueError, match="`names` must be None without groups"):
+        xai.mask.tokens(MASK, names=["a"])
+
+
 MISTAKES = {
     "neither mask nor padding": (lambda: xai.mask.tokens(), "`mask_id` or `pad_id` must be given, got None for both"),
     "a negative id": (lambda: xai.mask.tokens(pad_id=-1), "pad_id.? must be at least 0, (but it is|got) -1"),

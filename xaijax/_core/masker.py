@@ -81,12 +81,14 @@ class Masker:
 
 
 def describe(value: Any) -> str:
-    """Returns one line about a dataclass: its fields that are set, with shapes in the place of arrays."""
+    """Returns one line about a dataclass: its fields that differ from their defaults, with shapes instead of arrays."""
     if getattr(value, "shape", ()) and hasattr(value, "dtype"):
         return f"{value.dtype}{list(value.shape)}"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        given = [f"{name}={describe(field)}" for name, field in fields.items() if field is not None and field != ()]
+        fields = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+        given = [
+            f"{name}={describe(own)}" for name, (own, unset) in fields.items() if own is not unset and own is not None
+        ]
         return f"{type(value).__name__}({', '.join(given)})"
     if isinstance(value, tuple):
         shown = [*map(describe, value[:5]), *["..."] * (len(value) > 5)]

@@ -12,7 +12,6 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.blur import gaussian_blur
-from xaijax._core.masker import describe
 from xaijax._core.typing import Array, Float, Int, Shaped
 
 # Relative to sqrt(H W): 10 pixels for images of 224 x 224, as in Fong & Vedaldi (2017), arXiv:1704.03296, section 4.3.
@@ -22,7 +21,7 @@ FILLS = ["mean", "blur", "noise"]
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True)
 class Fill:
     """Replaces absent regions by another image.
 
@@ -32,7 +31,7 @@ class Fill:
     """
 
     given: Any
-    name: str = dataclasses.field(metadata={"static": True})
+    name: str = dataclasses.field(default="", metadata={"static": True})
 
     def check(self, shape: tuple[int, ...], dtype: Any) -> None:
         """Raises an error if the fill does not fit images [H, W, C] of this dtype."""
@@ -72,9 +71,6 @@ class Fill:
             painted = shuffled_colors(wide, self.given)
         return (jnp.round(painted) if jnp.issubdtype(x.dtype, jnp.integer) else painted)[None].astype(x.dtype)
 
-    def __repr__(self) -> str:
-        return repr(self.name) if self.name else describe(self.given)
-
 
 def read_fill(fill: Any, channel_axis: int | None = None) -> Fill:
     """Reads the `fill` argument; images have their channels where the inputs have them."""
@@ -85,7 +81,7 @@ def read_fill(fill: Any, channel_axis: int | None = None) -> Fill:
     check.no_nan("fill", fill[None])
     if channel_axis is not None and fill.ndim >= 3:
         fill = jnp.moveaxis(fill, channel_axis - 4, -1)
-    return Fill(fill, "")
+    return Fill(fill)
 
 
 def region_means(x: Float[Array, "H W C"], labels: Int[Array, "H W"], num_regions: int) -> Float[Array, "H W C"]:
