@@ -130,8 +130,8 @@ MISTAKES = {
         lambda: cam(model=lambda x: xai.tag(x, "a")),
         r"outputs of shape \(4, 8, 8, 2\).*give target as a callable",
     ),
-    "a model that is no function": (lambda: table(model=3), "model must be callable.*but it is int"),
-    "a masker that is an array": (lambda: table(masker=models.rows(5)), r"masker must come from xai\.mask"),
+    "a model that is no function": (lambda: table(model=3), "`model` must be callable.*got 3"),
+    "a masker that is an array": (lambda: table(masker=models.rows(5)), r"`masker` must come from xai\.mask"),
     "no permutations": (
         lambda: permutations(0),
         "num_permutations` must be at least 1, got 0",
@@ -156,9 +156,9 @@ MISTAKES = {
     "a game of no players": (lambda: xai.Game(len, 0), "num_players.? must be at least 1"),
     "a game that keeps no rows": (
         lambda: xai.shap.exact(xai.Game(lambda z: z.sum(), 3)),
-        r"value must map coalitions\[S, 3\].*returned shape \[\]",
+        r"`value` must map coalitions\[S, 3\].*got shape \[\]",
     ),
-    "a model for a game": (lambda: xai.shap.exact(models.table_net()), r"game must be xai\.game"),
+    "a model for a game": (lambda: xai.shap.exact(models.table_net()), r"`game` must be xai\.game"),
     "regions with gaps": (lambda: xai.mask.regions([[0, 2]]), r"0\.\.M-1 without gaps.*without \[1\]: renumber"),
     "regions of floats": (lambda: xai.mask.regions([[0.0, 1.0]]), "labels must be integers"),
     "regions of another size": (

@@ -1,13 +1,18 @@
-"""xaijax: why a JAX model said what it said.
+"""Explains JAX models: an explanation is a pure function of a model and an input.
 
-An explanation is a pure function of a model and an input. `xai.cam` and `xai.lime`, `xai.shap` hold the explainers,
-`xai.mask` says what removes features, `xai.segment` cuts pictures into superpixels, `xai.metrics` measures, `xai.plot` draws.
+`xai.cam`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features, `xai.segment` the
+superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the plots and
+`xai.scale` the tools for whole data sets.
+
+Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,
+Rich or Flax costs nothing until then.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
 from xaijax._core.attribution import Attribution, Interactions, Surrogate, concatenate
+from xaijax._core.compile import clear_caches
 from xaijax._core.game import Game, game
 from xaijax._core.progress import progress
 from xaijax._core.tap import Layer, Layers, compose, layers
@@ -15,12 +20,12 @@ from xaijax._io.files import load, load_options, save
 from xaijax._io.records import records, to_frame
 from xaijax._io.shap import from_shap, to_shap
 from xaijax._model import Model, function, tag
-from xaijax._report import Section, report
+from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
     from xaijax._model import linen, tagged_attention
-
-__version__ = "0.1.0"
+    from xaijax._report import Section, report
 
 __all__ = [
     "Attribution",
@@ -32,6 +37,7 @@ __all__ = [
     "Section",
     "Surrogate",
     "cam",
+    "clear_caches",
     "compose",
     "concatenate",
     "from_shap",
@@ -59,15 +65,38 @@ __all__ = [
     "to_shap",
 ]
 
+# The module of each name that is imported on first use; a namespace is its own module.
+_ON_FIRST_USE = {
+    **{
+        name: f"xaijax.{name}"
+        for name in ("cam", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target")
+    },
+    "Section": "xaijax._report",
+    "linen": "xaijax._model",
+    "report": "xaijax._report",
+    "tagged_attention": "xaijax._model",
+}
+
+
+def _notebook_picture(attribution: Attribution) -> str:
+    """Returns the HTML that notebooks show of an attribution."""
+    from xaijax._report import _notebook
+
+    return _notebook.shown_in_notebook(attribution)
+
+
+Attribution.notebook_picture = _notebook_picture
+
 
 def __getattr__(name: str) -> Any:
-    """What belongs to Flax imports it when it is asked for first."""
-    if name in ("linen", "tagged_attention"):
-        from xaijax import _model
-
-        return getattr(_model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Imports a name on its first use."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_ON_FIRST_USE[name])
+    value = module if module.__name__ == f"xaijax.{name}" else getattr(module, name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return __all__

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from rich.console import Console
+from rich.live import Live
 from rich.progress import Progress
 
 import xaijax as xai
@@ -116,19 +117,17 @@ def game_that(on_host=lambda: None, while_traced=lambda: None):
 def test_a_line_names_the_explainer_and_what_it_does_and_goes(terminal, monkeypatch):
     def tracing():  # first for its shapes
         stages.append("tracing")
-        terminal.shows("exact Shapley values: tracing" if len(stages) > 1 else "model: tracing")
+        terminal.shows("SHAP: tracing" if len(stages) > 1 else "model: tracing")
 
     stages, compile = [], jax.stages.Lowered.compile
 
     def compiling(lowered):
         stages.append("compiling")
-        terminal.shows("exact Shapley values: compiling")
+        terminal.shows("SHAP: compiling")
         return compile(lowered)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", compiling)
-    game = game_that(
-        lambda: stages.append("running") or terminal.shows("exact Shapley values: running", "0:00"), tracing
-    )
+    game = game_that(lambda: stages.append("running") or terminal.shows("SHAP: running", "0:00"), tracing)
     attribution = xai.shap.exact(game)
     np.testing.assert_allclose(attribution.values, [4, 7, 5], rtol=1e-6)
     assert list(dict.fromkeys(stages)) == ["tracing", "compiling", "running"]
@@ -263,7 +262,7 @@ def test_an_interrupt_is_heard_while_the_result_is_awaited(terminal, monkeypatch
     monkeypatch.setattr(progress, "_arrived", lambda arrays: len(arrays) == 0)  # never
 
     def interrupt():
-        terminal.shows("Shapley values: running")
+        terminal.shows("SHAP: running")
         signal.raise_signal(signal.SIGINT)  # Python's handler runs in the main thread
 
     usual = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in processes behind the scenes
@@ -375,7 +374,7 @@ def test_one_argument_turns_it_off_and_on(terminal, monkeypatch):
     assert progress.visible()
     xai.progress(False)  # from now on
     assert not progress.visible()
-    with pytest.raises(TypeError, match="enabled must be True or False, but it is 'off'"):
+    with pytest.raises(TypeError, match="`enabled` must be True or False, got 'off'"):
         xai.progress("off")  # pyright: ignore[reportArgumentType]
 
 
@@ -402,7 +401,7 @@ def test_a_display_of_the_callers_own_is_left_alone(terminal):
     with Progress(console=Console(file=terminal, force_terminal=True)):
         assert not progress.visible()
         xai.shap.exact(xai.Game(add, num_players=3))
-    assert "Shapley" not in terminal.text
+    assert "SHAP" not in terminal.text
 
 
 @pytest.mark.usefixtures("impatient")
@@ -430,7 +429,7 @@ def test_a_terminal_that_is_gone_does_not_stop_the_call(terminal, monkeypatch):
     def gone(*_):
         raise OSError("no such device")
 
-    monkeypatch.setattr(progress.Live, "start", gone)
+    monkeypatch.setattr(Live, "start", gone)
     found = progress.watch("work", lambda _: time.sleep(0.1) or 3)
     assert found == 3
     assert terminal.getvalue() == ""

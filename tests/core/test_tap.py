@@ -138,15 +138,17 @@ def test_the_default_is_what_is_pooled():
 
 def test_unknown_layers_are_answered_with_the_closest():
     net, x = models.nnx_net(), models.images()
-    with pytest.raises(ValueError, match="no layer 'stam'.*did you mean 'stem'"):
+    with pytest.raises(ValueError, match="`layer` must be one of .* got 'stam' .did you mean 'stem'"):
         xai.cam.grad_cam(net, x, layer="stam")
-    with pytest.raises(ValueError, match=r"'blocks/1' is called 2 times: .*'blocks/1:0', 'blocks/1:1'"):
+    with pytest.raises(
+        ValueError, match=r"`layer` must name one of 2 calls, got 'blocks/1': .*'blocks/1:0', 'blocks/1:1'"
+    ):
         xai.cam.grad_cam(net, x, layer="blocks/1")
     with pytest.raises(ValueError, match="'head' has no spatial axes"):
         xai.cam.grad_cam(net, x, layer="head")
-    with pytest.raises(ValueError, match="nothing is|no layer of the model has spatial axes"):
+    with pytest.raises(ValueError, match=r"`layer` must have spatial axes .* calls no Flax module"):
         xai.cam.grad_cam(lambda x: x.sum(axis=(1, 2)), x)
-    with pytest.raises(ValueError, match="no Flax module is called in it and no value is tagged"):
+    with pytest.raises(ValueError, match="the model calls no Flax module and tags no value"):
         xai.cam.grad_cam(lambda x: x.sum(axis=(1, 2)), x, layer="conv")
 
 

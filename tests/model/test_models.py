@@ -1,4 +1,4 @@
-"""Linen, NNX, functions and callable PyTrees are all models; what is not in order is said."""
+"""Linen, NNX, functions and callable PyTrees are all models; what is no model is refused in a sentence."""
 
 import functools
 
@@ -41,7 +41,7 @@ def test_a_linen_module_in_training_mode_is_refused():
         (models.LinenNet(), models.linen_net().content, models.images(), {"train": True}),
         (Dropped(), variables, models.rows(2), {}),
     ]:
-        with pytest.raises(ValueError, match="not in inference mode"):
+        with pytest.raises(ValueError, match="`model` must be a Linen module in inference mode"):
             xai.linen(module, given, **options)(x)
 
 
@@ -98,12 +98,14 @@ def test_partial_is_a_model_with_leaves():
 
 
 def test_settings_that_are_neither_arrays_nor_hashable_are_named():
-    with pytest.raises(TypeError, match="neither an array nor hashable"):
+    with pytest.raises(
+        TypeError, match="`model` must hold arrays and hashable settings, got an object of type Settings"
+    ):
         xai.function(lambda options, x: x, object.__new__(type("Settings", (), {"__hash__": None})))
 
 
 def test_a_linen_module_without_variables_is_told_what_to_do():
-    with pytest.raises(TypeError, match=r"without its variables: pass xai\.linen"):
+    with pytest.raises(TypeError, match=r"`model` must come with its variables.*pass xai\.linen"):
         xai.layers(models.LinenNet(), models.images())
     with pytest.raises(TypeError, match="collection 'params'"):
         xai.linen(nn.Dense(2), {"kernel": jnp.ones((2, 2))})

@@ -1,9 +1,13 @@
-"""Compiling the explainers."""
+"""Compiles the explainers, and bounds what their programs keep in memory."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import dataclasses
 import functools
+import sys
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,32 +15,40 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
-from xaijax._core import progress
+from xaijax._core import calls, check, progress
+from xaijax._model import Model
 
-Title = str | Callable[[dict[str, Any]], str]  # of a call, or from its keyword arguments
+Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
+
+_KEPT_PROGRAMS = 16  # of one explainer, for functions that are defined within functions, lambdas among them
+_KEPT_LINES = 256  # of which compilations are counted
+_COMPILATIONS_TO_WARN = 5  # at one line
 
 
 def compiled(
     function: Callable[..., Any] | None = None, *, static_argnames: Sequence[str] = (), title: Title | None = None
 ) -> Any:
-    """`jax.jit`, with the compiler left to place data on meshes whose axes are explicit.
+    """Returns `jax.jit(function)` that bounds its cache, shows progress and accepts meshes with explicit axes.
 
-    Meshes from `jax.make_mesh` have explicit axes: shardings are part of types there, and every reshape, scan and slice
-    would have to name the sharding of its result, the ones in the user's model included. Arrays on such a mesh are
-    handed over as living on the same devices with automatic axes; nothing is copied. Arrays that are being traced stay
-    as they are: within explicitly sharded code call the explainer through `jax.sharding.auto_axes`.
+    Cache: a program holds the user's functions that it was compiled for, with the arrays that they close over. For
+    lambdas and other functions that code makes anew, only the programs of the most recent ones are kept.
 
-    On a terminal a call that takes long is shown there (`_core/progress.py`) by its title: default, its folder and name, such as
-    shap.kernel.
+    Explicit axes: meshes from `jax.make_mesh` make shardings part of types, and every reshape, scan and slice would have
+    to name the sharding of its result, those in the user's model included. Arrays on such a mesh are passed as arrays on
+    the same devices with automatic axes, without copying. Traced arrays are passed as they are: within explicitly
+    sharded code, call the explainer through `jax.sharding.auto_axes`.
+
+    Progress: on a terminal, a call that takes long is shown by its title (`_core/progress.py`), by default its folder
+    and name, such as shap.kernel.
     """
     if function is None:
         return functools.partial(compiled, static_argnames=static_argnames, title=title)
-    jitted = jax.jit(function, static_argnames=static_argnames)
     folder = function.__module__.split(".")[1:-1]
-    said = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
+    label = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
+    programs = _Programs(function, label, static_argnames)
 
-    def in_stages(stage: progress.Stage, arguments: Any, options: Any) -> Any:
-        """The same, where somebody watches: what is traced and compiled here, `jitted` finds done."""
+    def in_stages(jitted: Any, stage: progress.Stage, arguments: Any, options: Any) -> Any:
+        """Computes the same with announced stages; `jitted` then reuses the trace and the compiled program."""
         if not jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             stage("tracing")
             traced = jitted.trace(*arguments, **options)
@@ -45,30 +57,139 @@ def compiled(
         stage("running")
         return jitted(*arguments, **options)
 
-    def traced_alone(stage: progress.Stage, arguments: Any, options: Any) -> Any:
+    def traced_alone(jitted: Any, stage: progress.Stage, arguments: Any, options: Any) -> Any:
         stage("tracing")
         return jitted.eval_shape(*arguments, **options)
 
-    def over_automatic_axes(run: Callable[..., Any], in_stages: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    def over_automatic_axes(method: str, in_stages: Callable[..., Any] | None = None) -> Callable[..., Any]:
         @functools.wraps(function)
         def call(*arguments: Any, **options: Any) -> Any:
             leaves, structure = jax.tree.flatten((arguments, options))
             if any(map(_is_explicit, leaves)):
                 arguments, options = jax.tree.unflatten(structure, map(_with_automatic_axes, leaves))
+            program = programs.of((arguments, options))
+            jitted, run = program.jitted, getattr(program.jitted, method)
             if any(isinstance(leaf, Tracer) for leaf in leaves):
                 return run(*arguments, **options)
+            if method == "__call__":
+                programs.count_compilation(program)
             with _automatic_context():
                 if in_stages is None or not progress.visible():
                     return run(*arguments, **options)
-                in_these = functools.partial(in_stages, arguments=arguments, options=options)
-                return progress.watch(said if isinstance(said, str) else functools.partial(said, options), in_these)
+                in_these = functools.partial(in_stages, jitted, arguments=arguments, options=options)
+                return progress.watch(label if isinstance(label, str) else functools.partial(label, options), in_these)
 
         return call
 
-    call = over_automatic_axes(jitted, in_stages)
-    call.eval_shape = over_automatic_axes(jitted.eval_shape, traced_alone)  # pyright: ignore[reportFunctionMemberAccess]
-    call.lower = over_automatic_axes(jitted.lower)  # pyright: ignore[reportFunctionMemberAccess]
+    call: Any = over_automatic_axes("__call__", in_stages)
+    call.eval_shape = over_automatic_axes("eval_shape", traced_alone)
+    call.lower = over_automatic_axes("lower")
+    call.clear_cache = programs.clear
     return call
+
+
+def clear_caches() -> None:
+    """Frees all compiled programs and cached constants of this package.
+
+    Why: programs hold the functions and the arrays that they were compiled for. All caches are bounded, and models with
+    parameters as leaves (`xai.function`, `xai.linen`, NNX modules) share one program; clearing is rarely needed, except
+    to release memory at once or to time compilation.
+
+    Args:
+      (none)
+
+    Returns:
+      None. Later calls compile again, and return the same numbers.
+
+    >>> import xaijax as xai
+    >>> xai.clear_caches()
+    """
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] != __name__.partition(".")[0]:
+            continue
+        for value in list(vars(module).values()):
+            clear = getattr(value, "cache_clear", None) or getattr(value, "clear_cache", None)
+            if callable(clear) and not isinstance(value, type):
+                clear()
+    _compilations.clear()
+
+
+class _Programs:
+    """The compiled programs of one function of this package.
+
+    JAX keeps a program as long as its jitted function lives. Programs for throwaway functions of the user therefore
+    belong to jitted functions of their own, and the least recently used of these are dropped.
+    """
+
+    def __init__(self, function: Callable[..., Any], label: Title, static_argnames: Sequence[str]):
+        self._function, self._static_argnames = function, static_argnames
+        self._label = label if isinstance(label, str) else function.__name__.strip("_")
+        self._lasting = self._jitted()
+        self._recent = functools.lru_cache(maxsize=_KEPT_PROGRAMS)(
+            lambda functions: _Program(self._jitted(), functions)
+        )
+
+    def of(self, arguments: Any) -> _Program:
+        """Returns the program for a call with these arguments."""
+        functions = throwaway_functions(arguments)
+        return self._recent(functions) if functions else _Program(self._lasting)
+
+    def count_compilation(self, program: _Program) -> None:
+        """Warns when a line of the user compiles for the fifth time, each time for another function."""
+        if program.is_counted or not program.functions or jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+            return
+        program.is_counted = True
+        line = calls.user_line()
+        if line is None:
+            return
+        counts = _compilations.setdefault(line[:2], collections.Counter())
+        _compilations.move_to_end(line[:2])
+        if len(_compilations) > _KEPT_LINES:
+            _compilations.popitem(last=False)
+        has_warned = max(counts.values(), default=0) >= _COMPILATIONS_TO_WARN
+        counts[self._label] += 1
+        if counts[self._label] == _COMPILATIONS_TO_WARN and not has_warned:
+            calls.warn(
+                f"{calls.explainer_name() or self._label} was compiled {_COMPILATIONS_TO_WARN} times at this line, each "
+                f"time for another function ({check.shown(program.functions[0])}): define the function once, outside of loops "
+                "and calls, and pass what changes as parameters, model=xai.function(function, parameters)."
+            )
+
+    def clear(self) -> None:
+        self._recent.cache_clear()
+        self._lasting = self._jitted()
+
+    def _jitted(self) -> Any:
+        return jax.jit(_copy(self._function), static_argnames=self._static_argnames)
+
+
+@dataclasses.dataclass
+class _Program:
+    """A jitted function, with the throwaway functions of the user that it is compiled for."""
+
+    jitted: Any
+    functions: tuple[Any, ...] = ()
+    is_counted: bool = False
+
+
+# (file, line) of the user -> how many programs were compiled there, by label.
+_compilations: collections.OrderedDict[tuple[str, int], collections.Counter[str]] = collections.OrderedDict()
+
+
+def throwaway_functions(arguments: Any) -> tuple[Any, ...]:
+    """Returns the functions in the models among the arguments that code may make anew at every call."""
+    nodes = jax.tree.leaves(arguments, is_leaf=lambda node: isinstance(node, Model))
+    return tuple(function for node in nodes if isinstance(node, Model) for function in node.static.throwaway)
+
+
+def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns the same function as another object: JAX keys its caches by the object, and frees them with it."""
+    assert isinstance(function, types.FunctionType)
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return functools.update_wrapper(copy, function)
 
 
 def _is_explicit(leaf: Any) -> bool:
@@ -86,7 +207,7 @@ def _with_automatic_axes(leaf: Any) -> Any:
 
 
 def _automatic_context() -> contextlib.AbstractContextManager[Any]:
-    """Where `jax.set_mesh` put an explicit mesh around the call, the same mesh with automatic axes."""
+    """Returns a context in which an explicit mesh of `jax.set_mesh` has automatic axes."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or AxisType.Explicit not in mesh.axis_types:
         return contextlib.nullcontext()

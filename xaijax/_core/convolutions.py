@@ -1,4 +1,4 @@
-"""Convolutions in loops, laid out as the CPU's fast kernels take them."""
+"""Lays out convolutions within loops for the fast kernels of CPUs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from xaijax._core.jaxpr import apply, evaluate
 
 
 def with_fast_convolutions(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, for bodies of loops.
+    """Returns the same function with convolutions that are fast in the bodies of loops.
 
-    XLA brings convolutions into the layout of its fast CPU kernels, places [N, ..., C] and kernels [..., I, O], but does
-    not look into loops: the gradients of convolutions, whose kernels come transposed, run seven times slower there. Here
-    the layout is brought about by transposing in the function itself. Elsewhere than on CPUs nothing is changed.
+    XLA transposes convolutions to the layout of its fast CPU kernels, inputs [N, ..., C] and kernels [..., I, O], but not
+    within loops. Gradients of convolutions have transposed kernels, and would run several times slower there, so the
+    function itself is rewritten with explicit transposes. On other devices it is returned unchanged.
     """
     if jax.default_backend() != "cpu":
         return function
@@ -35,18 +35,18 @@ def _convolve(equation: Any, inputs: list[Any]) -> list[Any]:
         return apply(equation, inputs)
     given = equation.params["dimension_numbers"]
     axes = len(given.lhs_spec)
-    places = tuple(range(1, axes - 1))
+    space = tuple(range(1, axes - 1))
     fast = lax.ConvDimensionNumbers(
-        (0, axes - 1, *places), (axes - 1, axes - 2, *range(axes - 2)), (0, axes - 1, *places)
+        (0, axes - 1, *space), (axes - 1, axes - 2, *range(axes - 2)), (0, axes - 1, *space)
     )
     if given == fast:
         return apply(equation, inputs)
-    batch, channels, *space = given.lhs_spec
+    batch, channels, *sides = given.lhs_spec
+    images = jnp.transpose(inputs[0], (batch, *sides, channels))
     outputs, depth, *sides = given.rhs_spec
-    images = jnp.transpose(inputs[0], (batch, *space, channels))
     kernels = jnp.transpose(inputs[1], (*sides, depth, outputs))
     convolved = lax.conv_general_dilated_p.bind(images, kernels, **equation.params | {"dimension_numbers": fast})
     back = [0] * axes
-    for place, axis in enumerate((given.out_spec[0], *given.out_spec[2:], given.out_spec[1])):
-        back[axis] = place
+    for position, axis in enumerate((given.out_spec[0], *given.out_spec[2:], given.out_spec[1])):
+        back[axis] = position
     return [jnp.transpose(convolved, back)]

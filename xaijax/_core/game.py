@@ -56,7 +56,7 @@ class Game:
     ):
         if not callable(value):
             raise TypeError(f"`value` must be callable as value(coalitions[S, M]), got {type(value).__name__}.")
-        self.value = as_model(value)
+        self.value = as_model(value, "value")
         self.num_players = check.positive_int("num_players", num_players)
         self.names = None if names is None else read_names(names, self.num_players, None)
         self.output_names = None if output_names is None else read_output_names(output_names, None)

@@ -1,8 +1,8 @@
 """Idea 2: a tap reaches inside a model.
 
-The model is traced once with its values named (see `_model/_tag.py`); the trace is then cut at the named value. All
-that does not depend on it is computed with the inputs, all that does becomes `head`, the outputs as a function of the
-activation. So only the tail of the network is ever differentiated or evaluated again, for every framework alike.
+The model is traced once with its values named (see `_model/_tag.py`), and the trace is cut at the named value.
+Operations that do not depend on this value are computed with the inputs. The others become `head`, the outputs as a
+function of the activation. Only this tail of the network is differentiated or evaluated again, for every framework.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.jaxpr import apply, arguments, evaluate, operations, trace
 from xaijax._core.typing import Array
-from xaijax._model import Model, as_model, tag
+from xaijax._model import Model, as_model, module_in_closure, tag
 
 
 class Layer(NamedTuple):
@@ -38,7 +38,7 @@ class Layers(tuple[Layer, ...]):
 
 
 def layers(model: Any, x: Any) -> Layers:
-    """Lists what can be tapped in a model, for a sample input.
+    """Lists the values inside a model that can be tapped, for a sample input.
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function with tagged values.
@@ -53,23 +53,27 @@ def layers(model: Any, x: Any) -> Layers:
     >>> xai.layers(model, jnp.ones((2, 3)))
     hidden  float32[2, 3]
     """
+    check.examples(x)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
     return _listing(_values(trace(as_model(model), shapes)[0].jaxpr))
 
 
 def compose(features: Any, head: Any) -> Model:
-    """Makes a model of two functions, `head(features(x))`, whose features can be tapped as layer "features".
+    """Makes a model of two functions, `head(features(x))`, whose features can be tapped as the layer "features".
 
-    Why: where a model comes as a backbone and a head, or where the cut is not a module's output.
+    Why: for a model that comes as a backbone and a head, or for a cut that is not a module's output.
 
     Args:
       features: any model from x[N, ...] to activations [N, ..., C].
       head: any model from these activations to outputs [N, K].
 
     Returns:
-      A model that every explainer takes; its one layer is called "features".
+      A model that every explainer takes; its only layer is called "features".
+
+    Raises:
+      TypeError: if a part is not a model.
     """
-    return as_model(jax.tree_util.Partial(_composed, as_model(features), as_model(head)))
+    return as_model(jax.tree_util.Partial(_composed, as_model(features, "features"), as_model(head, "head")))
 
 
 def _composed(features: Model, head: Model, x: Any) -> Any:
@@ -77,7 +81,7 @@ def _composed(features: Model, head: Model, x: Any) -> Any:
 
 
 def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array], Any]]:
-    """The activation at a layer, and the outputs as a function of it.
+    """Returns the activation at a layer, and the outputs as a function of it.
 
     Args:
       model: the model.
@@ -88,7 +92,7 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
       activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
     """
     closed, outputs = trace(model, x)
-    cut = _Cut(_site(list(_values(closed.jaxpr)), layer, check.examples(x)))
+    cut = _Cut(_index_of_layer(model, list(_values(closed.jaxpr)), layer, check.examples(x)))
     results = evaluate(closed.jaxpr, arguments(closed, model, x), cut)
     activation = cut.activation
     assert activation is not None, layer  # the listing and the cut walk the same trace
@@ -96,8 +100,8 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
     def head(activations: Array) -> Any:
         values = {activation: activations}
         for equation, inputs, pending in cut.deferred:
-            answers = apply(equation, [_known(value, values) for value in inputs])
-            values.update(zip(pending, answers, strict=True))
+            computed = apply(equation, [_known(value, values) for value in inputs])
+            values.update(zip(pending, computed, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
     return activation.value, head
@@ -106,7 +110,7 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
 def tap_several(
     model: Model, x: Any, paths: str | Sequence[str]
 ) -> tuple[list[jax.ShapeDtypeStruct], Callable[[Sequence[Array]], tuple[Any, list[Array]]]]:
-    """Several layers at once, for one forward and one backward pass.
+    """Taps several layers at once, for one forward and one backward pass.
 
     Args:
       model: the model.
@@ -114,33 +118,33 @@ def tap_several(
       paths: the layers, from `layers`; or one name, for all calls with that name.
 
     Returns:
-      The shapes of their activations, and `run(bumps)`: the outputs with a bump added to each of these activations,
-      and the activations themselves. At bumps of zero, the gradient for a bump is the one for its layer's activation.
+      The shapes of their activations, and `run(bumps)`, which returns the outputs with a bump added to each of these
+      activations, and the activations. At bumps of zero, the gradient for a bump is that for its layer's activation.
     """
     closed, outputs = trace(model, x)
     values = list(_values(closed.jaxpr))
     paths = _calls(values, paths) if isinstance(paths, str) else paths
-    sites = [_site(values, path, check.examples(x)) for path in paths]
-    shapes = [jax.ShapeDtypeStruct(values[site].aval.shape, values[site].aval.dtype) for site in sites]
+    indices = [_index_of_layer(model, values, path, check.examples(x)) for path in paths]
+    shapes = [jax.ShapeDtypeStruct(values[index].aval.shape, values[index].aval.dtype) for index in indices]
 
     def run(bumps: Sequence[Array]) -> tuple[Any, list[Array]]:
-        places = iter(range(len(values)))
-        found: dict[int, Array] = {}
+        counter = iter(range(len(values)))
+        activations: dict[int, Array] = {}
 
         def bump(equation: Any, inputs: list[Any]) -> list[Any]:
-            answers, place = apply(equation, inputs), next(places)
-            if place in sites:
-                (found[place],) = answers = [answers[0] + bumps[sites.index(place)]]
-            return answers
+            results, index = apply(equation, inputs), next(counter)
+            if index in indices:
+                (activations[index],) = results = [results[0] + bumps[indices.index(index)]]
+            return results
 
         results = evaluate(closed.jaxpr, arguments(closed, model, x), bump)
-        return jax.tree.unflatten(outputs, results), [found[site] for site in sites]
+        return jax.tree.unflatten(outputs, results), [activations[index] for index in indices]
 
     return shapes, run
 
 
 class _Value(NamedTuple):
-    """The result of one operation, or of several at once, in the order of evaluation."""
+    """The result of an operation; without `aval` for operations with several results."""
 
     name: str | None
     aval: Any
@@ -156,87 +160,89 @@ def _listing(values: Iterable[_Value]) -> Layers:
     named = [value for value in values if value.name is not None]
     total = collections.Counter(value.name for value in named)
     calls: collections.Counter[str | None] = collections.Counter()
-    found = []
+    listing = []
     for name, aval in named:
         path = f"{name}:{calls[name]}" if total[name] > 1 else str(name)
         calls[name] += 1
-        found.append(Layer(path, tuple(aval.shape), jnp.dtype(aval.dtype)))
-    return Layers(found)
-
-
-def _site(values: list[_Value], layer: str | None, examples: int) -> int:
-    """The place among the values of a layer, or of the one that is meant where none is named."""
-    return _last_spatial(values, examples) if layer is None else _named_site(values, layer)
+        listing.append(Layer(path, tuple(aval.shape), jnp.dtype(aval.dtype)))
+    return Layers(listing)
 
 
 def _calls(values: list[_Value], name: str) -> list[str]:
-    """The paths of all calls with a name."""
+    """Returns the paths of all calls with a name."""
     paths = [path for path, _, _ in _listing(values)]
-    found = [path for path in paths if path == name or path.rpartition(":")[0] == name]
-    if not found:
-        raise ValueError(f"no layer of the model is named {name!r}{check.did_you_mean(name, paths)}.")
-    return found
+    calls = [path for path in paths if path == name or path.rpartition(":")[0] == name]
+    if not calls:
+        raise ValueError(f"`layer` must be the name of a layer, got {name!r}{check.did_you_mean(name, paths)}.")
+    return calls
 
 
-def _named_site(values: list[_Value], layer: str) -> int:
-    """The place among the values of the layer with this path."""
-    listing = _listing(values)
-    paths = [path for path, _, _ in listing]
+def _index_of_layer(model: Model, values: list[_Value], layer: str | None, examples: int) -> int:
+    """Returns the index among the values of the layer with this path, or of the default layer for None."""
+    if layer is None:
+        return _index_of_last_spatial(model, values, examples)
+    if not isinstance(layer, str):
+        raise TypeError(f"`layer` must be the path of a layer from xai.layers, got {check.shown(layer)}.")
+    paths = [path for path, _, _ in _listing(values)]
     if layer in paths:
-        return [place for place, value in enumerate(values) if value.name is not None][paths.index(layer)]
+        return [index for index, value in enumerate(values) if value.name is not None][paths.index(layer)]
     if not paths:
-        raise ValueError(
-            f"the model has no layer {layer!r}: no Flax module is called in it and no value is tagged; "
-            "name a value with xai.tag(value, name), or use xai.compose(features, head)."
-        )
+        raise ValueError(f"`layer` must be a layer of the model, got {layer!r}, but {_no_layers(model)}.")
     calls = [path for path in paths if path.rpartition(":")[0] == layer]
     if calls:
-        raise ValueError(f"layer {layer!r} is called {len(calls)} times: say which call, one of {calls}.")
-    shown = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
-    raise ValueError(f"the model has no layer {layer!r}{check.did_you_mean(layer, paths)}; its layers are {shown}.")
+        raise ValueError(f"`layer` must name one of {len(calls)} calls, got {layer!r}: choose one of {calls}.")
+    listed = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
+    raise ValueError(f"`layer` must be one of {listed}, got {layer!r}{check.did_you_mean(layer, paths)}.")
 
 
-def _last_spatial(values: list[_Value], examples: int) -> int:
-    """The place of the last value with spatial axes, of the shape of the last layer that has them.
+def _no_layers(model: Model) -> str:
+    """Explains why a model has no layers, and how to name some."""
+    return module_in_closure(model) or (
+        "the model calls no Flax module and tags no value: name a value with xai.tag(value, name), or use "
+        "xai.compose(features, head)"
+    )
 
-    That is the layer's output after what follows it without being a module, the ReLU above all: what the paper of
-    Grad-CAM calls the activations of a layer, and what a network for CAM pools.
+
+def _index_of_last_spatial(model: Model, values: list[_Value], examples: int) -> int:
+    """Returns the index of the last value that has the shape of the last layer with spatial axes.
+
+    This is the layer's output after functions that are not modules, such as the ReLU: the activations of a layer in the
+    paper of Grad-CAM, and the values that a network for CAM pools.
     """
 
     def is_spatial(aval: Any) -> bool:
         shape = getattr(aval, "shape", ())
         return len(shape) >= 3 and shape[0] == examples and max(shape[1:-1]) > 1
 
-    spatial = [place for place, value in enumerate(values) if is_spatial(value.aval)]
-    named = [place for place in spatial if values[place].name is not None]
+    spatial = [index for index, value in enumerate(values) if is_spatial(value.aval)]
+    named = [index for index in spatial if values[index].name is not None]
     if not named:
-        raise ValueError(
-            "no layer of the model has spatial axes [N, ..., C]: its layers are "
-            f"{[layer.path for layer in _listing(values)]}; name a value that has with xai.tag(value, name)."
-        )
+        paths = [layer.path for layer in _listing(values)]
+        reason = f"none of {paths} has: name a value that has with xai.tag(value, name)" if paths else _no_layers(model)
+        raise ValueError(f"`layer` must have spatial axes [N, ..., C], got None, the default, but {reason}.")
     shape = values[named[-1]].aval.shape
-    return [place for place in spatial if values[place].aval.shape == shape][-1]
+    return [index for index in spatial if values[index].aval.shape == shape][-1]
 
 
 @dataclasses.dataclass(eq=False)
 class _Pending:
-    """A value that depends on the activation, and so is not known until the head is called."""
+    """A value that depends on the activation, and is unknown until the head is called."""
 
-    value: Any = None  # of the activation alone: what it was at the cut
+    value: Any = None  # of the activation itself, at the cut
 
 
 class _Cut:
-    """A rule that defers every operation that depends on the value at place `site`."""
+    """A rule that defers every operation that depends on the value with this index."""
 
-    def __init__(self, site: int):
-        self.site = site
+    def __init__(self, index: int):
+        self.index = index
         self.seen = 0
         self.activation: _Pending | None = None
         self.deferred: list[tuple[Any, list[Any], list[_Pending]]] = []
 
     def __call__(self, equation: Any, inputs: list[Any]) -> list[Any]:
         self.seen += 1
-        if self.seen == self.site + 1:
+        if self.seen == self.index + 1:
             self.activation = _Pending(apply(equation, inputs)[0])
             return [self.activation]
         if any(isinstance(value, _Pending) for value in inputs):

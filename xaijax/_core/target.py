@@ -141,7 +141,7 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
     if isinstance(target, ExampleScore):
         return target.bind(outputs, num_examples)
     if callable(target):
-        return Target(score=as_model(target))
+        return Target(score=as_model(target, "target"))
     shape = getattr(outputs, "shape", None)
     if shape is None or len(shape) > 2:
         shapes = jax.tree.map(lambda leaf: leaf.shape, outputs)

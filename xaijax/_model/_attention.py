@@ -1,4 +1,4 @@
-"""Attention with weights that can be tapped."""
+"""Attention whose weights can be tapped."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def tagged_attention(
     force_fp32_for_softmax: bool = False,
     is_causal: bool = False,
 ) -> Array:
-    """Flax's dot-product attention with its weights [..., heads, T, T] tagged "attention_weights".
+    """Computes Flax's dot-product attention with its weights [..., heads, T, T] tagged "attention_weights".
 
-    Why: Flax computes the weights within one function, where no tap reaches them. Give it to the modules that you have:
-    `nn.MultiHeadDotProductAttention(..., attention_fn=xai.tagged_attention)` in Linen,
-    `nnx.MultiHeadAttention(..., attention_fn=xai.tagged_attention)` in NNX. It computes the same.
+    Why: Flax computes the weights within one function, which no tap can enter. Pass this function to existing modules,
+    `nn.MultiHeadDotProductAttention(..., attention_fn=xai.tagged_attention)` in Linen or
+    `nnx.MultiHeadAttention(..., attention_fn=xai.tagged_attention)` in NNX; their outputs stay the same.
 
     Args:
-      query, key, value: [..., T, heads, features] as Flax passes them; the other arguments too are Flax's.
+      query, key, value: [..., T, heads, features] as Flax passes them. The other arguments are those of Flax.
 
     Returns:
       The attended values [..., T, heads, features].

@@ -7,7 +7,7 @@ from typing import Any
 import flax.errors
 import flax.linen as nn
 
-from xaijax._core.check import did_you_mean
+from xaijax._core import check
 from xaijax._model._model import Model
 from xaijax._model._tag import tag_outputs
 
@@ -20,40 +20,40 @@ class LinenModel(Model):
     def __init__(self, module: nn.Module, variables: Any, **options: Any):
         super().__init__(variables, module, tuple(sorted(options.items())))
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         module: Any = self.static.options[0]
         options: Any = self.static.options[1]
         try:
             return module.apply(self.content, x, **dict(options))
         except _NOT_INFERENCE as error:
             raise ValueError(
-                "the Linen module is not in inference mode (it wants to update statistics or to draw random numbers): "
-                "give the call option that turns this off, such as xai.linen(module, variables, train=False) or "
-                f"deterministic=True. Flax said: {error}"
+                "`model` must be a Linen module in inference mode, got one that updates statistics or draws random "
+                "numbers: add its call option, such as xai.linen(module, variables, train=False) or deterministic=True. "
+                f"Flax reports: {error}"
             ) from error
 
-    def tagged(self, x: Any) -> Any:
+    def _call_tagged(self, x: Any) -> Any:
         with nn.intercept_methods(_tag_method):
-            return self(x)
+            return self._call(x)
 
     def parameters(self, path: str) -> dict[str, Any]:
-        here = self.content.get("params", {})
+        level = self.content.get("params", {})
         for name in path.split("/"):
-            if not hasattr(here, "keys") or name not in here:
-                known = [] if not hasattr(here, "keys") else sorted(here)
+            known = sorted(level) if hasattr(level, "keys") else []
+            if name not in known:
                 raise ValueError(
-                    f"the Linen model has no parameters at {path!r}: at {name!r} there is {known}"
-                    f"{did_you_mean(name, known)}."
+                    f"`head` must be the path of a module with parameters, got {path!r}: at {name!r} the Linen model has "
+                    f"{known}{check.did_you_mean(name, known)}."
                 )
-            here = here[name]
-        return dict(here)
+            level = level[name]
+        return dict(level)
 
 
 def _tag_method(next_method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
     outputs = next_method(*args, **kwargs)
     path, method = "/".join(context.module.path), context.method_name
     if not path or method == "setup" or (method.startswith("_") and method != "__call__"):
-        return outputs  # the root's output is the model's output, not something inside it
+        return outputs  # the root's output is the model's output, not a layer
     return tag_outputs(outputs, path if method == "__call__" else f"{path}.{method}")
 
 
@@ -65,24 +65,24 @@ def linen(module: nn.Module, variables: Any, **options: Any) -> Model:
 
     Args:
       module: the module, not bound to variables.
-      variables: what `module.init` returned, or the trained version: `{"params": ..., "batch_stats": ...}`.
-      **options: keyword arguments of the module's call, static; put it into inference mode with them
-        (`train=False`, `deterministic=True`, `use_running_average=True`, whatever the module calls it).
+      variables: the result of `module.init`, or its trained version: `{"params": ..., "batch_stats": ...}`.
+      **options: keyword arguments of the module's call, static. They must select inference mode, under the name that
+        the module uses: `train=False`, `deterministic=True` or `use_running_average=True`.
 
     Returns:
       A model that every explainer takes.
 
     Raises:
-      TypeError: if `module` is no Linen module or `variables` is no mapping with a "params" collection.
+      TypeError: if `module` is not a Linen module, or `variables` is not a mapping with the collection "params".
       ValueError: when called, if the module is not in inference mode.
     """
     if not isinstance(module, nn.Module):
-        raise TypeError(f"module must be a flax.linen.Module, but it is {type(module).__name__}.")
+        raise TypeError(f"`module` must be a flax.linen.Module, got {check.shown(module)}.")
     if not hasattr(variables, "keys"):
-        raise TypeError(f"variables must be what module.init returns, but it is {type(variables).__name__}.")
+        raise TypeError(f"`variables` must be the result of module.init, got {check.shown(variables)}.")
     if "params" not in variables and module.scope is None and variables:
         raise TypeError(
-            f"variables must hold the collection 'params', but its keys are {sorted(variables)}: "
-            "pass {'params': params} if these are the parameters alone."
+            f"`variables` must hold the collection 'params', got the keys {sorted(variables)}: pass {{'params': params}} "
+            "if these are the parameters alone."
         )
     return LinenModel(module, variables, **options)

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import types
 from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+from xaijax._core import check
+from xaijax._model._errors import noted
 
 
 @dataclasses.dataclass(frozen=True)
 class _Static:
-    """What of a model is not an array: the structure, the other leaves and the options. Compared, never traced."""
+    """The part of a model that is not arrays: its structure, its other leaves and its options. Compared, never traced.
+
+    throwaway: the functions and objects that code may make anew at every call, see `_is_throwaway`.
+    role: the name of the argument that the model was passed as, for error messages.
+    """
 
     treedef: Any
     leaves: tuple[Hashable, ...]
     options: tuple[Hashable, ...]
+    throwaway: tuple[Hashable, ...] = dataclasses.field(default=(), compare=False)
+    role: str = dataclasses.field(default="model", compare=False)
 
 
 class Model:
-    """A model as every explainer sees it: arrays that are traced, and everything else, which is compared.
+    """A model as every explainer sees it: arrays, which are traced, and a static part, which is compared.
 
-    The arrays of `content` travel as arguments of compiled programs, so updated parameters never recompile and
-    gradients flow to them; its other leaves (functions, names, whole numbers) and the `options` are static and must be
-    hashable. Subclasses say how to call the content; there is one per framework.
+    The arrays of `content` are arguments of compiled programs, so new parameters never recompile and gradients flow to
+    them. Its other leaves (functions, names, integers) and the `options` are static and must be hashable. There is one
+    subclass per framework, which implements `_call` and, if its modules can be named, `_call_tagged`.
 
     `model(x)` maps x[N, ...] to outputs y[N, K], or [N] for a model of one output.
     """
@@ -41,33 +53,55 @@ class Model:
                 hash(leaf)
             except TypeError:
                 raise TypeError(
-                    f"the model holds {leaf!r} of type {type(leaf).__name__}, which is neither an array nor hashable: "
-                    "make it an array if it is a parameter, or a tuple, string or number if it is a setting."
+                    f"`model` must hold arrays and hashable settings, got {check.shown(leaf)} in it: make it an array "
+                    "if it is a parameter, or a tuple, string or number if it is a setting."
                 ) from None
-        self.static = _Static(treedef, others, options)
+        self.static = _Static(treedef, others, options, _throwaway(content))
 
     def __init_subclass__(cls) -> None:
         jax.tree_util.register_pytree_node(cls, _flatten, lambda static, arrays: _unflatten(cls, static, arrays))
 
     @property
     def content(self) -> Any:
-        """The user's object, rebuilt around the present arrays: a fresh copy at each call."""
+        """The user's object, rebuilt around the present arrays: a new copy at each access."""
         arrays = iter(self.arrays)
         leaves = [next(arrays) if leaf is _ARRAY else leaf for leaf in self.static.leaves]
         return jax.tree.unflatten(self.static.treedef, leaves)
 
     def __call__(self, x: Any) -> Any:
-        raise TypeError(f"{type(self).__name__} does not say how to call its content.")
+        with noted(self, x):
+            outputs = _arrays(self, self._call(x))
+        if not _lost_its_rows(x, outputs):
+            return outputs
+        # Models that squeeze their outputs lose the axis of a single row, so this row is evaluated twice.
+        two = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), x)
+        if _shapes_of_two(self, two) is None:
+            return outputs  # refused by the check of the outputs
+        return jax.tree.map(lambda leaf: leaf[:1], self._call(two))
 
     def tagged(self, x: Any) -> Any:
-        """Like calling it, with the output of every module tagged by its path. Plain functions tag for themselves."""
-        return self(x)
+        """Evaluates the model with the output of every module tagged by its path. Plain functions tag for themselves."""
+        with noted(self, x):
+            outputs = _arrays(self, self._call_tagged(x))
+        if not _lost_its_rows(x, outputs):
+            return outputs
+        # Not evaluated twice: the taps must see a single row.
+        shapes = _shapes_of_two(self, jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), x))
+        if shapes is None:
+            return outputs
+        return jax.tree.map(lambda leaf, shape: leaf.reshape(1, *shape.shape[1:]), outputs, shapes)
+
+    def _call(self, x: Any) -> Any:
+        raise TypeError(f"{type(self).__name__} must implement _call(x).")
+
+    def _call_tagged(self, x: Any) -> Any:
+        return self._call(x)
 
     def parameters(self, path: str) -> dict[str, Any]:
-        """The parameters of the module at `path`, by name."""
+        """Returns the parameters of the module at `path`, by name."""
         raise ValueError(
-            f"there is no module {path!r} to take parameters from in {self!r}: only Flax models address their "
-            "parameters by path; leave the argument out to have them found by differentiation."
+            f"`head` must be omitted for this model, got {path!r}: only Flax models address parameters by path; without "
+            "it the parameters are derived by differentiation."
         )
 
     def __repr__(self) -> str:
@@ -75,7 +109,7 @@ class Model:
 
 
 class _Array:
-    """Stands for an array among the static leaves."""
+    """Marks the position of an array among the static leaves."""
 
     def __repr__(self):
         return "<array>"
@@ -85,7 +119,7 @@ _ARRAY = _Array()
 
 
 def _is_array(leaf: Any) -> bool:
-    # Python floats are parameters (a change must not recompile); whole numbers, booleans and strings are settings.
+    # Python floats are parameters (a new value must not recompile); integers, booleans and strings are settings.
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, complex))
 
 
@@ -99,13 +133,67 @@ def _unflatten(cls: type[Model], static: _Static, arrays: Any) -> Model:
     return model
 
 
+def _throwaway(content: Any) -> tuple[Hashable, ...]:
+    """Returns the throwaway functions and objects in a model's content, those of nested models included."""
+    is_holder = lambda node: isinstance(node, (Model, jax.tree_util.Partial))  # noqa: E731
+    functions: list[Hashable] = []
+    for node in jax.tree.leaves(content, is_leaf=is_holder):
+        if isinstance(node, Model):
+            functions.extend(node.static.throwaway)
+        elif isinstance(node, jax.tree_util.Partial):
+            functions.extend(_throwaway((node.func, node.args, node.keywords)))
+        elif _is_throwaway(node):
+            functions.append(node)
+    return tuple(functions)
+
+
+def _is_throwaway(leaf: Any) -> bool:
+    """Returns whether a static leaf is a lambda, a function defined within a function, or an object without equality.
+
+    Code may make such leaves anew at every call, each of which compiles; see `_core/compile.py`.
+    """
+    if isinstance(leaf, (type, types.ModuleType, types.BuiltinFunctionType, _Array)):
+        return False
+    function = inspect.unwrap(leaf) if callable(leaf) else leaf
+    if isinstance(function, types.FunctionType):
+        return function.__closure__ is not None or "<" in function.__qualname__
+    return type(leaf).__hash__ is object.__hash__
+
+
+def _arrays(model: Model, outputs: Any) -> Any:
+    """Checks that a model returned arrays."""
+    leaves = jax.tree.leaves(outputs, is_leaf=lambda leaf: leaf is None)
+    wrong = [leaf for leaf in leaves if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, int, float))]
+    if wrong or not leaves:
+        raise TypeError(
+            f"`{model.static.role}` must return arrays, got {check.shown(wrong[0] if wrong else outputs)}: return an "
+            "array with one row for each row of its argument."
+        )
+    return outputs
+
+
+def _lost_its_rows(x: Any, outputs: Any) -> bool:
+    """Returns whether a model of one row returned anything but one row."""
+    rows = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(x)}
+    return rows == {(1,)} and any(np.shape(leaf)[:1] != (1,) for leaf in jax.tree.leaves(outputs))
+
+
+def _shapes_of_two(model: Model, two: Any) -> Any:
+    """Returns the shapes of the outputs for two rows, or None if these are not two rows."""
+    try:
+        shapes = jax.eval_shape(model._call, two)
+    except Exception:
+        return None
+    return shapes if all(leaf.shape[:1] == (2,) for leaf in jax.tree.leaves(shapes)) else None
+
+
 class FunctionModel(Model):
     """A function, or any callable PyTree (Equinox modules, `jax.tree_util.Partial`), with leading arguments bound."""
 
     def __init__(self, function: Callable[..., Any], *parameters: Any, **options: Any):
         super().__init__((function, parameters, options))
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         function, parameters, options = self.content
         return function(*parameters, x, **options)
 
@@ -113,8 +201,8 @@ class FunctionModel(Model):
 def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> Model:
     """Makes a model of a function with parameters: `model(x) = function(*parameters, x, **options)`.
 
-    Why: weights that a function merely closes over become constants of the compiled program, so that every update of
-    them recompiles. Bound here they are arguments, and gradients of explanations flow to them.
+    Why: weights that a function only closes over become constants of the compiled program, so every update of them
+    recompiles. Bound here they are arguments, and gradients of explanations flow to them.
 
     Args:
       function: maps (*parameters, x[N, ...]) to outputs [N, K] or [N].
@@ -124,11 +212,14 @@ def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> 
     Returns:
       A model that every explainer takes.
 
+    Raises:
+      TypeError: if `function` is not callable, or a parameter is neither an array nor hashable.
+
     >>> import jax.numpy as jnp, xaijax as xai
     >>> model = xai.function(lambda w, x: x @ w, jnp.array([1.0, 2.0]))
     >>> model(jnp.array([[3.0, 4.0]]))
     Array([11.], dtype=float32)
     """
     if not callable(function):
-        raise TypeError(f"function must be callable as function(*parameters, x), but it is {function!r}.")
+        raise TypeError(f"`function` must be callable as function(*parameters, x), got {check.shown(function)}.")
     return FunctionModel(function, *parameters, **options)

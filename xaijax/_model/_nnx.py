@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from typing import Any
 
 from flax import nnx
 
-from xaijax._core.check import did_you_mean
+from xaijax._core import calls, check
 from xaijax._model._model import Model
 from xaijax._model._tag import tag_outputs
 
@@ -29,15 +28,14 @@ class NnxModel(Model):
             if any(getattr(part, name, None) is value for name, value in _TRAINING.items())
         ]
         if training:
-            warnings.warn(
+            calls.warn(
                 f"the NNX model is in training mode at {training}: it is explained in inference mode "
-                "(model.eval()), where dropout is off and batch normalization uses its running statistics.",
-                stacklevel=2,
+                "(model.eval()), where dropout is off and batch normalization uses its running statistics."
             )
             module.eval()  # a copy: the user's module is not changed
         return module, parameters, options
 
-    def __call__(self, x: Any) -> Any:
+    def _call(self, x: Any) -> Any:
         module, parameters, options = self._rebuilt()
         return getattr(module, self._method)(*parameters, x, **options)
 
@@ -46,7 +44,7 @@ class NnxModel(Model):
         (method,) = self.static.options
         return str(method)
 
-    def tagged(self, x: Any) -> Any:
+    def _call_tagged(self, x: Any) -> Any:
         module, parameters, options = self._rebuilt()
         for path, part in list(nnx.iter_modules(module)):
             if path and callable(part):
@@ -58,18 +56,18 @@ class NnxModel(Model):
         modules = {"/".join(map(str, parts)): part for parts, part in nnx.iter_modules(module)}
         if path not in modules:
             raise ValueError(
-                f"the NNX model has no module {path!r}{did_you_mean(path, modules)}; "
-                f"it has {sorted(name for name in modules if name)}."
+                f"`head` must be the path of a module, got {path!r}{check.did_you_mean(path, modules)}: the NNX model has "
+                f"{sorted(name for name in modules if name)}."
             )
         return {name: value[...] for name, value in vars(modules[path]).items() if isinstance(value, nnx.Param)}
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _tagging(cls: type[nnx.Module], path: str) -> type[nnx.Module]:
-    """The class of a module with its output tagged by the module's path.
+    """Returns a subclass of a module's class that tags the output by the module's path.
 
-    A module is a fresh copy when this is put on, so nothing of the user's is patched; one class per (class, path)
-    keeps the copies equal as PyTrees from one trace to the next.
+    It becomes the class of a copy, so the user's module is not patched. One class per (class, path) keeps the copies
+    equal as PyTrees from one trace to the next.
     """
 
     original: Any = cls.__call__

@@ -1,4 +1,4 @@
-"""Names for values inside a model, as JAX itself carries them."""
+"""Names values inside a model, as JAX itself carries such names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
+from xaijax._core import check
+
 
 def tag(value: jax.Array, name: str) -> jax.Array:
-    """Names an array inside a function, so that `layer=name` can tap it; it changes nothing else.
+    """Names an array inside a function, so that `layer=name` can tap it; the value is unchanged.
 
-    The name is the one of `jax.ad_checkpoint.checkpoint_name`: activations that a model already names for
-    rematerialization can be tapped as they are.
+    The name is that of `jax.ad_checkpoint.checkpoint_name`: activations that a model already names for rematerialization
+    can be tapped without a change.
 
     Args:
       value: any array [N, ...] computed inside the model.
@@ -20,16 +22,21 @@ def tag(value: jax.Array, name: str) -> jax.Array:
 
     Returns:
       The same array.
+
+    Raises:
+      TypeError: if `name` is not a string, or `value` is not an array.
     """
-    return checkpoint_name(value, name)
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a string, got {check.shown(name)}.")
+    return checkpoint_name(check.numeric_array("value", value) if not isinstance(value, jax.Array) else value, name)
 
 
 def tag_outputs(outputs: Any, path: str) -> Any:
-    """Tags a module's output by the module's path; the arrays of a structured output by path and place in it."""
+    """Tags a module's output by the module's path, and the arrays of a structured output by path and key."""
 
-    def tag_leaf(place: Any, leaf: Any) -> Any:
+    def tag_leaf(key: Any, leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array):
             return leaf
-        return checkpoint_name(leaf, path + jax.tree_util.keystr(place))
+        return checkpoint_name(leaf, path + jax.tree_util.keystr(key))
 
     return jax.tree_util.tree_map_with_path(tag_leaf, outputs)

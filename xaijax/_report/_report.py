@@ -15,6 +15,7 @@ from xaijax._report._given import check_text
 from xaijax._report._page import page
 from xaijax._report._section import Section
 from xaijax._report._warnings import LOW_FIDELITY, LOW_STABILITY, warnings_of
+from xaijax._version import __version__
 
 
 def report(
@@ -67,8 +68,6 @@ def report(
     read = _read_sections(sections)
     for name, value in (("title", title), ("text", text), *([("date", date)] if date is not None else [])):
         check_text(name, value)
-    from xaijax import __version__  # which is known when the package has been imported as a whole
-
     facts = [
         "Intervals are values ± 1.96 standard errors: of repeated draws 95 % would lie there. The sum of others has an error "
         "that is not known, as errors go together.",

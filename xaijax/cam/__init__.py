@@ -69,3 +69,7 @@ __all__ = [
     "ss_cam",
     "xgrad_cam",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

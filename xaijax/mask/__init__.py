@@ -28,3 +28,7 @@ __all__ = [
     "superpixels",
     "tokens",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -29,3 +29,7 @@ __all__ = [
     "load_summary",
     "summarize",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

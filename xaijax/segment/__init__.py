@@ -3,3 +3,7 @@
 from xaijax.segment._slic import slic
 
 __all__ = ["slic"]
+
+
+def __dir__() -> list[str]:
+    return __all__

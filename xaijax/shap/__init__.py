@@ -23,3 +23,7 @@ __all__ = [
     "permutation",
     "values",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

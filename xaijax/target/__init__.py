@@ -12,3 +12,7 @@ from xaijax.target._region import region
 from xaijax.target._similarity import similarity
 
 __all__ = ["box", "each", "finer", "probability", "region", "similarity"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,9 +18,9 @@ from typing import Any
 import jax
 import numpy as np
 
-import xaijax
 from xaijax._core import check
 from xaijax._io.atomic import is_for_the_user, not_written
+from xaijax._version import __version__
 from xaijax.scale.dataset._batches import Chunks, default_ids, make_batch, read_ids
 from xaijax.scale.dataset._failures import Failure, Limit
 from xaijax.scale.dataset._fingerprint import Fingerprint, changes, fingerprint
@@ -259,7 +259,7 @@ def _nothing_to_run(x: Any, ids: Any) -> Any:
 def _open_store(folder: Path, layout: Layout, chunks: Chunks, made_with: Fingerprint, hosts: Hosts) -> Store:
     """Host 0 makes the store, or finds it; all compare it with what they are about to do."""
     description = {
-        "xaijax": xaijax.__version__,
+        "xaijax": __version__,
         "num_rows": chunks.num_rows,
         "chunk_rows": chunks.chunk_rows,
         "layout": layout.to_json(),

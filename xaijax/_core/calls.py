@@ -1,0 +1,78 @@
+"""Finds the user's call in the stack, for warnings and notes: the line of the caller and the name of the explainer."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import types
+import warnings
+from collections.abc import Iterator
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_LIBRARIES = tuple(f"{os.sep}site-packages{os.sep}{name}{os.sep}" for name in ("jax", "jaxlib", "flax", "beartype"))
+_STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
+
+
+def user_line() -> tuple[str, int, types.FrameType] | None:
+    """Returns the file, the line and the frame of the innermost code outside this package, or None without one."""
+    for frame in _frames():
+        if not _is_internal(frame):
+            return frame.f_code.co_filename, frame.f_lineno, frame
+    return None
+
+
+def explainer_name() -> str | None:
+    """Returns the name of the outermost public function of this package that is being called, such as "xai.shap.values"."""
+    name = None
+    for frame in _frames():
+        if not _is_internal(frame):
+            break
+        name = _public_name(frame) or name
+    return name
+
+
+def is_of_package(frame: types.FrameType) -> bool:
+    """Returns whether a frame is code of this package."""
+    return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def warn(message: str) -> None:
+    """Raises a UserWarning that names the user's line."""
+    line = user_line()
+    if line is None:
+        warnings.warn(message, UserWarning, stacklevel=2)
+        return
+    file, number, frame = line
+    scope = frame.f_globals
+    module, registry = scope.get("__name__", "__main__"), scope.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(message, UserWarning, file, number, module, registry)
+
+
+def _frames() -> Iterator[types.FrameType]:
+    """Yields the frames of the stack from the caller of this module outward."""
+    frame: types.FrameType | None = sys._getframe(2)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_internal(frame: types.FrameType) -> bool:
+    file = frame.f_code.co_filename
+    if file.startswith((_PACKAGE, "<")) and not file.startswith(("<stdin", "<ipython", "<string", "<doctest")):
+        return True
+    if any(library in file for library in _LIBRARIES):
+        return True
+    return file.startswith(_STANDARD) and "site-packages" not in file and frame.f_globals.get("__name__") != "__main__"
+
+
+def _public_name(frame: types.FrameType) -> str | None:
+    """Returns the public name of a frame's function, or None for private ones and for other packages."""
+    module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_qualname
+    if module.partition(".")[0] != "xaijax":
+        return None
+    parts = [part for part in module.split(".")[1:] if not part.startswith("_")]
+    owner = sys.modules.get(".".join(["xaijax", *parts]))
+    if function not in getattr(owner, "__all__", ()):
+        return None
+    return ".".join(["xai", *parts, function])

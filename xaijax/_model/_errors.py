@@ -1,0 +1,181 @@
+"""Explains errors inside the user's model: which call evaluated it, with which shapes, and the likely fix."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerBoolConversionError
+
+from xaijax._core import calls, check
+
+if TYPE_CHECKING:
+    from xaijax._model._model import Model
+
+_OUTSIDE_JAX = ("sklearn", "xgboost", "lightgbm", "catboost", "torch", "tensorflow", "onnxruntime", "statsmodels")
+_MARK = "xaijax: "  # begins every note
+
+CALLBACK = (
+    "wrap it as `lambda x: jax.pure_callback(predict, jax.ShapeDtypeStruct((len(x), K), jnp.float32), x, "
+    'vmap_method="sequential")`, where predict maps NumPy arrays [N, ...] to [N, K]'
+)
+
+
+@contextlib.contextmanager
+def noted(model: Model, x: Any) -> Iterator[None]:
+    """Adds a note to errors from within a model; they keep their type and traceback.
+
+    Raises:
+      TypeError: in place of JAX's error, if the model converts traced arrays to NumPy.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_own(error) or any(note.startswith(_MARK) for note in getattr(error, "__notes__", ())):
+            raise
+        role, name = model.static.role, _name(model)
+        library = _library(model)
+        if isinstance(error, TracerArrayConversionError) or library:
+            reason = f"which uses {library}" if library else "which converts its input to NumPy"
+            raise TypeError(
+                f"`{role}` must be written in JAX, got {name}, {reason}: use jax.numpy, or {CALLBACK}."
+            ) from error
+        explainer = calls.explainer_name() or "xaijax"
+        fix = _likely_fix(error, model, x)
+        error.add_note(f"{_MARK}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
+        raise
+
+
+def refuse_outside_jax(model: Any, role: str) -> None:
+    """Raises one sentence for models of other frameworks, and for objects that predict but cannot be called."""
+    library = _of_library(model) or _of_library(getattr(model, "__self__", None))
+    has_predict = hasattr(model, "predict") or hasattr(model, "predict_proba")
+    if library or (has_predict and not callable(model)):
+        method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+        predict = f" (predict = {type(model).__name__}.{method})" if has_predict else ""
+        reason = f" of {library}" if library else f" with the method {method}"
+        raise TypeError(f"`{role}` must be written in JAX, got {check.shown(model)}{reason}: {CALLBACK}{predict}.")
+
+
+def module_in_closure(model: Model) -> str | None:
+    """Says which NNX module a model's function only closes over, and how to pass it; None if there is none.
+
+    The layers of such a module have no names, its parameters are constants, and its state cannot be changed.
+    """
+    if "flax" not in sys.modules:
+        return None
+    from flax import nnx
+
+    for variable, value in _variables(model):
+        if isinstance(value, nnx.Module):
+            return (
+                f"{_name(model)} closes over the NNX module {variable!r}, whose layers are not visible: pass the module "
+                f"itself as the model, {variable} or functools.partial({variable}, ...)"
+            )
+    return None
+
+
+def _is_own(error: Exception) -> bool:
+    """Returns whether an error was raised by a check of this package."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return calls.is_of_package(frame)
+
+
+def _function(model: Model) -> Any:
+    """Returns the user's function or object of a model."""
+    content = model.content
+    function = content[0] if isinstance(content, tuple) and content else content
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _name(model: Model) -> str:
+    function = _function(model)
+    code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
+    if code is None:
+        return f"a model of type {type(function).__name__}"
+    return f"the function {code.co_qualname} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _shapes(x: Any) -> str:
+    leaves = [check.shown(jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))) for leaf in jax.tree.leaves(x)]
+    many = f" and {len(leaves) - 4} more" if len(leaves) > 4 else ""
+    container = "" if isinstance(x, jax.Array) else f"a {type(x).__name__} of "
+    return f"x {container}{', '.join(leaves[:4])}{many}"
+
+
+def _library(model: Model) -> str | None:
+    """Returns the name of a framework outside JAX that a model's function uses, or None."""
+    return next((library for _, value in _variables(model) if (library := _of_library(value))), None)
+
+
+def _of_library(value: Any) -> str | None:
+    if value is None:
+        return None
+    names = [cls.__module__.partition(".")[0] for cls in type(value).__mro__]
+    return next((name for name in names if name in _OUTSIDE_JAX), None)
+
+
+def _variables(model: Model) -> list[tuple[str, Any]]:
+    """Returns the variables that a model's function reads from its surroundings, by name."""
+    function = _function(model)
+    bound = getattr(function, "__self__", None)
+    function = inspect.unwrap(getattr(function, "__func__", function)) if callable(function) else function
+    try:
+        closure = inspect.getclosurevars(function)
+    except TypeError:
+        return []
+    return [("self", bound), *closure.nonlocals.items(), *closure.globals.items()]
+
+
+def _likely_fix(error: Exception, model: Model, x: Any) -> str:
+    """Returns the change of the call that lets the model accept x, found by trying a few of them on shapes alone."""
+    hidden = module_in_closure(model)
+    if hidden:
+        return f"Likely fix: {hidden}."
+    if isinstance(error, (TracerBoolConversionError, ConcretizationTypeError)):
+        return "Likely fix: replace Python control flow on array values by jnp.where or jax.lax.cond."
+    rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
+    for fix, call in _changes(model, rows):
+        with contextlib.suppress(Exception):
+            jax.eval_shape(call, rows)
+            return f"Likely fix: {fix}."
+    return "A model must map any number of rows, x[N, ...], to as many rows of outputs."
+
+
+def _changes(model: Model, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+    """Returns changes of a call that are often missing, in the order of likelihood."""
+    call, role = model._call, model.static.role
+    changes: list[tuple[str, Callable[[Any], Any]]] = [
+        (
+            "x is one example without its batch axis, pass x[None]",
+            lambda x: call(jax.tree.map(lambda leaf: leaf[None], x)),
+        ),
+        (f"the model takes one example, pass jax.vmap({role})", jax.vmap(call)),
+    ]
+    leaves = jax.tree.leaves(x)
+    if any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in leaves):
+        floats = lambda x: jax.tree.map(lambda leaf: leaf.astype(jnp.float32), x)  # noqa: E731
+        changes.append(("the model takes floating numbers, pass x.astype(jnp.float32)", lambda x: call(floats(x))))
+    else:
+        integers = lambda x: jax.tree.map(lambda leaf: leaf.astype(jnp.int32), x)  # noqa: E731
+        changes.append(("the model takes integers, pass x.astype(jnp.int32)", lambda x: call(integers(x))))
+    if isinstance(x, (list, tuple)):
+        changes.append(("x is a sequence of arrays, pass jnp.stack(x)", lambda x: call(jnp.stack(x))))
+    if isinstance(x, dict):
+        changes.append((f"the model takes keyword arguments, pass lambda x: {role}(**x)", lambda x: _spread(model, x)))
+        changes += [(f"the model takes one array, pass x[{name!r}]", lambda x, name=name: call(x[name])) for name in x]
+    return changes
+
+
+def _spread(model: Model, x: dict[str, Any]) -> Any:
+    function, parameters, options = model.content
+    return function(*parameters, **x, **options)
