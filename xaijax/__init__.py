@@ -16,7 +16,7 @@ from xaijax._core.compile import clear_caches
 from xaijax._core.game import Game, game
 from xaijax._core.progress import progress
 from xaijax._core.tap import Layer, Layers, compose, layers
-from xaijax._io.files import load, load_options, save
+from xaijax._io.files import load, load_options, register_reader, save
 from xaijax._io.records import records, to_frame
 from xaijax._io.shap import from_shap, to_shap
 from xaijax._model import Model, function, tag
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
     from xaijax._model import linen, tagged_attention
     from xaijax._report import Section, report
+
+# `load` reads what these packages write, and imports them when it meets such a file.
+register_reader("store", "xaijax.scale.dataset", "read_store")
+register_reader("exported explainer", "xaijax.scale.export", "read_exported")
+register_reader("attribution summary", "xaijax.scale.summary", "read_summary")
 
 __all__ = [
     "Attribution",

@@ -1,7 +1,6 @@
-"""Attributions survive transformations, devices and files."""
+"""Attributions survive transformations and devices."""
 
 import itertools
-import json
 
 import jax
 import jax.numpy as jnp
@@ -11,18 +10,6 @@ import pytest
 import xaijax as xai
 from tests import models
 from tests.explainers import CASES
-
-
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_saved_and_loaded_it_is_the_same(case, tmp_path):
-    attribution = case(case.model(), case.inputs())
-    path = xai.save(tmp_path / "attribution", attribution)
-    assert path.suffix == ".npz"
-    loaded = xai.load(path)
-    assert type(loaded) is type(attribution)
-    assert loaded.method == attribution.method
-    assert jax.tree.structure(loaded) == jax.tree.structure(attribution)
-    jax.tree.map(np.testing.assert_array_equal, loaded, attribution)
 
 
 def test_it_survives_device_get_and_jit():
@@ -42,48 +29,9 @@ def test_values_of_regions_lie_on_the_input():
     np.testing.assert_array_equal(attribution.on_input(), [[[1, 2], [2, 2]]])
 
 
-def test_other_files_are_refused(tmp_path):
-    np.savez(tmp_path / "other.npz", values=np.zeros(3))
-    with pytest.raises(ValueError, match="holds no attribution"):
-        xai.load(tmp_path / "other.npz")
-    with pytest.raises(TypeError, match="attribution.* must be what an explainer returns"):
-        xai.save(tmp_path / "x", models.rows(2))
-
-
-def test_a_file_keeps_the_options_that_made_it(tmp_path):
-    case = CASES["shap.exact, regions"]
-    attribution = case(case.model(), case.inputs())
-    path = xai.save(tmp_path / "attribution", attribution, options={"seed": 3, "layers": ["a", "b"]})
-    assert xai.load_options(path) == {"seed": 3, "layers": ["a", "b"]}
-    assert xai.load_options(xai.save(tmp_path / "other", attribution)) == {}
-    with pytest.raises(TypeError, match="options must be what JSON can say"):
-        xai.save(tmp_path / "x", attribution, options={"key": jax.random.key(0)})
-
-
 def small(count=3, **fields):
     values = jnp.arange(2.0 * count).reshape(count, 2) - 1
     return xai.Attribution(values=values, output=values.sum(axis=1), base_value=jnp.zeros(count), method="m", **fields)
-
-
-def test_files_that_are_cut_short_foreign_or_newer_are_refused(tmp_path):
-    path = xai.save(tmp_path / "attribution", small())
-    whole = path.read_bytes()
-    for size in (0, 10, len(whole) // 2, len(whole) - 30):
-        (tmp_path / "cut.npz").write_bytes(whole[:size])
-        with pytest.raises(ValueError, match="cut short, or no file that xai.save wrote"):
-            xai.load(tmp_path / "cut.npz")
-    (tmp_path / "text.npz").write_text("no zip at all")
-    with pytest.raises(ValueError, match="cut short, or no file that xai.save wrote"):
-        xai.load(tmp_path / "text.npz")
-    for header, message in (
-        ({"format": 99, "kind": "Attribution"}, "format 99, but this version"),
-        ({"kind": "Map"}, "'Map'"),
-    ):
-        np.savez(tmp_path / "new.npz", header=np.array(json.dumps(header)), values=np.zeros(3))
-        with pytest.raises(ValueError, match=message):
-            xai.load(tmp_path / "new.npz")
-    with pytest.raises(FileNotFoundError):
-        xai.load(tmp_path / "none.npz")
 
 
 def test_examples_are_chosen_by_number_slice_list_or_truth():

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from rich.console import Console
 from scipy import stats
 
 import xaijax as xai
 from tests import models
-from xaijax._io.atomic import write_whole
-from xaijax.metrics import _benchmark_plan, _benchmark_store
+from xaijax._io.atomic import write_file
+from xaijax.metrics import _benchmark_grid
 from xaijax.metrics import _benchmark_scores as scores
 from xaijax.metrics._benchmark_table import show
 
@@ -120,7 +121,7 @@ def test_a_finished_grid_is_read_and_not_measured_again(run, arguments, monkeypa
     def never(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("xaijax.metrics._benchmark_plan.Plan._explain", never)
+    monkeypatch.setattr("xaijax.metrics._benchmark_grid.Plan._explain", never)
     again = xai.metrics.benchmark_explainers(**arguments, out=out)
     assert again == found
 
@@ -140,13 +141,13 @@ def cheap(arguments):
 def measured(monkeypatch):
     """The cells that are measured from now on."""
     cells = []
-    measure = _benchmark_plan.Plan.measure
+    measure = _benchmark_grid.Plan.measure
 
     def counted(plan, *cell):
         cells.append(cell)
         return measure(plan, *cell)
 
-    monkeypatch.setattr(_benchmark_plan.Plan, "measure", counted)
+    monkeypatch.setattr(_benchmark_grid.Plan, "measure", counted)
     return cells
 
 
@@ -164,9 +165,9 @@ def test_a_killed_run_goes_on_where_it_stopped(cheap, measured, tmp_path, monkey
         def killed(path, text):
             if len(measured) == 4:
                 raise KeyboardInterrupt  # the values are written, their line is not
-            write_whole(path, text)
+            write_file(path, text)
 
-        patch.setattr(_benchmark_store, "write_whole", killed)
+        patch.setattr(_benchmark_grid, "write_file", killed)
         with pytest.raises(KeyboardInterrupt):
             xai.metrics.benchmark_explainers(**cheap, out=tmp_path / "killed")
     measured.clear()
@@ -188,6 +189,36 @@ def test_damaged_cells_are_measured_again(cheap, measured, tmp_path):
     assert without_times(found) == without_times(whole)
 
 
+def test_a_damaged_grid_is_named_in_a_sentence(cheap, tmp_path):
+    xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
+    grid = tmp_path / "grid.json"
+    whole = grid.read_bytes()
+    for damaged in (b"", b"{", b"[]", whole[:-9], whole.replace(b"scaled", b"scalee")):
+        grid.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"grid.json is damaged \(.*\): write it again"):
+            xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
+
+
+class Weighed(nnx.Module):
+    """A module whose code the test edits."""
+
+    power = 1.0
+
+    def __call__(self, x):
+        return x**self.power
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("power", 2.0), ("__call__", lambda self, x: 3 * x)], ids=["attribute", "__call__"]
+)
+def test_edited_classes_of_models_are_another_grid(cheap, tmp_path, monkeypatch, name, value):
+    cheap["models"] = {"weighed": Weighed()}
+    xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
+    monkeypatch.setattr(Weighed, name, value)
+    with pytest.raises(ValueError, match="the model 'weighed' changed"):
+        xai.metrics.benchmark_explainers(**cheap, out=tmp_path)
+
+
 def another(model, x, budget, key, ids):
     return scaled(model, x, budget, key, ids + 1)
 
@@ -205,8 +236,8 @@ def another(model, x, budget, key, ids):
     ],
 )
 def test_another_grid_is_refused(cheap, tmp_path, change, message):
-    grid = _benchmark_plan.read_plan(**{name: cheap[name] for name in ("models", "explainers", "x", "budgets", "keys", "truth", "batch_size")}, repeats=1).grid()  # fmt: skip
-    _benchmark_store.Cells(tmp_path, grid)
+    grid = _benchmark_grid.read_plan(**{name: cheap[name] for name in ("models", "explainers", "x", "budgets", "keys", "truth", "batch_size")}, repeats=1).grid()  # fmt: skip
+    _benchmark_grid.Cells(tmp_path, grid)
     with pytest.raises(ValueError, match=message):
         xai.metrics.benchmark_explainers(**(cheap | change()), out=tmp_path)
 
@@ -224,17 +255,17 @@ def test_ranks_are_those_of_scipy():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"models": {}}, TypeError, "models must be a dictionary of at least one"),
-        ({"explainers": {"name": 3}}, TypeError, "explainer 'name' must be callable"),
-        ({"explainers": {"truth": scaled}}, ValueError, "no explainer may be named 'truth'"),
+        ({"models": {}}, TypeError, "`models` must be a dictionary of at least one"),
+        ({"explainers": {"name": 3}}, TypeError, "must be callable as explainer.*, got 3 for 'name'"),
+        ({"explainers": {"truth": scaled}}, ValueError, "must not contain the name 'truth'"),
         ({"budgets": (2, 2)}, ValueError, "all different"),
         ({"keys": 0}, ValueError, "keys.? must be at least 1"),
         ({"repeats": 0}, ValueError, "repeats.? must be at least 1"),
-        ({"explainers": {"name": lambda model, x: x}}, TypeError, "must return Attributions, but one returned"),
+        ({"explainers": {"name": lambda model, x: x}}, TypeError, "must return Attributions, got"),
         (
             {"truth": lambda model, x: xai.Attribution(x[:, :2], x[:, 0])},
             ValueError,
-            r"has \[5, 5\], and others .*\[5, 2\]",
+            r"got \[5, 5\] in the cell .* and \[5, 2\] in others",
         ),
     ],
 )

@@ -56,11 +56,11 @@ def test_shap_draws_ours_and_we_draw_shaps(attribution):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: xai.to_shap(xai.Attribution(values=jnp.ones((1, 2)), output=jnp.ones(1))), "no base value"),
-        (lambda: xai.from_shap(shap.Explanation(values=np.ones((2, 3)))), "no base_values"),
+        (lambda: xai.to_shap(xai.Attribution(values=jnp.ones((1, 2)), output=jnp.ones(1))), "must have a base value"),
+        (lambda: xai.from_shap(shap.Explanation(values=np.ones((2, 3)))), "must have base_values"),
         (
             lambda: xai.from_shap(shap.Explanation(values=np.ones((2, 3)), base_values=np.ones(5))),
-            "base_values for its",
+            "base_values of the shape of its",
         ),
     ],
 )

@@ -82,10 +82,10 @@ def test_sections_that_are_none(sections, sentence, tmp_path):
 
 
 def test_a_folder_that_is_not_there_or_not_writable(tmp_path):
-    with pytest.raises(FileNotFoundError, match="there is no folder .*make it first"):
+    with pytest.raises(FileNotFoundError, match="cannot be written, as there is no folder .*: create it first"):
         xai.report(tmp_path / "none" / "page.html", [ROWS])
     (tmp_path / "page.html").mkdir()
-    with pytest.raises(OSError, match="the report cannot be written"):
+    with pytest.raises(OSError, match="page.html cannot be written, as"):
         xai.report(tmp_path / "page.html", [ROWS])
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]  # no part stays behind
 
@@ -98,7 +98,7 @@ def test_a_report_that_cannot_be_finished_leaves_the_old_one(tmp_path, monkeypat
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(PermissionError, match="the report cannot be written"):
+    with pytest.raises(PermissionError, match="page.html cannot be written, as"):
         xai.report(path, [table_values(1, 3)])
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

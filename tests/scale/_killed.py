@@ -131,9 +131,9 @@ def _manifest_not_renamed(out):
         if path.name == "manifest.jsonl":
             path.with_name("manifest.jsonl.1.new").write_text(text[: len(text) // 2])
             _kill_self()
-        atomic.write_whole(path, text)
+        atomic.write_file(path, text)
 
-    _manifest.write_whole = whole
+    _manifest.write_file = whole
     run(out)
 
 

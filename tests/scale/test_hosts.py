@@ -123,7 +123,7 @@ def test_failures_of_all_hosts_count_together(tmp_path):
 
 def test_a_host_with_other_data_stops_all(tmp_path):
     errors = together(2, tmp_path / "s", lambda number=0: Rows(shift=number))
-    assert "the data changed: row 0 is another one" in str(errors[1])
+    assert "the data changed: row 0 differs" in str(errors[1])
     assert "host 1 of 2 stopped: ValueError" in str(errors[0])
 
 
@@ -144,9 +144,9 @@ def test_files_of_hosts_of_an_earlier_run_mean_nothing(tmp_path):
     folder.mkdir(parents=True)
     for number in range(3):
         left = {
-            "drawn": f"{number}",
+            "token": f"{number}",
             "run": "0",
-            "came": {"1": "1", "2": "2"},
+            "listed": {"1": "1", "2": "2"},
             "state": "complete",
             "beat": 9,
             "facts": {},
@@ -157,7 +157,7 @@ def test_files_of_hosts_of_an_earlier_run_mean_nothing(tmp_path):
 
 def test_hosts_that_do_not_come_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("xaijax.scale.dataset._hosts._LATE", 0.5)
-    with pytest.raises(RuntimeError, match=r"hosts \[1, 2\] of the 3 hosts did not come within 0 s"):
+    with pytest.raises(RuntimeError, match=r"hosts \[1, 2\] of the 3 hosts did not arrive within 0 s"):
         explain(Rows(), tmp_path / "s", hosts=(0, 3))
 
 

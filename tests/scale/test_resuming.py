@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests import models
 from tests.scale._killed import contents
 from tests.scale._sources import BATCH, ROWS, Rows, explain, twice
 from xaijax._io.fingerprint import digest
@@ -80,7 +79,7 @@ def test_a_disk_that_refuses_a_chunk_is_not_asked_again(tmp_path, monkeypatch, n
         said = (
             "the disk is full: free some space"
             if number == errno.ENOSPC
-            else "may not be written to: change its permissions"
+            else "writing there is not permitted: change the permissions"
         )
         with pytest.raises(OSError, match=said) as raised:
             explain(Rows(), tmp_path / "s")
@@ -113,7 +112,7 @@ def test_a_disk_that_fails_once_is_asked_again(tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_a_store_is_named(tmp_path, part):
     (tmp_path / "file").write_text("text")
     out = tmp_path / "file" if part == "folder" else tmp_path / "file" / "s"
-    with pytest.raises(OSError, match=r"the store .* cannot be written, as .* is a file and no folder"):
+    with pytest.raises(OSError, match=r"the store .* cannot be written, as .* is a file and not a folder"):
         explain(Rows(), out)
 
 
@@ -183,15 +182,24 @@ def test_an_unfinished_store_says_which_rows_are_missing(tmp_path):
     with pytest.raises(Power):
         explain(Rows(), tmp_path / "s", explainer)
     with pytest.raises(ValueError, match=r"not finished: rows \d+ to \d+ are not yet explained \(\d of 5 chunks are\)"):
-        xai.scale.load(tmp_path / "s")
+        xai.load(tmp_path / "s")
     with pytest.raises(ValueError, match="has no summary yet"):
         xai.scale.load_summary(tmp_path / "s")
+    (tmp_path / "other").mkdir()
     with pytest.raises(ValueError, match="holds no store of explanations"):
-        xai.scale.load(tmp_path / "other")
+        xai.load(tmp_path / "other")
+
+
+def _function(weight):
+    return xai.function(lambda w, x: x @ w, jnp.full((6,), weight))
 
 
 def _model(weight):
-    return jax.tree_util.Partial(xai.shap.linear, xai.function(lambda w, x: x @ w, jnp.full((6,), weight)))
+    return jax.tree_util.Partial(xai.shap.linear, _function(weight))
+
+
+def _doubled(model, x, rows, seed=0):
+    return jax.tree.map(lambda leaf: 2 * leaf, xai.shap.linear(model, x, rows, seed=seed))
 
 
 WITH = {"options": {"rows": np.eye(6, dtype=np.float32), "seed": 0}, "batch_size": BATCH, "compiled": True}
@@ -200,20 +208,23 @@ WITH = {"options": {"rows": np.eye(6, dtype=np.float32), "seed": 0}, "batch_size
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"explainer": _model(2.0)}, "as it is: the parameters of the model changed. Choose"),
-        ({"explainer": jax.tree_util.Partial(xai.shap.linear, models.table_net)}, "the explainer changed"),
-        ({"options": WITH["options"] | {"seed": 7}}, "as it is: the option seed changed: it was 0 and is 7. Choose"),
+        ({"explainer": _model(2.0)}, "is unchanged: the parameters of the model changed. Choose"),
+        ({"explainer": jax.tree_util.Partial(_doubled, _function(1.0))}, "is unchanged: the program changed, that is"),
+        (
+            {"options": WITH["options"] | {"seed": 7}},
+            "is unchanged: the option seed changed: it was 0 and is 7. Choose",
+        ),
         (
             {"options": WITH["options"] | {"rows": np.ones((6, 6), np.float32)}},
-            "as it is: the option rows changed. Choose",
+            "is unchanged: the option rows changed. Choose",
         ),
         ({"options": WITH["options"] | {"target": None}}, "the option target changed: it was not given and is None"),
-        ({"ids": np.arange(ROWS)[::-1]}, "as it is: the ids changed. Choose"),
-        ({"source": Rows(shift=0.5)}, "the data changed: row 0 is another one"),
+        ({"ids": np.arange(ROWS)[::-1]}, "is unchanged: the ids changed. Choose"),
+        ({"source": Rows(shift=0.5)}, "the data changed: row 0 differs"),
         ({"source": Rows(ROWS + 1)}, "the data changed: the source had 23 rows and has 24"),
         ({"source": np.zeros((ROWS, 6))}, r"the data changed: its rows were float32\[6\] and are float64\[6\]"),
         ({"fingerprint": "v2"}, "the data changed: its fingerprint was None and is 'v2'"),
-        ({"batch_size": 4}, "as it is: batch_size was 5 and is 4. Choose"),
+        ({"batch_size": 4}, "is unchanged: batch_size was 5 and is 4. Choose"),
     ],
 )
 def test_a_run_that_changed_refuses_and_says_what(change, message, tmp_path, monkeypatch):
@@ -240,7 +251,7 @@ def test_another_key_is_refused(tmp_path):
         return twice(x, ids)
 
     explain(Rows(), tmp_path / "s", explainer, key=jax.random.key(0))
-    with pytest.raises(ValueError, match="as it is: the key changed. Choose"):
+    with pytest.raises(ValueError, match="is unchanged: the key changed. Choose"):
         explain(Rows(), tmp_path / "s", explainer, key=jax.random.key(1))
     explain(Rows(), tmp_path / "s", explainer, key=jax.random.key(0))
 

@@ -14,7 +14,7 @@ from tests.scale import _measured
 from tests.scale._sources import BATCH, ROWS, Rows, explain, twice
 from xaijax.scale.dataset import _pipeline
 from xaijax.scale.dataset._manifest import read_entries
-from xaijax.scale.dataset._run_progress import RunProgress, describe, duration
+from xaijax.scale.dataset._run import RunProgress, describe, duration
 
 PATIENCE = 20  # seconds, for what happens in a fraction of one
 
@@ -101,7 +101,7 @@ def test_a_summary_says_what_the_run_came_to(tmp_path):
 def test_where_there_is_no_terminal_a_line_comes_each_minute():
     lines, now = [], [0.0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xaijax.scale.dataset._run_progress.time.monotonic", lambda: now[0])
+        patch.setattr("xaijax.scale.dataset._run.time.monotonic", lambda: now[0])
         with RunProgress(1000, terminal=False, write=lines.append) as progress:
             for second in range(0, 200, 10):
                 now[0] = float(second)
@@ -162,4 +162,4 @@ def test_the_program_waits_for_nobody(tmp_path):
     source = np.arange(138, dtype=np.float32).reshape(ROWS, 6)
     given = {"options": {"rows": source[:2]}, "compiled": True, "devices": jax.devices()[:2]}
     explain(source, tmp_path / "s", model, **given)
-    np.testing.assert_allclose(xai.scale.load(tmp_path / "s").values, source - source[:2].mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(xai.load(tmp_path / "s").values, source - source[:2].mean(axis=0), rtol=1e-6)

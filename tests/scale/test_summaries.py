@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from xaijax._io import archive
 from xaijax.scale import AttributionSummary
 from xaijax.scale.summary._moments import merge_moments, moments
 
@@ -130,11 +131,11 @@ def test_a_summary_goes_through_jit_and_scan(summary, values):
 
 
 def test_rows_that_fill_up_a_batch_count_for_nothing(values):
-    there = np.arange(1000) < 700
+    valid = np.arange(1000) < 700
     start = AttributionSummary.init((PLAYERS,))
-    found = start.update(attribution(values[:1000]), np.arange(1000), there=there)
+    found = start.update(attribution(values[:1000]), np.arange(1000), valid=valid)
     same(found, start.update(attribution(values[:700]), np.arange(700)), exact=False)
-    nothing = start.update(attribution(values[:1000]), np.arange(1000), there=np.zeros(1000, bool))
+    nothing = start.update(attribution(values[:1000]), np.arange(1000), valid=np.zeros(1000, bool))
     same(nothing, start)
     assert np.isnan(nothing.mean).all()
     assert np.isnan(nothing.quantiles(0.5)).all()
@@ -173,33 +174,44 @@ def test_maps_and_classes_are_summarized_in_their_shape(values):
 def test_files_hold_summaries_bit_for_bit(summary, values, tmp_path):
     path = summary.save(tmp_path / "summary")
     assert path == tmp_path / "summary.npz"
-    loaded = AttributionSummary.load(path)
+    loaded = xai.load(path)
     same(loaded, summary)
     one = attribution(values[:10])
     same(loaded.update(one, np.arange(10) + 9000), summary.update(one, np.arange(10) + 9000))
     with np.load(path, allow_pickle=False) as file:
-        assert "format" in str(file["header"])
+        np.testing.assert_array_equal(file["0"], summary.num_examples)
 
 
-def test_bad_files_are_refused(summary, tmp_path, monkeypatch):
-    path = summary.save(tmp_path / "summary")
-    (tmp_path / "short.npz").write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match="cut short"):
-        AttributionSummary.load(tmp_path / "short.npz")
-    other = xai.save(tmp_path / "other", attribution(np.ones((2, 2))))
-    with pytest.raises(ValueError, match="holds no summary"):
-        AttributionSummary.load(other)
-    monkeypatch.setattr("xaijax.scale.summary._summary_file.FORMAT", 0)
-    with pytest.raises(ValueError, match="has format 1, but this version of xaijax reads up to 0"):
-        AttributionSummary.load(path)
+def test_a_summary_that_its_header_does_not_describe_is_refused(summary, tmp_path):
+    content = archive.read(summary.save(tmp_path / "summary"))
+    archive.write(tmp_path / "other.npz", content.kind, content.header | {"top": 4}, content.arrays)
+    with pytest.raises(ValueError, match="its arrays are not those that its header describes"):
+        xai.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize("batches", [[], iter([]), [attribution(np.ones((0, 2)))], attribution(np.ones((0, 2)))])
+def test_summaries_of_nothing_are_refused(batches):
+    with pytest.raises(ValueError, match="`attributions` must hold at least one example, got none"):
+        xai.scale.summarize(batches)
+
+
+def test_batches_without_examples_change_nothing(values):
+    batches = [attribution(values[:0]), attribution(values[:9]), attribution(values[:0])]
+    same(xai.scale.summarize(batches), xai.scale.summarize(attribution(values[:9])))
+
+
+@pytest.mark.parametrize("batches", [None, 3, "text", [3], [None]])
+def test_what_is_no_attribution_is_refused(batches):
+    with pytest.raises(TypeError, match="`attributions` must be"):
+        xai.scale.summarize(batches)
 
 
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"bins": [0, 0, 1]}, ValueError, "increasing limits"),
+        ({"bins": [0, 0, 1]}, ValueError, "at least two increasing numbers"),
         ({"relative_error": 0.7}, ValueError, "below 0.5"),
-        ({"sizes": (1.0, 0.5)}, ValueError, "least below most"),
+        ({"sizes": (1.0, 0.5)}, ValueError, "least below greatest"),
         ({"top": 0}, ValueError, "top.? must be at least 1"),
         ({"shape": (0,)}, ValueError, "shape.? must be at least 1"),
     ],
@@ -211,19 +223,22 @@ def test_options_out_of_range_are_refused(change, error, message):
 
 def test_what_does_not_belong_together_is_refused(summary):
     one = attribution(np.ones((2, PLAYERS)))
-    with pytest.raises(ValueError, match=r"values \[N, 3\], but their shape is \[2, 4\]"):
+    with pytest.raises(ValueError, match=r"values \[N, 3\], got the shape \[2, 4\]"):
         summary.update(attribution(np.ones((2, 4))), np.arange(2))
-    with pytest.raises(TypeError, match="ids must be integers"):
+    with pytest.raises(TypeError, match="`ids` must be integers"):
         summary.update(one, None)
-    with pytest.raises(ValueError, match="between 0 and 2147483647"):
-        summary.update(one, np.array([0, 2**31]))
-    with pytest.raises(ValueError, match="there must be booleans"):
-        summary.update(one, np.arange(2), there=np.ones(3, bool))
-    with pytest.raises(ValueError, match="their top are 5 and 10"):
+    for ids in ([0, 2**31], [-1, 0], np.array([0, 2**32 + 1], np.uint64)):
+        with pytest.raises(ValueError, match="`ids` must (lie between 0 and 2147483647|fit)"):
+            summary.update(one, np.array(ids))
+    with pytest.raises(TypeError, match="without missing values, got a masked array"):
+        summary.update(attribution(np.ones((2, PLAYERS))), np.ma.array([0, 1], mask=[False, True]))
+    with pytest.raises(ValueError, match="`valid` must be booleans"):
+        summary.update(one, np.arange(2), valid=np.ones(3, bool))
+    with pytest.raises(ValueError, match="the same top, 5, to be merged, got 10"):
         summary.merge(AttributionSummary.init((PLAYERS,), bins=BINS))
-    with pytest.raises(ValueError, match="attributions is empty"):
+    with pytest.raises(ValueError, match="at least one example, got none"):
         xai.scale.summarize([])
-    with pytest.raises(ValueError, match="for every batch of attributions, but there are more"):
+    with pytest.raises(ValueError, match="for every batch of attributions, got more"):
         xai.scale.summarize([one], ids=[np.arange(2), np.arange(2)])
     with pytest.raises(ValueError, match="numbers from 0 to 1"):
         summary.quantiles(2)

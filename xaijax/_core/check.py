@@ -196,7 +196,7 @@ def example_ids(ids: Any, num_examples: int | None) -> Any:
         return None
     if not isinstance(ids, jax.Array):
         try:
-            ids = np.asarray(ids)
+            ids = np.asanyarray(ids)  # which keeps the mask of masked arrays, to be refused
         except ValueError as error:
             raise TypeError(f"`ids` must be integers [N], got {shown(ids)}.") from error
     if is_concrete(ids):

@@ -1,107 +1,242 @@
-"""Attributions in files: NumPy's .npz with a header in JSON, and nothing pickled."""
+"""Saves attributions to files, and loads everything that this package writes."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import zipfile
+import importlib
+import os
+import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._io import archive
 
-FORMAT = 1  # of the file; raised by changes that older versions cannot read
-_KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}
+KIND = "attribution"
+CLASSES = {cls.__name__: cls for cls in (Attribution, Surrogate, Interactions)}
+STORE_FILE = "xaijax/run.json"  # of a folder, which makes it a store
+_SUFFIXES = (".npz", ".zip")
+_STORE = "store"
+_readers: dict[str, tuple[str, str]] = {}  # of the parts of the package above this one
+
+
+def register_reader(kind: str, module: str, name: str) -> None:
+    """Makes `load` read files of one more kind by a function, whose module is imported when it is needed first."""
+    _readers[kind] = module, name
 
 
 def save(path: str | Path, attribution: Attribution, *, options: Mapping[str, Any] | None = None) -> Path:
-    """Writes an attribution to one `.npz` file, without pickling.
+    """Writes an attribution to one `.npz` file, in one step and without pickling.
+
+    Why: `load` returns it bit for bit and notices any damage. `numpy.load` reads the arrays too.
 
     Args:
-      path: where to; the ending `.npz` is added where it is missing.
-      attribution: what an explainer returned.
-      options: what else is to be known of it, such as the arguments that made it: anything that JSON can say.
+      path: the path of the file; the suffix `.npz` is added if it is missing. A file that is there is replaced, and stays as
+        it was if the new one cannot be written.
+      attribution: the result of an explainer.
+      options: facts to keep with it, such as the arguments that made it: anything that JSON can hold.
 
     Returns:
       The path of the file.
 
     Raises:
-      TypeError: if it is no attribution, or the options are nothing for JSON.
+      TypeError: if `attribution` is not an attribution, or JSON cannot hold `options`.
+      OSError: if the file cannot be written, such as on a full disk.
+
+    >>> import pathlib, tempfile, jax.numpy as jnp, xaijax as xai
+    >>> attribution = xai.shap.linear(lambda x: x @ jnp.array([1.0, 2.0]), jnp.eye(2), jnp.zeros((1, 2)))
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = xai.save(pathlib.Path(folder.name) / "attribution", attribution, options={"why": "an example"})
+    >>> xai.load(path).values, xai.load_options(path)
+    (Array([[1., 0.],
+           [0., 2.]], dtype=float32), {'why': 'an example'})
     """
-    if not isinstance(attribution, Attribution):
-        raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-    path = Path(path)
-    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    arrays: dict[str, Any] = {}
-    header: dict[str, Any] = {"format": FORMAT, "kind": type(attribution).__name__, "options": dict(options or {})}
-    for field in dataclasses.fields(attribution):
-        value = getattr(attribution, field.name)
-        if field.metadata.get("static"):
-            header[field.name] = value
-        elif value is not None:
-            arrays[field.name] = np.asarray(value)
-    try:
-        written = json.dumps(header)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"options must be what JSON can say, such as numbers, strings and lists: {error}.") from None
-    np.savez(path, header=np.array(written), **arrays)
+    if not isinstance(attribution, Attribution) or type(attribution).__name__ not in CLASSES:
+        raise TypeError(f"`attribution` must be the result of an explainer, got {type(attribution).__name__}.")
+    if not check.is_concrete(attribution):
+        raise TypeError("`attribution` must have values, got traced arrays: save it outside of jax.jit.")
+    path = with_suffix("path", path, ".npz")
+    static, fields = split(attribution)
+    arrays = {name: numpy_array(name, value) for name, value in fields.items()}
+    header = {"class": type(attribution).__name__, "static": static, "options": read_options(options)}
+    archive.write(path, KIND, header, arrays)
     return path
 
 
-def load(path: str | Path) -> Attribution:
-    """Reads an attribution that `save` wrote.
+def load(path: str | Path, *, rows: Any = None, batch_size: int | None = None) -> Any:
+    """Reads any file or store of this package; its header says what it holds.
 
     Args:
-      path: of the file.
+      path: the path of a file, with or without its suffix, or of a folder that `xai.scale.explain_dataset` wrote.
+      rows: the rows to read of the explanations of a data set, or of an attribution: a number, a slice, numbers or N
+        booleans. Default: all.
+      batch_size: for exported explainers, the number of examples explained at once. The last batch is filled up, so that one
+        compiled program serves any number of examples. Default: all at once, compiled anew for each number of examples.
 
     Returns:
-      The attribution, of the type it had, bit for bit.
+      What was written: the attribution of `xai.save` or of a data set, of the same class and bit for bit; the
+      `xai.scale.ExportedExplainer` of `xai.scale.export`; or the `xai.scale.AttributionSummary` of its `save`. Rows of a
+      data set that failed are NaN, and -1 or False in fields without NaN: see `xai.scale.failures`. Arrays of 64 bits
+      become arrays of NumPy, with a warning, where JAX has no 64 bits.
 
     Raises:
-      ValueError: if the file is not such a file, is cut short, or was written by a newer version.
+      FileNotFoundError: if there is no such file or folder.
+      ValueError: if no part of this package wrote it, if it is damaged, if a newer version wrote it, or if the rows are not
+        explained yet.
+      IndexError, TypeError: if `rows` does not fit, or an option is given that this kind of file does not take.
     """
-    header, arrays = _read(path)
-    kind = _KINDS[header.pop("kind")]
-    fields = {field.name for field in dataclasses.fields(kind)}
-    return kind(**arrays, **{name: value for name, value in header.items() if name in fields})
+    path = existing(path)
+    content: Any = path if path.is_dir() else archive.read(path)
+    kind = _STORE if content is path else content.kind
+    if kind == KIND:
+        read = _attribution
+    elif kind in _readers:
+        module, name = _readers[kind]
+        read = getattr(importlib.import_module(module), name)
+    else:
+        raise ValueError(f"{path} holds a {kind!r}, which this version of xaijax does not know.")
+    given = {name: value for name, value in (("rows", rows), ("batch_size", batch_size)) if value is not None}
+    for name in given:
+        if name not in (read.__kwdefaults__ or {}):
+            kind = f"an {kind}" if kind[0] in "ae" else f"a {kind}"
+            raise TypeError(f"`{name}` must be left out for {path}, which holds {kind}.")
+    return read(path, content, **given)
 
 
 def load_options(path: str | Path) -> dict[str, Any]:
-    """Reads the options that were saved with an attribution.
+    """Reads the options that were saved with an attribution, or with an exported explainer.
 
     Args:
-      path: of the file.
+      path: the path of the file, with or without its suffix.
 
     Returns:
-      The options as `save` was given them, {} where there were none.
+      The options as JSON holds them; {} where there are none.
 
     Raises:
-      ValueError: as for `load`.
+      FileNotFoundError, ValueError: as for `load`.
     """
-    return _read(path)[0].get("options", {})
+    path = existing(path)
+    if path.is_dir():
+        raise ValueError(f"`path` must be a file with options, got the store {path}.")
+    return archive.read(path).header.get("options", {})
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The header, and the arrays."""
+def split(attribution: Attribution) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the static fields of an attribution, and its arrays, by name."""
+    names = {field.name: bool(field.metadata.get("static")) for field in dataclasses.fields(attribution)}
+    static = {name: getattr(attribution, name) for name, is_static in names.items() if is_static}
+    arrays = {name: getattr(attribution, name) for name, is_static in names.items() if not is_static}
+    return static, {name: value for name, value in arrays.items() if value is not None}
+
+
+def joined(class_name: str, static: Mapping[str, Any], arrays: Mapping[str, Any]) -> Attribution:
+    """Returns the attribution of what `split` returned, after JSON had it."""
+    return CLASSES[class_name](**arrays, **{name: _as_tuples(value) for name, value in static.items()})
+
+
+def _as_tuples(value: Any) -> Any:
+    """Lists of JSON as the tuples that static fields hold."""
+    return tuple(map(_as_tuples, value)) if isinstance(value, (list, tuple)) else value
+
+
+def read_options(options: Any) -> dict[str, Any]:
+    """Returns options as a dictionary that JSON can hold, or raises where it cannot."""
+    if options is not None and not isinstance(options, Mapping):
+        raise TypeError(f"`options` must be a dictionary, got {check.shown(options)}.")
+    options = dict(options or {})
+    archive.to_json(options)
+    return options
+
+
+def numpy_array(name: str, value: Any) -> np.ndarray:
+    """Returns a field of an attribution as an array of numbers.
+
+    Raises:
+      TypeError: if it is none, or has missing values.
+    """
+    if np.ma.is_masked(value):
+        raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
     try:
-        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
-            if "header" not in file:
-                raise ValueError(f"{path} holds no attribution: it must be a file that xai.save wrote.")
-            header = json.loads(str(file["header"]))
-            arrays = {name: jnp.asarray(file[name]) for name in file.files if name != "header"}
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ValueError(f"{path} cannot be read: it is cut short, or no file that xai.save wrote ({error}).") from None
-    if header.get("format", FORMAT) > FORMAT:
-        raise ValueError(
-            f"{path} has format {header['format']}, but this version of xaijax reads up to {FORMAT}: it was written by a "
-            "newer one."
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        array = np.empty((), object)
+    if not archive.is_number(array.dtype):
+        raise TypeError(f"`{name}` must be an array of numbers, got {array.dtype} of {type(value).__name__}.")
+    return array
+
+
+def jax_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Returns arrays of JAX with the same bits; those of 64 bits stay NumPy's where JAX would halve them."""
+    wide = [name for name, array in arrays.items() if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype]
+    if wide:
+        warnings.warn(
+            f"{path} holds arrays of 64 bits ({', '.join(f'{name}: {arrays[name].dtype}' for name in wide)}), which stay NumPy "
+            "arrays, as JAX would round them to 32 bits: call jax.config.update('jax_enable_x64', True) before loading.",
+            stacklevel=_frames_of_the_package(),
         )
-    if header.get("kind") not in _KINDS:
+    return {name: array if name in wide else jnp.asarray(array) for name, array in arrays.items()}
+
+
+def with_suffix(name: str, path: Any, suffix: str) -> Path:
+    """Returns a path that ends in a suffix."""
+    path = checked_path(name, path)
+    return path if path.suffix == suffix else path.with_name(path.name + suffix)
+
+
+def checked_path(name: str, path: Any) -> Path:
+    """Returns a path, or raises where the argument is none."""
+    if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes) or "\0" in str(path):
+        raise TypeError(f"`{name}` must be a path, such as 'explanations', got {path!r}.")
+    if not Path(path).name:
+        raise ValueError(f"`{name}` must name a file or a folder, got {str(path)!r}.")
+    return Path(path)
+
+
+def existing(path: Any) -> Path:
+    """Returns the path of the file or store that a path names, with or without the suffix.
+
+    Raises:
+      FileNotFoundError, ValueError: if there is none, or more than one.
+    """
+    path = checked_path("path", path)
+    candidates = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
+    there = [path] if path.is_file() or (path / STORE_FILE).is_file() else []
+    there += [candidate for candidate in candidates if candidate.is_file()]
+    if len(there) == 1 or (there and there[0] == path and path.suffix in _SUFFIXES):
+        return there[0]
+    if there:
+        raise ValueError(f"`path` must name one file, got {path}, which may be any of {[str(one) for one in there]}.")
+    for link in (path, *candidates):
+        if link.is_symlink():
+            raise FileNotFoundError(f"{link} is a symbolic link to {os.readlink(link)}, which does not exist.")
+    if path.is_dir():
+        raise ValueError(f"{path} holds no store of explanations: it must be a folder that explain_dataset wrote.")
+    raise FileNotFoundError(f"{path} does not exist, and neither do {' or '.join(map(str, candidates))}.")
+
+
+def _attribution(path: Path, content: archive.Archive, *, rows: Any = None) -> Attribution:
+    class_name, static = content.header.get("class"), content.header.get("static")
+    if class_name not in CLASSES:
         raise ValueError(
-            f"{path} holds a {header.get('kind')!r}, which this version does not know; it knows {sorted(_KINDS)}."
+            f"{path} holds a {class_name!r}, which this version of xaijax does not know; it knows {sorted(CLASSES)}."
         )
-    return header, arrays
+    try:
+        attribution = joined(class_name, static or {}, jax_arrays(path, content.arrays))
+    except TypeError as error:
+        raise ValueError(f"{path} is damaged (its fields are not those of {class_name}: {error}).") from None
+    return attribution if rows is None else attribution[rows]
+
+
+def _frames_of_the_package() -> int:
+    """How many calls lie between a warning and the line of the user."""
+    frame, count, package = sys._getframe(1), 1, __name__.split(".")[0]
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, count = frame.f_back, count + 1
+    return count

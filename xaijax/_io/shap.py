@@ -1,40 +1,59 @@
-"""To and from `shap.Explanation`, so that each library's plots draw the other's attributions."""
+"""Converts to and from `shap.Explanation`, so that each library's plots draw the other's attributions."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
 
 
-def to_shap(attribution: Attribution, *, inputs: Any = None, names: Sequence[str] | None = None) -> Any:
+def to_shap(
+    attribution: Attribution,
+    *,
+    inputs: Any = None,
+    names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+) -> Any:
     """Makes a `shap.Explanation` of an attribution, for the plots of the package shap, which must be installed.
 
     Args:
       attribution: values [N, M] or [N, M, K] with a base value; or of one example alone.
-      inputs: [N, M] the inputs.
-      names: M names of the players.
+      inputs: [N, M] the explained feature values. Default: the attribution's own.
+      names: M names of the players. Default: the attribution's own.
+      output_names: K names of the outputs. Default: the attribution's own.
 
     Returns:
-      The explanation: values, base_values, data and feature_names, with the standard errors as error_std.
+      The explanation: values, base_values, data, feature_names and output_names, with the standard errors as error_std.
 
     Raises:
-      TypeError, ValueError, ImportError: if it is no attribution with a base value, or shap is not installed.
+      TypeError, ValueError: if it is no attribution with a base value, or names or inputs do not fit it.
+      ImportError: if shap is not installed.
     """
     if not isinstance(attribution, Attribution):
-        raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
+        raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
     if attribution.base_value is None:
-        raise ValueError("attribution has no base value to start from, as maps have none: shap cannot draw it.")
-    errors = attribution.std_errors
+        raise ValueError("`attribution` must have a base value, which shap's plots start from, got one without.")
+    if np.ma.is_masked(inputs):
+        raise TypeError("`inputs` must be an array without missing values, got a masked array: fill it first.")
+    attribution = attribution.with_names(names, output_names=output_names, inputs=inputs)
+    names = attribution.names  # pyright: ignore[reportAssignmentType]
+    if names and not isinstance(names[0], str):
+        raise ValueError(
+            "`attribution` must have the same names for all examples, got names for each: select one by [i]."
+        )
+    errors, data = attribution.std_errors, attribution.inputs
     return _shap().Explanation(
         values=np.asarray(attribution.values, np.float64),
         base_values=np.asarray(attribution.base_value, np.float64),
-        data=None if inputs is None else np.asarray(inputs),
+        data=None if data is None else np.asarray(data),
         feature_names=None if names is None else list(names),
+        output_names=list(attribution.output_names or ()) or None if attribution.all_outputs else None,
         error_std=None if errors is None else np.asarray(errors, np.float64),
     )
 
@@ -46,41 +65,68 @@ def from_shap(explanation: Any) -> Attribution:
       explanation: of N rows and M features, values [N, M] or [N, M, K]; or of one row, [M].
 
     Returns:
-      The attribution: values; base_value; output, their sum. shap's error_std, which is no standard error, is left out.
+      The attribution: values; base_value; output, which is their sum; the names of features and outputs, and the feature
+      values, if they are given as numbers. shap's error_std is left out, as it is not a standard error.
 
     Raises:
       TypeError, ValueError: if it is no explanation, or has no base values that fit.
     """
     if not all(hasattr(explanation, name) for name in ("values", "base_values", "feature_names")):
-        raise TypeError(f"explanation must be a shap.Explanation, but it is {type(explanation).__name__}.")
-    values = np.asarray(explanation.values, np.float64)
-    base = explanation.base_values
-    axis = 1 if values.ndim > 1 else 0
-    totals = values.sum(axis=axis)
-    if base is None:
-        raise ValueError("explanation has no base_values, so that the output it explains is not known.")
-    base = np.asarray(base, np.float64)
+        raise TypeError(f"`explanation` must be a shap.Explanation, got {check.shown(explanation)}.")
+    values = _numbers("values", explanation.values)
+    if not 1 <= values.ndim <= 3:
+        raise ValueError(
+            f"`explanation` must have values [M], [N, M] or [N, M, K], got the shape {list(values.shape)}."
+        )
+    if explanation.base_values is None:
+        raise ValueError(
+            "`explanation` must have base_values, without which the explained output is unknown, got None."
+        )
+    base = _numbers("base_values", explanation.base_values)
+    totals = values.sum(axis=1 if values.ndim > 1 else 0)
     if base.ndim == totals.ndim + 1 and base.shape[-1] == 1:  # as several of shap's explainers have them
         base = base[..., 0]
     try:
         base = np.broadcast_to(base, totals.shape)
     except ValueError:
         raise ValueError(
-            f"explanation must have base_values for its outputs, {list(totals.shape)}, but they are {list(base.shape)}."
+            f"`explanation` must have base_values of the shape of its outputs, {list(totals.shape)}, got {list(base.shape)}."
         ) from None
-    return Attribution(
+    attribution = Attribution(
         values=jnp.asarray(values, jnp.float32),
         output=jnp.asarray(base + totals, jnp.float32),
         base_value=jnp.asarray(base, jnp.float32),
-        axes="N M K"[: 2 * values.ndim - 1] if values.ndim > 1 else "M",
+        axes={1: "M", 2: "N M", 3: "N M K"}[values.ndim],
         method="shap.Explanation",
         efficient=True,
     )
+    return _with_names(attribution, explanation)
+
+
+def _with_names(attribution: Attribution, explanation: Any) -> Attribution:
+    """The attribution with those names and feature values of the explanation that fit it."""
+    names, outputs = explanation.feature_names, getattr(explanation, "output_names", None)
+    if names is not None and np.shape(names) == (attribution.num_players,):
+        attribution = attribution.with_names([str(name) for name in names])
+    if outputs is not None and np.shape(outputs) == (attribution.num_outputs,):
+        attribution = attribution.with_names(output_names=[str(name) for name in outputs])
+    try:
+        data = np.asarray(getattr(explanation, "data", None), np.float32)
+        return dataclasses.replace(attribution.with_names(inputs=data), inputs=jnp.asarray(data))
+    except (TypeError, ValueError):  # there are none, or they are words
+        return attribution
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"`explanation` must have {name} that are numbers, got {check.shown(value)}.") from None
 
 
 def _shap() -> Any:
     try:
         import shap  # pyright: ignore[reportMissingImports]
     except ImportError:
-        raise ImportError("xai.to_shap makes an object of the package shap, which is not installed.") from None
+        raise ImportError("xai.to_shap needs the package shap, which is not installed: pip install shap.") from None
     return shap

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import jax
 
 from xaijax._core.attribution import Attribution
+from xaijax._io.atomic import write_file
 from xaijax._report._chapter import chapter
 from xaijax._report._given import check_text
 from xaijax._report._page import page
@@ -99,17 +99,8 @@ def _read_sections(sections: Any) -> list[Section]:
 
 
 def _write(path: str | Path, content: str) -> Path:
-    """The whole file or nothing: it is written beside its place, and then put there."""
+    """Writes the page in one step, which leaves the old one as it is where that fails."""
     path = Path(path)
     path = path if path.suffix in (".html", ".htm") else path.with_name(path.name + ".html")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {str(path.parent)!r}; make it first.")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(content, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    except OSError as error:
-        raise type(error)(error.errno, f"the report cannot be written ({error.strerror})", str(path)) from error
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, content)
     return path

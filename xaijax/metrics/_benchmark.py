@@ -1,4 +1,4 @@
-"""Explainers compared: time, error or stability, and agreement, over a grid that can be killed and goes on."""
+"""Compares explainers: their time, error or stability, and agreement, over a grid that resumes when it is killed."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.attribution import Attribution
+from xaijax._io import files
 from xaijax.metrics import _benchmark_scores as scores
-from xaijax.metrics._benchmark_plan import TRUTH, Plan, read_plan
-from xaijax.metrics._benchmark_store import Cells
+from xaijax.metrics._benchmark_grid import TRUTH, Cells, Plan, read_plan
 from xaijax.metrics._benchmark_table import show
 
 
 @dataclasses.dataclass(frozen=True)
 class ExplainerBenchmark:
-    """What `benchmark_explainers` found.
+    """The result of `benchmark_explainers`.
 
     records: one for each cell: model, explainer, budget, key (its number), rows, seconds, rows_per_second,
-      seconds_with_compiling (of the first call), evaluations (the mean over examples, where the explainer says), and where
-      the truth is given error (root mean square), relative_error (by the size of the truth) and rank_correlation with it.
-    summaries: one for each model, explainer and budget, over the keys: the same in the mean (of seconds the median), and
-      spread (the standard deviation between keys), relative_spread (by the size of the values) and rank_stability (the mean
-      Spearman correlation between the answers to two keys); NaN where there is one key.
-    agreements: one for each model, budget and two explainers (the truth among them): rank_correlation, the mean over
-      examples of Spearman's between their answers, averaged over keys.
+      seconds_with_compiling (of the first call), evaluations (the mean over examples, if the explainer reports them), and, if
+      the truth is given, error (root mean square), relative_error (divided by the size of the truth) and rank_correlation
+      with it.
+    summaries: one for each model, explainer and budget, over the keys: the means of the same (for seconds the median), spread
+      (the standard deviation between keys), relative_spread (divided by the size of the values) and rank_stability (the mean
+      Spearman correlation between the answers to two keys); NaN for one key.
+    agreements: one for each model, budget and pair of explainers (the truth included): rank_correlation, Spearman's between
+      their answers, averaged over examples and keys.
     """
 
     records: list[dict[str, Any]]
@@ -51,25 +52,25 @@ def benchmark_explainers(
 ) -> ExplainerBenchmark:
     """Compares explainers on models and a data set: their time, error or stability, and agreement.
 
-    Why: which explainer is worth its evaluations for these models and data, and whether it matters which. Each cell of the
-    grid (a model, an explainer, a budget, a key) is finished in itself: killed at any moment, the same call goes on where it
-    was. Times are those of this process alone on the machine, without compiling.
+    Why: to learn which explainer is worth its evaluations for these models and data, and whether the choice matters. If it is
+    killed at any moment, the same call continues with the cells of the grid (a model, an explainer, a budget, a key) that
+    are not finished. Times are meaningful if no other process uses the machine; they exclude compiling.
 
     Args:
       models: by name.
-      explainers: by name; called as explainer(model, x, budget=, key=, ids=), with those of budget, key and ids that it
-        names. What a budget means is theirs to say; evaluations of the model make the fairest comparison.
+      explainers: by name; called as explainer(model, x, budget=, key=, ids=), with those of budget, key and ids that they
+        name. They define what a budget means; evaluations of the model make the fairest comparison.
       x: [N, ...] the data.
-      budgets: whole numbers.
-      out: a folder for what is finished. One with another grid is refused.
-      keys: JAX random keys, or a number of them, `jax.random.key(0)` on. Default 3.
+      budgets: ints.
+      out: a folder for finished cells. A folder with another grid is refused.
+      keys: JAX random keys, or a number n for `jax.random.key(0)` to `jax.random.key(n - 1)`. Default 3.
       truth: called as truth(model, x): what the explainers estimate, such as `xai.shap.exact`. Default: none, and no errors.
-      batch_size: examples explained at once, the last batch filled up. Default: all.
+      batch_size: the number of examples explained at once; the last batch is filled up. Default: all.
       repeats: timed calls for each cell, after one that may compile; their median counts. Default 1.
-      show_table: prints the table.
+      show_table: whether to print the table.
 
     Returns:
-      Records, summaries and agreements, each a list of dictionaries: what data frames are made of.
+      Records, summaries and agreements, each a list of dictionaries, as data frames take them.
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type or empty, explainers return values of different shapes, or
@@ -81,18 +82,18 @@ def benchmark_explainers(
 
     >>> import tempfile, jax.numpy as jnp, xaijax as xai
     >>> game = lambda model, x: xai.game(model, x, xai.mask.baseline(jnp.zeros(3)))
-    >>> found = xai.metrics.benchmark_explainers(
+    >>> benchmark = xai.metrics.benchmark_explainers(
     ...     {"product": lambda x: x[:, 0] * x[:, 1] * x[:, 2]},
     ...     {"permutation": lambda model, x, budget, key, ids: xai.shap.permutation(
     ...         game(model, x), num_permutations=budget, key=key, ids=ids)},
     ...     jnp.ones((2, 3)), budgets=[1, 64], out=tempfile.mkdtemp(), show_table=False,
     ...     truth=lambda model, x: xai.shap.exact(game(model, x)))
-    >>> one, many = (row["error"] for row in found.summaries)
+    >>> one, many = (row["error"] for row in benchmark.summaries)
     >>> one > many
     True
     """
     plan = read_plan(models, explainers, x, budgets, keys, truth, batch_size, repeats)
-    cells = Cells(Path(out), plan.grid())
+    cells = Cells(files.checked_path("out", out), plan.grid())
     truths = {name: plan.truth_of(name, cells) for name in plan.models}
     values: dict[tuple[str, str, int], list[np.ndarray]] = {}
     records = []
@@ -100,18 +101,18 @@ def benchmark_explainers(
         plan.models, plan.explainers, plan.budgets, range(len(plan.keys))
     ):
         cell = f"{model} | {explainer} | {budget} | key {number}"
-        found = cells.find(cell)
-        if found is None:
+        finished = cells.find(cell)
+        if finished is None:
             try:
                 record, answer = plan.measure(model, explainer, budget, number)
             except Exception as error:
                 error.add_note(
-                    f"It was raised in the cell {cell} of benchmark_explainers; what was finished before is kept."
+                    f"It was raised in the cell {cell} of benchmark_explainers; the cells finished before are kept."
                 )
                 raise
             cells.keep(cell, record, answer)
-            found = record, answer
-        record, answer = found
+            finished = record, answer
+        record, answer = finished
         answer = answer.astype(np.float64)
         _check_shape(cell, answer, truths[model], values, model)
         records.append(
@@ -139,43 +140,41 @@ def _errors(answer: np.ndarray, truth: np.ndarray | None) -> dict[str, float]:
 def _summaries(
     records: list[dict[str, Any]], values: Mapping[Any, list[np.ndarray]], truths: Any
 ) -> list[dict[str, Any]]:
-    found = []
+    summaries = []
     for (model, explainer, budget), answers in values.items():
         of_cell = (model, explainer, budget)
-        mine = [one for one in records if (one["model"], one["explainer"], one["budget"]) == of_cell]
+        mine = [record for record in records if (record["model"], record["explainer"], record["budget"]) == of_cell]
         size = scores.size(np.stack(answers))
         spread = scores.spread(answers)
         row: dict[str, Any] = {"model": model, "explainer": explainer, "budget": budget, "keys": len(answers)}
         for name in ("seconds", "rows_per_second"):
-            row[name] = float(np.median([one[name] for one in mine]))
+            row[name] = float(np.median([record[name] for record in mine]))
         for name in ("evaluations", "error", "relative_error", "rank_correlation"):
-            if all(name in one for one in mine):
-                row[name] = float(np.mean([one[name] for one in mine]))
+            if all(name in record for record in mine):
+                row[name] = float(np.mean([record[name] for record in mine]))
         row |= {"spread": spread, "relative_spread": spread / size if size > 0 else float("nan")}
         row["rank_stability"] = scores.mean_of_pairs(answers)
-        found.append(row)
-    return found
+        summaries.append(row)
+    return summaries
 
 
 def _agreements(plan: Plan, values: Mapping[Any, list[np.ndarray]], truths: Any) -> list[dict[str, Any]]:
-    found = []
+    agreements = []
     for model, budget in itertools.product(plan.models, plan.budgets):
         answers = {name: values[model, name, budget] for name in plan.explainers}
         if truths[model] is not None:
             answers[TRUTH] = [truths[model]] * len(plan.keys)
-        for one, other in itertools.combinations(answers, 2):
-            each = [scores.rank_correlation(*pair) for pair in zip(answers[one], answers[other], strict=True)]
-            correlation = float(np.mean(each))
-            found.append(
-                {"model": model, "budget": budget, "explainers": (one, other), "rank_correlation": correlation}
-            )
-    return found
+        for pair in itertools.combinations(answers, 2):
+            of_keys = zip(answers[pair[0]], answers[pair[1]], strict=True)
+            correlation = float(np.mean([scores.rank_correlation(*values) for values in of_keys]))
+            agreements.append({"model": model, "budget": budget, "explainers": pair, "rank_correlation": correlation})
+    return agreements
 
 
 def _check_shape(cell: str, answer: np.ndarray, truth: Any, values: Mapping[Any, list[np.ndarray]], model: str) -> None:
     others = [truth] if truth is not None else [known[0] for (name, *_), known in values.items() if name == model]
     if others and others[0].shape != answer.shape:
         raise ValueError(
-            f"explainers must return values of one shape to be compared, but the cell {cell} has {list(answer.shape)}, and "
-            f"others have {list(others[0].shape)}."
+            f"`explainers` must return values of one shape to be compared, got {list(answer.shape)} in the cell {cell} and "
+            f"{list(others[0].shape)} in others."
         )

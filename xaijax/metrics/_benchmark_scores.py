@@ -1,4 +1,4 @@
-"""How far explanations are from the truth, from themselves with another key, and from each other."""
+"""Distances of explanations from the truth, between keys, and between explainers."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 Values = np.ndarray  # [N, M] in float64
 
 
-def error(found: Values, truth: Values) -> float:
-    """Root mean square error over examples and players."""
-    return float(np.sqrt(np.mean((found - truth) ** 2)))
+def error(values: Values, truth: Values) -> float:
+    """Returns the root mean square error over examples and players."""
+    return float(np.sqrt(np.mean((values - truth) ** 2)))
 
 
 def size(values: Values) -> float:
-    """Root mean square, that errors are compared with."""
+    """Returns the root mean square, which errors are compared with."""
     return float(np.sqrt(np.mean(values**2)))
 
 
 def spread(of_keys: Sequence[Values]) -> float:
-    """The standard deviation between keys, root mean square over examples and players; NaN for one key."""
+    """Returns the standard deviation between keys, as a root mean square over examples and players; NaN for one key."""
     if len(of_keys) < 2:
         return float("nan")
     return float(np.sqrt(np.stack(of_keys).var(axis=0, ddof=1).mean()))
 
 
-def rank_correlation(one: Values, other: Values) -> float:
-    """Spearman's, of the players of each example, averaged over examples.
+def rank_correlation(left: Values, right: Values) -> float:
+    """Returns Spearman's rank correlation over the players of each example, averaged over examples.
 
-    Ties get the mean of their ranks. Examples whose players are all equal in one of them have no ranks, and do not count;
-    NaN where there are no others.
+    Ties get the mean of their ranks. Examples whose players are all equal on one side have no ranks and do not count; NaN if
+    there are no others.
     """
-    first, second = (_centered(_ranks(values)) for values in (one, other))
+    first, second = (_centered(_ranks(values)) for values in (left, right))
     scale = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
     known = scale > 0
     if not known.any():
@@ -41,13 +41,13 @@ def rank_correlation(one: Values, other: Values) -> float:
 
 
 def mean_of_pairs(of_keys: Sequence[Values]) -> float:
-    """The mean rank correlation between the answers to two keys; NaN for one key."""
-    pairs = [(one, other) for place, one in enumerate(of_keys) for other in of_keys[:place]]
+    """Returns the mean rank correlation between the answers to two keys; NaN for one key."""
+    pairs = [(values, earlier) for number, values in enumerate(of_keys) for earlier in of_keys[:number]]
     return float(np.mean([rank_correlation(*pair) for pair in pairs])) if pairs else float("nan")
 
 
 def _ranks(values: Values) -> Values:
-    """The mean of the numbers of smaller and of not larger ones."""
+    """The mean of the counts of smaller numbers and of numbers that are not larger."""
     smaller = (values[:, None, :] < values[:, :, None]).sum(axis=2)
     not_larger = (values[:, None, :] <= values[:, :, None]).sum(axis=2)
     ranks = (smaller + not_larger) / 2

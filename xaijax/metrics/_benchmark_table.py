@@ -1,13 +1,14 @@
-"""The comparison of explainers as tables on the terminal."""
+"""Prints the comparison of explainers as tables on the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _COLUMNS = {
     "model": "model",
@@ -16,9 +17,9 @@ _COLUMNS = {
     "evaluations": "evaluations",
     "rows_per_second": "rows/s",
     "relative_error": "error",
-    "rank_correlation": "ranks right",
+    "rank_correlation": "rank correlation",
     "relative_spread": "spread",
-    "rank_stability": "ranks stable",
+    "rank_stability": "rank stability",
 }
 _SHARES = ("relative_error", "relative_spread")
 
@@ -27,6 +28,8 @@ def show(
     summaries: Sequence[dict[str, Any]], agreements: Sequence[dict[str, Any]], console: Console | None = None
 ) -> None:
     """Prints both tables."""
+    from rich.console import Console
+
     console = console or Console()
     console.print(comparison(summaries))
     if agreements:
@@ -34,10 +37,12 @@ def show(
 
 
 def comparison(summaries: Sequence[dict[str, Any]]) -> Table:
-    """A line for each model, explainer and budget; columns that nobody has are left out."""
+    """Returns a table with a line for each model, explainer and budget, without columns that are empty."""
+    from rich.table import Table
+
     columns = [name for name in _COLUMNS if any(name in row for row in summaries)]
     caption = (
-        "error and spread between keys: root mean square, by that of the truth and of the values; ranks: Spearman's"
+        "error and spread between keys: root mean square, relative to the truth and to the values; ranks: Spearman's"
     )
     table = Table(title="Explainers", caption=caption)
     for name in columns:
@@ -48,7 +53,9 @@ def comparison(summaries: Sequence[dict[str, Any]]) -> Table:
 
 
 def agreement(agreements: Sequence[dict[str, Any]]) -> Table:
-    """A line for each two explainers, a column for each budget."""
+    """Returns a table with a line for each pair of explainers, and a column for each budget."""
+    from rich.table import Table
+
     budgets = list(dict.fromkeys(row["budget"] for row in agreements))
     table = Table(title="Agreement: mean Spearman rank correlation")
     for name in ("model", "explainers"):
@@ -58,8 +65,8 @@ def agreement(agreements: Sequence[dict[str, Any]]) -> Table:
     lines: dict[tuple[str, Any], dict[int, float]] = {}
     for row in agreements:
         lines.setdefault((row["model"], row["explainers"]), {})[row["budget"]] = row["rank_correlation"]
-    for (model, explainers), found in lines.items():
-        table.add_row(model, " - ".join(explainers), *(_text("", found.get(budget)) for budget in budgets))
+    for (model, explainers), correlations in lines.items():
+        table.add_row(model, " - ".join(explainers), *(_text("", correlations.get(budget)) for budget in budgets))
     return table
 
 

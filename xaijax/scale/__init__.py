@@ -1,16 +1,10 @@
-"""Explanations at scale: whole data sets, explainers as files, summaries in one pass."""
+"""Explanations at scale: whole data sets, explainers as files, summaries in one pass.
 
-from xaijax.scale.dataset import (
-    Failure,
-    Summary,
-    connect,
-    explain_dataset,
-    failures,
-    load,
-    load_ids,
-    load_summary,
-)
-from xaijax.scale.export import ExportedExplainer, compilation_cache, export, load_exported
+`xai.load` reads all that is written here: stores, exported explainers and summaries.
+"""
+
+from xaijax.scale.dataset import Failure, Summary, connect, explain_dataset, failures, load_ids, load_summary
+from xaijax.scale.export import ExportedExplainer, compilation_cache, export
 from xaijax.scale.summary import AttributionSummary, summarize
 
 __all__ = [
@@ -23,8 +17,6 @@ __all__ = [
     "explain_dataset",
     "export",
     "failures",
-    "load",
-    "load_exported",
     "load_ids",
     "load_summary",
     "summarize",

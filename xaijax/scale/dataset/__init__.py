@@ -1,9 +1,9 @@
-"""Whole data sets: explained into one store, and read back."""
+"""Whole data sets: explained into one store, which resumes after any interruption, and read back."""
 
-from xaijax.scale.dataset._connect import connect
 from xaijax.scale.dataset._explain_dataset import explain_dataset
-from xaijax.scale.dataset._failures import Failure
-from xaijax.scale.dataset._load import failures, load, load_ids, load_summary
-from xaijax.scale.dataset._run_summary import Summary
+from xaijax.scale.dataset._hosts import connect
+from xaijax.scale.dataset._read import failures, load_ids, load_summary, read_store
+from xaijax.scale.dataset._run import Summary
+from xaijax.scale.dataset._source import Failure
 
-__all__ = ["Failure", "Summary", "connect", "explain_dataset", "failures", "load", "load_ids", "load_summary"]
+__all__ = ["Failure", "Summary", "connect", "explain_dataset", "failures", "load_ids", "load_summary", "read_store"]

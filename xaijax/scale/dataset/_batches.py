@@ -1,4 +1,4 @@
-"""Batches of one shape: the rows of a chunk of the store, the bad ones replaced, the last one filled up."""
+"""Batches of one shape: the rows of a chunk of the store, with bad rows replaced and the last batch filled up."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from xaijax.scale.dataset._failures import Failure
-from xaijax.scale.dataset._source import Rows
+from xaijax._core import check
+from xaijax.scale.dataset._source import Failure, Rows
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -20,7 +20,7 @@ Made = TypeVar("Made")
 
 @dataclasses.dataclass(frozen=True)
 class Chunks:
-    """How the rows of a data set lie in the chunks of its store.
+    """How the rows of a data set are divided into the chunks of its store.
 
     num_rows: N of the data set.
     chunk_rows: of each chunk but the last, which may be shorter.
@@ -43,12 +43,12 @@ class Chunks:
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What is explained at once, with as many rows B for every chunk.
+    """The rows of one chunk, laid out as the same number of rows B for every chunk.
 
     chunk: of the store.
-    x: PyTree of [B, ...] rows, in which bad and missing rows are repetitions of a good one; None where none is good.
+    x: PyTree of [B, ...] rows, in which a good row replaces bad and missing rows; None if no row is good.
     ids: [B] int32, of the same rows.
-    row_ids: [n] of the rows of the chunk, the bad ones included.
+    row_ids: [n] of the rows of the chunk, including the bad ones.
     failures: of the rows that are bad.
     retries: how many rows were read again.
     """
@@ -66,22 +66,22 @@ def make_batch(source: Rows, chunks: Chunks, chunk: int, size: int, ids: Callabl
     rows = chunks.rows(chunk)
     row_ids = ids(rows)
     read, reasons, retries = source.read(rows)
-    failures = [Failure(rows[place], int(row_ids[place]), reason) for place, reason in sorted(reasons.items())]
-    places = np.arange(size)
-    good = [place for place in range(len(rows)) if place not in reasons]
+    failures = [Failure(rows[position], int(row_ids[position]), reason) for position, reason in sorted(reasons.items())]
+    good = [position for position in range(len(rows)) if position not in reasons]
     if not good:
         return Batch(chunk, None, np.zeros(size, np.int32), row_ids, failures, retries)
-    places[len(rows) :] = good[0]
-    places[list(reasons)] = good[0]
-    where = {place: number for number, place in enumerate(good)}
-    chosen = [where[int(place)] for place in places]
-    untouched = chosen == list(range(len(good)))  # the usual case, which need not be copied
-    x = read if untouched else jax.tree.map(lambda leaf: leaf[chosen], read)
-    return Batch(chunk, x, row_ids[places].astype(np.int32), row_ids, failures, retries)
+    positions = np.arange(size)
+    positions[len(rows) :] = good[0]
+    positions[list(reasons)] = good[0]
+    number_of = {position: number for number, position in enumerate(good)}
+    chosen = [number_of[int(position)] for position in positions]
+    unchanged = chosen == list(range(len(good)))  # the usual case, which needs no copy
+    x = read if unchanged else jax.tree.map(lambda leaf: leaf[chosen], read)
+    return Batch(chunk, x, row_ids[positions].astype(np.int32), row_ids, failures, retries)
 
 
 def ahead(call: Callable[[Item], Made], items: Iterable[Item], depth: int, executor: Executor) -> Iterator[Made]:
-    """call(item) for each item in order, `depth` of them being made while one is used."""
+    """Yields call(item) for each item in order, while `depth` more of them are being computed."""
     waiting: deque[Future[Made]] = deque()
     for item in items:
         waiting.append(executor.submit(call, item))
@@ -92,24 +92,28 @@ def ahead(call: Callable[[Item], Made], items: Iterable[Item], depth: int, execu
 
 
 def default_ids(rows: range) -> np.ndarray:
-    """The positions of rows."""
+    """Returns the indices of rows."""
     return np.arange(rows.start, rows.stop)
 
 
 def read_ids(ids: Any, num_rows: int) -> np.ndarray | None:
-    """Integers [N] that fit the random generator."""
+    """Returns integers [N] of 32 bits, which random keys are derived from; None for the indices of the rows."""
     if ids is None:
         if num_rows > 2**31:
-            raise ValueError(f"source has {num_rows} rows, but their positions can name no more than 2**31: pass ids=.")
+            raise ValueError(
+                f"`ids` must be given for a source of more than 2**31 rows, got {num_rows} rows without ids."
+            )
         return None
-    found = np.asarray(ids)
-    if found.shape != (num_rows,) or not np.issubdtype(found.dtype, np.integer):
+    if np.ma.is_masked(ids):
+        raise TypeError("`ids` must be integers without missing values, got a masked array.")
+    array = np.asarray(ids)
+    if array.shape != (num_rows,) or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
-            f"ids must be integers [{num_rows}], one for each row of the source, but it is {found.dtype}{list(found.shape)}."
+            f"`ids` must be integers [{num_rows}], one for each row of the source, got {check.shown(array)}."
         )
-    if found.min() < -(2**31) or found.max() >= 2**31:
+    if array.min() < -(2**31) or array.max() >= 2**31:
         raise ValueError(
-            f"ids must fit 32 bits, as random keys are made of them, but they go from {found.min()} to {found.max()}: number "
-            "the rows otherwise."
+            f"`ids` must fit 32 bits, as random keys are derived from them, got {array.min()} to {array.max()}: number the "
+            "rows instead, such as by np.unique(ids, return_inverse=True)[1]."
         )
-    return found.astype(np.int64)
+    return array.astype(np.int64)

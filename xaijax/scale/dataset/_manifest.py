@@ -1,9 +1,9 @@
-"""What is finished: a line for each chunk, with its checksums and failures, in journals that end as one manifest.
+"""Which chunks are finished: a line for each chunk, with its checksums and failures, in journals and then in one manifest.
 
-A run appends to a journal of its own, and a line is synchronized after the arrays of its chunk are: whatever kills the
-run, a chunk with a whole line is a chunk on the disk. Each line ends with its own checksum, so that a line cut short
-counts for nothing. At the end all lines are sorted into `manifest.jsonl`, which holds no times and no hosts: the same
-work leaves the same bytes, however often it was interrupted.
+A run appends lines to a journal of its own. A line is flushed to the disk after the arrays of its chunk are, so that a
+chunk with a whole line is a chunk on the disk, whenever the run is killed. Each line ends with a checksum of itself; a
+line that was cut short or changed is ignored. At the end all lines are sorted into `manifest.jsonl`. It contains no times
+and no hosts: the same work leaves the same bytes, however often it was interrupted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from xaijax._io.atomic import synchronize, write_whole
-from xaijax.scale.dataset._failures import Failure
+from xaijax._io.archive import read_json, write_json
+from xaijax._io.atomic import synchronize, write_file
+from xaijax._io.files import STORE_FILE
+from xaijax.scale.dataset._source import Failure
 
-FOLDER = "xaijax"  # within the store: everything that is no array
-_DESCRIPTION, _MANIFEST, _JOURNALS = "run.json", "manifest.jsonl", "journal"
-FORMAT = 1  # raised by changes that older versions cannot read
+FOLDER = Path(STORE_FILE).parent  # within the store: everything but its arrays
+_MANIFEST, _JOURNALS = FOLDER / "manifest.jsonl", FOLDER / "journal"
+FORMAT = 2  # of the store; raised by changes that older versions cannot read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,30 +37,30 @@ class Entry:
     failures: list[Failure]
 
     def line(self) -> str:
-        failures = [[one.row, one.id, one.reason] for one in self.failures]
+        failures = [[failure.row, failure.id, failure.reason] for failure in self.failures]
         text = json.dumps({"chunk": self.chunk, "failures": failures, "sums": dict(sorted(self.sums.items()))})
         return f"{text}\t{_sum(text)}\n"
 
     @classmethod
     def from_line(cls, line: str) -> Entry | None:
-        """None for a line that was cut short, or changed."""
-        text, _, found = line.rstrip("\n").rpartition("\t")
-        if not text or found != _sum(text):
+        """Returns the entry, or None for a line that was cut short or changed."""
+        text, _, checksum = line.rstrip("\n").rpartition("\t")
+        if not text or checksum != _sum(text):
             return None
         read = json.loads(text)
-        return cls(read["chunk"], read["sums"], [Failure(*one) for one in read["failures"]])
+        return cls(read["chunk"], read["sums"], [Failure(*failure) for failure in read["failures"]])
 
 
 class Journal:
-    """The lines of one host in one run; the file is made with the first."""
+    """The lines of one host in one run. The file is created with the first line."""
 
     def __init__(self, folder: Path, host: int):
-        self._path = folder / FOLDER / _JOURNALS / f"{host:05d}-{time.time_ns()}-{os.getpid()}.jsonl"
+        self._path = folder / _JOURNALS / f"{host:05d}-{time.time_ns()}-{os.getpid()}.jsonl"
         self._file: int | None = None
         self._lock = threading.Lock()
 
     def append(self, entry: Entry) -> None:
-        """Returns when the line is on the disk."""
+        """Writes a line, and returns when it is on the disk."""
         with self._lock:
             if self._file is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,9 +78,9 @@ class Journal:
 
 
 def read_entries(folder: Path) -> dict[int, Entry]:
-    """The finished chunks, by manifest and journals; the last line of a chunk counts."""
+    """Returns the finished chunks of the manifest and the journals; the last line of a chunk counts."""
     entries = {}
-    for path in [folder / FOLDER / _MANIFEST, *sorted((folder / FOLDER / _JOURNALS).glob("*.jsonl"), key=_written)]:
+    for path in [folder / _MANIFEST, *sorted((folder / _JOURNALS).glob("*.jsonl"), key=_written)]:
         if not path.exists():
             continue
         with open(path, errors="replace") as file:
@@ -88,12 +90,16 @@ def read_entries(folder: Path) -> dict[int, Entry]:
     return entries
 
 
+def has_manifest(folder: Path) -> bool:
+    """Returns whether a run was completed, which wrote the manifest of all chunks."""
+    return (folder / _MANIFEST).exists()
+
+
 def finish_manifest(folder: Path, entries: Iterable[Entry]) -> None:
-    """Sorts everything into the manifest, and removes the journals after it is there."""
-    write_whole(
-        folder / FOLDER / _MANIFEST, "".join(entry.line() for entry in sorted(entries, key=lambda one: one.chunk))
-    )
-    journals = folder / FOLDER / _JOURNALS
+    """Sorts all entries into the manifest, and then removes the journals."""
+    text = "".join(entry.line() for entry in sorted(entries, key=lambda entry: entry.chunk))
+    write_file(folder / _MANIFEST, text)
+    journals = folder / _JOURNALS
     if journals.exists():
         for path in journals.iterdir():
             path.unlink()
@@ -101,33 +107,39 @@ def finish_manifest(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """What a store is of, written before anything else of it."""
+    """Writes what a store holds and what made it, before anything else of it."""
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-    write_whole(folder / FOLDER / _DESCRIPTION, json.dumps({"format": FORMAT, **description}, indent=1))
+    write_json(folder / STORE_FILE, {"format": FORMAT, **description})
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """None where no store was begun."""
-    path = folder / FOLDER / _DESCRIPTION
+    """Returns what a store holds and what made it; None where there is no store yet.
+
+    Raises:
+      ValueError: if the folder holds other files, if the description is damaged, or if a newer version wrote it.
+    """
+    path = folder / STORE_FILE
     if not path.exists():
-        others = [one.name for one in folder.iterdir() if one.name != FOLDER] if folder.is_dir() else []
+        others = [other.name for other in folder.iterdir() if other.name != FOLDER.name] if folder.is_dir() else []
         if others:
             raise ValueError(
                 f"{folder} holds other files ({sorted(others)[0]} among them) and no store of explanations: choose a new folder."
             )
         return None
-    found = json.loads(path.read_text())
-    if found["format"] > FORMAT:
+    description = read_json(path)
+    if description["format"] > FORMAT:
         raise ValueError(
-            f"{folder} has format {found['format']}, but this version of xaijax reads up to {FORMAT}: a newer one wrote it."
+            f"{folder} has format {description['format']}, but this version of xaijax reads up to {FORMAT}: a newer version wrote it."
         )
-    return found
+    return description
 
 
 def _sum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _written(path: Path) -> int:
-    """When a journal was begun, by its name."""
-    return int(path.name.split("-")[1])
+def _written(path: Path) -> tuple[int, str]:
+    """When a journal was begun, from its name."""
+    _, _, rest = path.name.partition("-")
+    began = rest.partition("-")[0]
+    return int(began) if began.isdigit() else 0, path.name

@@ -1,7 +1,7 @@
-"""Reading, explaining and writing at the same time.
+"""Reads, explains and writes batches concurrently.
 
-One thread reads batches ahead, this thread hands them to the devices, which work while it does so, one thread waits for
-answers in their order, and two write. Each stage is a few batches ahead of the next and no more, so that memory is that
+One thread reads batches ahead. The calling thread hands them to the devices, which work meanwhile. One thread waits for
+the answers in order, and two threads write them. Each stage is a few batches ahead of the next, so that the memory is that
 of a few batches, however many there are.
 """
 
@@ -9,34 +9,69 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._io.atomic import is_for_the_user, not_written
+from xaijax._io import atomic
 from xaijax.scale.dataset._batches import Batch, ahead
-from xaijax.scale.dataset._failures import Failure, Limit
 from xaijax.scale.dataset._manifest import Entry, Journal
 from xaijax.scale.dataset._recipe import Run
-from xaijax.scale.dataset._run_summary import Meter
+from xaijax.scale.dataset._run import Meter
+from xaijax.scale.dataset._source import Failure
 from xaijax.scale.dataset._store import FAILED, IDS, Layout, Store, checksum, empty, on_host, without_answers
 
 _READ_AHEAD = 2  # batches: one ready, one being read
 _IN_FLIGHT = 3  # batches: one on the devices, one waiting for them, one being written
-_TRIES = 3  # of writing a chunk, where the storage may come back by itself
+_TRIES = 3  # of writing a chunk, as storage may recover by itself
 _WAIT = 0.2  # seconds before the second try
+
+
+class Limit:
+    """Counts failed rows, those of earlier runs included, and stops the run above a limit."""
+
+    def __init__(self, most: int | None, already: list[Failure]):
+        self.most = most
+        self._lock = threading.Lock()
+        self._count, self._last = 0, None
+        self.add(already)
+
+    @property
+    def count(self) -> int:
+        return self._count
+
+    def add(self, failures: list[Failure]) -> None:
+        if not failures:
+            return
+        with self._lock:
+            self._count += len(failures)
+            self._last = failures[-1]
+
+    def check(self, elsewhere: int = 0) -> None:
+        """Raises if there are too many, those of other hosts included."""
+        total = self._count + elsewhere
+        if self.most is not None and total > self.most:
+            last = "" if self._last is None else f" The last: row {self._last.row}, {self._last.reason}."
+            raise RuntimeError(
+                f"{total} rows could not be explained, but max_failures is {self.most}.{last} All that is finished is "
+                "kept, with every failure recorded: repair the source, or raise max_failures, and start the same command "
+                "again."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Stages:
-    """What is done to each batch after it is read: `explain`, then `fetch`, then `write`.
+    """The stages that each batch passes after it is read: `explain`, then `fetch`, then `write`.
 
-    run: what explains x [B, ...], ids [B]; it may return before the answer is computed.
+    run: explains x [B, ...], ids [B]; it may return before the answer is computed.
     """
 
     run: Run
@@ -45,7 +80,7 @@ class Stages:
     journal: Journal
     limit: Limit
     meter: Meter
-    folder: Any
+    folder: Path
 
     def explain(self, batch: Batch) -> tuple[Batch, Any, float]:
         """Hands a batch to the devices."""
@@ -53,47 +88,60 @@ class Stages:
         return batch, None if batch.x is None else self.run(batch.x, batch.ids), handed_over
 
     def fetch(self, batch: Batch, answer: Any, handed_over: float) -> tuple[dict[str, np.ndarray], list[Failure]]:
-        """The arrays of the chunk, and its failures, those of the explanation among them."""
+        """Returns the arrays of the chunk, and its failures, those of explaining included."""
         count = len(batch.row_ids)
         bad = np.zeros(count, bool)
         start = self.store.chunks.rows(batch.chunk).start
-        bad[[one.row - start for one in batch.failures]] = True
+        bad[[failure.row - start for failure in batch.failures]] = True
         failures = list(batch.failures)
         if answer is None:
-            values = {name: empty(kind, (count, *shape)) for name, (kind, shape) in self.layout.fields.items()}
+            values = {name: empty(dtype, (count, *shape)) for name, (dtype, shape) in self.layout.fields.items()}
         else:
             values = on_host(answer, self.layout, count)
             self.meter.answered(handed_over)
             unanswered = ~bad & (_rows_with_nan(values["values"]) | _rows_with_nan(values["output"]))
-            for place in np.flatnonzero(unanswered).tolist():
-                failures.append(Failure(start + place, int(batch.row_ids[place]), "NaN in the explanation"))
+            for position in np.flatnonzero(unanswered).tolist():
+                failures.append(Failure(start + position, int(batch.row_ids[position]), "NaN in the explanation"))
             bad |= unanswered
             values = without_answers(values, bad)
-        failures.sort(key=lambda one: one.row)
+        failures.sort(key=lambda failure: failure.row)
         return values | {IDS: batch.row_ids.astype(np.int64), FAILED: bad}, failures
 
     def write(self, batch: Batch, values: dict[str, np.ndarray], failures: list[Failure]) -> None:
-        """Writes the arrays, and then that they are written."""
-        retries = self._written(batch.chunk, values)
+        """Writes the arrays, and then the entry of the chunk."""
+        retries = self._write_arrays(batch.chunk, values)
         self.limit.add(failures)
         try:
             sums = {name: checksum(value) for name, value in values.items()}
             self.journal.append(Entry(batch.chunk, sums, failures))
         except OSError as error:
-            raise not_written(self.folder, error) from error
+            raise store_not_written(self.folder, error) from error
         self.meter.written(len(batch.row_ids), batch.retries + retries)
 
-    def _written(self, chunk: int, values: dict[str, np.ndarray]) -> int:
+    def _write_arrays(self, chunk: int, values: dict[str, np.ndarray]) -> int:
         """Writes; returns how many tries failed."""
         for attempt in range(_TRIES):
             try:
                 self.store.write(chunk, values)
                 return attempt
             except Exception as error:  # tensorstore raises several
-                if is_for_the_user(error) or attempt + 1 == _TRIES:
-                    raise not_written(self.folder, error) from error
+                if atomic.is_for_the_user(error) or attempt + 1 == _TRIES:
+                    raise store_not_written(self.folder, error) from error
                 time.sleep(_WAIT * 4**attempt)
         raise AssertionError("not reached")
+
+
+class StoreNotWritten(OSError):
+    """A store cannot be written, for a reason that the message says."""
+
+
+def store_not_written(folder: Path, error: BaseException) -> StoreNotWritten:
+    """Returns the error of a store that cannot be written, as a sentence."""
+    return StoreNotWritten(
+        atomic.error_number(error) or errno.EIO,
+        f"the store {folder} cannot be written, as {atomic.reason(error)}; then start the same command again: what is finished "
+        "is kept",
+    )
 
 
 def stream(todo: Iterable[int], read: Callable[[int], Batch], stages: Stages, after_each: Callable[[], None]) -> None:
@@ -117,7 +165,7 @@ def stream(todo: Iterable[int], read: Callable[[int], Batch], stages: Stages, af
 
 @contextlib.contextmanager
 def _threads(name: str, count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end with the block; what has not begun by then never does."""
+    """Threads that end with the block; calls that have not begun by then are dropped."""
     executor = ThreadPoolExecutor(count, thread_name_prefix=name)
     try:
         yield executor

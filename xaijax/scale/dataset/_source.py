@@ -1,7 +1,7 @@
-"""Where rows come from: anything with `len(source)` and `source[i]`, which is Grain's interface of random access.
+"""Reads rows from anything with `len(source)` and `source[i]`, which is also the random access interface of Grain.
 
-Every row is looked at as it is read: whether reading raised, whether it has the shapes and types of the others, whether
-it holds NaN. The rest of a batch goes on without a bad row.
+Every row is checked as it is read: whether reading it raised an error, whether it has the shapes and dtypes of the other
+rows, whether it holds NaN or masked values. A bad row is recorded, and the others of its batch are explained without it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from xaijax.scale.dataset._failures import shortened
+from xaijax._core import check
+from xaijax._io.archive import is_number
 
-_SAMPLED = 16  # rows that say what rows look like, and what data this is: few enough to be read at each start
-_TRIES = 3  # of reading a row whose storage failed, such as one behind a network
+_SAMPLED = 16  # rows that show what rows look like, and which data this is: few enough to be read at each start
+_TRIES = 3  # of reading a row whose storage failed, such as one on a network
 _WAIT = 0.1  # seconds before the second try
+_LONGEST = 300  # characters of a reason, as a source may put a whole file into its errors
 
 
 class Source(Protocol):
-    """Rows by their place: arrays, numbers, or PyTrees of them, each of one shape throughout."""
+    """Rows by index: arrays, numbers, or PyTrees of them, all of the same shapes."""
 
     def __len__(self) -> int: ...
 
@@ -31,26 +33,40 @@ class Source(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Failure:
+    """A row of the source that has no explanation.
+
+    row: its index in the source.
+    id: the id that names it.
+    reason: what was wrong, such as "NaN in the row" or the error that reading it raised.
+    """
+
+    row: int
+    id: int
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Template:
-    """What a row looks like: its structure, and the shape and type of each of its arrays."""
+    """The structure of a row, and the shape and dtype of each of its arrays."""
 
     structure: Any
     shapes: tuple[tuple[int, ...], ...]
-    types: tuple[np.dtype, ...]
+    dtypes: tuple[np.dtype, ...]
 
     def __str__(self) -> str:
-        arrays = ", ".join(f"{kind}{list(shape)}" for kind, shape in zip(self.types, self.shapes, strict=True))
+        arrays = ", ".join(f"{dtype}{list(shape)}" for dtype, shape in zip(self.dtypes, self.shapes, strict=True))
         return arrays if len(self.shapes) == 1 else f"{self.structure} of {arrays}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """A source whose rows are known to look like a template.
+    """A source whose rows should match a template.
 
     num_rows: N.
     template: of each row.
-    sample: some rows, spread over the source, by their places; None for those that cannot be read.
-    readers: threads that read at once; None for the one that asks.
+    sample: some rows by index, spread over the source; None for rows that cannot be read.
+    readers: the threads that read concurrently; None to read in the calling thread.
     """
 
     source: Source
@@ -60,13 +76,13 @@ class Rows:
     readers: Executor | None
 
     def read(self, rows: range) -> tuple[Any, dict[int, str], int]:
-        """The good rows [n, ...], why the others are bad by their places in the range, and how many were read again."""
+        """Returns the good rows [n, ...], why the others are bad by position in the range, and the number of retries."""
         calls = map(self._read_row, rows) if self.readers is None else self.readers.map(self._read_row, rows)
         good, reasons, retries = [], {}, 0
-        for place, (leaves, reason, again) in enumerate(calls):
-            retries += again
+        for position, (leaves, reason, tries) in enumerate(calls):
+            retries += tries
             if leaves is None:
-                reasons[place] = reason
+                reasons[position] = reason
             else:
                 good.append(leaves)
         if not good:
@@ -74,24 +90,25 @@ class Rows:
         arrays = [np.stack(leaves) for leaves in zip(*good, strict=True)]
         bad = _rows_with_nan(arrays)
         if bad.any():
-            places = [place for place in range(len(rows)) if place not in reasons]
-            reasons |= {places[number]: "NaN in the row" for number in np.flatnonzero(bad)}
+            positions = [position for position in range(len(rows)) if position not in reasons]
+            reasons |= {positions[number]: "NaN in the row" for number in np.flatnonzero(bad)}
             arrays = [array[~bad] for array in arrays]
         return jax.tree.unflatten(self.template.structure, arrays), reasons, retries
 
     def _read_row(self, row: int) -> tuple[list[np.ndarray] | None, str, int]:
-        found, reason, again = read_row(self.source, row)
+        value, reason, retries = read_row(self.source, row)
         if reason:
-            return None, reason, again
-        return *fitted(found, self.template), again
+            return None, reason, retries
+        return *fitted(value, self.template), retries
 
     def example(self, count: int) -> Any:
-        """`count` rows of zeros."""
-        kinds = zip(self.template.shapes, self.template.types, strict=True)
-        return jax.tree.unflatten(self.template.structure, [np.zeros((count, *shape), kind) for shape, kind in kinds])
+        """Returns `count` rows of zeros."""
+        described = zip(self.template.shapes, self.template.dtypes, strict=True)
+        zeros = [np.zeros((count, *shape), dtype) for shape, dtype in described]
+        return jax.tree.unflatten(self.template.structure, zeros)
 
     def good_example(self, count: int) -> Any:
-        """A good row of the sample, `count` times."""
+        """Returns a good row of the sample, `count` times."""
         for row in self.sample.values():
             leaves, _ = fitted(row, self.template) if row is not None else (None, "")
             if leaves is not None:
@@ -99,46 +116,51 @@ class Rows:
                 if not _rows_with_nan(arrays).any():
                     return jax.tree.unflatten(self.template.structure, arrays)
         raise ValueError(
-            f"none of the rows {list(self.sample)} of the source, looked at to see what rows are, is good."
+            f"`source` must have good rows, got none among the rows {list(self.sample)}, which were read to see what "
+            "rows look like."
         )
 
 
 def open_source(source: Any, readers: Executor | None) -> Rows:
-    """Looks at some rows, and takes what most of them look like for what all must be."""
+    """Reads some rows, and takes the most frequent structure, shapes and dtypes among them as the template of all."""
     num_rows = length(source)
-    places = np.unique(np.linspace(0, num_rows - 1, _SAMPLED).astype(int)).tolist()
-    read = {place: read_row(source, place) for place in places}
-    sample = {place: None if reason else row for place, (row, reason, _) in read.items()}
-    templates = [template_of(row) for row in sample.values() if row is not None]
+    indices = np.unique(np.linspace(0, num_rows - 1, _SAMPLED).astype(int)).tolist()
+    read = {index: read_row(source, index) for index in indices}
+    sample = {index: None if reason else row for index, (row, reason, _) in read.items()}
+    templates = [template for row in sample.values() if row is not None and (template := template_of(row)) is not None]
     if not templates:
-        place, (_, reason, _) = next(iter(read.items()))
+        index, (_, reason, _) = next(iter(read.items()))
         raise ValueError(
-            f"none of the rows {places} of the source, looked at to see what rows are, can be read; row {place}: {reason}."
+            f"`source` must have rows that can be read, got none among the rows {indices}; row {index}: "
+            f"{reason or 'it is no array and no PyTree of arrays'}."
         )
     ((template, _),) = Counter(templates).most_common(1)
-    if not template.types or not all(map(_is_number, template.types)):
+    if not template.dtypes or not all(map(is_number, template.dtypes)):
         raise TypeError(
-            f"the rows of the source must be arrays of numbers, or PyTrees of them, but they are {template}: decode them in "
-            "source[i]."
+            f"`source` must have rows that are arrays of numbers, or PyTrees of them, got rows of {shortened(template)}: decode them "
+            "in source[i]."
         )
     return Rows(source, num_rows, template, sample, readers)
 
 
 def length(source: Any) -> int:
-    """The number of rows of a source."""
+    """Returns the number of rows of a source."""
     if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")) or isinstance(source, (str, bytes, dict)):
         raise TypeError(
-            "source must have len(source) rows and give each by its number, source[i], like an array, a list, or a random "
-            f"access source of Grain, but it is {type(source).__name__}."
+            "`source` must give its rows by source[i] and their number by len(source), like an array, a list, or a random "
+            f"access source of Grain, got {check.shown(source)}."
         )
-    num_rows = len(source)
+    try:
+        num_rows = len(source)
+    except TypeError:  # arrays without axes
+        raise TypeError(f"`source` must have rows, got {check.shown(source)}.") from None
     if num_rows == 0:
-        raise ValueError("source has no rows: there is nothing to explain.")
+        raise ValueError("`source` must have at least one row, got none.")
     return num_rows
 
 
 def read_row(source: Source, row: int) -> tuple[Any, str, int]:
-    """The row, or why it cannot be read; storage that fails is asked again. And how often that was."""
+    """Returns the row, or why it cannot be read, and how often it was tried again after an error of the storage."""
     reason = ""
     for attempt in range(_TRIES):
         try:
@@ -147,38 +169,48 @@ def read_row(source: Source, row: int) -> tuple[Any, str, int]:
             reason = f"{type(error).__name__}: {error}"
             if attempt + 1 < _TRIES:
                 time.sleep(_WAIT * 4**attempt)
-        except Exception as error:  # whatever a decoder raises is the reason that is recorded
+        except Exception as error:  # any error of a decoder is a reason to record
             return None, shortened(f"{type(error).__name__}: {error}"), attempt
     return None, shortened(reason), _TRIES - 1
 
 
-def template_of(row: Any) -> Template:
-    """What this row looks like."""
+def template_of(row: Any) -> Template | None:
+    """Returns the template that this row matches; None for rows that are no arrays."""
     leaves, structure = jax.tree.flatten(row)
-    arrays = [np.asarray(leaf) for leaf in leaves]
+    try:
+        arrays = [np.asarray(leaf) for leaf in leaves]
+    except (TypeError, ValueError):
+        return None
     return Template(structure, tuple(array.shape for array in arrays), tuple(array.dtype for array in arrays))
 
 
 def fitted(row: Any, template: Template) -> tuple[list[np.ndarray] | None, str]:
-    """The arrays of a row as the template has them, or why they are not."""
+    """Returns the arrays of a row with the dtypes of the template, or why they do not match it."""
     leaves, structure = jax.tree.flatten(row)
     if structure != template.structure:
         return None, shortened(f"wrong structure {structure}, expected {template.structure}")
     arrays = []
-    for leaf, shape, kind in zip(leaves, template.shapes, template.types, strict=True):
-        array = np.asarray(leaf)
+    for leaf, shape, dtype in zip(leaves, template.shapes, template.dtypes, strict=True):
+        if np.ma.is_masked(leaf):
+            return None, "masked values in the row"
+        try:
+            array = np.asarray(leaf)
+        except (TypeError, ValueError) as error:
+            return None, shortened(f"no array ({error})")
         if array.shape != shape:
             return None, f"wrong shape {list(array.shape)}, expected {list(shape)}"
-        if array.dtype != kind:
-            if not _is_number(array.dtype) or not np.can_cast(array.dtype, kind, "safe"):
-                return None, f"wrong type {array.dtype}, expected {kind}"
-            array = array.astype(kind)
+        if array.dtype != dtype:
+            if not is_number(array.dtype) or not np.can_cast(array.dtype, dtype, "safe"):
+                return None, f"wrong dtype {array.dtype}, expected {dtype}"
+            array = array.astype(dtype)
         arrays.append(array)
     return arrays, ""
 
 
-def _is_number(kind: np.dtype) -> bool:
-    return kind.kind not in "OUSMm"  # objects, text, bytes, dates
+def shortened(reason: Any) -> str:
+    """Returns a reason in one line of limited length."""
+    line = " ".join(str(reason).split())
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 3] + "..."
 
 
 def _rows_with_nan(arrays: list[np.ndarray]) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The arrays of a store: one Zarr group (version 3), one array for each field of the attribution, written by tensorstore.
+"""The arrays of a store: a Zarr group (version 3) with one array for each field of the attribution.
 
-A chunk of rows is a chunk of every array, that is a file, and a file is written by one host once: beside its place,
-synchronized and renamed, all of which tensorstore does. So writers need no locks, and a chunk is there whole or not at
-all. What was not written reads as NaN, -1 or False.
+A chunk of rows is a chunk of every array, which is one file, written once by one host. Tensorstore writes it under another
+name, flushes and renames it, so that writers need no locks and a chunk is complete or missing. What was not written reads
+as NaN, -1 or False. The manifest holds a checksum of the numbers of each chunk, and every read compares it.
 """
 
 from __future__ import annotations
@@ -10,81 +10,87 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import tensorstore
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._io.atomic import UNFINISHED, write_whole
-from xaijax._io.files import _KINDS as KINDS
+from xaijax._io import files
+from xaijax._io.atomic import UNFINISHED, write_file
 from xaijax.scale.dataset._batches import Chunks
-from xaijax.scale.dataset._manifest import FOLDER
+from xaijax.scale.dataset._manifest import Entry
 
 IDS, FAILED = "ids", "failed"
-_LOCKED = "*.__lock"  # what tensorstore leaves of a file that it was writing when it was killed
+_LOCKED = "*.__lock"  # files that tensorstore leaves behind when it is killed while writing
+_READ_AHEAD = 8  # chunks: disks answer several questions faster than one after another
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """What a store holds of each row.
 
-    kind: the type of the attribution.
-    static: its fields that are no arrays.
-    fields: the types and shapes, without N, of those that are.
+    class_name: of the attribution.
+    static: its fields that are not arrays.
+    fields: the dtypes and shapes, without N, of those that are.
     """
 
-    kind: str
+    class_name: str
     static: dict[str, Any]
     fields: dict[str, tuple[str, tuple[int, ...]]]
 
     def to_json(self) -> dict[str, Any]:
-        fields = {name: [kind, list(shape)] for name, (kind, shape) in self.fields.items()}
-        return {"kind": self.kind, "static": self.static, "fields": fields}
+        fields = {name: [dtype, list(shape)] for name, (dtype, shape) in self.fields.items()}
+        return json.loads(json.dumps({"class": self.class_name, "static": self.static, "fields": fields}))
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Layout:
-        fields = {name: (kind, tuple(shape)) for name, (kind, shape) in found["fields"].items()}
-        return cls(found["kind"], dict(found["static"]), fields)
+    def from_json(cls, value: Mapping[str, Any]) -> Layout:
+        fields = {name: (dtype, tuple(shape)) for name, (dtype, shape) in value["fields"].items()}
+        return cls(value["class"], dict(value["static"]), fields)
 
     def attribution(self, arrays: Mapping[str, Any]) -> Attribution:
-        return KINDS[self.kind](**{name: arrays[name] for name in self.fields}, **self.static)
+        return files.joined(self.class_name, self.static, {name: arrays[name] for name in self.fields})
 
     @property
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """The fields, and what the store says of every row beside them."""
+        """The fields, and what the store says of every row in addition."""
         return self.fields | {IDS: ("int64", ()), FAILED: ("bool", ())}
 
 
 def layout_of(answer: Any, num_rows: int) -> Layout:
-    """The layout for what an explainer returned, or will return, for so many rows."""
-    if type(answer).__name__ not in KINDS or not isinstance(answer, Attribution):
+    """Returns the layout for what an explainer returned, or will return, for so many rows."""
+    if not isinstance(answer, Attribution) or type(answer).__name__ not in files.CLASSES:
         raise TypeError(
-            f"the explainer must return an attribution ({', '.join(KINDS)}), as all explainers of xaijax do, but it returned "
-            f"{type(answer).__name__}."
+            f"`explainer` must return an attribution ({', '.join(files.CLASSES)}), as all explainers of xaijax do, got "
+            f"{check.shown(answer)}."
         )
-    static, fields = {}, {}
-    for field in dataclasses.fields(answer):
-        value = getattr(answer, field.name)
-        if field.metadata.get("static"):
-            static[field.name] = value
-        elif value is not None:
-            if np.shape(value)[:1] != (num_rows,):
-                raise ValueError(
-                    f"every array of the explanation must have one entry for each of the {num_rows} rows, but {field.name} has "
-                    f"shape {list(np.shape(value))}."
-                )
-            fields[field.name] = (np.dtype(value.dtype).name, tuple(np.shape(value)[1:]))
-    return Layout(type(answer).__name__, static, fields)
+    static, arrays = files.split(answer)
+    fields = {}
+    for name, value in arrays.items():
+        if np.shape(value)[:1] != (num_rows,):
+            raise ValueError(
+                f"`explainer` must return arrays with one entry for each of the {num_rows} rows, got {name} of shape "
+                f"{list(np.shape(value))}."
+            )
+        fields[name] = (np.dtype(value.dtype).name, tuple(np.shape(value)[1:]))
+    return Layout(type(answer).__name__, _of_all_rows(static), fields)
+
+
+def _of_all_rows(static: dict[str, Any]) -> dict[str, Any]:
+    """Without names that differ between the examples of a batch, as the store holds one set of names for all rows."""
+    names = static.get("names")
+    return static | {"names": None} if names and not isinstance(names[0], str) else static
 
 
 @dataclasses.dataclass(frozen=True)
 class Store:
     """The open arrays of a store."""
 
+    folder: Path
     arrays: dict[str, Any]
     chunks: Chunks
 
@@ -92,53 +98,105 @@ class Store:
         """Writes all arrays of a chunk; returns when they are on the disk."""
         rows = self.chunks.rows(chunk)
         writing = [self.arrays[name][rows.start : rows.stop].write(value) for name, value in values.items()]
-        for one in writing:
-            one.result()
+        for written in writing:
+            written.result()
 
     def sums(self, chunk: int) -> dict[str, str]:
-        """The checksums of what is on the disk."""
+        """Returns the checksums of what is on the disk."""
+        return {name: checksum(read.result()) for name, read in self._start_reading(chunk, self.arrays).items()}
+
+    def read(self, names: Iterable[str], rows: np.ndarray, entries: Mapping[int, Entry]) -> dict[str, np.ndarray]:
+        """Reads rows of finished chunks, given by one index or by indices [n], and compares the checksums of the chunks.
+
+        Raises:
+          ValueError: if the numbers are not those that were written.
+        """
+        names = list(names)
+        chunk_of, row_in_chunk = np.divmod(rows.reshape(-1), self.chunks.chunk_rows)
+        values = {
+            name: np.empty((rows.size, *self.arrays[name].shape[1:]), self.arrays[name].dtype.numpy_dtype)
+            for name in names
+        }
+        reading: deque[tuple[int, dict[str, Any]]] = deque()
+        needed = deque(np.unique(chunk_of).tolist())
+        while needed or reading:
+            while needed and len(reading) < _READ_AHEAD:
+                chunk = needed.popleft()
+                reading.append((chunk, self._start_reading(chunk, names)))
+            chunk, parts = reading.popleft()
+            wanted = chunk_of == chunk
+            for name, part in parts.items():
+                values[name][wanted] = self._verified(chunk, name, part, entries[chunk])[row_in_chunk[wanted]]
+        return {name: value.reshape((*rows.shape, *value.shape[1:])) for name, value in values.items()}
+
+    def _start_reading(self, chunk: int, names: Iterable[str]) -> dict[str, Any]:
         rows = self.chunks.rows(chunk)
-        reading = {name: array[rows.start : rows.stop].read() for name, array in self.arrays.items()}
-        return {name: checksum(one.result()) for name, one in reading.items()}
+        return {name: self.arrays[name][rows.start : rows.stop].read() for name in names}
+
+    def _verified(self, chunk: int, name: str, reading: Any, entry: Entry) -> np.ndarray:
+        try:
+            value = np.asarray(reading.result())
+        except Exception:  # tensorstore raises several, of files that are cut short or that it cannot decompress
+            value = None
+        if value is None or checksum(value) != entry.sums.get(name):
+            rows = self.chunks.rows(chunk)
+            raise ValueError(
+                f"{self.folder} is damaged: {name} of the rows {rows.start} to {rows.stop - 1} is not what was written: start its "
+                "command again, which explains these rows again."
+            )
+        return value
 
 
 def checksum(array: np.ndarray) -> str:
-    """Of the numbers, as they are and in their order."""
+    """Returns a hash of the numbers in their order."""
     return hashlib.blake2b(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data, digest_size=16).hexdigest()
 
 
 def create_store(folder: Path, layout: Layout, chunks: Chunks) -> Store:
-    """Makes what is missing of the files that describe the arrays."""
-    description = {"zarr_format": 3, "node_type": "group", "attributes": {"explanation": layout.to_json()}}
-    text = json.dumps(description, indent=1)
-    group = folder / "zarr.json"
-    if not group.exists() or group.read_text() != text:
-        write_whole(group, text)
-    return open_store(folder, layout, chunks, create=True)
+    """Writes the files that describe the arrays, where they are missing or damaged, and opens the arrays."""
+    for path, text in _descriptions(folder, layout, chunks).items():
+        if not path.exists() or path.read_bytes() != text.encode():
+            path.parent.mkdir(exist_ok=True)
+            write_file(path, text)
+    return open_store(folder, layout, chunks)
+
+
+def open_store(folder: Path, layout: Layout, chunks: Chunks) -> Store:
+    """Opens the arrays.
+
+    Raises:
+      ValueError: if the files that describe them are missing or damaged.
+    """
+    import tensorstore
+
+    for path, text in _descriptions(folder, layout, chunks).items():
+        if not path.is_file() or path.read_bytes() != text.encode():
+            raise ValueError(
+                f"{path} is damaged or missing, which describes an array of the store: start the command of the store again, which "
+                "writes it again."
+            )
+    opening = {
+        name: tensorstore.open(
+            {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{folder / name}/"}}, open=True
+        )
+        for name in layout.arrays
+    }
+    return Store(folder, {name: opened.result() for name, opened in opening.items()}, chunks)
 
 
 def clean(folder: Path) -> None:
-    """Removes what is left of files that were being written when a run was killed; while no run is writing."""
-    for left in [*folder.glob(UNFINISHED), *(folder / FOLDER).glob(UNFINISHED), *folder.rglob(_LOCKED)]:
+    """Removes files that a killed run was writing; only while no run is writing."""
+    for left in [*folder.rglob(UNFINISHED), *folder.rglob(_LOCKED)]:
         left.unlink(missing_ok=True)
 
 
-def open_store(folder: Path, layout: Layout, chunks: Chunks, *, create: bool = False) -> Store:
-    """Opens the arrays."""
-    opening = {
-        name: tensorstore.open(_specification(folder / name, kind, shape, chunks), open=True, create=create)
-        for name, (kind, shape) in layout.arrays.items()
-    }
-    return Store({name: one.result() for name, one in opening.items()}, chunks)
-
-
-def empty(kind: str, shape: tuple[int, ...]) -> np.ndarray:
-    """What stands for no answer."""
-    return np.full(shape, _missing(np.dtype(kind)), np.dtype(kind))
+def empty(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns an array of what stands for a missing answer."""
+    return np.full(shape, _missing(np.dtype(dtype)), np.dtype(dtype))
 
 
 def without_answers(values: dict[str, np.ndarray], bad: np.ndarray) -> dict[str, np.ndarray]:
-    """The same with no answer for the bad rows [n]."""
+    """Returns the same arrays with missing answers for the bad rows [n]."""
     if not bad.any():
         return values
     cleared = {}
@@ -149,41 +207,43 @@ def without_answers(values: dict[str, np.ndarray], bad: np.ndarray) -> dict[str,
 
 
 def on_host(attribution: Attribution, layout: Layout, count: int) -> dict[str, np.ndarray]:
-    """The first `count` rows of every field; waits until they are computed."""
+    """Returns the first `count` rows of every field; waits until they are computed."""
     fetched = jax.device_get({name: getattr(attribution, name) for name in layout.fields})
     return {name: np.asarray(value)[:count] for name, value in fetched.items()}
 
 
-def _missing(kind: np.dtype) -> Any:
-    if jax.numpy.issubdtype(kind, np.inexact):
+def _missing(dtype: np.dtype) -> Any:
+    if jax.numpy.issubdtype(dtype, np.inexact):
         return np.nan
-    return -1 if jax.numpy.issubdtype(kind, np.signedinteger) else 0
+    return -1 if jax.numpy.issubdtype(dtype, np.signedinteger) else 0
 
 
-def _specification(path: Path, kind: str, shape: tuple[int, ...], chunks: Chunks) -> dict[str, Any]:
-    dtype = np.dtype(kind)
+def _descriptions(folder: Path, layout: Layout, chunks: Chunks) -> dict[Path, str]:
+    """The content of every zarr.json: of the group, and of each array."""
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"explanation": layout.to_json()}}
+    texts = {folder / "zarr.json": json.dumps(group, indent=1)}
+    for name, (dtype, shape) in layout.arrays.items():
+        texts[folder / name / "zarr.json"] = json.dumps(_description(np.dtype(dtype), shape, chunks), indent=1)
+    return texts
+
+
+def _description(dtype: np.dtype, shape: tuple[int, ...], chunks: Chunks) -> dict[str, Any]:
     missing = _missing(dtype)
     one_byte = dtype.itemsize == 1
     codecs: list[dict[str, Any]] = [{"name": "bytes", "configuration": {} if one_byte else {"endian": "little"}}]
     if not jax.numpy.issubdtype(dtype, np.inexact):
         # Counts, classes and regions shrink to a fraction; the digits of floats hardly do, and cost time.
-        codecs.append({"name": "zstd", "configuration": {"level": 1}})
-    numbers = {"complex64": ["NaN", "NaN"], "complex128": ["NaN", "NaN"]}.get(kind, "NaN")
+        codecs.append({"name": "zstd", "configuration": {"level": 1, "checksum": False}})
+    codecs.append({"name": "crc32c"})  # of the whole file, the rows included that only fill up the last chunk
+    nan = ["NaN", "NaN"] if jax.numpy.issubdtype(dtype, np.complexfloating) else "NaN"
+    chunk_shape = [chunks.chunk_rows, *(max(1, side) for side in shape)]
     return {
-        "driver": "zarr3",
-        "kvstore": {"driver": "file", "path": f"{path}/"},
-        "metadata": {
-            "shape": [chunks.num_rows, *shape],
-            "data_type": kind,
-            "chunk_grid": {
-                "name": "regular",
-                "configuration": {"chunk_shape": [chunks.chunk_rows, *map(_at_least_one, shape)]},
-            },
-            "codecs": codecs,
-            "fill_value": numbers if missing is np.nan else bool(missing) if kind == "bool" else missing,
-        },
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [chunks.num_rows, *shape],
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunk_shape}},
+        "chunk_key_encoding": {"name": "default"},
+        "codecs": codecs,
+        "fill_value": nan if missing is np.nan else bool(missing) if dtype == np.bool_ else missing,
     }
-
-
-def _at_least_one(size: int) -> int:
-    return max(1, size)

@@ -2,6 +2,6 @@
 
 from xaijax.scale.export._cache import compilation_cache
 from xaijax.scale.export._export import export
-from xaijax.scale.export._exported import ExportedExplainer, load_exported
+from xaijax.scale.export._exported import ExportedExplainer, read_exported
 
-__all__ = ["ExportedExplainer", "compilation_cache", "export", "load_exported"]
+__all__ = ["ExportedExplainer", "compilation_cache", "export", "read_exported"]

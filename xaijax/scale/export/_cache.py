@@ -1,4 +1,4 @@
-"""Programs that were compiled, kept for the next process."""
+"""Keeps compiled programs for the next process."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import jax
 
 
 def compilation_cache(folder: str | Path | None = None) -> Path:
-    """Turns on JAX's persistent compilation cache: what was compiled once is found again by later processes.
+    """Turns on JAX's persistent compilation cache, which lets later processes reuse compiled programs.
 
-    Why: explainers compile for seconds and then run for milliseconds. JAX keeps programs by a hash of everything that
-    they depend on (the program, the versions, the device, the compiler's flags), so that nothing stale is ever used, but
-    by default keeps none. This is `jax.config`'s `jax_compilation_cache_dir`, with programs of any size and compile time
-    kept, as many small ones make up most of the time here. Call it before the first explanation.
+    Why: explainers compile for seconds and then run for milliseconds. JAX keys programs by a hash of everything that they
+    depend on (the program, the versions, the device, the compiler's flags), so that a stale program is never used, but by
+    default it keeps none. This sets `jax_compilation_cache_dir`, and keeps programs of any size and compile time, as many
+    small ones make up most of the time here. Call it before the first explanation.
 
-    To compile ahead of time within a process: `ExportedExplainer.warm_up`, or `jax.jit(...).lower(...).compile()` around
+    To compile ahead of time within a process, use `ExportedExplainer.warm_up`, or `jax.jit(...).lower(...).compile()` around
     any explainer.
 
     Args:

@@ -1,4 +1,4 @@
-"""Explainers that were exported, as functions."""
+"""Reads exported explainers, which are called like the original."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, Interactions, Surrogate
-from xaijax.scale.export import _artifact
-from xaijax.scale.export._program import key_kind, plain
-from xaijax.scale.export._structure import read_input
-
-_KINDS = {kind.__name__: kind for kind in (Attribution, Surrogate, Interactions)}
+from xaijax._core.attribution import Attribution
+from xaijax._io import files
+from xaijax._io.archive import Archive
+from xaijax.scale.export._program import key_impl, plain, read_input
 
 
 class ExportedExplainer:
-    """An explainer that was exported: `explain(x, key, ids)` is what the original says of the same arguments.
+    """An explainer that was exported: `explain(x, key, ids)` returns what the original returns for the same arguments.
 
     metadata: what the file says of it: its `options`, the versions of JAX and xaijax that wrote it, `platforms`, the
-      `input` and the `attribution` with their shapes and types, and `examples_at_once`, None for all.
+      `input` and the `attribution` with their shapes and dtypes, and `examples_at_once`, None for all.
     batch_size: how many examples its program gets at a time; None for all.
 
-    It can be called within `jit`. Gradients of it are not part of the file.
+    It can be called within `jit`. Its gradients are not part of the file.
     """
 
     def __init__(
@@ -39,39 +37,38 @@ class ExportedExplainer:
         """Explains examples.
 
         Args:
-          x: [N, ...] inputs, of the shapes and types it was exported for, but for N.
-          key: a JAX random key, of the kind it was exported for; None only where nothing is random.
-          ids: [N] integers that name the examples for their randomness. Default: their positions.
+          x: [N, ...] inputs, with the shapes and dtypes it was exported for, except N.
+          key: a JAX random key of the kind it was exported for; may be None if nothing is random.
+          ids: [N] integers of 32 bits that name the examples for their randomness. Default: their positions.
 
         Returns:
-          An attribution of the type and method of the original. Inputs with NaN have explanations of NaN.
+          An attribution of the class and method of the original. Inputs with NaN have explanations of NaN.
 
         Raises:
           TypeError, ValueError: if the arguments do not fit.
         """
         leaves, num_examples = self._read_input(x)
         key = self._read_key(key)
-        ids = check.example_ids(ids, num_examples)
-        ids = jnp.arange(num_examples, dtype=jnp.int32) if ids is None else ids.astype(jnp.int32)
+        ids = _read_ids(ids, num_examples)
         if self.batch_size is None:
             fields = self._run(self._constants, leaves, key, ids)
         else:
             fields = self._in_batches(leaves, key, ids, num_examples)
-        told = self.metadata["attribution"]
-        names = [field["name"] for field in told["fields"]]
-        return _KINDS[told["kind"]](**dict(zip(names, fields, strict=True)), **told["static"])
+        answer = self.metadata["attribution"]
+        names = [field["name"] for field in answer["fields"]]
+        return files.joined(answer["class"], answer["static"], dict(zip(names, fields, strict=True)))
 
     def warm_up(self, num_examples: int = 1) -> None:
-        """Compiles the program for so many examples, by explaining zeros, so that the first answer comes at once.
+        """Compiles the program for a number of examples, by explaining zeros, so that the first answer comes at once.
 
-        Why: the compiler runs for each new number of examples, or once where there is a `batch_size`. With
-        `xai.scale.compilation_cache` it finds what an earlier process compiled.
+        Why: the compiler runs for each new number of examples, or once if there is a `batch_size`. With
+        `xai.scale.compilation_cache` it reuses what an earlier process compiled.
 
         Args:
           num_examples: N of the calls to come.
         """
         count = check.positive_int("num_examples", num_examples)
-        leaves = [jnp.zeros((count, *told["shape"]), told["dtype"]) for told in self.metadata["input"]["arrays"]]
+        leaves = [jnp.zeros((count, *array["shape"]), array["dtype"]) for array in self.metadata["input"]["arrays"]]
         key = jnp.zeros(self.metadata["key"]["shape"], jnp.uint32)
         ids = jnp.arange(count, dtype=jnp.int32)
         if self.batch_size is None:
@@ -80,17 +77,18 @@ class ExportedExplainer:
             jax.block_until_ready(self._in_batches(leaves, key, ids, count))
 
     def __repr__(self) -> str:
-        told = self.metadata
+        answer = self.metadata["attribution"]
         inputs = ", ".join(
-            f"{one['dtype']}[N{''.join(f', {side}' for side in one['shape'])}]" for one in told["input"]["arrays"]
+            f"{array['dtype']}[N{''.join(f', {side}' for side in array['shape'])}]"
+            for array in self.metadata["input"]["arrays"]
         )
         return (
-            f"ExportedExplainer({told['attribution']['static'].get('method') or told['attribution']['kind']}; x: {inputs}; "
-            f"platforms: {', '.join(told['platforms'])})"
+            f"ExportedExplainer({answer['static'].get('method') or answer['class']}; x: {inputs}; "
+            f"platforms: {', '.join(self.metadata['platforms'])})"
         )
 
     def _in_batches(self, leaves: list[Any], key: Any, ids: Any, num_examples: int) -> list[Any]:
-        """Batch by batch, the last one filled up with the last example, so that one program serves for all numbers."""
+        """Explains batch by batch; the last example fills up the last batch, so that one program serves any number."""
         assert self.batch_size is not None
         answers = []
         for start in range(0, num_examples, self.batch_size):
@@ -100,61 +98,43 @@ class ExportedExplainer:
 
     def _read_input(self, x: Any) -> tuple[list[Any], int]:
         structure, leaves, num_examples = read_input(x)
-        told = self.metadata["input"]
-        if structure != told["structure"]:
-            raise TypeError(
-                f"x must be nested as the explainer was exported for, {told['structure']}, but it is {structure}."
-            )
-        for leaf, expected in zip(leaves, told["arrays"], strict=True):
+        exported = self.metadata["input"]
+        if structure != exported["structure"]:
+            raise TypeError(f"`x` must be nested as it was exported, {exported['structure']}, got {structure}.")
+        for leaf, expected in zip(leaves, exported["arrays"], strict=True):
             if list(leaf.shape[1:]) != expected["shape"]:
                 raise ValueError(
-                    f"x must have the shape [N, ...] with {expected['shape']} behind N that the explainer was exported for, "
-                    f"but its shape is {list(leaf.shape)}: export another for other shapes."
+                    f"`x` must have the shape [N, ...] with {expected['shape']} after N, as it was exported, got "
+                    f"{list(leaf.shape)}: export the explainer again for other shapes."
                 )
             if leaf.dtype.name != expected["dtype"]:
                 wide = " (64 bits need jax.config.update('jax_enable_x64', True))" if "64" in expected["dtype"] else ""
                 raise TypeError(
-                    f"x must be of the type {expected['dtype']} that the explainer was exported for, but it is "
-                    f"{leaf.dtype.name}: convert it first{wide}."
+                    f"`x` must have the dtype {expected['dtype']}, as it was exported, got {leaf.dtype.name}: convert it "
+                    f"first{wide}."
                 )
         return leaves, num_examples
 
     def _read_key(self, key: Any) -> Any:
-        told = self.metadata["key"]
+        exported = self.metadata["key"]
         if key is None:
-            if told["needed"]:
-                raise TypeError("key must be given, such as jax.random.key(0): the explainer draws random numbers.")
-            return jnp.zeros(told["shape"], jnp.uint32)
+            if exported["needed"]:
+                raise TypeError(
+                    "`key` must be given, such as jax.random.key(0), as the explainer draws random numbers."
+                )
+            return jnp.zeros(exported["shape"], jnp.uint32)
         key = check.random_key(key)
-        if key_kind(key) != told["kind"] or list(plain(key).shape) != told["shape"]:
+        if key_impl(key) != exported["impl"] or list(plain(key).shape) != exported["shape"]:
             raise TypeError(
-                f"key must be of the kind that the explainer was exported for, {_named(told['kind'])}, but it is "
-                f"{_named(key_kind(key))}."
+                f"`key` must be of the kind it was exported for, {_described_key(exported['impl'])}, got "
+                f"{_described_key(key_impl(key))}."
             )
         return plain(key)
 
 
-def load_exported(path: str | Path, *, batch_size: int | None = None) -> ExportedExplainer:
-    """Reads an explainer that `xai.scale.export` wrote.
-
-    Why: explanations without the model's code. JAX and this package are needed, no Flax, and nothing is unpickled.
-
-    Args:
-      path: of the file.
-      batch_size: how many examples the program gets at a time, the last batch filled up: it is compiled once, whatever
-        the number of examples. Default: all at once, which compiles for each number of examples by itself. It changes no
-        example's answer but for rounding.
-
-    Returns:
-      A function of (x, key=None, ids=None) with the answers of the original: see `ExportedExplainer`.
-
-    Raises:
-      FileNotFoundError: if there is no such file.
-      ValueError: if it is no such file, is cut short or damaged, was written by a newer version of this package or for a
-        version of JAX that is too far from this one, or is not for the platform at hand.
-    """
-    path, batch_size = Path(path), check.batch_size(batch_size)
-    metadata, serialized, constants = _artifact.read(path)
+def read_exported(path: Path, content: Archive, *, batch_size: int | None = None) -> ExportedExplainer:
+    """Reads an exported explainer, for `xai.load`."""
+    batch_size, metadata = check.batch_size(batch_size), content.header
     version = metadata["calling_convention_version"]
     least, most = jax.export.minimum_supported_calling_convention_version, jax.export.maximum_supported_calling_convention_version  # fmt: skip
     if not least <= version <= most:
@@ -164,8 +144,8 @@ def load_exported(path: str | Path, *, batch_size: int | None = None) -> Exporte
         )
     if batch_size is not None and not metadata["divisible"]:
         raise ValueError(
-            f"{path} draws random numbers by the positions of examples, as its explainer takes no ids: in batches they would "
-            "be others. Leave batch_size out, or export an explainer that takes ids."
+            f"`batch_size` must be left out for {path}: it draws random numbers by the positions of examples, as its explainer "
+            "takes no ids, and in batches they would differ. Or export an explainer that takes ids."
         )
     here = jax.export.default_export_platform()
     if here not in metadata["platforms"]:
@@ -173,17 +153,31 @@ def load_exported(path: str | Path, *, batch_size: int | None = None) -> Exporte
             f"{path} was exported for {metadata['platforms']}, but JAX runs on {here} here: export it with "
             f"platforms=[{here!r}, ...], or set JAX_PLATFORMS before JAX starts."
         )
-    if metadata["attribution"]["kind"] not in _KINDS:
+    if metadata["attribution"]["class"] not in files.CLASSES:
         raise ValueError(
-            f"{path} explains by a {metadata['attribution']['kind']!r}, which this version does not know; it knows "
-            f"{sorted(_KINDS)}."
+            f"{path} returns a {metadata['attribution']['class']!r}, which this version does not know; it knows "
+            f"{sorted(files.CLASSES)}."
+        )
+    wide = [name for name, array in content.arrays.items() if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype]
+    if wide:
+        raise ValueError(
+            f"{path} computes with 64 bits, which are disabled here: call jax.config.update('jax_enable_x64', True) first."
         )
     try:
-        program = jax.export.deserialize(bytearray(serialized))
+        program = jax.export.deserialize(bytearray(content.blobs["program"]))
     except ImportError as error:
-        raise ImportError("jax.export reads programs with the package flatbuffers: pip install flatbuffers.") from error
-    return ExportedExplainer(program, [jnp.asarray(constant) for constant in constants], metadata, batch_size)
+        raise ImportError(
+            "xai.load needs the package flatbuffers for exported explainers: pip install flatbuffers."
+        ) from error
+    constants = [jnp.asarray(content.arrays[str(number)]) for number in range(len(content.arrays))]
+    return ExportedExplainer(program, constants, metadata, batch_size)
 
 
-def _named(kind: str | None) -> str:
-    return "the old one, jax.random.PRNGKey" if kind is None else f"jax.random.key(..., impl={kind!r})"
+def _read_ids(ids: Any, num_examples: int) -> jax.Array:
+    """The ids of 32 bits that the program takes: those from 2**31 on as negative numbers of the same bits."""
+    ids = check.example_ids(ids, num_examples)
+    return jnp.arange(num_examples, dtype=jnp.int32) if ids is None else ids.astype(jnp.uint32).astype(jnp.int32)
+
+
+def _described_key(impl: str | None) -> str:
+    return "a raw key, jax.random.PRNGKey" if impl is None else f"jax.random.key(..., impl={impl!r})"

@@ -1,4 +1,4 @@
-"""An explainer as a program for an open number of examples."""
+"""Traces an explainer into a program for any number of examples, and describes the nesting of its inputs."""
 
 from __future__ import annotations
 
@@ -14,45 +14,19 @@ import numpy as np
 from jax.core import eval_jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr_consts
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import repeated
-from xaijax.scale.export._structure import rebuilt
-
-
-def named_arguments(explainer: Callable[..., Any]) -> set[str]:
-    """Which of key and ids an explainer takes."""
-    try:
-        named = inspect.signature(explainer).parameters
-    except (TypeError, ValueError):  # there are callables that cannot say
-        return {"key", "ids"}
-    if any(one.kind == one.VAR_KEYWORD for one in named.values()):
-        return {"key", "ids"}
-    return {"key", "ids"} & set(named)
-
-
-def key_kind(key: Any) -> str | None:
-    """The generator of a key, or of keys among the constants; None for the old kind and for everything else."""
-    return str(jax.random.key_impl(key)) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else None
-
-
-def plain(array: Any) -> Any:
-    """Keys as the numbers that they are made of."""
-    return jax.random.key_data(array) if key_kind(array) else array
-
-
-def as_key(numbers: Any, kind: str | None) -> Any:
-    """The reverse of `plain`."""
-    return numbers if kind is None else jax.random.wrap_key_data(numbers, impl=kind)
 
 
 @dataclasses.dataclass(frozen=True)
 class Traced:
-    """An explainer of leaves of x [n, ...], a key's numbers and ids [n].
+    """An explainer as a function of leaves of x [n, ...], the numbers of a key, and ids [n].
 
     used: which of the arguments the answer depends on, in the order of their arrays.
-    answer: what it returns, as shapes.
+    answer: the attribution as shapes.
     examples_at_once: how many examples it explains at once; None for all.
-    takes_ids: whether the explainer does.
+    takes_ids: whether the explainer takes ids.
     """
 
     jaxpr: Any
@@ -64,19 +38,19 @@ class Traced:
     takes_ids: bool
 
     def lower(self, platforms: Sequence[str]) -> jax.export.Exported:
-        """As a program of (constants, leaves, the key's numbers, ids).
+        """Returns the program as a function of (constants, leaves, the numbers of the key, ids).
 
-        Constants become arguments, so that the parameters of a large model are no part of the program (which may not
-        exceed 2 GB), and the compiler does not calculate with them.
+        Constants become arguments: the parameters of a large model are then no part of the program (which may not exceed
+        2 GB), and the compiler does not calculate with them.
         """
-        kinds = [key_kind(constant) for constant in self.constants]
+        impls = [key_impl(constant) for constant in self.constants]
 
         def run(constants: list[Any], *arguments: Any) -> list[Any]:
-            known = [as_key(constant, kind) for constant, kind in zip(constants, kinds, strict=True)]
-            needed = [one for one, used in zip(jax.tree.leaves(arguments), self.used, strict=True) if used]
+            known = [as_key(constant, impl) for constant, impl in zip(constants, impls, strict=True)]
+            needed = [leaf for leaf, used in zip(jax.tree.leaves(arguments), self.used, strict=True) if used]
             return eval_jaxpr(self.jaxpr, known, *needed)
 
-        shapes = [jax.ShapeDtypeStruct(np.shape(one), one.dtype) for one in map(plain, self.constants)]
+        shapes = [jax.ShapeDtypeStruct(np.shape(array), array.dtype) for array in map(plain, self.constants)]
         with _without_source_lines():
             return jax.export.export(jax.jit(run), platforms=platforms)(shapes, *self.arguments)
 
@@ -87,17 +61,17 @@ class Traced:
 
     @property
     def divisible(self) -> bool:
-        """Whether examples are explained alike in any batch: random numbers by position would differ."""
+        """Whether answers are the same in any batch, which random numbers drawn by position are not."""
         return self.takes_ids or not self.uses_key
 
 
 def trace(
     explainer: Callable[..., Attribution], structure: Any, leaves: Sequence[Any], key: Any, *, batch_size: int | None
 ) -> Traced:
-    """Traces an explainer for `batch_size` examples at once, or for all where it can, else for as many as there are.
+    """Traces an explainer for `batch_size` examples at once; or for any number, or else for as many as there are.
 
-    What asks for the number of examples cannot be traced for an open one: it fails in as many ways as there are to ask.
-    So any failure is a reason to try a known number; if that fails too, its message is about the explainer itself.
+    Code that asks for the number of examples cannot be traced for an open number, and fails in as many ways as there are to
+    ask. So any failure is a reason to try a known number. If that fails too, its message is about the explainer itself.
     """
     if batch_size is None:
         try:
@@ -107,15 +81,62 @@ def trace(
     return _trace(explainer, structure, leaves, key, batch_size)
 
 
+def key_impl(key: Any) -> str | None:
+    """Returns the generator of a typed key, or of typed keys; None for raw keys and for every other array."""
+    return str(jax.random.key_impl(key)) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else None
+
+
+def plain(array: Any) -> Any:
+    """Returns the numbers that a typed key consists of, and other arrays as they are."""
+    return jax.random.key_data(array) if key_impl(array) else array
+
+
+def as_key(numbers: Any, impl: str | None) -> Any:
+    """Returns the typed key of its numbers: the inverse of `plain`."""
+    return numbers if impl is None else jax.random.wrap_key_data(numbers, impl=impl)
+
+
+def read_input(x: Any) -> tuple[Any, list[jax.Array], int]:
+    """Returns the nesting of an input as JSON can hold it, its arrays, and the number of examples."""
+    structure = _nesting(x)
+    leaves = [check.numeric_array("x", leaf) for leaf in jax.tree.leaves(x)]
+    return structure, leaves, check.examples(leaves)
+
+
+def _nesting(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        if not all(isinstance(name, str) for name in tree):
+            raise TypeError(f"`x` must hold dictionaries with strings as keys, got the keys {list(tree)}.")
+        return {"dict": {name: _nesting(tree[name]) for name in sorted(tree)}}
+    for cls in (list, tuple):
+        if type(tree) is cls:
+            return {cls.__name__: [_nesting(part) for part in tree]}
+    if len(jax.tree.leaves(tree)) != 1 or jax.tree.leaves(tree)[0] is not tree:
+        raise TypeError(
+            f"`x` must hold arrays, alone or in dictionaries, lists and tuples, got {check.shown(tree)} among them."
+        )
+    return "array"
+
+
+def _nested(structure: Any, leaves: Iterator[Any]) -> Any:
+    """The leaves, in the order of `jax.tree.leaves`, nested as `_nesting` described it."""
+    if structure == "array":
+        return next(leaves)
+    ((cls, parts),) = structure.items()
+    if cls == "dict":
+        return {name: _nested(part, leaves) for name, part in parts.items()}
+    return {"list": list, "tuple": tuple}[cls]([_nested(part, leaves) for part in parts])
+
+
 def _trace(
     explainer: Callable[..., Attribution], structure: Any, leaves: Sequence[Any], key: Any, at_once: int | None
 ) -> Traced:
-    kind, numbers = key_kind(key), plain(key)
-    takes = named_arguments(explainer)
+    impl, numbers = key_impl(key), plain(key)
+    takes = _named_arguments(explainer)
 
     def explain(leaves: list[Any], numbers: Any, ids: Any) -> Attribution:
-        given = {"key": as_key(numbers, kind), "ids": ids}
-        answer = explainer(rebuilt(structure, leaves), **{name: given[name] for name in takes})
+        given = {"key": as_key(numbers, impl), "ids": ids}
+        answer = explainer(_nested(structure, iter(leaves)), **{name: given[name] for name in takes})
         _check_answer(answer, ids.shape[0])
         return answer
 
@@ -138,15 +159,27 @@ def _trace(
     traced = Traced(jaxpr, constants, arguments, used, answer, at_once, "ids" in takes)
     if at_once is not None and not traced.divisible:
         raise ValueError(
-            "explainer draws random numbers, but takes no ids: explained in blocks, examples at the same place of different "
-            "blocks would share theirs. Let it take ids and pass them on: lambda x, key, ids: ..., or ids=ids."
+            "`explainer` must take ids, as it draws random numbers and is repeated block by block: without ids, examples at "
+            "the same position of different blocks would share theirs. Take ids and pass them on, as in "
+            "lambda x, key, ids: explain(x, key=key, ids=ids)."
         )
     return traced
 
 
+def _named_arguments(explainer: Callable[..., Any]) -> set[str]:
+    """Which of key and ids an explainer takes."""
+    try:
+        parameters = inspect.signature(explainer).parameters
+    except (TypeError, ValueError):  # some callables have no signature
+        return {"key", "ids"}
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return {"key", "ids"}
+    return {"key", "ids"} & set(parameters)
+
+
 @contextlib.contextmanager
 def _without_source_lines() -> Iterator[None]:
-    """Programs without the names of the files they were traced from: nobody's folders, and equal programs are equal."""
+    """Programs without the names of the files they were traced from: no names of folders, and equal programs are equal."""
     before = jax.config.jax_traceback_in_locations_limit  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:
@@ -157,10 +190,10 @@ def _without_source_lines() -> Iterator[None]:
 
 def _check_answer(answer: Any, num_examples: Any) -> None:
     if not isinstance(answer, Attribution):
-        raise TypeError(f"explainer must return an Attribution, but it returned {type(answer).__name__}.")
+        raise TypeError(f"`explainer` must return an Attribution, got {check.shown(answer)}.")
     for path, leaf in jax.tree_util.tree_leaves_with_path(answer):
         if jnp.shape(leaf)[:1] != (num_examples,):
             raise ValueError(
-                f"explainer must return fields with the leading axis N = {num_examples} of x, but its "
-                f"{jax.tree_util.keystr(path)} has shape {list(jnp.shape(leaf))}."
+                f"`explainer` must return fields with the leading axis N = {num_examples} of x, got "
+                f"{jax.tree_util.keystr(path)} of shape {list(jnp.shape(leaf))}."
             )

@@ -1,4 +1,4 @@
-"""What the attributions of a data set say as a whole, in one pass: a state of fixed size, and what is read from it."""
+"""Summarizes the attributions of a data set in one pass: a state of fixed size that is updated and merged."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.typing import Array
-from xaijax.scale.summary import _summary_file
+from xaijax._io import archive, files
 from xaijax.scale.summary._moments import merge_moments, moments, no_moments
 from xaijax.scale.summary._readings import Readings
-from xaijax.scale.summary._sketch import Buckets, count_places
-from xaijax.scale.summary._top import merge_top, no_top, top_of
+from xaijax.scale.summary._sketch import Buckets, count_in_buckets, merge_top, no_top, top_of
+
+KIND = "attribution summary"
+_LARGEST_ID = 2**31 - 1
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class AttributionSummary(Readings):
-    """The attributions of many examples, summarized player by player; P below is their shape without N, such as [M].
+    """A summary of the attributions of many examples, player by player; P is their shape without N, such as [M].
 
-    A PyTree of fixed size: `summary.update(attribution, ids)` adds a batch, `one.merge(other)` those of another host or
-    process; in whatever order, counts, histograms, quantiles and the largest values come out the same, and means up to the
-    last digits, as if everything had been in memory. Start with `AttributionSummary.init(shape)`, or let
-    `xai.scale.summarize` do it.
+    It is a PyTree of fixed size: `summary.update(attribution, ids)` adds a batch, `left.merge(right)` the examples of another
+    host or process. Counts, histograms, quantiles and the largest values do not depend on the order, and means only in their
+    last digits. Start with `AttributionSummary.init(shape)`, or let `xai.scale.summarize` do it. `xai.load` reads what `save`
+    wrote.
 
-    num_examples: how many examples were added. Counts are of 32 bits: up to 2,147,483,647 examples.
+    num_examples: the number of examples that were added. Counts have 32 bits: up to 2,147,483,647 examples.
     """
 
     @classmethod
@@ -45,15 +47,17 @@ class AttributionSummary(Readings):
         relative_error: float = 0.01,
         sizes: tuple[float, float] = (1e-8, 1e8),
     ) -> AttributionSummary:
-        """A summary of no examples.
+        """Returns a summary of no examples.
 
         Args:
-          shape: P, that of values without N: [M], [M, K] or the sides of a map.
-          top: k, how many examples with the largest values are remembered for each player. Default 10.
+          shape: P, the shape of values without N: [M], [M, K] or the sides of a map.
+          top: k, the number of examples with the largest values that are kept for each player. Default 10.
           bins: [E] increasing limits for histograms, the same for all players, such as `numpy.linspace(-1, 1, 41)`. Default:
-            histograms with the limits of the quantiles' buckets.
-          relative_error: of quantiles. Default 1 %: 3,689 counts of 4 bytes for each player. Twice the error, half of them.
-          sizes: the sizes |value| that are told apart: quantiles below count as 0, above as infinite. Default 1e-8 to 1e8.
+            the limits of the quantiles' buckets.
+          relative_error: of quantiles. Default 1 %: 3,689 counts of 4 bytes for each player; twice the error takes half as
+            many.
+          sizes: the sizes |value| that quantiles resolve: those below count as 0, those above as infinite. Default 1e-8 to
+            1e8.
 
         Returns:
           The summary.
@@ -61,15 +65,19 @@ class AttributionSummary(Readings):
         Raises:
           TypeError, ValueError: if an argument is of the wrong type or out of range.
         """
+        if not isinstance(shape, Sequence) or isinstance(shape, str):
+            raise TypeError(f"`shape` must be the shape of values without N, such as (12,), got {check.shown(shape)}.")
         shape = tuple(check.positive_int("shape", side) for side in shape)
         top = check.positive_int("top", top)
         relative_error = check.positive_float("relative_error", relative_error)
+        if not isinstance(sizes, Sequence) or len(sizes) != 2:
+            raise TypeError(f"`sizes` must be (least, greatest), such as (1e-8, 1e8), got {check.shown(sizes)}.")
         smallest, greatest = (check.positive_float("sizes", size) for size in sizes)
         if relative_error >= 0.5:
-            raise ValueError(f"relative_error must be below 0.5, but it is {relative_error}.")
+            raise ValueError(f"`relative_error` must be below 0.5, got {relative_error}.")
         if not np.finfo(np.float32).tiny <= smallest < greatest <= np.finfo(np.float32).max:
             raise ValueError(
-                f"sizes must be (least, most) in the range of float32, least below most, but it is {sizes}."
+                f"`sizes` must be (least, greatest) in the range of float32, least below greatest, got {sizes}."
             )
         bins = _read_bins(bins)
         buckets = Buckets(relative_error, smallest, greatest)
@@ -89,108 +97,103 @@ class AttributionSummary(Readings):
             bins=bins,
         )
 
-    def update(self, attribution: Attribution, ids: Any, *, there: Any = None) -> AttributionSummary:
-        """With the examples of one more batch.
+    def update(self, attribution: Attribution, ids: Any, *, valid: Any = None) -> AttributionSummary:
+        """Returns the summary of the examples so far and of one more batch. The old summary is unchanged.
 
         Args:
           attribution: values [N, *P].
-          ids: [N] integers from 0 that name the examples, all different over the whole data set.
-          there: [N] booleans, False for rows that only fill up a batch. Default: all are examples.
+          ids: [N] integers from 0 to 2,147,483,647 that name the examples, all different over the whole data set.
+          valid: [N] booleans, False for rows that only fill up a batch. Default: all are examples.
 
         Returns:
-          The summary of the examples so far and these. The old one is unchanged.
+          The summary.
 
         Raises:
-          TypeError, ValueError: if the values have other players, or ids or there do not fit.
+          TypeError, ValueError: if the values have other players, or `ids` or `valid` do not fit.
         """
         if not isinstance(attribution, Attribution):
-            raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-        values = attribution.values
+            raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
+        values = check.numeric_array("attribution.values", attribution.values)
         if jnp.shape(values)[1:] != self.shape:
             raise ValueError(
-                f"attribution must have values [N, {', '.join(map(str, self.shape))}], but their shape is "
+                f"`attribution` must have values [N, {', '.join(map(str, self.shape))}], got the shape "
                 f"{list(jnp.shape(values))}."
             )
         count = jnp.shape(values)[0]
         ids = _read_ids(ids, count)
-        there = jnp.ones(count, bool) if there is None else check.numeric_array("there", there)
-        if there.shape != (count,) or there.dtype != bool:
-            raise ValueError(f"there must be booleans [{count}], but it is {there.dtype.name}{list(there.shape)}.")
-        return _update(self, values, ids, there)
+        valid = jnp.ones(count, bool) if valid is None else check.numeric_array("valid", valid)
+        if valid.shape != (count,) or valid.dtype != bool:
+            raise ValueError(f"`valid` must be booleans [{count}], got {check.shown(valid)}.")
+        return self if count == 0 else _update(self, values, ids, valid)
 
     def merge(self, other: AttributionSummary) -> AttributionSummary:
-        """The summary of the examples of both, which must be different ones.
+        """Returns the summary of the examples of both, which must be different examples.
 
         Raises:
-          TypeError, ValueError: if other is no summary, or was started for other players or with other options.
+          TypeError, ValueError: if `other` is no summary, or was started for other players or with other options.
         """
         if not isinstance(other, AttributionSummary):
-            raise TypeError(f"other must be an AttributionSummary, but it is {type(other).__name__}.")
+            raise TypeError(f"`other` must be an AttributionSummary, got {check.shown(other)}.")
         for name in ("shape", "buckets", "bins", "top"):
-            one, another = getattr(self, name), getattr(other, name)
-            if one != another:
-                raise ValueError(
-                    f"summaries must be started alike to be merged, but their {name} are {one} and {another}."
-                )
+            mine, others = getattr(self, name), getattr(other, name)
+            if mine != others:
+                raise ValueError(f"`other` must be started with the same {name}, {mine}, to be merged, got {others}.")
         return _merge(self, other)
 
     def save(self, path: str | Path) -> Path:
-        """Writes the summary to one `.npz` file, without pickling; the ending is added where it is missing.
+        """Writes the summary to one `.npz` file, in one step and without pickling; `xai.load` reads it, bit for bit.
 
         Args:
-          path: where to.
+          path: the path of the file; the suffix `.npz` is added if it is missing.
 
         Returns:
           The path of the file.
-        """
-        header = {"shape": self.shape, "top": self.top, "bins": self.bins, **dataclasses.asdict(self.buckets)}
-        return _summary_file.write(Path(path), header, [np.asarray(leaf) for leaf in jax.tree.leaves(self)])
-
-    @classmethod
-    def load(cls, path: str | Path) -> AttributionSummary:
-        """Reads what `save` wrote, bit for bit.
-
-        Args:
-          path: of the file.
-
-        Returns:
-          The summary, which goes on where it was.
 
         Raises:
-          ValueError: if the file is no such file, is cut short, or was written by a newer version.
+          OSError: if the file cannot be written, such as on a full disk.
         """
-        header, leaves = _summary_file.read(Path(path))
-        empty = cls.init(
-            header["shape"],
-            top=header["top"],
-            bins=header["bins"],
-            relative_error=header["error"],
-            sizes=(header["least"], header["most"]),
-        )
-        known = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(empty)]
-        if known != [(leaf.shape, leaf.dtype) for leaf in leaves]:
-            raise ValueError(f"{path} is damaged: its arrays are not those that its header speaks of.")
-        return jax.tree.unflatten(jax.tree.structure(empty), [jnp.asarray(leaf) for leaf in leaves])
+        path = files.with_suffix("path", path, ".npz")
+        header = {"shape": self.shape, "top": self.top, "bins": self.bins, **dataclasses.asdict(self.buckets)}
+        leaves = {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(self))}
+        archive.write(path, KIND, header, leaves)
+        return path
+
+
+def read_summary(path: Path, content: archive.Archive) -> AttributionSummary:
+    """Reads a summary, for `xai.load`."""
+    header, arrays = content.header, content.arrays
+    empty = AttributionSummary.init(
+        header["shape"],
+        top=header["top"],
+        bins=header["bins"],
+        relative_error=header["error"],
+        sizes=(header["least"], header["most"]),
+    )
+    leaves, structure = jax.tree.flatten(empty)
+    expected = {str(number): (leaf.shape, leaf.dtype) for number, leaf in enumerate(leaves)}
+    if expected != {name: (array.shape, array.dtype) for name, array in arrays.items()}:
+        raise ValueError(f"{path} is damaged (its arrays are not those that its header describes).")
+    return jax.tree.unflatten(structure, [jnp.asarray(arrays[name]) for name in expected])
 
 
 @compiled
-def _update(summary: AttributionSummary, values: Array, ids: Array, there: Array) -> AttributionSummary:
+def _update(summary: AttributionSummary, values: Array, ids: Array, valid: Array) -> AttributionSummary:
     numbers = values.reshape(len(values), -1).astype(jnp.float32)
-    missing = there[:, None] & jnp.isnan(numbers)
-    known = there[:, None] & ~missing
+    missing = valid[:, None] & jnp.isnan(numbers)
+    known = valid[:, None] & ~missing
     numbers = jnp.where(known, numbers, 0)
     grid = None
     if summary.bins is not None:
-        grid = count_places(_bin(numbers, summary.bins), known, len(summary.bins) + 1)
-    some = known.any(axis=0)
+        grid = count_in_buckets(_bin(numbers, summary.bins), known, len(summary.bins) + 1)
+    has_any = known.any(axis=0)
     batch = AttributionSummary(
-        num_examples=there.sum(dtype=jnp.int32),
+        num_examples=valid.sum(dtype=jnp.int32),
         gaps=missing.sum(axis=0, dtype=jnp.int32),
         signed=moments(numbers, known),
         absolute=moments(jnp.abs(numbers), known),
-        least=jnp.where(some, jnp.where(known, numbers, jnp.inf).min(axis=0), jnp.nan),
-        greatest=jnp.where(some, jnp.where(known, numbers, -jnp.inf).max(axis=0), jnp.nan),
-        sketch=count_places(summary.buckets.place(numbers), known, summary.buckets.count),
+        least=jnp.where(has_any, jnp.where(known, numbers, jnp.inf).min(axis=0), jnp.nan),
+        greatest=jnp.where(has_any, jnp.where(known, numbers, -jnp.inf).max(axis=0), jnp.nan),
+        sketch=count_in_buckets(summary.buckets.index(numbers), known, summary.buckets.count),
         grid=grid,
         largest=top_of(numbers, ids.astype(jnp.int32), known, summary.top),
         shape=summary.shape,
@@ -201,42 +204,44 @@ def _update(summary: AttributionSummary, values: Array, ids: Array, there: Array
 
 
 @compiled
-def _merge(one: AttributionSummary, other: AttributionSummary) -> AttributionSummary:
+def _merge(left: AttributionSummary, right: AttributionSummary) -> AttributionSummary:
     return dataclasses.replace(
-        one,
-        num_examples=one.num_examples + other.num_examples,
-        gaps=one.gaps + other.gaps,
-        signed=merge_moments(one.signed, other.signed),
-        absolute=merge_moments(one.absolute, other.absolute),
-        least=jnp.fmin(one.least, other.least),
-        greatest=jnp.fmax(one.greatest, other.greatest),
-        sketch=one.sketch + other.sketch,
-        grid=None if one.grid is None or other.grid is None else one.grid + other.grid,
-        largest=merge_top(one.largest, other.largest),
+        left,
+        num_examples=left.num_examples + right.num_examples,
+        gaps=left.gaps + right.gaps,
+        signed=merge_moments(left.signed, right.signed),
+        absolute=merge_moments(left.absolute, right.absolute),
+        least=jnp.fmin(left.least, right.least),
+        greatest=jnp.fmax(left.greatest, right.greatest),
+        sketch=left.sketch + right.sketch,
+        grid=None if left.grid is None or right.grid is None else left.grid + right.grid,
+        largest=merge_top(left.largest, right.largest),
     )
 
 
 def _bin(numbers: Array, bins: tuple[float, ...]) -> Array:
-    """0 below the first limit, then the bins, the last one with its end, then what lies above."""
+    """The index of the bin: 0 below the first limit, then the bins, the last one with its end, then all above."""
     limits = jnp.asarray(bins, jnp.float32)
-    place = jnp.searchsorted(limits, numbers, side="right")
-    return jnp.where(numbers == limits[-1], len(bins) - 1, place).astype(jnp.int32)
+    index = jnp.searchsorted(limits, numbers, side="right")
+    return jnp.where(numbers == limits[-1], len(bins) - 1, index).astype(jnp.int32)
 
 
 def _read_bins(bins: Any) -> tuple[float, ...] | None:
     if bins is None:
         return None
-    limits = np.asarray(bins, dtype=np.float32)
+    try:
+        limits = np.asarray(bins, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise TypeError(f"`bins` must be at least two increasing numbers, got {check.shown(bins)}.") from None
     if limits.ndim != 1 or len(limits) < 2 or not np.isfinite(limits).all() or not (np.diff(limits) > 0).all():
-        raise ValueError(f"bins must be at least two increasing limits, but they are {bins!r}.")
+        raise ValueError(f"`bins` must be at least two increasing numbers of float32, got {check.shown(bins)}.")
     return tuple(limits.tolist())
 
 
 def _read_ids(ids: Any, count: int) -> Array:
     if ids is None:
-        raise TypeError(f"ids must be integers [{count}] that name the examples, but it is None.")
-    if check.is_concrete(ids):
-        known = np.asarray(ids)
-        if known.size and known.dtype.kind in "iu" and not 0 <= known.min() <= known.max() < 2**31:
-            raise ValueError(f"ids must lie between 0 and 2147483647, but they go from {known.min()} to {known.max()}.")
-    return check.example_ids(ids, count)
+        raise TypeError(f"`ids` must be integers [{count}] that name the examples, got None.")
+    array = check.example_ids(ids, count)
+    if check.is_concrete(array) and array.size and not 0 <= array.min() <= array.max() <= _LARGEST_ID:
+        raise ValueError(f"`ids` must lie between 0 and {_LARGEST_ID}, got {array.min()} to {array.max()}.")
+    return array

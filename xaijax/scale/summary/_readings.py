@@ -1,4 +1,4 @@
-"""What can be read from the state of a summary."""
+"""What a summary tells: means, quantiles, histograms and extreme examples, computed from its state."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from xaijax._core import check
 from xaijax._core.typing import Array
 from xaijax.scale.summary._moments import Moments
-from xaijax.scale.summary._sketch import Buckets, quantiles
-from xaijax.scale.summary._top import Top
+from xaijax.scale.summary._sketch import Buckets, Top, quantiles
 
 _STATIC: dict[str, Any] = {"static": True}
 
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """The state, in columns: one for each place of P; and the numbers that it stands for, in the shape P."""
+    """The state, with one column for each player of P, and what it tells, in the shape P."""
 
     num_examples: Array
     gaps: Array
@@ -35,22 +35,22 @@ class Readings:
 
     @property
     def top(self) -> int:
-        """How many of the largest values are remembered."""
+        """The number of examples with the largest values that are kept."""
         return self.largest.ids.shape[0]
 
     @property
     def missing(self) -> Array:
-        """P how many values were NaN, and are in nothing else."""
+        """P the number of values that were NaN; they count nowhere else."""
         return self._laid_out(self.gaps)
 
     @property
     def counts(self) -> Array:
-        """P how many values there were, without NaN."""
+        """P the number of values, without NaN."""
         return self._laid_out(self.signed.count)
 
     @property
     def mean(self) -> Array:
-        """P the means of the values; NaN where there is none."""
+        """P the means of the values; NaN without values."""
         return self._mean(self.signed)
 
     @property
@@ -70,50 +70,57 @@ class Readings:
 
     @property
     def standard_deviations(self) -> Array:
-        """P of the values, with n - 1; NaN for fewer than two."""
+        """P the standard deviations of the values, with n - 1; NaN for fewer than two values."""
         return self._laid_out(jnp.sqrt(self.signed.variance()))
 
     def quantiles(self, shares: Any) -> np.ndarray:
-        """Quantiles of the values: of the n values in order, the one of rank floor(share (n - 1)), counted from 0.
+        """Returns quantiles of the values: of n sorted values the one of rank floor(share (n - 1)), counted from 0.
 
         Args:
           shares: [q] numbers from 0 to 1, or one.
 
         Returns:
-          [q, *P], or P for one share: each within `relative_error` of its own size, 0 for sizes below the least, infinite
-          above the greatest that are told apart. (Masson, Rim & Lee 2019, DDSketch, arXiv:1908.10693.)
+          [q, *P], or P for one share: each within `relative_error` of its own size; 0 for sizes below the least of `sizes`,
+          infinite above the greatest.
+
+        References:
+          Masson, Rim & Lee (2019), DDSketch: A fast and fully-mergeable quantile sketch with relative-error guarantees,
+          arXiv:1908.10693.
         """
-        asked = np.asarray(shares, dtype=np.float64)
-        if asked.ndim > 1 or not ((asked >= 0) & (asked <= 1)).all():
-            raise ValueError(f"shares must be numbers from 0 to 1, but it is {shares!r}.")
-        found = quantiles(self.sketch, self.buckets.middles(), np.atleast_1d(asked)).astype(np.float32)
-        return found.reshape(*asked.shape, *self.shape)
+        try:
+            wanted = np.asarray(shares, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TypeError(f"`shares` must be numbers from 0 to 1, got {check.shown(shares)}.") from None
+        if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
+            raise ValueError(f"`shares` must be numbers from 0 to 1, got {check.shown(shares)}.")
+        values = quantiles(self.sketch, self.buckets.middles(), np.atleast_1d(wanted)).astype(np.float32)
+        return values.reshape(*wanted.shape, *self.shape)
 
     def histogram(self) -> tuple[np.ndarray, np.ndarray]:
-        """How many values lie between limits.
+        """Returns how many values lie between limits.
 
         Returns:
-          Counts [*P, E + 1] and limits [E]: below the first limit, from each limit up to the next one, which belongs to the
-          next bin but for the last, and above the last. (For the default limits, those of the quantiles, numbers on a limit
-          belong to the side of 0.)
+          Counts [*P, E + 1] and limits [E]. The first count is of values below the first limit, the last of values above the
+          last limit. Values on a limit belong to the bin above it, except those on the last limit. (With the default limits,
+          those of the quantiles, they belong to the bin nearer to 0.)
         """
         counts = self.sketch if self.grid is None else self.grid
         limits = self.buckets.edges() if self.bins is None else np.asarray(self.bins, np.float32)
         return np.asarray(counts).reshape(*self.shape, -1), limits
 
     def top_examples(self) -> tuple[Array, Array]:
-        """The examples in which each player counts most, by |value|.
+        """Returns the examples in which each player has the largest |value|.
 
         Returns:
-          ids [k, *P], from the largest down, of equals the smaller id first, -1 where there are fewer; and values [k, *P],
-          NaN where there are fewer.
+          ids [k, *P], in descending order, of equal values the smaller id first, -1 if there are fewer; and values [k, *P],
+          NaN if there are fewer.
         """
         shape = (self.top, *self.shape)
         return self.largest.ids.reshape(shape), self.largest.values.reshape(shape)
 
     @property
     def extremes(self) -> tuple[Array, Array]:
-        """P the least and P the greatest value; NaN where there is none."""
+        """P the least and P the greatest value; NaN without values."""
         return self._laid_out(self.least), self._laid_out(self.greatest)
 
     def _mean(self, moments: Moments) -> Array:

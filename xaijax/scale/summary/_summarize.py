@@ -1,4 +1,4 @@
-"""The attributions of a data set, summarized batch by batch: nothing is kept but the summary."""
+"""Summarizes the attributions of a data set batch by batch, and keeps only the summary."""
 
 from __future__ import annotations
 
@@ -8,27 +8,37 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax.scale.summary._attribution_summary import AttributionSummary
 
 
 def summarize(
-    attributions: Iterable[Attribution] | Attribution, *, ids: Any = None, **options: Any
+    attributions: Iterable[Attribution] | Attribution,
+    *,
+    ids: Any = None,
+    top: int = 10,
+    bins: Any = None,
+    relative_error: float = 0.01,
+    sizes: tuple[float, float] = (1e-8, 1e8),
 ) -> AttributionSummary:
     """Summarizes the attributions of a data set, batch by batch: means, histograms, quantiles and the largest values.
 
-    Why: which features count overall, how much they vary and where, from more explanations than fit memory.
+    Why: which features matter overall, how much they vary and where, from more explanations than fit memory.
 
     Args:
-      attributions: of batches, such as a generator of them; or one attribution of all.
-      ids: for one attribution its ids [N], for batches an iterable of theirs. Default: positions, counted on.
-      **options: top, bins, relative_error and sizes of `AttributionSummary.init`.
+      attributions: of batches, such as a generator of them; or one attribution of all examples.
+      ids: for one attribution its ids [N], for batches an iterable of theirs. Default: counted from 0.
+      top: the number of examples with the largest values that are kept for each player. Default 10.
+      bins: [E] increasing limits for histograms, the same for all players. Default: the limits of the quantiles' buckets.
+      relative_error: of quantiles. Default 1 %.
+      sizes: the sizes |value| that quantiles resolve: those below count as 0, those above as infinite. Default 1e-8 to 1e8.
 
     Returns:
       The summary.
 
     Raises:
-      TypeError, ValueError: if there are no attributions, they do not fit together, or an option is out of range.
+      TypeError, ValueError: if there are no examples, they do not fit together, or an option is out of range.
 
     References:
       Chan, Golub & LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample variances.
@@ -37,35 +47,37 @@ def summarize(
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> rows = jnp.array([[1.0, -4.0], [3.0, 2.0], [2.0, 0.0]])
-    >>> batches = (xai.Attribution(values=rows[i : i + 1], output=rows[i : i + 1].sum(axis=1)) for i in range(3))
+    >>> weights = jnp.array([1.0, 2.0])
+    >>> batches = (xai.shap.linear(lambda x: x @ weights, rows[i : i + 1], jnp.zeros((1, 2))) for i in range(3))
     >>> summary = xai.scale.summarize(batches, top=1)
     >>> summary.mean_abs, summary.top_examples()[0]
-    (Array([2., 2.], dtype=float32), Array([[1, 0]], dtype=int32))
+    (Array([2., 4.], dtype=float32), Array([[1, 0]], dtype=int32))
     """
     if isinstance(attributions, Attribution):
         attributions, ids = [attributions], None if ids is None else [ids]
-    given = None if ids is None else iter(ids)
-    summary, seen = None, 0
+    for name, batches in (("attributions", attributions), ("ids", ids)):
+        if not isinstance(batches, Iterable) and not (name == "ids" and ids is None):
+            raise TypeError(f"`{name}` must be one for each batch, got {check.shown(batches)}.")
+    remaining_ids = None if ids is None else iter(ids)
+    summary, num_seen = None, 0
     for attribution in attributions:
         if not isinstance(attribution, Attribution):
-            raise TypeError(f"attributions must be what explainers return, but one is {type(attribution).__name__}.")
+            raise TypeError(f"`attributions` must be the results of explainers, got {check.shown(attribution)}.")
+        shape = jnp.shape(attribution.values)
+        if len(shape) < 2:
+            raise ValueError(f"`attributions` must have examples, values [N, ...], got the shape {list(shape)}.")
         if summary is None:
-            if jnp.ndim(attribution.values) < 2:
-                raise ValueError(
-                    f"attributions must have examples, values [N, ...], but have shape {list(jnp.shape(attribution.values))}."
-                )
-            summary = AttributionSummary.init(jnp.shape(attribution.values)[1:], **options)
-        count = jnp.shape(attribution.values)[0]
-        if given is None:
-            these = np.arange(seen, seen + count, dtype=np.int32)
+            summary = AttributionSummary.init(shape[1:], top=top, bins=bins, relative_error=relative_error, sizes=sizes)
+        if remaining_ids is None:
+            batch_ids = np.arange(num_seen, num_seen + shape[0], dtype=np.int32)
         else:
-            these = next(given, None)
-            if these is None:
-                raise ValueError("ids must be given for every batch of attributions, but there are fewer.")
-        summary = summary.update(attribution, these)
-        seen += count
-    if summary is None:
-        raise ValueError("attributions is empty: there must be at least one.")
-    if given is not None and next(given, None) is not None:
-        raise ValueError("ids must be given for every batch of attributions, but there are more.")
+            batch_ids = next(remaining_ids, None)
+            if batch_ids is None:
+                raise ValueError("`ids` must be given for every batch of attributions, got fewer.")
+        summary = summary.update(attribution, batch_ids)
+        num_seen += shape[0]
+    if summary is None or num_seen == 0:
+        raise ValueError("`attributions` must hold at least one example, got none.")
+    if remaining_ids is not None and next(remaining_ids, None) is not None:
+        raise ValueError("`ids` must be given for every batch of attributions, got more.")
     return summary
