@@ -469,7 +469,7 @@ MASK: dict[str, Case] = {
     "mask.background, images": image(lambda: xai.mask.background(models.images(3), groups=QUARTERS)),
     "mask.baseline": table(lambda: xai.mask.baseline(models.rows(1, seed=1)[0])),
     "mask.gaussian": table(lambda: xai.mask.gaussian(models.rows(15, seed=1))),
-    "mask.k_means": table(lambda: xai.mask.k_means(models.rows(40, seed=1), 4)),
+    "mask.k_means": table(lambda: xai.mask.k_means(models.rows(40, seed=1), 4, key=jax.random.key(0))),
     "mask.grid": image(lambda: xai.mask.grid((3, 2))),
     "mask.regions": image(lambda: xai.mask.regions(np.stack([QUARTERS, QUARTERS.T // 2]), fill="noise")),
     "mask.patches": image(lambda: xai.mask.patches((3, 4), fill="blur")),

@@ -156,29 +156,63 @@ MISTAKES = {
     "a mask of another size": (
         xai.target.region(0, np.ones((3, 4))),
         np.zeros((2, 4, 3, 5)),
-        r"mask must have shape \[4, 3\] or \['N', 4, 3\] with N = 2 here, but its shape is \[3, 4\]",
+        r"`mask` must have shape \[4, 3\] or \[N, 4, 3\] with N = 2 here, got \[3, 4\]",
     ),
-    "a region of a classifier": (xai.target.region(0), LOGITS, r"needs outputs \[N, ..., K\] with places"),
-    "an embedding of another length": (xai.target.similarity(np.ones(5)), LOGITS, "embedding must have shape"),
+    "a region of a classifier": (
+        xai.target.region(0),
+        LOGITS,
+        r"region needs a model that returns \[N, ..., K\] with pixels, got shape",
+    ),
+    "an embedding of another length": (
+        xai.target.similarity(np.ones(5)),
+        LOGITS,
+        r"`embedding` must have shape \[4\] or",
+    ),
     "boxes of a classifier": (
         xai.target.box([[0, 0, 1, 1]], [0]),
         LOGITS,
-        r"box takes outputs \(boxes, scores\)|needs predicted boxes",
+        r"box needs outputs \(boxes, scores\)",
     ),
     "more similar classes than there are": (
         xai.target.finer(num_similar=4),
         LOGITS,
-        "num_similar must be less than the 4",
+        "`num_similar` must be less than the 4 classes, got 4",
     ),
     "against a class that does not exist": (
         xai.target.finer(0, against=[9]),
         LOGITS,
-        "against must hold classes between",
+        "`against` must hold classes from 0 to 3, got 9",
+    ),
+    "a class in a string": (xai.target.probability("3"), LOGITS, "`target` must be an array of numbers, got '3'"),
+    "a class beyond 32 bits": (xai.target.finer(2**40), LOGITS, "`target` must"),
+    "a class beyond all integers": (xai.target.probability(10**400), LOGITS, "`target` must be"),
+    "a class of a segmentation": (
+        xai.target.probability(0),
+        np.zeros((2, 3, 3, 4)),
+        r"returns \[N, K\], got .* \[2, 3",
+    ),
+    "classes that are no integers": (
+        xai.target.finer(0, against=[1.0]),
+        LOGITS,
+        "`against` must be integers, got float32",
+    ),
+    "a mask with NaN": (xai.target.region(0, [[np.nan]]), np.zeros((2, 1, 1, 5)), "`mask` must hold no NaN"),
+    "a negative mask": (xai.target.region(0, [[-1.0]]), np.zeros((2, 1, 1, 5)), "weights of at least 0, got -1"),
+    "a mask with missing values": (
+        xai.target.region(0, np.ma.masked_equal([[1.0]], 1)),
+        np.zeros((2, 1, 1, 5)),
+        "`mask` must be an array without missing values",
+    ),
+    "a complex embedding": (xai.target.similarity(np.ones(4) * 1j), LOGITS, "`embedding` must be .* real numbers"),
+    "boxes with NaN": (
+        xai.target.box([[0, 0, 1, np.nan]], [0], read=lambda outputs: (outputs[..., :4], outputs)),
+        np.zeros((2, 3, 5)),
+        "`boxes` must hold no NaN",
     ),
     "an array for too few examples": (
         xai.target.each(lambda y, w: y @ w, jnp.ones((2, 4))),
         LOGITS,
-        r"one entry for each of the 3 examples, but one has shape \[2, 4\]",
+        r"`arguments` must have one entry for each of the 3 examples, got shape \[2, 4\]",
     ),
 }
 
@@ -186,14 +220,60 @@ MISTAKES = {
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_sentences(name):
     target, outputs, message = MISTAKES[name]
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message) as raised:
         explained(target, outputs)
+    assert len(str(raised.value)) < 300
+
+
+def traced(target, argument, outputs=LOGITS):
+    """The explained scores where an argument of the target is traced."""
+    outputs = jnp.asarray(outputs, jnp.float32)
+    masker = xai.mask.baseline(jnp.zeros(outputs.shape[1:]))
+    everything = jnp.ones((1, outputs[0].size), bool)
+    return jax.jit(lambda argument: xai.game(identity, outputs, masker, target=target(argument))(everything))(argument)
+
+
+SEGMENTATION = np.ones((2, 1, 2, 3))
+WRONG_WHEN_TRACED = {
+    "a class": (xai.target.probability, jnp.array([0, 4, -1]), LOGITS, [1, 0, 0]),
+    "a class of finer": (lambda c: xai.target.finer(c, against=[0]), jnp.array([1, 4, -1]), LOGITS, [1, 0, 0]),
+    "similar classes": (lambda d: xai.target.finer(0, against=d), jnp.array([[1], [9], [-1]]), LOGITS, [1, 0, 0]),
+    "a region": (lambda m: xai.target.region(0, m), jnp.array([[[1, 2.0]], [[1, -1]]]), SEGMENTATION, [1, 0]),
+    "the class of a box": (
+        lambda c: xai.target.box(
+            [[0, 0, 1, 1]], c, read=lambda y: (jnp.ones((*y.shape[:-1], 4)) * jnp.arange(4) // 2, y)
+        ),
+        jnp.array([[0], [3]]),
+        np.ones((2, 2, 3)),
+        [1, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_WHEN_TRACED)
+def test_traced_arguments_out_of_range_give_nan_for_their_example(name):
+    target, argument, outputs, known = WRONG_WHEN_TRACED[name]
+    np.testing.assert_array_equal(np.isfinite(traced(target, argument, outputs)[:, 0]), np.array(known, bool))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_the_similarity_does_not_depend_on_the_scale(scale):
+    wanted = scale * np.array([1.0, 0.0, 2.0, 1.0])
+    np.testing.assert_allclose(
+        explained(xai.target.similarity(wanted), scale * LOGITS),
+        explained(xai.target.similarity([1, 0, 2, 1])),
+        rtol=1e-5,
+    )
 
 
 def test_mistakes_at_the_door():
+    with pytest.raises(
+        ValueError, match=r"probability needs a model that returns \[N, K\], got outputs of shape \[3\]"
+    ):
+        explained(xai.target.probability(0), LOGITS, lambda x: x[:, 0])
     with pytest.raises(ValueError, match="reduce.? must be one of"):
         xai.target.region(0, reduce="max")
-    with pytest.raises(TypeError, match="score must be callable"):
+    with pytest.raises(TypeError, match="`score` must be callable"):
         xai.target.each(3)
     with pytest.raises(ValueError, match="gamma.? must be finite and zero or more"):
         xai.target.finer(gamma=-1)

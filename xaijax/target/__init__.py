@@ -1,15 +1,12 @@
 """Targets: which number of a model's outputs is explained. Every explainer takes them as `target=`.
 
-An int, ints [N], None (the top class) or any callable from outputs to one number for each example need nothing from
-here. These are the other usual ones; their arrays may differ from example to example.
+An int, ints [N], None (the top class) and any callable from outputs to one number for each example need nothing from
+here. These are the other usual targets; their arrays may differ from example to example.
 """
 
-from xaijax.target._box import box
+from xaijax.target._classes import finer, probability, similarity
 from xaijax.target._each import each
-from xaijax.target._finer import finer
-from xaijax.target._probability import probability
-from xaijax.target._region import region
-from xaijax.target._similarity import similarity
+from xaijax.target._locations import box, region
 
 __all__ = ["box", "each", "finer", "probability", "region", "similarity"]
 
