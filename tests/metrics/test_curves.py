@@ -41,7 +41,7 @@ def test_insertion_puts_the_strongest_in_first(games, exact):
     np.testing.assert_allclose(curve.outputs, [[0, 4, 7, 8, 6], [0, 3, 5, 7, 5]], atol=1e-6)
     np.testing.assert_allclose(curve.fractions, np.tile([0, 0.25, 0.5, 0.75, 1], (2, 1)))
     np.testing.assert_allclose(curve.area, [(4 + 7 + 8 + 3) / 4, (3 + 5 + 7 + 2.5) / 4], rtol=1e-6)
-    assert (curve.kind, curve.method, curve.target.tolist()) == ("insertion", "test", [0, 0])
+    assert (curve.order, curve.method, curve.target.tolist()) == ("insertion", "test", [0, 0])
 
 
 def test_deletion_takes_the_strongest_out_first(games, exact):
@@ -135,19 +135,19 @@ def test_what_is_not_known_is_nan_for_its_example_alone(games, exact):
 @pytest.mark.parametrize(
     ("run", "sentence"),
     [
-        (lambda games: xai.metrics.insertion(3, explained([1.0])), "game must be xai.game"),
-        (lambda games: xai.metrics.insertion(games, np.ones((2, 4))), "attribution must be what an explainer returns"),
+        (lambda games: xai.metrics.insertion(3, explained([1.0])), "`game` must be xai.game"),
+        (lambda games: xai.metrics.insertion(games, np.ones((2, 4))), "`attribution` must be the result of an explainer, got float64"),
         (lambda games: xai.metrics.insertion(games, explained(np.ones((2, 3)))), r"each player of the game, \[2, 4\]"),
-        (lambda games: xai.metrics.insertion(games, explained(np.ones((2, 4)), target=1)), "example 0 it explains class 1"),
+        (lambda games: xai.metrics.insertion(games, explained(np.ones((2, 4)), target=1)), "got class 1 for example 0, where the game has class 0"),
         (
             lambda games: xai.metrics.deletion(games, xai.Attribution(jnp.ones((2, 4, 2)), jnp.ones((2, 2)))),
             "must explain one output of each example",
         ),
         (
             lambda games: xai.metrics.deletion(xai.Game(lambda z: z @ WEIGHTS, 4), explained([1.0, 2.0, 3.0, 4.0])),
-            "game must have one output",
+            "`game` must have one output",
         ),
-        (lambda games: xai.metrics.deletion(games, explained(np.ones((2, 4))), batch_size=0), "batch_size.? must be at least 1"),
+        (lambda games: xai.metrics.deletion(games, explained(np.ones((2, 4))), batch_size=0), "`batch_size` must be at least 1"),
     ],
 )  # fmt: skip
 def test_mistakes_are_answered_with_a_sentence(games, run, sentence):

@@ -12,7 +12,7 @@ def curve(outputs, kind="insertion", method="LIME", fractions=None):
     steps = np.linspace(0, 1, outputs.shape[-1]) if fractions is None else np.asarray(fractions)
     fractions = np.broadcast_to(steps, outputs.shape)
     area = np.trapezoid(outputs, fractions, axis=-1)
-    return xai.metrics.Curve(jnp.asarray(fractions), jnp.asarray(outputs), jnp.asarray(area), kind=kind, method=method)
+    return xai.metrics.Curve(jnp.asarray(fractions), jnp.asarray(outputs), jnp.asarray(area), order=kind, method=method)
 
 
 def labels(ax):

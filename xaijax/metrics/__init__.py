@@ -1,4 +1,4 @@
-"""Is an explanation true to the model? Numbers for attributions, from the games that they explain."""
+"""Measures whether an explanation is faithful to its model, from the game or the explainer that made it."""
 
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
 from xaijax.metrics._curves import Curve, deletion, insertion

@@ -1,4 +1,7 @@
-"""Insertion and deletion (Petsiuk, Das & Saenko 2018): what the output does as the strongest players come or go."""
+"""Insertion and deletion (Petsiuk, Das & Saenko 2018): the output as the players of greatest value come or go.
+
+area = integral over t in [0, 1] of v(the first t M players), or of v(all but the first t M players), by trapezoids
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,14 @@ from xaijax.metrics._ranked import ranked
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """The outputs as players are put in or taken out, the strongest first; without N for a game written by hand.
+    """The outputs as players are inserted or deleted, the greatest value first; without N for a game written by hand.
 
-    fractions: [N, M + 1] the share of the players that were put in or taken out, from 0 to 1. Players that are nothing
+    fractions: [N, M + 1] the share of the players that were inserted or deleted, from 0 to 1. Players that are not active
       (padding) do not count: where an example has some, its share stays at 1 for the last of them.
-    outputs: [N, M + 1] what the model says then.
-    area: [N] under the curve, by trapezoids.
+    outputs: [N, M + 1] the model's output at these fractions.
+    area: [N] the area under the curve, by trapezoids.
     target: [N] the class whose output it is; None for a score and for games.
-    kind: "insertion" or "deletion".
+    order: "insertion" or "deletion".
     method: the explainer's name.
     """
 
@@ -35,31 +38,29 @@ class Curve:
     outputs: Float[Array, "..."]
     area: Float[Array, "..."]
     target: Int[Array, "..."] | None = None
-    kind: str = dataclasses.field(default="", metadata={"static": True}, kw_only=True)
+    order: str = dataclasses.field(default="", metadata={"static": True}, kw_only=True)
     method: str = dataclasses.field(default="", metadata={"static": True}, kw_only=True)
 
 
-def insertion(game: Any, attribution: Attribution, *, batch_size: int | None = None) -> Curve:
-    """What the output becomes as players are put in one by one, the greatest value first.
+def insertion(game: Game, attribution: Attribution, *, batch_size: int | None = None) -> Curve:
+    """Computes the output as players are inserted one by one, the greatest value first.
 
-    area = ∫_0^1 v(the first t M players) dt
-
-    Why: an attribution that knows what the model looks at brings the output up early, so that the area is large. It is
-    measured with the game's own way of removing players, and compares methods only where this is the same.
+    Why: an attribution that is faithful to the model raises the output early, so that the area is large. The curve uses
+    the game's own way of removing players, so it compares methods only where this is the same.
 
     Args:
-      game: xai.game(model, x, masker, target=...), or xai.Game(value, num_players). The masker says what is there before
-        a player is put in; RISE starts from a blurred image, `xai.mask.superpixels(50, fill="blur")`.
+      game: xai.game(model, x, masker, target=...), or xai.Game(value, num_players). The masker defines the input before
+        any player is inserted; RISE starts from a blurred image, `xai.mask.superpixels(50, fill="blur")`.
       attribution: values [N, M] of the game's players, or [M] of one game; or maps [N, h, w], or values of other
-        regions, which are averaged over the places of each of the game's players (a map is resized linearly before).
-        The order is by value: what speaks against the output comes last.
+        regions, which are averaged over each of the game's players (a map is resized linearly before). The order is by
+        value: evidence against the output comes last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       A `Curve`, after M + 1 evaluations of the game for each example. NaN where an input or a value is NaN.
 
     Raises:
-      TypeError: if the game or the attribution is none.
+      TypeError: if the game or the attribution is of another type.
       ValueError: if their players do not fit, there are several outputs, or they are of different classes.
 
     References:
@@ -75,15 +76,13 @@ def insertion(game: Any, attribution: Attribution, *, batch_size: int | None = N
     return _read_and_run(game, attribution, "insertion", batch_size)
 
 
-def deletion(game: Any, attribution: Attribution, *, batch_size: int | None = None) -> Curve:
-    """What the output becomes as players are taken out one by one, the greatest value first.
+def deletion(game: Game, attribution: Attribution, *, batch_size: int | None = None) -> Curve:
+    """Computes the output as players are deleted one by one, the greatest value first.
 
-    area = ∫_0^1 v(all but the first t M players) dt
-
-    Why: an attribution that knows what the model looks at brings the output down early, so that the area is small.
+    Why: an attribution that is faithful to the model lowers the output early, so that the area is small.
 
     Args:
-      game: as in `insertion`; RISE paints removed places gray.
+      game: as in `insertion`; RISE paints removed pixels gray.
       attribution: as in `insertion`.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -105,24 +104,24 @@ def deletion(game: Any, attribution: Attribution, *, batch_size: int | None = No
     return _read_and_run(game, attribution, "deletion", batch_size)
 
 
-def _read_and_run(game: Any, attribution: Attribution, kind: str, batch_size: int | None) -> Curve:
+def _read_and_run(game: Any, attribution: Attribution, order: str, batch_size: int | None) -> Curve:
     game = as_game(game)
     if not isinstance(attribution, Attribution):
-        raise TypeError(f"attribution must be what an explainer returns, but it is {type(attribution).__name__}.")
-    curve = _curve(game, attribution, kind=kind, batch_size=check.batch_size(batch_size))
+        raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
+    curve = _curve(game, attribution, order=order, batch_size=check.batch_size(batch_size))
     _check_targets(curve.target, attribution.target)
     return curve
 
 
-@compiled(static_argnames=("kind", "batch_size"))
-def _curve(game: Game, attribution: Attribution, *, kind: str, batch_size: int | None) -> Curve:
-    nested = _nested(game.num_players, kind)
+@compiled(static_argnames=("order", "batch_size"))
+def _curve(game: Game, attribution: Attribution, *, order: str, batch_size: int | None) -> Curve:
+    nested = _nested(game.num_players, order)
 
     def solve(value: Any, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         outputs = value(nested)
         if outputs.ndim != 1:
             raise ValueError(
-                "game must have one output, by which its players are ordered, but it has several: give xai.game a target."
+                "`game` must have one output, by which its players are ordered, got several: pass a target to xai.game."
             )
         count = jnp.maximum(active.sum(), 1)
         fractions = jnp.minimum(jnp.arange(len(outputs)), count).astype(outputs.dtype) / count
@@ -131,25 +130,25 @@ def _curve(game: Game, attribution: Attribution, *, kind: str, batch_size: int |
 
     fields = ranked(game, attribution).solve_each(solve, coalitions_at_once=len(nested), batch_size=batch_size)
     kept = {name: fields.get(name) for name in ("fractions", "outputs", "area", "target")}
-    curve = Curve(**kept, kind=kind, method=attribution.method)  # pyright: ignore[reportArgumentType]
-    unknown = jnp.isnan(attribution.values)  # no order
+    curve = Curve(**kept, order=order, method=attribution.method)  # pyright: ignore[reportArgumentType]
+    unknown = jnp.isnan(attribution.values)  # these have no order
     unknown = unknown.any() if curve.area.ndim == 0 else unknown.reshape(len(unknown), -1).any(axis=1)
     return check.nan_where(unknown, curve)
 
 
-def _nested(num_players: int, kind: str) -> Bool[Array, "S M"]:
-    """Coalitions that grow, or shrink, by one player at a time, in the order of their numbers."""
+def _nested(num_players: int, order: str) -> Bool[Array, "S M"]:
+    """Returns coalitions that grow, or shrink, by one player at a time, in the order of their numbers."""
     steps, players = np.arange(num_players + 1)[:, None], np.arange(num_players)
-    return jnp.asarray(players < steps if kind == "insertion" else players >= steps)
+    return jnp.asarray(players < steps if order == "insertion" else players >= steps)
 
 
 def _check_targets(of_game: Any, of_attribution: Any) -> None:
     if of_game is None or of_attribution is None or not check.is_concrete(of_game, of_attribution):
         return
-    found, explained = np.asarray(of_game), np.asarray(of_attribution)
-    if found.shape == explained.shape and (found != explained).any():
-        first = int(np.flatnonzero(found != explained)[0])
+    own, explained = np.asarray(of_game), np.asarray(of_attribution)
+    if own.shape == explained.shape and (own != explained).any():
+        first = int(np.flatnonzero(own != explained)[0])
         raise ValueError(
-            f"attribution must explain the game's own output, but of example {first} it explains class "
-            f"{explained[first]} and the game is of class {found[first]}: make the game with target=attribution.target."
+            f"`attribution` must explain the game's own output, got class {explained[first]} for example {first}, where the "
+            f"game has class {own[first]}: make the game with target=attribution.target."
         )

@@ -1,4 +1,4 @@
-"""A game whose players are numbered by what an attribution says of them, the strongest first, in each example."""
+"""Games whose players are numbered by their values in an attribution, the greatest first, in each example."""
 
 from __future__ import annotations
 
@@ -11,61 +11,57 @@ import jax.numpy as jnp
 from xaijax._core.attribution import Attribution
 from xaijax._core.examples import Example
 from xaijax._core.game import ExampleGames, Game, Value
+from xaijax._core.numerics import ranks
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Bool, Float, Int
 
 
 def ranked(game: Game, attribution: Attribution) -> Game:
-    """The same game, in which player 0 is the one with the greatest value, player 1 the next, and so on.
+    """Returns the same game, in which player 0 has the greatest value, player 1 the next, and so on.
 
-    Players that cannot change anything come last. Of equal values the first player comes first.
+    Players that are not active come last. Of equal values the first player comes first.
     """
-    strengths = player_values(game, attribution)
+    values = player_values(game, attribution)
     if isinstance(game, ExampleGames):
-        return _RankedGames(game, strengths)
-    players = ranks(strengths, jnp.ones(strengths.shape, bool))
+        return _RankedGames(game, values)
+    players = ranks(-values)
     return Game(lambda coalitions: game.value(coalitions[:, players]), game.num_players)
 
 
-def ranks(strengths: Float[Array, " M"], active: Bool[Array, " M"]) -> Int[Array, " M"]:
-    """The place of each player, the greatest value at 0."""
-    order = jnp.argsort(jnp.where(active, -strengths, jnp.inf), stable=True)
-    return jnp.zeros(len(order), jnp.int32).at[order].set(jnp.arange(len(order), dtype=jnp.int32))
-
-
 def player_values(game: Game, attribution: Attribution) -> Float[Array, "*N M"]:
-    """A value for each player of the game: the attribution's own, or the mean of its map over the player's places."""
+    """Returns a value for each player of the game: the attribution's own, or the mean of its map over the player."""
     num_examples, num_players = game.num_examples, game.num_players
     values = attribution.values
     if attribution.all_outputs:
         raise ValueError(
-            f"attribution must explain one output of each example, but its output has shape "
-            f"{list(attribution.output.shape)}: take one output with attribution.of_output(k)."
+            f"`attribution` must explain one output of each example, got outputs of shape "
+            f"{list(attribution.output.shape)}: take one of them by attribution.of_output(k)."
         )
     shape = (num_players,) if num_examples is None else (num_examples, num_players)
     owners = game.regions(game.prepare()) if isinstance(game, ExampleGames) else None
     if owners is None or (attribution.regions is None and values.shape == shape):
         if values.shape != shape:
             raise ValueError(
-                f"attribution must have one value for each player of the game, {list(shape)}, but its values have shape "
-                f"{list(values.shape)}: explain the same inputs with the same players, or make the game of the image's "
-                "regions, xai.mask.superpixels() say, over which a map is averaged."
+                f"`attribution` must have one value for each player of the game, {list(shape)}, got shape "
+                f"{list(values.shape)}: explain the same inputs with the same players, or make the game of regions of the "
+                "image, such as xai.mask.superpixels(), over which a map is averaged."
             )
         return values
-    laid_out = _on_places(attribution, owners.shape)
-    pooled = jax.vmap(lambda values, owners: _means(values, owners, num_players))(laid_out, owners)
+    maps = _on_input(attribution, owners.shape)
+    pooled = jax.vmap(lambda values, owners: _means(values, owners, num_players))(maps, owners)
     if attribution.regions is None or values.shape != shape or attribution.regions.shape != owners.shape:
         return pooled
     same = (attribution.regions == owners).reshape(len(owners), -1).all(axis=1, keepdims=True)
     return jnp.where(same, values, pooled)
 
 
-def _on_places(attribution: Attribution, shape: tuple[int, ...]) -> Float[Array, "N *space"]:
+def _on_input(attribution: Attribution, shape: tuple[int, ...]) -> Float[Array, "N *space"]:
+    """Returns the attribution as a map of this shape, resized linearly where it is smaller or larger."""
     values = attribution.on_input()
     if values.ndim != len(shape) or len(values) != shape[0]:
         raise ValueError(
-            f"attribution must have one value for each player of the game or a map over its inputs, {list(shape)}, but "
-            f"its values have shape {list(values.shape)}."
+            f"`attribution` must have one value for each player of the game or a map over its inputs, {list(shape)}, got "
+            f"shape {list(values.shape)}."
         )
     return values if values.shape == shape else jax.image.resize(values, shape, method="linear")
 
@@ -77,10 +73,10 @@ def _means(values: Float[Array, "*space"], owners: Int[Array, "*space"], num_pla
 
 
 class _RankedGames(ExampleGames):
-    """Lives within a compiled program only; `prepared` carries each example's strengths beside the game's own."""
+    """Exists within a compiled program only; `prepared` carries each example's values next to the game's own."""
 
-    def __init__(self, game: ExampleGames, strengths: Float[Array, "N M"]):
-        self.game, self.strengths = game, strengths
+    def __init__(self, game: ExampleGames, values: Float[Array, "N M"]):
+        self.game, self.values = game, values
         self.model, self.x, self.target = game.model, game.x, game.target
 
     @property
@@ -95,15 +91,15 @@ class _RankedGames(ExampleGames):
         return self.game.rows_at_once(batch_size)
 
     def prepare(self) -> Any:
-        return self.game.prepare(), self.strengths
+        return self.game.prepare(), self.values
 
     def active(self, example: Example) -> Bool[Array, " M"]:
-        """Of the game's own players: how many there are does not depend on their numbers."""
+        """Returns the game's own active players; only their count is used, which their order does not change."""
         return self.game.active(_own(example))
 
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         value = self.game.value_of(_own(example), target, rows)
-        players = ranks(example.prepared[1], self.active(example))
+        players = ranks(jnp.where(self.active(example), -example.prepared[1], jnp.inf))
         return lambda coalitions: value(coalitions[:, players])
 
 

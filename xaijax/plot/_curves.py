@@ -50,7 +50,7 @@ def curves(
     ['Shapley values: area 9.00']
     """
     named = _named(given)
-    kinds = {curve.kind for _, curve in named}
+    kinds = {curve.order for _, curve in named}
     if len(kinds) > 1:
         raise ValueError("curves must be all of insertion or all of deletion: draw the two on axes of their own.")
     (kind,) = kinds
