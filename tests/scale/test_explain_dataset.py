@@ -212,6 +212,42 @@ def test_bad_rows_are_recorded_and_the_rest_goes_on(tmp_path):
     assert (bad.target[failed] == -1).all()
 
 
+def test_masked_values_are_failures(tmp_path):
+    source = np.ma.array(np.ones((ROWS, 6), np.float32))
+    source[4, 2] = np.ma.masked
+    source[9] = np.ma.masked
+    explain(source, tmp_path / "s")
+    assert [(failure.row, failure.reason) for failure in xai.scale.failures(tmp_path / "s")] == [
+        (4, "masked values in the row"),
+        (9, "masked values in the row"),
+    ]
+    assert np.isnan(xai.load(tmp_path / "s").values[np.array([4, 9])]).all()
+
+
+def test_64_bits_are_kept_in_a_store(tmp_path):
+    def explainer(x, ids):
+        values = x.astype(np.float64) / 3
+        return xai.Attribution(values, values.sum(axis=1), target=ids.astype(np.int64) + 2**40)
+
+    explain(Rows(), tmp_path / "s", explainer)
+    with pytest.warns(UserWarning, match=r"values: float64, output: float64, target: int64\), which stay NumPy"):
+        loaded = xai.load(tmp_path / "s", rows=[3, 5])
+    assert (loaded.values.dtype, loaded.target.tolist()) == (np.float64, [2**40 + 3, 2**40 + 5])
+    np.testing.assert_array_equal(loaded.values[0], Rows()[3].astype(np.float64) / 3)
+
+
+def test_names_are_kept_and_those_of_single_examples_are_not(tmp_path):
+    def named(names):
+        return lambda x, ids: xai.Attribution(x, x.sum(axis=1), names=names, output_names=("yes",), efficient=True)
+
+    explain(Rows(), tmp_path / "all", named(tuple("abcdef")))
+    loaded = xai.load(tmp_path / "all", rows=3)
+    assert (loaded.names, loaded.output_names, loaded.efficient, loaded.axes) == (tuple("abcdef"), ("yes",), True, "M")
+    explain(Rows(), tmp_path / "all", named(tuple("abcdef")))  # resumes
+    explain(Rows(), tmp_path / "each", named((tuple("abcdef"),) * 5))
+    assert xai.load(tmp_path / "each").names is None
+
+
 def test_an_explanation_that_is_nan_is_a_failure(tmp_path):
     def explainer(x, ids):
         found = Explainer()(x, ids)
@@ -305,6 +341,18 @@ def test_the_store_is_plain_zarr(tmp_path):
         ({"options": [2]}, "`options` must be a dict"),
         ({"ids": np.arange(3)}, r"ids.? must be integers \[23\], one for each row of the source, got int64\[3\]"),
         ({"ids": np.arange(ROWS) + 2**31}, "`ids` must fit 32 bits"),
+        ({"ids": np.arange(ROWS) + 2**32}, "`ids` must fit 32 bits"),
+        ({"ids": np.arange(ROWS, dtype=np.uint64) + 2**63}, "`ids` must fit 32 bits"),
+        ({"ids": -np.arange(ROWS) - 2**31}, "`ids` must fit 32 bits"),
+        (
+            {"ids": np.ma.array(np.arange(ROWS), mask=np.arange(ROWS) == 2)},
+            "without missing values, got a masked array",
+        ),
+        ({"options": {"factor": np.ma.array([1.0], mask=[True])}}, "without missing values, got a masked array"),
+        ({"source": np.array([[None] * 6] * 3, object)}, "rows that are arrays of numbers, .* got rows of object"),
+        ({"source": np.ones(())}, "`source` must have rows"),
+        ({"source": [["a", {}], [1]]}, "rows that are arrays of numbers"),
+        ({"fingerprint": 3}, "`fingerprint` must be a string"),
         ({"batch_size": 0}, "batch_size.? must be at least 1"),
         ({"readers": 0}, "readers.? must be at least 1"),
         ({"max_failures": -1}, "max_failures.? must be at least 0"),

@@ -271,6 +271,15 @@ def test_inputs_that_do_not_fit_are_refused(simple, x, error, message):
         xai.load(simple)(x())
 
 
+@pytest.mark.parametrize(
+    "ids",
+    [np.arange(N) + 2**32, np.arange(N, dtype=np.uint64) + 2**63, np.ma.array(np.arange(N), mask=[1, 0, 0, 0, 0])],
+)
+def test_ids_of_64_bits_and_masked_ids_are_refused(simple, ids):
+    with pytest.raises((TypeError, ValueError), match="`ids` must (fit 32 bits|be an array without missing values)"):
+        xai.load(simple)(inputs(), ids=ids)
+
+
 def test_a_key_is_asked_for_where_it_is_used(folder):
     with pytest.raises(TypeError, match="`key` must be given"):
         xai.load(folder / "lime.zip")(models.rows(1))

@@ -163,6 +163,57 @@ def _noting(read):
     return noting
 
 
+def _files(store):
+    return sorted(path for path in store.rglob("*") if path.is_file() and path.name != "summary.json")
+
+
+def test_every_flipped_bit_of_a_store_is_noticed(finished):
+    """One in each file, the rows included that only fill up the last chunk, and twenty more at random."""
+    generator = np.random.default_rng(0)
+    paths = _files(finished)
+    for path in [*paths, *generator.choice(np.array(paths, object), 20)]:
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[generator.integers(len(damaged))] ^= 1 << int(generator.integers(8))
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="is damaged"):
+            xai.load(finished)
+        path.write_bytes(whole)
+    assert explain(Rows(), finished).rows_found == ROWS
+
+
+@pytest.mark.parametrize("name", ["xaijax/run.json", "zarr.json", "values/zarr.json", "xaijax/manifest.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 10000], ids=range(7))
+def test_damaged_descriptions_end_in_a_sentence(finished, name, content):
+    (finished / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged"):
+        xai.load(finished)
+    if name == "xaijax/run.json":
+        with pytest.raises(ValueError, match=r"run.json is damaged \(it"):
+            explain(Rows(), finished)
+    else:  # what describes the arrays follows from the call, and what they hold is made again
+        explain(Rows(), finished)
+        assert not np.isnan(xai.load(finished).values).any()
+
+
+def test_a_damaged_summary_ends_in_a_sentence(finished):
+    path = finished / "xaijax/summary.json"
+    path.write_bytes(path.read_bytes().replace(b'"rows": 23', b'"rows": 24'))
+    with pytest.raises(ValueError, match=r"summary.json is damaged \(its checksum differs\)"):
+        xai.scale.load_summary(finished)
+
+
+def test_dangling_symbolic_links_are_named(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="link is a symbolic link to .*nowhere, which does not exist"):
+        xai.load(tmp_path / "link")
+    with pytest.raises(OSError, match="link cannot be written, as a file or a dangling symbolic link has this path"):
+        explain(Rows(), tmp_path / "link")
+    (tmp_path / "nowhere").mkdir()
+    explain(Rows(), tmp_path / "link")
+    assert len(xai.load(tmp_path / "link")) == ROWS
+
+
 def test_a_finished_store_is_verified_and_left(finished):
     before = contents(finished)
     summary = explain(Rows(), finished)

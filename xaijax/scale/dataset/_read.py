@@ -72,7 +72,8 @@ def load_summary(out: str | Path) -> Summary:
 def read_store(path: Path, folder: Path, *, rows: Any = None) -> Attribution:
     """Reads the explanations of a store, for `xai.load`."""
     opened = _open(folder)
-    arrays = opened.read(opened.layout.fields, rows)
+    arrays = opened.read(opened.layout.arrays, rows)  # the ids and flags too, so that any damage is noticed
+    arrays = {name: arrays[name] for name in opened.layout.fields}
     if np.ndim(arrays["output"]) == len(opened.layout.fields["output"][1]):  # one row, without N
         arrays = {name: array[None] for name, array in arrays.items()}
         return opened.layout.attribution(files.jax_arrays(path, arrays))[0]
