@@ -20,8 +20,7 @@ from benchmarks._timing import Case, seconds
 from xaijax.shap import _gaussian_process, _kernel
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression, solve
-from xaijax.shap._odd_process import process
-from xaijax.shap._process import mixture
+from xaijax.shap._process import mixture, process
 
 Explain = Callable[[xai.Game], xai.Attribution]
 _SHOWN_QUICKLY = ("permutation SHAP", "Gaussian process SHAP", "kernel SHAP")  # of the parts

@@ -1,5 +1,7 @@
 """The odd Gaussian process against its definition over all coalitions, and what it promises of errors and precision."""
 
+from math import comb
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +19,11 @@ from tests.shap.games import (
     shapley_matrix,
     table,
 )
+from xaijax.shap import _process
 from xaijax.shap._gaussian_process import wider
-from xaijax.shap._odd_process import kernel
+from xaijax.shap._indices import spin_weights
 from xaijax.shap._player_scales import Scales, _posterior
-from xaijax.shap._process import Posterior, mixture, posterior
+from xaijax.shap._process import ODD, Kernel, Posterior, mixture, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
 SCALES = ["isotropic", "per_player", "fixed"]
@@ -29,6 +32,44 @@ DEGREES, BOOSTS, NOISES = (0.7, 2.0), (1.0, 20.0), (1e-4, 0.2)
 
 def explain(num_evaluations, **options):
     return lambda game, key: xai.shap.gaussian_process(game, key=key, num_evaluations=num_evaluations, **options)
+
+
+def kernel(coalitions, degree, boost):
+    """The covariances of Shapley values."""
+    num_players = coalitions.shape[1]
+    members, moments = np.arange(num_players)[:, None], spin_weights("SII", 1, num_players)
+    return _process.kernel(coalitions, members, moments, ODD, degree, boost)
+
+
+def closed_form(coalitions, degree, boost):
+    """The same by hyperbolic sines and Gauss-Legendre quadrature.
+
+    k(x, y) = (1 - rho²)^(M/2) sinh(atanh(rho) x·y), and sum over k of E[beta_T o(y)] / |T| is the integral over t in
+    [-1, 1] of rho x_i / (1 + t rho x_i) · prod_j (1 + t rho x_j).
+    """
+    num_players = coalitions.shape[1]
+    rho = min(degree / num_players, 0.9)
+    spins = np.concatenate([2.0 * coalitions - 1, np.ones((1, num_players))])
+    products = spins @ spins.T
+    root, single = (1 - rho**2) ** (num_players / 2), (boost - 1) * rho
+    between = root * np.sinh(np.arctanh(rho) * products) + single * products
+    with_values = 2 * single * spins.T
+    for node, weight in zip(*np.polynomial.legendre.leggauss(40), strict=True):
+        factors = 1 + node * rho * spins
+        with_values = with_values + weight * (rho * spins / factors).T * factors.prod(axis=1)
+    orders = range(1, num_players + 1, 2)
+    of_values = sum(4 * comb(num_players - 1, k - 1) * rho**k / k**2 for k in orders) + 4 * single
+    unit = between[-1, -1]
+    return Kernel(between / unit, with_values / unit, np.full(num_players, of_values / unit))
+
+
+@pytest.mark.parametrize("num_players", [5, 14, 40])
+@pytest.mark.parametrize(("degree", "boost"), [(0.5, 3.0), (6.0, 30.0)])
+def test_the_process_of_shapley_values_has_a_closed_form(num_players, degree, boost):
+    coalitions = np.random.default_rng(2).random((60, num_players)) < 0.4
+    by_counts, by_quadrature = kernel(coalitions, degree, boost), closed_form(coalitions, degree, boost)
+    for part, expected in zip(by_counts, by_quadrature, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=0, atol=1e-15)
 
 
 def prior(rho, boost):

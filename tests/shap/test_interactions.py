@@ -13,6 +13,7 @@ import xaijax as xai
 from tests import models
 from tests.shap import games
 from tests.shap.games import table
+from xaijax.shap._indices import coefficient, spin_weights
 
 INDICES = ["SII", "k-SII", "STII", "FSII", "BII"]
 SUMMING = ["k-SII", "STII", "FSII"]
@@ -96,6 +97,17 @@ def by_definition(players, order, index):
         for one in itertools.permutations(members):
             tables[len(members) - 1][one] = value
     return tables
+
+
+@pytest.mark.parametrize("index", INDICES)
+@pytest.mark.parametrize("t", [1, 2])
+def test_weights_of_products_of_spins_are_moments_in_closed_form(index, t):
+    """The sum over T ⊆ S ⊆ U of c(t, |S|) 2^|S| (-1)^(|U|-|S|), in exact fractions."""
+    sums = [
+        sum(comb(u - t, s - t) * coefficient(index, 2, t, s) * 2**s * (-1) ** (u - s) for s in range(t, u + 1))
+        for u in range(21)
+    ]
+    np.testing.assert_allclose(spin_weights(index, t, 20), np.array(sums, float), rtol=1e-14)
 
 
 def parts_of(found):

@@ -12,8 +12,7 @@ from tests.shap.test_kernel import weighted_least_squares
 from xaijax._core.numerics import ranks
 from xaijax._core.until import precision
 from xaijax.shap._design import design
-from xaijax.shap._odd_process import process
-from xaijax.shap._process import mixture
+from xaijax.shap._process import mixture, process
 
 GAME = interactions(8).astype(np.float32)
 KEY = jax.random.key(0)

@@ -21,10 +21,9 @@ from xaijax._core.game import Game, as_game
 from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
-from xaijax.shap._odd_process import process
 from xaijax.shap._paired import Parts, Solve, check_players, explain, read_stages
 from xaijax.shap._player_scales import with_scales
-from xaijax.shap._process import Posterior, Process, mixture
+from xaijax.shap._process import Posterior, Process, mixture, process
 from xaijax.shap._weights import pair_operator
 
 SCALES = ["isotropic", "per_player", "fixed"]
@@ -108,7 +107,7 @@ def wider(found: Posterior) -> Float[Array, "M K"]:
     others. Its logarithm is taken for normal about theirs with a variance of 2.5; the surprise is one observation of it,
     of the variance pi²/2 that the logarithm of a chi-square has, and moves it by 2.5 / (2.5 + pi²/2) = 1/3 of its own.
     """
-    surprise = jnp.maximum(found.surprise, 1)
+    surprise = jnp.maximum(found.residual, 1)
     return found.errors * surprise ** (1 / 6)
 
 
@@ -118,7 +117,7 @@ def _constants(pairs: Design, stage: int, fixed: bool) -> Process | Array:
     with jax.ensure_compile_time_eval():
         if stage == num_pairs(pairs.num_players):
             return jnp.asarray(pair_operator(pairs.coalitions), jnp.float32)
-        return process(pairs, stage, fixed)
+        return process(pairs, stage, fixed=fixed)
 
 
 @compiled(static_argnames=("stages", "until", "per_player", "batch_size"))

@@ -19,10 +19,8 @@ from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
-from xaijax.shap._interaction_process import EVEN, ODD, set_process
-from xaijax.shap._odd_process import process
 from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, evaluate_pairs
-from xaijax.shap._process import Process, mixture
+from xaijax.shap._process import EVEN, ODD, Process, mixture, process
 from xaijax.shap._weights import all_coalitions
 
 _EXACT_PLAYERS = 12
@@ -201,8 +199,8 @@ def _constants(one: Design, index: str) -> tuple[Sets, Sets]:
     def part(t: int, parity: int) -> Process | None:
         if t == 1 and parity == ODD and index in ("SII", "k-SII"):  # Shapley values, which have their own process
             return process(one, len(one.coalitions))
-        made = np.abs(spin_weights(index, 2, t, one.num_players))
-        return set_process(one, index, t, parity) if made[parity::2].max() > 1e-12 else None
+        made = np.abs(spin_weights(index, t, one.num_players))
+        return process(one, len(one.coalitions), index, t, parity) if made[parity::2].max() > 1e-12 else None
 
     with jax.ensure_compile_time_eval():
         return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))

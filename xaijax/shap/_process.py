@@ -1,16 +1,30 @@
-"""Gaussian processes over coalitions, for a fixed design: constants on the host, one matrix product for each game.
+"""Gaussian processes over coalitions: the posterior of Shapley values and interactions for a fixed design.
 
-Of a part of a game o (its odd or its even part) that is a Gaussian process, and quantities q that are jointly normal with
-it (Shapley values, interactions), the posterior is
+With spins x = 2 z - 1, a game is a sum over sets U of players, and an index of the set T is linear in its coefficients:
+
+    v(z) = sum over U of beta_U prod_{i in U} x_i        I(T) = sum over U ⊇ T of m(|U|) beta_U
+
+A Shapley value is the case T = {i} with m(u) = 2 / u for odd u and 0 for even u. The coefficients are independent, and
+their variance w(u) = c(u) rho^u falls with the number u of players. With e_k the elementary symmetric polynomials,
+
+    Cov(v(z), v(z'))  = sum over k of w(k) e_k(x x')
+    Cov(I(T), v(z))   = prod_{i in T} x_i · sum over k of w(k) m(k) e_{k - |T|}(x outside T)
+
+so that both are tables of how many spins are +1. The odd part (v(z) - v(1 - z)) / 2 of a game holds the odd u, its even
+part the even u, and each has a process of its own (Fumagalli et al. 2026, arXiv:2602.01399, for the odd part). Let o be
+the observed part, K its covariances, B those with the quantities q, and P the prior variances of q. The posterior is
 
     q = B (K + noise)^-1 o,    Var q = s² (P - B (K + noise)^-1 B'),    s² = o' (K + noise)^-1 o / n
 
-with K = Cov(o, o), B = Cov(q, o), P = Var q in units of the amplitude s². Answers of several models are averaged with
-their likelihoods: smooth in the game, and honest about which model holds.
+A grid of models says how likely interactions of many players are (rho M, their mean degree), how much more weight the
+smallest sets have (boost), and how much of the game no smooth model explains (noise). Answers are averaged with the
+models' likelihoods. All matrices are constants of the design: they are made on the host in float64.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -20,18 +34,32 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigh
 from threadpoolctl import ThreadpoolController
 
+from xaijax._core.progress import steps
 from xaijax._core.typing import Array, Float, Int
+from xaijax.shap._design import Design
+from xaijax.shap._indices import spin_weights
 
+EVEN, ODD = 0, 1
+DEGREES, BOOSTS, NOISES = (0.5, 1.5, 3.0, 6.0), (3.0, 30.0), (1e-5, 1e-2, 0.3)
+FEW_DEGREES, FEW_BOOSTS = {1: (1.0, 4.0), 2: (2.0,)}, (10.0,)  # by the number of players in T
+FIXED = ((2.0,), (10.0,), (1e-5,))
+_CONSTANT = 100.0  # the prior variance of the mean of a game, relative to that of a pair's coefficient
+# Sets of more players have less than 1e-30 of the prior variance: at most 6^64 / 64!.
+_LARGEST_SET = 64
 _MOST_NUMBERS = 2**24  # in the operators of all models
-_MOST_RATED = 256  # rows that rate the models: their likelihoods tell them apart
+_MOST_RATED = 256  # rows that rate the models: their likelihoods tell the models apart
 # Rows of a matrix: with fewer, threads of BLAS wait for each other longer than they work, on busy cores for seconds.
 _FEWEST_FOR_THREADS = 1024
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Kernel(NamedTuple):
-    """between: [n, n] covariances of the parts, 1 for that of all players, which is the last; with_values: [Q, n] those of
-    the quantities and the parts; of_values: [Q] the prior variances of the quantities."""
+    """Covariances of one model, in units of the prior variance of the grand coalition's part, which is the last of n.
+
+    between: [n, n] of the parts.
+    with_values: [Q, n] of the quantities with the parts.
+    of_values: [Q] prior variances of the quantities.
+    """
 
     between: np.ndarray
     with_values: np.ndarray
@@ -41,14 +69,18 @@ class Kernel(NamedTuple):
 class Process(NamedTuple):
     """C = G L models, of G kernels with L noises each.
 
-    operators: [C, Q, n] from parts to quantities; variances: [C, Q] of these, in amplitudes; surprises: [C, n] from parts to
-    how far that of all players, the last, is from what the others let expect, in its standard deviations for an amplitude
-    of 1 (leave-one-out: Rasmussen & Williams 2006, equation 5.12); rated: [R] rows that rate the models; directions: [G, R, R], spreads: [G, R] eigenvectors and eigenvalues of their kernels; noises: [L].
+    operators: [C, Q, n] from parts to posterior means.
+    variances: [C, Q] posterior variances for an amplitude of 1.
+    residuals: [C, n] from parts to the leave-one-out residual of the grand coalition's part, in its standard deviations
+      for an amplitude of 1 (Rasmussen & Williams 2006, equation 5.12).
+    rated: [R] rows that rate the models.
+    directions, spreads: [G, R, R] and [G, R], eigenvectors and eigenvalues of the kernels of these rows.
+    noises: [L].
     """
 
     operators: Float[Array, "C Q n"]
     variances: Float[Array, "C Q"]
-    surprises: Float[Array, "C n"]
+    residuals: Float[Array, "C n"]
     rated: Int[Array, " R"]
     directions: Float[Array, "G R R"]
     spreads: Float[Array, "G R"]
@@ -56,22 +88,92 @@ class Process(NamedTuple):
 
 
 class Posterior(NamedTuple):
-    """values, errors: [Q, K] means and standard deviations of the quantities; surprise: [K] the squared distance of the
-    part of all players from what the others let expect, over its variance: about 1 where the models hold."""
+    """values, errors: [Q, K] posterior means and standard deviations.
+
+    residual: [K] the squared leave-one-out residual of the grand coalition's part over its variance, about 1 where the
+      models hold.
+    """
 
     values: Float[Array, "Q K"]
     errors: Float[Array, "Q K"]
-    surprise: Float[Array, " K"]
+    residual: Float[Array, " K"]
 
 
-def too_many(models: int, quantities: int, pairs: int) -> bool:
-    """Whether the operators of so many models would be too large."""
-    return models * quantities * (pairs + 1) > _MOST_NUMBERS
+@functools.lru_cache(maxsize=16)
+def process(
+    design: Design, pairs: int, index: str = "SII", t: int = 1, parity: int = ODD, fixed: bool = False
+) -> Process:
+    """Returns the constants for the first `pairs` pairs of a design, on the device.
+
+    The quantities are the index of all sets of t players, in the order of `itertools.combinations`. fixed: one model
+    alone, so that the values are linear in the game.
+    """
+    num_players = design.num_players
+    members = np.array(list(itertools.combinations(range(num_players), t)))
+    degrees, boosts, noises = FIXED if fixed else (DEGREES, BOOSTS, NOISES)
+    if len(degrees) * len(boosts) * len(noises) * len(members) * (pairs + 1) > _MOST_NUMBERS:
+        degrees, boosts = FEW_DEGREES[t], FEW_BOOSTS
+    moments = spin_weights(index, t, num_players)
+    models = steps("constants", list(itertools.product(degrees, boosts)))
+    coalitions = design.coalitions[:pairs]
+    return posterior((kernel(coalitions, members, moments, parity, *model) for model in models), noises)
+
+
+def kernel(
+    coalitions: np.ndarray, members: np.ndarray, moments: np.ndarray, parity: int, degree: float, boost: float
+) -> Kernel:
+    """Returns the covariances of one model for the pairs of [n-1, M] coalitions and the pair of the grand coalition.
+
+    members: [Q, t] the sets T. moments: [M+1] m(u). They depend on counts of players alone, and are looked up in tables.
+    """
+    num_players, t = coalitions.shape[1], members.shape[1]
+    coalitions = np.concatenate([coalitions, np.ones((1, num_players), bool)])
+    rho = min(degree / num_players, 0.9)
+    weights = _prior(num_players, rho, boost, parity)
+    moments = moments[: len(weights)]
+
+    spins = 2.0 * coalitions - 1
+    between = _by_count(num_players, rho, weights)[(num_players + np.rint(spins @ spins.T).astype(int)) // 2]
+    inside = coalitions[:, members].sum(axis=2).T  # [Q, n] how many players of each T are in each coalition
+    outside = coalitions.sum(axis=1) - inside
+    others = rho**t * _by_count(num_players - t, rho, (weights * moments)[t:])
+    with_values = np.where((t - inside) % 2, -1, 1) * others[outside]
+    prior = rho**t * _by_count(num_players - t, rho, (weights * moments**2)[t:])[-1]  # of spins all +1, e_k counts sets
+    unit = between[-1, -1]
+    return Kernel(between / unit, with_values / unit, np.full(len(members), prior / unit))
+
+
+def _prior(num_players: int, rho: float, boost: float, parity: int) -> np.ndarray:
+    """Returns c(u) = w(u) / rho^u for sets of u = 0, 1, ... players of one parity. The smallest sets have a boost."""
+    sizes = np.arange(min(num_players, _LARGEST_SET) + 1)
+    weights = np.where(sizes % 2 == parity, 1.0, 0.0)
+    if parity == EVEN:
+        weights[0] = _CONSTANT * rho**2 * num_players
+        weights[2:3] *= boost / 3
+    else:
+        weights[1] *= boost
+    return weights
+
+
+def _by_count(players: int, rho: float, weights: np.ndarray) -> np.ndarray:
+    """Returns [m+1] sums over k of weights[k] rho^k e_k(y), for spins y of m players of whom 0 ... m are +1.
+
+    The elementary symmetric polynomials of p spins +1 and m - p spins -1 are the coefficients of (1 + s)^p (1 - s)^(m-p).
+    Powers of rho go into the coefficients, which stay within what floats hold.
+    """
+    terms = min(len(weights), players + 1)
+    counts = np.arange(players + 1)
+    positive = np.ones((terms, players + 1))  # C(p, k) rho^k
+    for k in range(1, terms):
+        positive[k] = positive[k - 1] * rho * (counts - k + 1) / k
+    negative = positive[:, ::-1] * np.where(np.arange(terms) % 2, -1.0, 1.0)[:, None]
+    sums = [weights[k] * (positive[: k + 1] * negative[k::-1]).sum(axis=0) for k in range(terms) if weights[k]]
+    return np.sum(sums, axis=0) if sums else np.zeros(players + 1)
 
 
 def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
-    """The constants of all models, made in float64 and kept in float32."""
-    operators, variances, surprises, directions, spreads = [], [], [], [], []
+    """Returns the constants of all models, made in float64 and kept in float32."""
+    operators, variances, residuals, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
     threads = ThreadpoolController()
     for kernel in kernels:
@@ -82,30 +184,31 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
             models = [_model(kernel, noise) for noise in noises]
         directions.append(direction)
         spreads.append(np.maximum(spread, 0))
-        for operator, variance, surprise in models:
+        for operator, variance, residual in models:
             operators.append(operator)
             variances.append(variance)
-            surprises.append(surprise)
-    made = operators, variances, surprises, rated, directions, spreads, noises
-    return Process(*(jnp.asarray(np.array(table, np.int32 if table is rated else np.float32)) for table in made))
+            residuals.append(residual)
+    tables = operators, variances, residuals, rated, directions, spreads, noises
+    with jax.ensure_compile_time_eval():
+        return Process(*(jnp.asarray(np.array(table, np.int32 if table is rated else np.float32)) for table in tables))
 
 
 def _model(kernel: Kernel, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The operator, variances and surprise of one noise."""
+    """Returns the operator, the variances and the residual of one noise."""
     identity = np.eye(len(kernel.between))
     root = cholesky(kernel.between + noise * identity, lower=True, check_finite=False)
     operator = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
     explained = (operator * kernel.with_values).sum(axis=1)
-    of_all = cho_solve((root, True), identity[-1], check_finite=False)
+    of_grand = cho_solve((root, True), identity[-1], check_finite=False)
     return (
         operator.astype(np.float32),
         np.maximum(kernel.of_values - explained, 0),
-        of_all / np.sqrt(of_all[-1]),
+        of_grand / np.sqrt(of_grand[-1]),
     )
 
 
 def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
-    """Means and standard deviations of the models' posteriors, each weighted by its likelihood (of the rated rows)."""
+    """Returns means and standard deviations of the posteriors, weighted by the models' likelihoods of the rated rows."""
     size = jnp.sqrt(jnp.mean(part**2, axis=0))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
     part = part / size
@@ -122,7 +225,7 @@ def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
     variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values) ** 2
     variances = jnp.einsum("ck,cqk->qk", weights, variances, precision=_HIGHEST)
     errors = size * jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
-    distances = jnp.einsum("cn,nk->ck", models.surprises, part, precision=_HIGHEST)
-    known = amplitudes > 0  # all parts 0: nothing surprises
-    surprise = (weights * jnp.where(known, distances**2 / jnp.where(known, amplitudes, 1), 0)).sum(axis=0)
-    return Posterior(size * values, errors, surprise)
+    distances = jnp.einsum("cn,nk->ck", models.residuals, part, precision=_HIGHEST)
+    known = amplitudes > 0  # where all parts are 0, there is no residual
+    residual = (weights * jnp.where(known, distances**2 / jnp.where(known, amplitudes, 1), 0)).sum(axis=0)
+    return Posterior(size * values, errors, residual)
