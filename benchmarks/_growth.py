@@ -14,12 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 from rich.table import Table
 
 import xaijax as xai
 from benchmarks._bare import KEY
-from xaijax.shap import _gaussian_process, _kernel, _permutation
+from xaijax.shap import _gaussian_process, _kernel, _paired, _permutation
 from xaijax.shap._design import design
+from xaijax.shap._least_squares import regression
 
 ROWS, IMAGES = 256, 16  # model rows in one block: every case has more than one block at its smallest size
 
@@ -166,9 +168,7 @@ def _of_permutations() -> list[Growth]:
         batch: int = 4, background: int = 16, permutations: int = 4, features: int = 10, classes: int = 0
     ) -> Program:
         game = _game(features, background, batch, classes)
-        lowered = _permutation._permutation.lower(
-            game, KEY, None, num_permutations=permutations, orders="independent", until=None, rounds=1, batch_size=ROWS
-        )
+        lowered = _permutation._permutation.lower(game, KEY, None, num_permutations=permutations, batch_size=ROWS)
         return Program(lowered, (game, KEY, None))
 
     def of(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
@@ -191,19 +191,19 @@ def _of_pairs() -> list[Growth]:
     """Kernel and Gaussian process SHAP: they keep the design and one value for each of its coalitions."""
 
     def kernel(batch: int = 4, background: int = 16, evaluations: int = 40, features: int = 10) -> Program:
-        game, pairs = _game(features, background, batch), design(features, ((evaluations - 2) // 2,))
-        return of_design(game, pairs, [_kernel._constants(pairs, 0)], _kernel._kernel)
+        pairs = design(features, ((evaluations - 2) // 2,))
+        return of_solver(
+            _game(features, background, batch), pairs.coalitions, Partial(_kernel._solve, regression(pairs, 0))
+        )
 
     def process(batch: int = 4, background: int = 16, evaluations: int = 40, features: int = 10) -> Program:
-        game, pairs = _game(features, background, batch), design(features, ((evaluations - 2) // 2,))
-        constants = [_gaussian_process._constants(pairs, pairs.stages[0], False)]
-        return of_design(game, pairs, constants, _gaussian_process._gaussian_process, per_player=False)
+        prepared = _gaussian_process._prepare(features, ((evaluations - 2) // 2,), "isotropic")
+        return of_solver(_game(features, background, batch), *prepared)
 
-    def of_design(game: xai.Game, pairs: Any, constants: Any, compiled: Any, **options: Any) -> Program:
-        arguments = (game, KEY, None, jnp.asarray(pairs.coalitions), constants)
-        return Program(
-            compiled.lower(*arguments, stages=pairs.stages, until=None, batch_size=ROWS, **options), arguments
-        )
+    def of_solver(game: xai.Game, coalitions: np.ndarray, solve: Any) -> Program:
+        arguments = (game, KEY, None, jnp.asarray(coalitions), [solve])
+        options = {"stages": (len(coalitions),), "until": None, "estimator": "", "title": "", "batch_size": ROWS}
+        return Program(_paired._explain.lower(*arguments, **options), arguments)
 
     def of(name: str, build: Callable[..., Program], samples: tuple[float, float], most: int) -> list[Growth]:
         quick = name.startswith("Gaussian")  # the two differ in their solvers alone

@@ -270,7 +270,7 @@ SHAP: dict[str, Case] = {
     "shap.permutation": shap("permutation", key=KEY, num_permutations=5),
     "shap.permutation, orthogonal": shap("permutation", key=KEY, num_permutations=13, orders="orthogonal"),
     "shap.permutation, until": shap(
-        "permutation", key=KEY, num_permutations=3, until=0.05, max_permutations=24, target=score
+        "permutation", key=KEY, num_permutations=3, until=0.05, max_evaluations=530, target=score
     ),
     "shap.permutation, ids": shap("permutation", key=KEY, num_permutations=2, ids=[7, 3], batch_size=5, target="all"),
     "shap.permutation, by hand": lambda: xai.shap.permutation(xai.Game(votes, 6), key=KEY, num_permutations=4),
@@ -318,7 +318,7 @@ SHAP: dict[str, Case] = {
     "shap.expected_gradients, top class": gradients(num_samples=33, ids=[5, 2]),
     "shap.linear": linear(12),
     "shap.linear, correlated": linear(4, features="correlated"),
-    "shap.linear, correlated, sampled": linear(9, features="correlated", num_permutations=20, seed=1),
+    "shap.linear, correlated, sampled": linear(9, features="correlated", num_permutations=20, key=KEY),
 }
 
 

@@ -22,7 +22,7 @@ def test_the_founding_example():
     attribution = xai.shap.banzhaf(table(PAY.astype(np.float32)))
     np.testing.assert_allclose(attribution.values, [33 / 4, 47 / 4, 55 / 4], rtol=1e-6)
     assert (attribution.base_value, attribution.output, attribution.num_evaluations) == (0, 35, 8)
-    assert attribution.std_errors is None
+    assert (attribution.std_errors == 0).all()
 
 
 @pytest.mark.parametrize("num_players", [1, 2, 7])
@@ -38,5 +38,7 @@ def test_a_majority_of_five_swings_with_six_of_sixteen():
 
 
 def test_more_than_sixteen_players_are_refused():
-    with pytest.raises(ValueError, match=r"17 players.*2\^17 = 131,072 coalitions: shap\.banzhaf takes at most 16"):
+    with pytest.raises(
+        ValueError, match=r"at most 16 players for shap\.banzhaf.*17 players.*2\^17 = 131,072 coalitions"
+    ):
         xai.shap.banzhaf(xai.Game(lambda z: z.sum(axis=1), 17))

@@ -136,17 +136,20 @@ def test_what_is_nan_under_a_transformation_is_nan_in_the_answer():
 
 
 MISTAKES = {
-    "whole numbers": (lambda: explain(x=np.zeros((3, FEATURES), int)), "x must be floating numbers .* int32"),
-    "no background rows": (lambda: explain(background=jnp.zeros((0, FEATURES))), "background must be .* at least one"),
+    "whole numbers": (lambda: explain(x=np.zeros((3, FEATURES), int)), "`x` must be floating numbers .* int32"),
+    "no background rows": (
+        lambda: explain(background=jnp.zeros((0, FEATURES))),
+        "`background` must be .* at least one row",
+    ),
     "other features": (lambda: explain(background=jnp.zeros((2, 4))), r"rows of the shape of x's, \[5\], .* \[2, 4\]"),
-    "one row": (lambda: explain(background=jnp.zeros(5)), r"background must have rows of the shape"),
+    "one row": (lambda: explain(background=jnp.zeros(5)), r"`background` must have rows of the shape"),
     "NaN in x": (lambda: explain(x=rows(3, 6).at[2].set(jnp.nan)), r"x.? (holds NaN|must hold no NaN).*\[2\]"),
     "NaN in the background": (
         lambda: explain(background=jnp.full((2, 5), jnp.nan)),
         "background.? (holds NaN|must hold no NaN)",
     ),
     "all outputs": (lambda: explain(target="all"), "target"),
-    "a class too many": (lambda: explain(target=3), "target must lie between 0 and 2"),
+    "a class too many": (lambda: explain(target=3), "`target` must be from 0 to 2"),
     "too few samples": (lambda: explain(num_samples=31), "num_samples.? must be at least 32, (but it is|got) 31"),
     "a seed for a key": (lambda: explain(key=0), "key.? must be one JAX random key"),
     "too few ids": (lambda: explain(ids=[1]), r"ids.? must be integers \[3\]"),

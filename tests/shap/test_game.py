@@ -37,11 +37,11 @@ def test_all_outputs_come_last():
 @pytest.mark.parametrize(
     ("coalitions", "error", "message"),
     [
-        (COALITIONS[:, :2], ValueError, r"coalitions must have shape \[S, 3\].*its shape is \[4, 2\]"),
-        (COALITIONS[:0], ValueError, r"S at least 1.*its shape is \[0, 3\]"),
-        (COALITIONS[0], ValueError, r"coalitions must have shape \[S, 3\].*its shape is \[3\]"),
-        (COALITIONS.astype(int), TypeError, "coalitions must be booleans, but its type is int32"),
-        ("all", TypeError, "coalitions must be an array"),
+        (COALITIONS[:, :2], ValueError, r"`coalitions` must have shape \[S, 3\].*got shape \[4, 2\]"),
+        (COALITIONS[:0], ValueError, r"S at least 1, got shape \[0, 3\]"),
+        (COALITIONS[0], ValueError, r"`coalitions` must have shape \[S, 3\].*got shape \[3\]"),
+        (COALITIONS.astype(int), TypeError, "`coalitions` must be booleans, got int32"),
+        ("all", TypeError, "`coalitions` must be an array"),
     ],
 )
 def test_coalitions_that_are_none_are_said(coalitions, error, message):

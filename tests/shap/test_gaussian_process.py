@@ -20,7 +20,7 @@ from tests.shap.games import (
     table,
 )
 from xaijax.shap import _process
-from xaijax.shap._gaussian_process import wider
+from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights
 from xaijax.shap._player_scales import Scales, _posterior
 from xaijax.shap._process import ODD, Kernel, Posterior, mixture, posterior
@@ -132,10 +132,10 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
     spread = np.sqrt(weights @ (variances + (means - mean) ** 2))
 
     models_ = posterior((kernel(coalitions, degree, boost) for degree in DEGREES for boost in BOOSTS), NOISES)
-    values, errors, surprise = mixture(models_, jnp.asarray(1e3 * odd[:, None], jnp.float32))
+    values, errors, residual = mixture(models_, jnp.asarray(1e3 * odd[:, None], jnp.float32))
     np.testing.assert_allclose(values[:, 0], 1e3 * mean, rtol=2e-4, atol=2e-2)
     np.testing.assert_allclose(errors[:, 0], 1e3 * spread, rtol=1e-3)
-    np.testing.assert_allclose(surprise[0], weights @ surprises, rtol=1e-3)
+    np.testing.assert_allclose(residual[0], weights @ surprises, rtol=1e-3)
 
 
 def test_scales_of_players_give_the_posterior_of_their_product(float64):
@@ -232,7 +232,7 @@ def test_large_teams_are_a_surprise_that_widens_the_intervals():
 
 def test_surprises_below_one_leave_the_errors_as_they_are():
     errors = jnp.ones((2, 3))
-    found = wider(Posterior(errors, errors, jnp.array([0.2, 1.0, 64.0])))
+    found = widened(Posterior(errors, errors, jnp.array([0.2, 1.0, 64.0])))
     np.testing.assert_allclose(found, [[1, 1, 2]] * 2, rtol=1e-6)
 
 
@@ -315,9 +315,13 @@ def test_one_coalition_that_is_worth_nan_makes_all_values_nan(options, key):
 @pytest.mark.parametrize(
     ("players", "options", "message"),
     [
-        (8, {"num_evaluations": 15}, "num_evaluations.? must be at least 16, twice.*8 players.*is 15.*permutation"),
-        (14, {"num_evaluations": 4100}, "num_evaluations must be at most 4,098.*is 4,100.*xai.shap.kernel"),
-        (14, {"until": 0.1, "max_evaluations": 5000}, "max_evaluations must be at most 4,098.*xai.shap.kernel"),
+        (
+            8,
+            {"num_evaluations": 15},
+            "num_evaluations.? must be at least 16, twice.*8 players.*got 15.*group the players",
+        ),
+        (14, {"num_evaluations": 4100}, "`num_evaluations` must be at most 4,098.*got 4,100.*xai.shap.kernel"),
+        (14, {"until": 0.1, "max_evaluations": 5000}, "`max_evaluations` must be at most 4,098.*xai.shap.kernel"),
         (8, {"scales": "isotopic"}, "scales.? must be one of.*did you mean 'isotropic'"),
         (1, {}, "at least 2 players.*shap.exact"),
     ],

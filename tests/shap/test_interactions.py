@@ -272,26 +272,27 @@ def test_players_that_change_nothing_get_exactly_0_and_estimates_keep_to_key_and
 
 
 MISTAKES = {
-    "an unknown index": (lambda: explain(5, index="SSI"), "index.? must be one of .*'SSI'.*did you mean"),
-    "order 1": (lambda: explain(5, order=1), "order.? must be at least 2, (but it is|got) 1"),
-    "order 4": (lambda: explain(5, order=4), "order must be 2 or 3, but it is 4"),
-    "too few players": (lambda: explain(2, order=3), "at least 3 players for order 3, but it has 2"),
+    "an unknown index": (lambda: explain(5, index="SSI"), "`index` must be one of .*'SSI'.*did you mean"),
+    "order 1": (lambda: explain(5, order=1), "`order` must be at least 2, got 1"),
+    "order 4": (lambda: explain(5, order=4), "`order` must be at most 3, got 4"),
+    "too few players": (lambda: explain(2, order=3), "at least 3 players for order 3, got 2"),
     "triples of many players": (
         lambda: explain(17, order=3),
-        "order 3 needs all 2.17 = 131,072 .*340: ask for order 2",
+        "`order` must be 2 unless all 2.17 = 131,072 .*340 evaluations: use order=2",
     ),
-    "too few evaluations": (lambda: explain(8, num_evaluations=15), "at least 16, twice the number of players, .* 15"),
+    "too few evaluations": (lambda: explain(8, num_evaluations=15), "at least 16, twice the number of players, got 15"),
     "too many evaluations": (
         lambda: explain(17, num_evaluations=2100, key=0),
-        "at most 2,050 .*131,072, but it is 2,100",
+        "at most 2,050 .*131,072, got 2,100",
     ),
-    "no key": (lambda: explain(17), "key must be a JAX random key, as 17 players are too many"),
-    "a key that is none": (lambda: explain(17, key=0), "key.? must be one JAX random key"),
-    "ids of a game written by hand": (
-        lambda: explain(17, key=jax.random.key(0), ids=[0]),
-        "a game written by hand has",
+    "too many players": (
+        lambda: explain(300, key=jax.random.key(0)),
+        "at most 256 players .*got 300, which make 44,850 pairs: group the players",
     ),
-    "no game": (lambda: xai.shap.interactions("game"), "game must be xai.game"),
+    "no key": (lambda: explain(17), "`key` must be a JAX random key.*: 17 players are too many"),
+    "a key that is none": (lambda: explain(17, key=0), "`?key`? must be one JAX random key"),
+    "ids of a game written by hand": (lambda: explain(17, key=jax.random.key(0), ids=[0]), "ids"),
+    "no game": (lambda: xai.shap.interactions("game"), "`?game`? must be xai.game"),
 }
 
 

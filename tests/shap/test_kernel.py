@@ -180,11 +180,7 @@ def test_designs_too_large_for_an_operator_are_solved_all_the_same(monkeypatch, 
     game = table(ROUGH)
     direct = xai.shap.kernel(game, key=key, num_evaluations=102)
     monkeypatch.setattr("xaijax.shap._kernel._MOST_NUMBERS", 0)
-    from xaijax.shap import _kernel
-
-    _kernel._constants.cache_clear()
     iterated = xai.shap.kernel(game, key=key, num_evaluations=102)
-    _kernel._constants.cache_clear()
     np.testing.assert_allclose(iterated.values, direct.values, atol=2e-6)
     np.testing.assert_allclose(iterated.std_errors, direct.std_errors, rtol=0.25)
 
@@ -209,11 +205,15 @@ def test_one_coalition_that_is_worth_nan_makes_all_values_nan(options, key):
 @pytest.mark.parametrize(
     ("players", "options", "message"),
     [
-        (8, {"num_evaluations": 15}, "num_evaluations.? must be at least 16, twice.*8 players.*is 15.*permutation"),
+        (
+            8,
+            {"num_evaluations": 15},
+            "num_evaluations.? must be at least 16, twice.*8 players.*got 15.*group the players",
+        ),
         (3, {"num_evaluations": 5}, "num_evaluations.? must be at least 6"),
         (8, {"sampling": "pears"}, "sampling.? must be one of.*did you mean 'pairs'"),
         (8, {"sizes": "even"}, "sizes.? must be one of.*'uniform'"),
-        (8, {"sampling": "published", "until": 0.1}, "until is for sampling='pairs'"),
+        (8, {"sampling": "published", "until": 0.1}, "`until` must be left out for sampling='published'"),
         (1, {}, "at least 2 players.*shap.exact"),
     ],
 )

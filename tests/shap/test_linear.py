@@ -84,7 +84,7 @@ def test_correlated_features_have_the_values_of_the_conditional_game(features, f
         found = xai.shap.linear(model_of(weights), x, rows, target=target, features="correlated")
         # A diagonal of 1.5e-8 keeps the correlations invertible.
         np.testing.assert_allclose(found.values, expected[:, :, target], atol=1e-5)
-        assert found.std_errors is None
+        np.testing.assert_array_equal(found.std_errors, 0)
     np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, rtol=1e-9)
 
 
@@ -123,7 +123,7 @@ def test_sampled_orders_lie_near_the_mean_of_all_and_know_how_near(float64):
     gaps, errors = [], []
     for seed in range(12):
         found = xai.shap.linear(
-            model_of(weights), x, rows, target=0, features="correlated", num_permutations=40, seed=seed
+            model_of(weights), x, rows, target=0, features="correlated", num_permutations=40, key=jax.random.key(seed)
         )
         gaps.append(found.values - expected)
         errors.append(found.std_errors)
@@ -151,17 +151,23 @@ def test_under_a_transformation_what_is_nan_or_not_linear_gives_nan():
     assert np.isnan(curved.values).all()
 
 
+def test_orders_of_many_correlated_features_ask_for_a_key():
+    rows, x, weights = data(8)
+    with pytest.raises(ValueError, match="`key` must be a JAX random key.*more than 7 correlated features"):
+        xai.shap.linear(model_of(weights), x, rows, target=0, features="correlated")
+
+
 MISTAKES = {
     "a bent model": (
         lambda: explain(model=lambda x: (x**2).sum(axis=1), target=None),
-        "the model is not linear: between x",
+        "`model` must be linear in x.*between x",
     ),
-    "a bent class": (lambda: explain(target=lambda y: jnp.tanh(y[:, 0])), "the model is not linear"),
+    "a bent class": (lambda: explain(target=lambda y: jnp.tanh(y[:, 0])), "`model` must be linear in x"),
     "images": (lambda: explain(x=np.zeros((2, 3, 3, 1))), r"must have shapes \[N, D\] and \[B, D\]"),
-    "other features": (lambda: explain(rows=np.zeros((9, 4))), r"have \[4, 5\] and \[9, 4\]"),
-    "no rows": (lambda: explain(rows=np.zeros((0, 5))), r"have \[4, 5\] and \[0, 5\]"),
+    "other features": (lambda: explain(rows=np.zeros((9, 4))), r"got \[4, 5\] and \[9, 4\]"),
+    "no rows": (lambda: explain(rows=np.zeros((0, 5))), r"got \[4, 5\] and \[0, 5\]"),
     "NaN": (lambda: explain(rows=np.full((9, 5), np.nan)), "rows.? (holds NaN|must hold no NaN)"),
-    "few rows": (lambda: explain(rows=np.ones((5, 5)), features="correlated"), "more than the 5 features, .* are 5"),
+    "few rows": (lambda: explain(rows=np.ones((5, 5)), features="correlated"), "more than the 5 features, .* got 5"),
     "an unknown way": (lambda: explain(features="corelated"), "features.? must be one of.*did you mean 'correlated'"),
     "all outputs": (lambda: explain(target="all"), "target"),
     "no orders": (lambda: explain(features="correlated", num_permutations=0), "num_permutations.? must be at least 1"),

@@ -8,9 +8,8 @@ import pytest
 import xaijax as xai
 from tests import models
 
-PROCESS = "Shapley values by an isotropic odd Gaussian process"
-KERNEL = "Shapley values by kernel regression"
-EXACT, PERMUTATION = "exact Shapley values", "permutation Shapley values"
+PROCESS, KERNEL = "isotropic Gaussian process", "kernel regression"
+EXACT, PERMUTATION = "exact", "antithetic permutations"
 
 
 def bilinear(x):
@@ -25,43 +24,73 @@ def explain(players, model=bilinear, examples=1, **options):
 
 
 @pytest.mark.parametrize(
-    ("players", "options", "start", "reason", "evaluations"),
+    ("players", "options", "estimator", "reason", "evaluations"),
     [
-        (5, {}, EXACT, "all coalitions of 5 players", 32),
-        (12, {}, EXACT, "all coalitions of 12 players", 4096),
-        (13, {"num_evaluations": 8192}, EXACT, "all coalitions of 13 players", 8192),
-        (12, {"num_evaluations": 301}, PROCESS, "5 evaluations or more for each player", 300),
-        (13, {}, PROCESS, "5 evaluations or more for each player", 260),
-        (13, {"num_evaluations": 65}, PROCESS, "5 evaluations or more for each player", 64),
-        (13, {"num_evaluations": 64}, PERMUTATION, "fewer than 5 evaluations for each of 13 players", 50),
-        (13, {"num_evaluations": 26}, PERMUTATION, "fewer than 5 evaluations for each of 13 players", 26),
+        (5, {}, EXACT, "few enough players", 32),
+        (12, {}, EXACT, "few enough players", 4096),
+        (13, {"num_evaluations": 8192}, EXACT, "few enough players", 8192),
+        (12, {"num_evaluations": 301}, PROCESS, "from 5 evaluations per player", 300),
+        (13, {}, PROCESS, "from 5 evaluations per player", 260),
+        (13, {"num_evaluations": 65}, PROCESS, "from 5 evaluations per player", 64),
+        (13, {"num_evaluations": 64}, PERMUTATION, "fewer than 5 evaluations per player", 50),
+        (13, {"num_evaluations": 26}, PERMUTATION, "fewer than 5 evaluations per player", 26),
         (13, {"num_evaluations": 4100}, KERNEL, "more than 4,098 evaluations", 4100),
         (210, {}, KERNEL, "more than 4,098 evaluations", 4200),
         (13, {"stochastic": True}, PERMUTATION, "unbiased for a stochastic model", 242),
         (5, {"stochastic": True, "num_evaluations": 50}, PERMUTATION, "unbiased for a stochastic model", 50),
     ],
 )
-def test_the_estimator_and_the_reason_are_those_of_the_table(players, options, start, reason, evaluations):
+def test_the_estimator_and_the_reason_are_those_of_the_table(players, options, estimator, reason, evaluations):
     found = explain(players, **options)
-    assert found.method.startswith(start)
-    assert found.method.endswith(reason)
+    assert (found.method, found.estimator) == ("SHAP", estimator)
+    assert reason in found.reason
     np.testing.assert_array_equal(found.num_evaluations, [evaluations])
-    assert (found.std_errors is None) == (start == EXACT)
+    assert estimator != EXACT or (found.std_errors == 0).all()
     x = np.asarray(models.rows(1, players)[0], float)
     exact = np.where((np.arange(players) >= 2) & (np.arange(players) < players // 2), x, 0)
     exact[:2] = x[0] * x[1] / 2
-    if start != PROCESS:  # exact for pairs
+    if estimator != PROCESS:  # exact for pairs
         np.testing.assert_allclose(found.values[0], exact, atol=1e-4 if players > 100 else 1e-5)
     else:
         assert (np.abs(found.values[0] - exact) < 4 * found.std_errors[0] + 1e-5).all()
 
 
 @pytest.mark.parametrize(
-    ("num_evaluations", "start"), [(65, "a per-player odd Gaussian process"), (4100, "kernel regression")]
+    ("num_evaluations", "estimator"), [(65, "per-player Gaussian process"), (4100, "kernel regression")]
 )
-def test_high_precision_is_a_scale_for_each_player_where_there_is_a_process(num_evaluations, start):
-    found = explain(13, num_evaluations=num_evaluations, precision="high")
-    assert found.method.startswith("Shapley values by " + start)
+def test_high_precision_is_a_scale_for_each_player_where_there_is_a_process(num_evaluations, estimator):
+    assert explain(13, num_evaluations=num_evaluations, precision="high").estimator == estimator
+
+
+def test_budgets_do_not_change_the_structure_of_the_tree():
+    """Results of all estimators can be subtracted, and selected by `lax.cond`."""
+    budgets = [{"num_evaluations": count} for count in (26, 50, 65, 130, 4100, 8192)] + [{"precision": "high"}]
+    structures = [jax.tree.structure(explain(13, **budget)) for budget in budgets]
+    assert all(structure == structures[0] for structure in structures)
+    with_cap = [jax.tree.structure(explain(13, until=0.5, **budget)) for budget in ({"num_evaluations": 50}, {})]
+    assert with_cap[0] == with_cap[1] != structures[0]
+
+
+def test_a_key_is_asked_for_only_where_values_are_sampled():
+    np.testing.assert_array_equal(explain(5, key=None).values, explain(5).values)
+    np.testing.assert_array_equal(explain(13, key=None, num_evaluations=8192).values.shape, (1, 13))
+    with pytest.raises(
+        ValueError, match="`key` must be a JAX random key.*got None.*antithetic permutations.*stochastic"
+    ):
+        explain(5, key=None, stochastic=True)
+    with pytest.raises(
+        ValueError, match="`key` must be a JAX random key.*isotropic Gaussian process.*5 evaluations per"
+    ):
+        explain(13, key=None)
+
+
+@pytest.mark.parametrize("estimator", ["kernel", "gaussian_process"])
+def test_estimators_need_no_key_where_they_evaluate_all_coalitions(estimator):
+    game = xai.Game(lambda z: z.sum(axis=1) ** 2, 4)
+    explain_game = getattr(xai.shap, estimator)
+    np.testing.assert_allclose(explain_game(game, num_evaluations=16).values, [4.0] * 4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"`key` must be a JAX random key.*not all 2\^4 coalitions"):
+        explain_game(game, num_evaluations=10)
 
 
 def test_the_front_gives_what_the_estimator_gives(key):
@@ -76,7 +105,7 @@ def test_the_front_gives_what_the_estimator_gives(key):
         found = xai.shap.values(net, x, masker, target="all", **front, **options)
         np.testing.assert_array_equal(found.values, back.values)
         np.testing.assert_array_equal(found.std_errors, back.std_errors)
-        assert found.method.startswith(back.method)
+        assert found.estimator == back.estimator
 
 
 def test_a_stochastic_model_gets_values_without_bias():
@@ -109,29 +138,30 @@ def test_twelve_players_are_exact_and_thirteen_within_their_errors(key):
 
 def test_exact_values_have_any_precision():
     found = explain(5, examples=3, until=0.01)
-    assert found.method.startswith(EXACT)
+    assert found.estimator == EXACT
     np.testing.assert_array_equal(found.converged, [True] * 3)
     assert explain(5).converged is None
 
 
-@pytest.mark.parametrize("start", ["permutation", "kernel"])
-def test_until_is_passed_on(start):
-    options = {"permutation": {"num_evaluations": 50, "max_evaluations": 170}, "kernel": {"max_evaluations": 5000}}
-    found = explain(13, until=0.5, **options[start])
-    assert start in found.method
-    assert "until 0.5" in found.method
+@pytest.mark.parametrize(
+    ("options", "estimator", "evaluations"),
+    [({"num_evaluations": 50, "max_evaluations": 170}, PERMUTATION, 50), ({"max_evaluations": 5000}, KERNEL, 260)],
+)
+def test_until_is_passed_on(options, estimator, evaluations):
+    found = explain(13, until=0.5, **options)
+    assert found.estimator == estimator
     assert found.converged.all()
-    np.testing.assert_array_equal(found.num_evaluations, {"permutation": [50], "kernel": [260]}[start])
+    np.testing.assert_array_equal(found.num_evaluations, [evaluations])
 
 
 @pytest.mark.parametrize(
     ("players", "options", "error", "message"),
     [
-        (13, {"num_evaluations": 25}, ValueError, "num_evaluations.? must be at least 26, twice.*13 players.*is 25"),
+        (13, {"num_evaluations": 25}, ValueError, "num_evaluations.? must be at least 26, twice.*13 players.*got 25"),
         (3, {"num_evaluations": 5}, ValueError, "num_evaluations.? must be at least 6"),
         (13, {"num_evaluations": 2.5}, TypeError, "num_evaluations.? must be an int"),
-        (5, {"max_evaluations": 100}, ValueError, "max_evaluations is the cap of until"),
-        (13, {"max_evaluations": 1000}, ValueError, "max_evaluations is the cap of until"),
+        (5, {"max_evaluations": 100}, ValueError, "`max_evaluations` must be left out unless `until` is given"),
+        (13, {"max_evaluations": 1000}, ValueError, "`max_evaluations` must be left out unless `until` is given"),
         (5, {"until": -1.0}, ValueError, "until.? must be finite and above zero"),
         (
             13,
@@ -156,5 +186,5 @@ def test_options_without_sense_are_said(players, options, error, message):
 
 @pytest.mark.parametrize(("players", "number"), [(20, r"2\^20 = 1,048,576"), (20_000, r"2\^20000")])
 def test_exact_values_of_many_players_are_refused_with_their_cost_and_an_alternative(players, number):
-    with pytest.raises(ValueError, match=number + " coalitions.*at most 16.*xai.shap.gaussian_process"):
+    with pytest.raises(ValueError, match="at most 16 .*" + number + " coalitions.*xai.shap.gaussian_process"):
         xai.shap.exact(xai.Game(lambda z: z.sum(axis=1), players))

@@ -88,6 +88,11 @@ def compiled(
     return call
 
 
+def is_eager(*trees: Any) -> bool:
+    """Returns whether the call is made from Python, outside every transformation: its results have values."""
+    return check.is_concrete(*trees) and progress.untraced()
+
+
 def clear_caches() -> None:
     """Frees all compiled programs and cached constants of this package.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.masker import Masker
 from xaijax._core.numerics import at_least_float32, einsum
 from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
-from xaijax._core.typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, as_model
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
@@ -183,6 +184,17 @@ class ExampleGames(Game):
 
     def check_answers(self) -> None:
         """They were checked when the game was made."""
+
+    def of_examples(self, rows: Int[Array, " n"]) -> Self:
+        """Returns the games of some of the examples, to be solved within a compiled function."""
+
+        def take(tree: Any) -> Any:
+            return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+        games = copy.copy(self)
+        games.x, games.target = take(self.x), self.target.of_examples(rows)
+        games.prepare = lambda: take(self.prepare())  # a masker may hold one label map for each of the N examples
+        return games
 
     def prepare(self) -> Any:
         """Returns what differs from example to example, with leading axis N."""

@@ -40,6 +40,27 @@ def safe_sqrt(values: Array) -> Array:
     return jnp.sqrt(jnp.where(positive, values, 1)) * positive
 
 
+def power_of_two(values: Array) -> Array:
+    """Returns a power of two near the largest |value| along the first axis: a unit that rounds nothing.
+
+    Squares of values in this unit neither overflow nor vanish, and its products and quotients are exact.
+    """
+    largest = jax.lax.stop_gradient(jnp.abs(values).max(axis=0))
+    bound = 120 if values.dtype.itemsize == 4 else 1000  # the reciprocal of the unit is a normal number as well
+    _, exponent = jnp.frexp(largest)
+    exponent = jnp.where(largest > 0, jnp.clip(exponent, -bound, bound), -bound)
+    return jnp.ldexp(jnp.ones_like(largest), exponent)
+
+
+def zero_where(flags: Bool[Array, " M"], values: Float[Array, "M ..."]) -> Float[Array, "M ..."]:
+    """Returns the values with exact zeros where a flag is set, and with the derivatives of the values themselves.
+
+    Flags such as "this feature equals its background" describe one point; the derivative there need not be zero.
+    """
+    flags = flags.reshape(-1, *[1] * (values.ndim - 1))
+    return jnp.where(flags, values - jax.lax.stop_gradient(values), values)
+
+
 def ranks(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
     """Returns the rank of each of M numbers, 0 for the smallest; of equal numbers the first ranks lower."""
     return jax.lax.platform_dependent(numbers, cpu=_ranks_by_scan, default=_ranks_at_once)

@@ -80,6 +80,11 @@ def visible() -> bool:
         return False
     if hasattr(stream, "rich_proxied_file") and not _screen.busy:
         return False  # the caller already shows a Rich display on this terminal
+    return untraced()
+
+
+def untraced() -> bool:
+    """Returns whether no transformation of JAX is tracing now."""
     return get_opaque_trace_state() == _UNTRACED
 
 

@@ -65,6 +65,11 @@ class Target:
         index, arguments = per_example
         return dataclasses.replace(self, index=index, arguments=arguments, single=True)
 
+    def of_examples(self, rows: Int[Array, " n"]) -> Target:
+        """Returns the target of some of the examples."""
+        index, arguments = jax.tree.map(lambda leaf: leaf[rows], self.per_example)
+        return dataclasses.replace(self, index=index, arguments=arguments)
+
     def select(self, outputs: Any) -> Array:
         """Returns the explained values of outputs [n, ...]: [n], or [n, K] for all outputs. An index out of range gives NaN."""
         if self.score is not None:

@@ -1,43 +1,46 @@
-"""Exact Shapley values by enumeration (Shapley 1953).
+"""Exact Shapley values (Shapley 1953) and Banzhaf values (Banzhaf 1965) by enumeration.
 
-phi_i = sum over S not containing i of |S|! (M - |S| - 1)! / M! · [v(S ∪ {i}) - v(S)]
+phi_i  = sum over S not containing i of |S|! (M - |S| - 1)! / M! · [v(S ∪ {i}) - v(S)]
+beta_i = mean over S not containing i of [v(S ∪ {i}) - v(S)]
 
-The sum is one constant matrix times the values of all coalitions.
+Both sums are one constant matrix times the values of all coalitions.
 """
 
 from __future__ import annotations
 
 import functools
+from math import comb
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
+from xaijax._core.numerics import einsum, zero_where
 from xaijax._core.typing import Array, Bool, Float
-from xaijax.shap._weights import all_coalitions, operator
 
-MOST_PLAYERS = 16  # 65,536 coalitions for each input; beyond it the sampled estimators are the better use of the time
+MOST_PLAYERS = 16  # 65,536 coalitions for each input; with more players, sampled estimators are the better use of time
 
 
 def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
-    """Exact Shapley values: the weighted mean of a player's marginal contributions over all coalitions.
+    """Computes exact Shapley values: weighted means of a player's marginal contributions over all coalitions.
 
-    Why: no sampling error, and cheaper than sampling to useful precision for up to about a dozen players.
+    Why: no sampling error. For up to about a dozen players also cheaper than sampling to a useful precision.
 
     Args:
       game: N games from `xai.game`, or one written by hand, of at most 16 players: all 2^M coalitions are evaluated.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
-      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) with base_value v(no players) and output
-      v(all players), from one to the other of which the values sum.
+      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) that sum to output minus base_value: the values
+      of the grand coalition and of the empty one. std_errors are 0.
 
     Raises:
-      ValueError: if there are more than 16 players.
+      TypeError, ValueError: if `game` is not a game, or has more than 16 players.
 
     References:
       Shapley (1953), A value for n-person games.
@@ -49,32 +52,67 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     ['8.667', '12.167', '14.167']
     """
     game = as_game(game)
-    check_few("shap.exact", game)
+    _check_players("shap.exact", game)
     with jax.ensure_compile_time_eval():
-        coalitions, weights = _constants(game.num_players)
+        coalitions, weights = _shapley_constants(game.num_players)
     return sum_of_coalitions(
         game, coalitions, weights, method="SHAP", efficient=True, batch_size=check.batch_size(batch_size)
     )
 
 
-def check_few(name: str, game: Game) -> None:
-    """Raises where all coalitions are too many."""
+def banzhaf(game: Game, *, batch_size: int | None = None) -> Attribution:
+    """Computes exact Banzhaf values: plain means of a player's marginal contributions over all coalitions.
+
+    Why: the contribution to a coalition that every other player joins with probability 1/2. More robust than Shapley
+    values where the game is noisy (Wang & Jia 2023). The values do not sum to output minus base value.
+
+    Args:
+      game: N games from `xai.game`, or one written by hand, of at most 16 players: all 2^M coalitions are evaluated.
+      batch_size: model rows in one evaluation; None for as many as suit the device.
+
+    Returns:
+      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]), base_value and output: the values of the empty
+      coalition and of the grand coalition. std_errors are 0.
+
+    Raises:
+      TypeError, ValueError: if `game` is not a game, or has more than 16 players.
+
+    References:
+      Banzhaf (1965), Weighted voting doesn't work. Wang & Jia (2023), Data Banzhaf, arXiv:2205.15466.
+    """
+    game = as_game(game)
+    _check_players("shap.banzhaf", game)
+    with jax.ensure_compile_time_eval():
+        coalitions, weights = _banzhaf_constants(game.num_players)
+    return sum_of_coalitions(
+        game, coalitions, weights, method="Banzhaf", efficient=False, batch_size=check.batch_size(batch_size)
+    )
+
+
+def _check_players(name: str, game: Game) -> None:
     if game.num_players > MOST_PLAYERS:
         number = f" = {2**game.num_players:,}" if game.num_players <= 64 else ""
         raise ValueError(
-            f"game has {game.num_players} players, so 2^{game.num_players}{number} coalitions: {name} "
-            f"takes at most {MOST_PLAYERS} players; group the players (groups= of the masker), or use an estimator, such "
-            "as xai.shap.gaussian_process."
+            f"`game` must have at most {MOST_PLAYERS} players for {name}, got {game.num_players} players, that is "
+            f"2^{game.num_players}{number} coalitions: group the players (groups= of the masker), or use an estimator "
+            "such as xai.shap.gaussian_process."
         )
 
 
 @functools.cache
-def _constants(num_players: int) -> tuple[Array, Array]:
+def _shapley_constants(num_players: int) -> tuple[Array, Array]:
     coalitions = all_coalitions(num_players)
     return jnp.asarray(coalitions), jnp.asarray(operator(coalitions), jnp.float32)
 
 
-@compiled(static_argnames=("method", "efficient", "batch_size"), title=lambda options: options["method"])
+@functools.cache
+def _banzhaf_constants(num_players: int) -> tuple[Array, Array]:
+    coalitions = all_coalitions(num_players)
+    weights = np.where(coalitions.T, 1.0, -1.0) / 2 ** (num_players - 1)
+    return jnp.asarray(coalitions), jnp.asarray(weights, jnp.float32)
+
+
+@compiled(static_argnames=("method", "efficient", "batch_size"), title=lambda options: f"exact {options['method']}")
 def sum_of_coalitions(
     game: Game,
     coalitions: Bool[Array, "S M"],
@@ -83,16 +121,15 @@ def sum_of_coalitions(
     efficient: bool,
     batch_size: int | None,
 ) -> Attribution:
-    """phi = weights · v(coalitions), of which the first is nobody and the last everybody; weights sum to 0 over S."""
+    """Returns weights · v(coalitions). The empty coalition is the first, the grand one the last; rows of weights sum to 0."""
 
-    def values(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
+    def solve(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
-        gains = worth - worth[0]  # what all have in common would cost digits
-        found = jnp.einsum("ms,s...->m...", weights, gains, precision=jax.lax.Precision.HIGHEST)
-        found = jnp.where(active.reshape(-1, *[1] * (found.ndim - 1)), found, 0)
+        gains = worth - worth[:1]  # a common offset would cost digits
+        values = zero_where(~active, einsum("ms,s...->m...", weights.astype(gains.dtype), gains))
         return {
-            "values": found,
-            "std_errors": jnp.zeros_like(found),
+            "values": values,
+            "std_errors": jnp.zeros_like(values),
             "base_value": worth[0],
             "output": worth[-1],
             "num_evaluations": jnp.asarray(len(coalitions), jnp.int32),
@@ -100,10 +137,31 @@ def sum_of_coalitions(
 
     return game.attribute(
         Attribution,
-        values,
+        solve,
         method=method,
         estimator="exact",
         efficient=efficient,
         coalitions_at_once=len(coalitions),
         batch_size=batch_size,
     )
+
+
+def all_coalitions(num_players: int) -> np.ndarray:
+    """Returns [2^M, M]: coalition number s holds player i if bit i of s is set."""
+    return (np.arange(2**num_players)[:, None] >> np.arange(num_players) & 1).astype(bool)
+
+
+def operator(coalitions: np.ndarray) -> np.ndarray:
+    """Returns [M, S]: Shapley values from the values of all coalitions; of some coalitions, their part of the sum."""
+    num_players = coalitions.shape[1]
+    weights = np.array([1 / (num_players * comb(num_players - 1, size)) for size in range(num_players)])
+    sizes = coalitions.sum(axis=1)
+    with_player = np.append(0.0, weights)[sizes]  # the player's contribution to the others
+    without_player = np.append(weights, 0.0)[sizes]  # the contribution it would make
+    return np.where(coalitions.T, with_player, -without_player)
+
+
+def pair_operator(coalitions: np.ndarray) -> np.ndarray:
+    """Returns [M, n+1]: Shapley values from the odd parts of all pairs, the pair of the grand coalition last."""
+    grand = np.ones((1, coalitions.shape[1]), bool)
+    return 2 * operator(np.concatenate([coalitions, grand]))  # a complement has the same weight, and -o

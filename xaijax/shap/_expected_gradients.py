@@ -2,8 +2,8 @@
 
 phi_i = E over b of the background, a of [0, 1] of (x_i - b_i) · ∂f/∂x_i (b + a (x - b))
 
-Integrated gradients (Sundararajan, Taly & Yan 2017) averaged over baselines: Aumann-Shapley values, which are Shapley
-values of the game in which features grow from b to x together.
+These are integrated gradients (Sundararajan, Taly & Yan 2017) averaged over baselines: Aumann-Shapley values, which are
+Shapley values of the game in which all features move from b to x at once.
 """
 
 from __future__ import annotations
@@ -15,42 +15,45 @@ import jax.numpy as jnp
 
 from xaijax._core import check, random
 from xaijax._core.attribution import Attribution, axes_of_players
-from xaijax._core.blocks import in_blocks
+from xaijax._core.blocks import block_size, in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
-from xaijax._core.target import Target, TargetLike, as_target, output_shapes
-from xaijax._core.typing import Array, Float, Int, Key
+from xaijax._core.masker import Masker
+from xaijax._core.numerics import at_least_float32
+from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.typing import Array, ArrayOrSequence, Float, Ids, Int, Key, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
 from xaijax.shap._running import add
 
-_REPLICATES = 16  # independent, so that their spread is that of another draw
+_REPLICATES = 16  # independent draws, whose spread gives the standard errors
+_MOST_SAMPLES = 2**20
 
 
 def expected_gradients(
-    model: Any,
-    x: Any,
-    background: Any,
+    model: ModelLike,
+    x: ArrayOrSequence,
+    background: ArrayOrSequence,
     *,
-    key: Any,
+    key: KeyLike,
     target: TargetLike = None,
     num_samples: int = 256,
-    ids: Any = None,
+    ids: Ids = None,
     batch_size: int | None = None,
 ) -> Attribution:
-    """Gradients averaged over the ways from background rows to the input (GradientSHAP), with standard errors.
+    """Computes gradients averaged over the paths from background rows to the input (GradientSHAP), with standard errors.
 
-    Why: an attribution to every feature or pixel for a few hundred gradients, however many there are, where Shapley
-    values need several evaluations for each. For differentiable models.
+    Why: an attribution to every feature or pixel for a few hundred gradients, whatever the number of features, where
+    Shapley values need several evaluations for each. For differentiable models.
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
       x: [N, ...] floating inputs of any shape.
-      background: [B, ...] rows to come from, such as training rows, or one black image.
+      background: [B, ...] rows that the paths start from, such as training rows, or one black image.
       key: a JAX random key. Each example's samples depend on the key and its id alone.
       target: an int, ints [N], a callable from outputs to one number for each row, or None for the top class.
-      num_samples: S gradients for each example, in 16 independent replicates, within which the places on the way are
-        stratified. Default 256.
-      ids: [N] integers that name the examples for their randomness. Default: their positions.
+      num_samples: S gradients for each example, in 16 independent replicates, within which the positions on the path are
+        stratified. At most 1,048,576. Default 256.
+      ids: [N] integers that name the examples for their randomness. Default: their indices.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
@@ -58,7 +61,7 @@ def expected_gradients(
       mean output over the background; output.
 
     Raises:
-      TypeError, ValueError: if x or the background are no floating numbers or do not fit each other, hold NaN, or an
+      TypeError, ValueError: if x or the background are not floating numbers, do not fit each other or hold NaN, or an
         argument is out of range.
 
     References:
@@ -69,12 +72,11 @@ def expected_gradients(
     x, background = (_read_rows(name, rows) for name, rows in (("x", x), ("background", background)))
     if x.shape[1:] != background.shape[1:]:
         raise ValueError(
-            f"background must have rows of the shape of x's, {list(x.shape[1:])}, but its shape is "
-            f"{list(background.shape)}."
+            f"`background` must have rows of the shape of x's, {list(x.shape[1:])}, got shape {list(background.shape)}."
         )
     num_examples = check.examples(x)
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
-    num_samples = check.positive_int("num_samples", num_samples, least=2 * _REPLICATES)
+    num_samples = check.positive_int("num_samples", num_samples, least=2 * _REPLICATES, most=_MOST_SAMPLES)
     return _expected_gradients(
         model, x, background, bound, check.random_key(key), check.example_ids(ids, num_examples),
         num_samples=num_samples, batch_size=check.batch_size(batch_size),
@@ -82,11 +84,12 @@ def expected_gradients(
 
 
 def _read_rows(name: str, rows: Any) -> Array:
+    if isinstance(rows, Masker):
+        raise TypeError(f"`{name}` must be an array of rows, got a masker: pass the rows that it was made of.")
     rows = check.numeric_array(name, rows)
     if rows.ndim < 1 or len(rows) == 0 or not jnp.issubdtype(rows.dtype, jnp.floating):
         raise ValueError(
-            f"{name} must be floating numbers with rows in the first axis, at least one, but it is "
-            f"{rows.dtype.name}{list(rows.shape)}."
+            f"`{name}` must be floating numbers with at least one row in the first axis, got {check.shown(rows)}."
         )
     check.no_nan(name, rows)
     return rows
@@ -114,24 +117,37 @@ def _expected_gradients(
             return jax.grad(lambda inputs: target.select(model(inputs)).sum())(inputs)
 
         def replicate(number: Int[Array, ""]) -> tuple[Array, Array]:
-            """Where on which way: strata of [0, 1] in random order, rows by chance."""
-            place_key, order_key, row_key = jax.random.split(jax.random.fold_in(key, number), 3)
-            places = (jax.random.permutation(order_key, length) + random.uniform(place_key, (length,))) / length
-            order = jax.random.randint(row_key, (length,), 0, len(background))
-            return places, order
+            """Returns positions on the paths, strata of [0, 1] in random order, and random background rows."""
+            position_key, order_key, row_key = jax.random.split(jax.random.fold_in(key, number), 3)
+            strata = jax.random.permutation(order_key, length).astype(jnp.float32)
+            positions = (strata + random.uniform(position_key, (length,))) / length
+            return positions, jax.random.randint(row_key, (length,), 0, len(background))
+
+        def products(positions: Float[Array, " n"], numbers: Int[Array, " n"]) -> Float[Array, "n *input"]:
+            steps = own[None] - background[numbers]
+            positions = positions.reshape(-1, *[1] * own.ndim).astype(own.dtype)
+            return at_least_float32(steps) * at_least_float32(gradients(background[numbers] + positions * steps))
 
         def sample(numbers: Int[Array, " R"]) -> Float[Array, "R *input"]:
-            places, order = jax.vmap(replicate)(numbers)
-            steps = own - background[order.reshape(-1)]
-            at = background[order.reshape(-1)] + places.reshape(-1, *[1] * own.ndim) * steps
-            return (steps * in_blocks(gradients, at, rows)).reshape(len(numbers), length, *own.shape).mean(axis=1)
+            drawn = jax.vmap(replicate)(numbers)
+            if length > rows:  # one replicate at a time, in blocks
+                return jax.lax.map(lambda draw: _mean_in_blocks(products, draw, rows), drawn)
+            each = products(*(part.reshape(-1) for part in drawn))
+            return each.reshape(len(numbers), length, *own.shape).mean(axis=1)
 
         running = add(None, sample, 0, _REPLICATES, replicates_at_once)
         base = in_blocks(lambda block: target.select(model(block)), background, rows).mean()
         return {"values": running.mean, "std_errors": running.std_errors(), "base_value": base}
 
     fields, target = explain_examples(
-        explain_one, model, x, target, key=key, ids=ids, rows=rows, rows_per_example=replicates_at_once * length
+        explain_one,
+        model,
+        x,
+        target,
+        key=key,
+        ids=ids,
+        rows=rows,
+        rows_per_example=min(rows, replicates_at_once * length),
     )
     return Attribution(
         **fields,
@@ -141,3 +157,23 @@ def _expected_gradients(
         axes=f"N {axes_of_players(x.ndim - 1)}",
         method="expected gradients",
     )
+
+
+def _mean_in_blocks(products: Any, drawn: tuple[Array, Array], rows: int) -> Float[Array, "*input"]:
+    """Returns the mean of products(*drawn) over n samples, of which at most `rows` are computed and kept at a time."""
+    count = len(drawn[0])
+    size = block_size(count, rows)
+    num_blocks = -(-count // size)
+    blocks = jax.tree.map(lambda part: jnp.resize(part, (num_blocks, size)), drawn)
+
+    def add_block(total: Array, block: tuple[Array, tuple[Array, Array]]) -> tuple[Array, None]:
+        start, drawn = block
+        new = products(*drawn)
+        counted = (start + jnp.arange(size) < count).reshape(-1, *[1] * (new.ndim - 1))
+        return total + jnp.where(counted, new, 0).sum(axis=0), None
+
+    shape = jax.eval_shape(products, *(part[0] for part in blocks))
+    start = jnp.zeros(shape.shape[1:], shape.dtype)
+    starts = jnp.arange(num_blocks) * size
+    total, _ = jax.lax.scan(jax.checkpoint(add_block, prevent_cse=False), start, (starts, blocks))
+    return total / count

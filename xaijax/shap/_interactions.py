@@ -1,4 +1,4 @@
-"""Interaction indices: what players do together, beyond what each does (Grabisch & Roubens 1999)."""
+"""Interaction indices: the joint contributions of players, beyond those of each alone (Grabisch & Roubens 1999)."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from xaijax._core import check
 from xaijax._core.attribution import Interactions
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
+from xaijax._core.numerics import dot, safe_sqrt, zero_where
 from xaijax._core.progress import watched
-from xaijax._core.typing import Array, Bool, Float, Int, Key
+from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
 from xaijax.shap._design import Design, design, num_pairs
-from xaijax.shap._exact import MOST_PLAYERS
+from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
-from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, evaluate_pairs
+from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, in_units, read_key, relabel
 from xaijax.shap._process import EVEN, ODD, Process, mixture, process
-from xaijax.shap._weights import all_coalitions
 
 _EXACT_PLAYERS = 12
-_MOST_PAIRS = 1024  # of coalitions: the constants of pairs cost the cube of it, for each model and pair of players
-_HIGHEST = jax.lax.Precision.HIGHEST
+_MOST_PAIRS = 1024  # of coalitions: the constants cost the cube of it, for each model
+_MOST_ESTIMATED = 256  # players: the constants have a row for each of their 32,640 pairs
+_MOST_EVALUATIONS = 2 * _MOST_PAIRS + 2
 
 
 @watched("shap.interactions")
@@ -34,38 +35,39 @@ def interactions(
     *,
     index: str = "k-SII",
     order: int = 2,
-    key: Any = None,
+    key: KeyLike | None = None,
     num_evaluations: int | None = None,
-    ids: Any = None,
+    ids: Ids = None,
     batch_size: int | None = None,
 ) -> Interactions:
-    """What pairs of players (or triples) add together, beyond what they add one by one.
+    """Computes the contributions of pairs of players (or triples), beyond those of the single players.
 
-    Why: a Shapley value shares interactions among those who take part; this shows them. Exact for up to 12 players, or
-    where all coalitions are evaluated. Beyond, all pairs come from the same pairs of coalitions that
-    `shap.gaussian_process` takes, without further evaluations, by Gaussian processes of the even and the odd part.
+    Why: a Shapley value shares interactions among their players; this shows them. Exact for up to 12 players, or where
+    all coalitions are evaluated. With more players, all pairs are estimated by Gaussian processes of the even and the odd
+    part of the game, from the pairs of coalitions that `shap.gaussian_process` evaluates.
 
     Args:
-      game: N games from `xai.game`, or one written by hand, of at least `order` players.
+      game: N games from `xai.game`, or one written by hand, of at least `order` players; of at most 256, where the values
+        are not exact.
       index: "k-SII", the Shapley interaction index with single players corrected so that all orders sum to the output
-        minus the base value; "SII" itself, whose single values are Shapley values; "STII", which takes single players
-        alone and shares the rest among pairs; "FSII", the coefficients of the polynomial of this order that fits the game
-        best by Shapley's kernel; "BII", Banzhaf's. Default "k-SII".
+        minus the base value; "SII" itself, whose single values are Shapley values; "STII", which gives single players
+        their values alone and shares the rest among pairs; "FSII", the coefficients of the polynomial of this order that
+        fits the game best by the Shapley kernel; "BII", Banzhaf's. Default "k-SII".
       order: 2 for pairs, 3 for triples too, which must be exact. Default 2.
       key: a JAX random key; needed where the values are not exact. Each example's design depends on it and its id alone.
-      num_evaluations: m coalitions, at most 2,050 unless all. Default: all for up to 12 players, else 20 for each
-        player. Pairs want more than single players: 50 for each player, where they can be had.
-      ids: [N] integers that name the examples for their randomness. Default: their positions.
+      num_evaluations: m coalitions, at most 2,050 unless all. Pairs need more evaluations than single players, about 50
+        for each player. Default: all for up to 12 players, else 20 for each player, at most 2,050.
+      ids: [N] integers that name the examples for their randomness. Default: their indices.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M], pairs [N, M, M] with 0 on the diagonal, and triples [N, M, M, M] for order 3 (all outputs: with K
-      behind; one hand-written game: without N); base_value, output, num_evaluations; where they are estimated,
-      std_errors and pair_errors, the posterior standard deviations.
+      last; one hand-written game: without N); base_value, output, num_evaluations; std_errors and pair_errors, the
+      posterior standard deviations, or 0 where the values are exact.
 
     Raises:
-      TypeError, ValueError: if an argument is of the wrong type or no name of those above, there are too few players or
-        evaluations, or triples would not be exact.
+      TypeError, ValueError: if an argument is of the wrong type or not among the choices above, there are too few or too
+        many players or evaluations, or triples would not be exact.
 
     References:
       Grabisch & Roubens (1999), An axiomatic approach to the concept of interaction among players in cooperative games.
@@ -73,52 +75,55 @@ def interactions(
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda z: z[:, 0] * 1.0 + 5.0 * (z[:, 1] & z[:, 2]), num_players=3)
-    >>> found = xai.shap.interactions(game, index="FSII")
-    >>> [round(float(value), 4) + 0.0 for value in found.values], round(float(found.pairs[1, 2]), 4)
+    >>> interactions = xai.shap.interactions(game, index="FSII")
+    >>> [round(float(value), 4) + 0.0 for value in interactions.values], round(float(interactions.pairs[1, 2]), 4)
     ([1.0, 0.0, 0.0], 5.0)
     """
     game = as_game(game)
     check.one_of("index", index, INDICES)
-    order = check.positive_int("order", order, least=2)
-    if order > 3:
-        raise ValueError(f"order must be 2 or 3, but it is {order}.")
+    order = check.positive_int("order", order, least=2, most=3)
     players = game.num_players
     if players < order:
-        raise ValueError(f"game must have at least {order} players for order {order}, but it has {players}.")
-    everything = 2**players
+        raise ValueError(f"`game` must have at least {order} players for order {order}, got {players}.")
     if num_evaluations is None:
-        num_evaluations = everything if players <= _EXACT_PLAYERS else DEFAULT_EVALUATIONS * players
+        few = players <= _EXACT_PLAYERS
+        num_evaluations = 2**players if few else min(DEFAULT_EVALUATIONS * players, _MOST_EVALUATIONS)
     num_evaluations = check.positive_int("num_evaluations", num_evaluations)
-    batch_size = check.batch_size(batch_size)
-    if num_evaluations >= everything and players <= MOST_PLAYERS:
+    ids, batch_size = check.example_ids(ids, game.num_examples), check.batch_size(batch_size)
+    if players <= MOST_PLAYERS and num_evaluations >= 2**players:
         with jax.ensure_compile_time_eval():
             coalitions, tables = _exact_constants(players, index, order)
-        return _exact(game, coalitions, tables, index=index, order=order, batch_size=batch_size)
+        return _exact(game, coalitions, tables, index=index, batch_size=batch_size)
+    _check_estimated(players, order, num_evaluations)
+    key = read_key(key, False, f"{players} players are too many for all coalitions to be evaluated")
+    pairs = design(players, (min((num_evaluations - 2) // 2, num_pairs(players)),))
+    with jax.ensure_compile_time_eval():
+        coalitions = jnp.asarray(pairs.coalitions)
+    return _estimated(game, key, ids, coalitions, _constants(pairs, index), index=index, batch_size=batch_size)
+
+
+def _check_estimated(players: int, order: int, num_evaluations: int) -> None:
+    """Raises where interactions are neither exact nor can be estimated."""
+    everything = f"2^{players}" + (f" = {2**players:,}" if players <= 64 else "")
     if order == 3:
         raise ValueError(
-            f"order 3 needs all 2^{players} = {everything:,} coalitions, for at most {MOST_PLAYERS} players, but "
-            f"num_evaluations is {num_evaluations:,}: ask for order 2, or group the players."
+            f"`order` must be 2 unless all {everything} coalitions of at most {MOST_PLAYERS} players are evaluated, got 3 "
+            f"with {num_evaluations:,} evaluations: use order=2, or group the players (groups= of the masker)."
+        )
+    if players > _MOST_ESTIMATED:
+        raise ValueError(
+            f"`game` must have at most {_MOST_ESTIMATED} players for shap.interactions, got {players:,}, which make "
+            f"{players * (players - 1) // 2:,} pairs: group the players (groups= of the masker)."
         )
     if num_evaluations < 2 * players:
         raise ValueError(
-            f"num_evaluations must be at least {2 * players}, twice the number of players, but it is {num_evaluations}."
+            f"`num_evaluations` must be at least {2 * players}, twice the number of players, got {num_evaluations}."
         )
-    if key is None:
+    if num_evaluations > _MOST_EVALUATIONS:
         raise ValueError(
-            f"key must be a JAX random key, as {players} players are too many for all coalitions to be evaluated."
-        )
-    pairs = min((num_evaluations - 2) // 2, num_pairs(players))
-    if pairs > _MOST_PAIRS:
-        raise ValueError(
-            f"num_evaluations must be at most {2 * _MOST_PAIRS + 2:,} for interactions, or all {everything:,}, but it is "
+            f"`num_evaluations` must be at most {_MOST_EVALUATIONS:,} for interactions, or all {everything}, got "
             f"{num_evaluations:,}."
         )
-    one = design(players, (pairs,))
-    with jax.ensure_compile_time_eval():
-        constants = _constants(one, index)
-        coalitions = jnp.asarray(one.coalitions)
-    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
-    return _estimated(game, key, ids, coalitions, constants, index=index, batch_size=batch_size)
 
 
 @functools.lru_cache(maxsize=32)
@@ -127,49 +132,43 @@ def _exact_constants(num_players: int, index: str, order: int) -> tuple[Array, l
     return jnp.asarray(all_coalitions(num_players)), [jnp.asarray(table, jnp.float32) for table in tables]
 
 
-@compiled(static_argnames=("index", "order", "batch_size"), title="shap.interactions")
+@compiled(static_argnames=("index", "batch_size"), title="shap.interactions")
 def _exact(
     game: Game,
     coalitions: Bool[Array, "S M"],
     tables: list[Float[Array, "M+1 t+1"]],
     index: str,
-    order: int,
     batch_size: int | None,
 ) -> Interactions:
     players = game.num_players
-    sizes = coalitions.sum(axis=1)
+    sizes = coalitions.sum(axis=1, dtype=jnp.int32)
 
-    def indices(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
+    def solve(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
         shape = worth.shape[1:]
-        gains = (worth - worth[0]).reshape(len(worth), -1)
+        gains = (worth - worth[:1]).reshape(len(worth), -1)
 
-        def of(members: Int[Array, " t"], table: Float[Array, "M+1 t+1"]) -> Float[Array, " K"]:
-            weights = table[sizes, coalitions[:, members].sum(axis=1)]
-            found = jnp.matmul(weights, gains, precision=_HIGHEST)
-            return jnp.where(active[members].all(), found, 0)
+        def of_set(members: Int[Array, " t"], table: Float[Array, "M+1 t+1"]) -> Float[Array, " K"]:
+            weights = table[sizes, coalitions[:, members].sum(axis=1, dtype=jnp.int32)]
+            return dot(weights.astype(gains.dtype), gains)
 
-        orders = []
-        for t, table in enumerate(tables, 1):
+        fields = {}
+        for t, (name, table) in enumerate(zip(("values", "pairs", "triples"), tables, strict=False), 1):
             sets = jnp.asarray(list(itertools.combinations(range(players), t)))
-            found = jax.lax.map(lambda members, table=table: of(members, table), sets)
-            orders.append(_symmetric(found, sets, players))
-        singles, *together = orders
-        spread = {
-            name: part.reshape(*part.shape[:-1], *shape)
-            for name, part in zip(("pairs", "triples"), together, strict=False)
-        }
-        return spread | {
-            "values": singles.reshape(players, *shape),
+            each = jax.lax.map(lambda members, table=table: of_set(members, table), sets)
+            each = _symmetric(zero_where(~active[sets].all(axis=1), each), sets, players)
+            fields[name] = each.reshape(*each.shape[:-1], *shape)
+        return fields | {
+            "std_errors": jnp.zeros_like(fields["values"]),
+            "pair_errors": jnp.zeros_like(fields["pairs"]),
             "base_value": worth[0],
             "output": worth[-1],
             "num_evaluations": jnp.asarray(len(coalitions), jnp.int32),
         }
 
-    kind = functools.partial(Interactions, index=index)
     return game.attribute(
-        kind,
-        indices,
+        functools.partial(Interactions, index=index),
+        solve,
         coalitions_at_once=len(coalitions),
         batch_size=batch_size,
         method=index,
@@ -178,32 +177,28 @@ def _exact(
     )
 
 
-def _symmetric(found: Float[Array, "C K"], sets: Int[Array, "C t"], players: int) -> Float[Array, "..."]:
-    """[M, ..., M, K]: the answer of each set at all orders of its members."""
+def _symmetric(each: Float[Array, "C K"], sets: Int[Array, "C t"], players: int) -> Float[Array, "..."]:
+    """Returns [M, ..., M, K]: the value of each set at all orders of its members."""
     count = sets.shape[1]
-    spread = jnp.zeros((players,) * count + found.shape[1:], found.dtype)
+    table = jnp.zeros((players,) * count + each.shape[1:], each.dtype)
     for order in itertools.permutations(range(count)):
-        spread = spread.at[tuple(sets[:, place] for place in order)].set(found)
-    return spread
+        table = table.at[tuple(sets[:, position] for position in order)].set(each)
+    return table
 
 
-Sets = tuple[
-    Process | None, Process | None
-]  # by the even and by the odd part; None where the index knows nothing of it
+Sets = tuple[Process | None, Process | None]  # of the even and the odd part; None where the index does not depend on it
 
 
-@functools.lru_cache(maxsize=8)
-def _constants(one: Design, index: str) -> tuple[Sets, Sets]:
-    """Of single players and of pairs."""
+def _constants(pairs: Design, index: str) -> tuple[Sets, Sets]:
+    """Returns the processes of single players and of pairs."""
 
     def part(t: int, parity: int) -> Process | None:
-        if t == 1 and parity == ODD and index in ("SII", "k-SII"):  # Shapley values, which have their own process
-            return process(one, len(one.coalitions))
-        made = np.abs(spin_weights(index, t, one.num_players))
-        return process(one, len(one.coalitions), index, t, parity) if made[parity::2].max() > 1e-12 else None
+        if t == 1 and parity == ODD and index in ("SII", "k-SII"):
+            return process(pairs, len(pairs.coalitions))  # Shapley values
+        moments = np.abs(spin_weights(index, t, pairs.num_players))
+        return process(pairs, len(pairs.coalitions), index, t, parity) if moments[parity::2].max() > 1e-12 else None
 
-    with jax.ensure_compile_time_eval():
-        return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))
+    return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))
 
 
 @compiled(static_argnames=("index", "batch_size"), title="shap.interactions")
@@ -218,26 +213,32 @@ def _estimated(
 ) -> Interactions:
     players, evaluations = game.num_players, 2 * len(coalitions) + 2
     singles, of_pairs = constants
+    sets = jnp.asarray(list(itertools.combinations(range(players), 2)))
 
-    def indices(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
-        labels, parts, ends = evaluate_pairs(v, coalitions, key)
+    def solve(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
+        relabeled = relabel(v, coalitions, key, active)
+        labels, ends = relabeled.labels, relabeled.ends
         shape, total = ends.shape[1:], (ends[1] - ends[0]).reshape(-1)
-        both = (active[:, None] & active & ~jnp.eye(players, dtype=bool))[:, :, None]
-        sets = jnp.asarray(list(itertools.combinations(range(players), 2)))
-        pairs, pair_variances = (
-            jnp.where(both, _symmetric(part, sets, players)[labels][:, labels], 0)
-            for part in _posterior(of_pairs, parts)
+        parts, units = in_units(relabeled)
+        absent = ~(active[:, None] & active[None, :] & ~jnp.eye(players, dtype=bool)).reshape(-1)
+        pairs, pair_errors = (
+            _symmetric(part, sets, players)[labels][:, labels].reshape(players**2, -1)
+            for part in _posterior(of_pairs, parts, units)
         )
-        values, variances = (part[labels] for part in _posterior(singles, parts))
+        pairs = zero_where(absent, pairs).reshape(players, players, -1)
+        pair_errors = jnp.where(absent[:, None], 0, pair_errors)
+        values, errors = (part[labels] for part in _posterior(singles, parts, units))
         if index == "SII":
             values = efficient(values, total, active)
         elif index in SUMMING:
             values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, active)
+        else:
+            values = zero_where(~active, values)
         return {
-            "values": jnp.where(active[:, None], values, 0).reshape(players, *shape),
-            "std_errors": jnp.where(active[:, None], _root(variances), 0).reshape(players, *shape),
+            "values": values.reshape(players, *shape),
+            "std_errors": jnp.where(active[:, None], errors, 0).reshape(players, *shape),
             "pairs": pairs.reshape(players, players, *shape),
-            "pair_errors": _root(pair_variances).reshape(players, players, *shape),
+            "pair_errors": pair_errors.reshape(players, players, *shape),
             "base_value": ends[0],
             "output": ends[1],
             "num_evaluations": jnp.asarray(evaluations, jnp.int32),
@@ -245,7 +246,7 @@ def _estimated(
 
     return game.attribute(
         functools.partial(Interactions, index=index),
-        indices,
+        solve,
         key=key,
         ids=ids,
         coalitions_at_once=evaluations,
@@ -256,15 +257,18 @@ def _estimated(
     )
 
 
-def _posterior(by_parity: Sets, parts: Parts) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
-    """Means and variances, of the even and the odd part together."""
-    found = [
-        mixture(models, part)
-        for models, part in zip(by_parity, (parts.even, parts.odd), strict=True)
-        if models is not None
-    ]
-    return sum(one.values for one in found), sum(one.errors**2 for one in found)  # pyright: ignore[reportReturnType]
-
-
-def _root(variances: Array) -> Array:
-    return jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
+def _posterior(by_parity: Sets, parts: Parts, units: Parts) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
+    """Returns means and standard deviations, as the sum of an even and an odd part."""
+    even, odd = (
+        None if models is None else (unit[None], mixture(models, part))
+        for models, part, unit in zip(by_parity, (parts.even, parts.odd), (units.even, units.odd), strict=True)
+    )
+    known = [part for part in (even, odd) if part is not None]
+    if len(known) == 1:
+        ((unit, posterior),) = known
+        return unit * posterior.values, unit * posterior.errors
+    (unit, first), (other_unit, second) = known
+    largest = jnp.maximum(unit, other_unit)
+    own, other = unit / largest, other_unit / largest
+    variances = (own * first.errors) ** 2 + (other * second.errors) ** 2
+    return unit * first.values + other_unit * second.values, largest * safe_sqrt(variances)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import cho_solve
+from jax.tree_util import Partial
 
-from xaijax._core import check
+from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
-from xaijax._core.game import Game, as_game
-from xaijax._core.typing import Array, Bool, Int, Key
-from xaijax.shap._design import SIZES, Design, design
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.numerics import dot, power_of_two, ranks, safe_sqrt
+from xaijax._core.typing import Array, Bool, Ids, Int, Key, KeyLike
+from xaijax.shap._design import SIZES, design, num_pairs
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
-from xaijax.shap._paired import Parts, Solve, check_players, explain, read_stages
-from xaijax.shap._published_kernel import published
+from xaijax.shap._paired import Parts, Solve, efficient, explain, read_key, read_stages
 
 SAMPLINGS = ["pairs", "published"]
 _MOST_NUMBERS = 2**25  # in an operator: 128 MB
@@ -25,35 +25,34 @@ _MOST_NUMBERS = 2**25  # in an operator: 128 MB
 def kernel(
     game: Game,
     *,
-    key: Any,
+    key: KeyLike | None = None,
     num_evaluations: int | None = None,
     sampling: str = "pairs",
     sizes: str = "uniform",
     until: float | None = None,
     max_evaluations: int | None = None,
-    ids: Any = None,
+    ids: Ids = None,
     batch_size: int | None = None,
 ) -> Attribution:
-    """Shapley values by weighted least squares (KernelSHAP), with standard errors.
+    """Computes Shapley values by weighted least squares (KernelSHAP), with standard errors.
 
-    Why: the classical estimator, without a model of the game. Here on pairs of complements drawn without replacement, all
-    coalitions of a size where the budget reaches them, in blocks in which all players are absent equally often: exact for
-    games of pairs, and at equal evaluations about a third of the squared error of the published sampling. For budgets
-    beyond those of `gaussian_process`, and where a frequentist error is wanted.
+    Why: the classical estimator, without a model of the game. It evaluates pairs of complements, drawn without
+    replacement and balanced over the players, and all coalitions of a size where the budget allows. It is exact for games
+    of pairs. Use it for budgets beyond those of `gaussian_process`, and where a frequentist error is wanted.
 
     Args:
       game: N games from `xai.game`, or one written by hand, of at least 2 players.
-      key: a JAX random key. Each example's design depends on the key and its id alone.
-      num_evaluations: m coalitions, those of nobody and of all among them; at least 2 M. Default: 20 M.
+      key: a JAX random key. Each example's design depends on the key and its id alone. It may be left out where all
+        coalitions are evaluated.
+      num_evaluations: m coalitions, including the empty and the grand one; at least 2 M. Default: 20 M.
       sampling: "pairs", as above, or "published": sizes drawn from the Shapley kernel and coalitions with replacement, one
         by one, as in the paper, for comparison. Default "pairs".
       sizes: of the pairs: "uniform", equally many of each size, which is in proportion to their leverage in the regression
-        (Musco & Witter 2025), or "kernel", in proportion to the Shapley kernel, as in the paper. Default "uniform": as
-        good for few players and safer for many.
+        (Musco & Witter 2025), or "kernel", in proportion to the Shapley kernel, as in the paper. Default "uniform".
       until: a precision to reach: the largest standard error over the largest value. The evaluations are doubled until
-        then. Default: none, and m evaluations. Such a loop has no reverse-mode gradient. For pairs.
-      max_evaluations: the cap of `until`. Default 16 m. `converged` says whether the precision was reached before it.
-      ids: [N] integers that name the examples for their randomness. Default: their positions.
+        then. Such a loop has no reverse-mode gradient. For sampling="pairs". Default: none, and m evaluations.
+      max_evaluations: the cap of `until`. `converged` says whether the precision was reached. Default: 16 m.
+      ids: [N] integers that name the examples for their randomness. Default: their indices.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
@@ -61,7 +60,8 @@ def kernel(
       std_errors (infinite where there are fewer pairs than players), num_evaluations, and converged.
 
     Raises:
-      TypeError, ValueError: if an argument is of the wrong type, no name of those above, or there are too few evaluations.
+      TypeError, ValueError: if an argument is of the wrong type or not among the choices above, or there are too few
+        evaluations.
 
     References:
       Lundberg & Lee (2017), A unified approach to interpreting model predictions, arXiv:1705.07874, theorem 2.
@@ -71,53 +71,97 @@ def kernel(
     game = as_game(game)
     check.one_of("sampling", sampling, SAMPLINGS)
     check.one_of("sizes", sizes, SIZES)
-    check_players(game)
-    stages, until = read_stages(game.num_players, num_evaluations, until, max_evaluations)
-    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
+    stages, until = read_stages(game, num_evaluations, until, max_evaluations)
+    exact = sampling == "pairs" and stages[0] == num_pairs(game.num_players)
+    key = read_key(key, exact, f"not all 2^{game.num_players} coalitions are evaluated, so they are drawn at random")
+    ids = check.example_ids(ids, game.num_examples)
     batch_size = check.batch_size(batch_size)
     if sampling == "published":
         if until is not None:
-            raise ValueError("until is for sampling='pairs', whose designs are nested: give num_evaluations alone.")
-        return published(game, key, ids, num_evaluations=2 * stages[0] + 2, batch_size=batch_size)
-    pairs = design(game.num_players, stages, sizes)
-    with jax.ensure_compile_time_eval():
-        constants = [_constants(pairs, stage) for stage in range(len(stages))]
-        coalitions = jnp.asarray(pairs.coalitions)
-    return _kernel(game, key, ids, coalitions, constants, stages=stages, until=until, batch_size=batch_size)
+            raise ValueError(
+                f"`until` must be left out for sampling='published', got {until}: its designs are not nested; use "
+                "sampling='pairs', or num_evaluations alone."
+            )
+        return _published(game, key, ids, num_evaluations=2 * stages[0] + 2, batch_size=batch_size)
 
-
-@functools.lru_cache(maxsize=16)
-def _constants(pairs: Design, stage: int) -> Regression | Large:
-    with jax.ensure_compile_time_eval():
-        small = pairs.num_players * (pairs.stages[stage] + 1) <= _MOST_NUMBERS
-        return regression(pairs, stage) if small else large(pairs, stage)
-
-
-@compiled(static_argnames=("stages", "until", "batch_size"))
-def _kernel(
-    game: Game,
-    key: Key[Array, ""],
-    ids: Int[Array, " N"] | None,
-    coalitions: Bool[Array, "n M"],
-    constants: list[Any],
-    stages: tuple[int, ...],
-    until: float | None,
-    batch_size: int | None,
-) -> Attribution:
-    def solve_with(problem: Regression | Large) -> Solve:
-        def solved(parts: Parts, _alive: Bool[Array, " M"]) -> tuple[Array, Array]:
-            return (solve if isinstance(problem, Regression) else solve_large)(problem, parts.odd)  # pyright: ignore
-
-        return solved
+    def prepare(stage: int) -> tuple[np.ndarray, Solve]:
+        pairs = design(game.num_players, stages[: stage + 1], sizes)
+        small = pairs.num_players * (stages[stage] + 1) <= _MOST_NUMBERS
+        return pairs.coalitions, Partial(_solve, regression(pairs, stage) if small else large(pairs, stage))
 
     return explain(
         game,
-        coalitions,
-        [solve_with(one) for one in constants],
+        key,
+        ids,
+        prepare,
         stages=stages,
         until=until,
+        estimator="kernel regression",
+        title="shap.kernel",
+        batch_size=batch_size,
+    )
+
+
+def _solve(problem: Regression | Large, parts: Parts, _active: Bool[Array, " M"]) -> tuple[Array, Array]:
+    return solve(problem, parts.odd) if isinstance(problem, Regression) else solve_large(problem, parts.odd)
+
+
+@compiled(static_argnames=("num_evaluations", "batch_size"), title="shap.kernel")
+def _published(
+    game: Game, key: Key[Array, ""], ids: Int[Array, " N"] | None, num_evaluations: int, batch_size: int | None
+) -> Attribution:
+    """KernelSHAP as published: coalitions one by one, with replacement, with sizes from the Shapley kernel.
+
+    Least squares of v(z) - v(empty coalition) on z with equal weights, with the sum of the coefficients given.
+    """
+    num_players, count = game.num_players, num_evaluations - 2
+    sizes = np.arange(1, num_players)
+    chances = 1 / (sizes * (num_players - sizes))
+    ends = jnp.asarray(np.cumsum(chances / chances.sum())[:-1], jnp.float32)[None]
+
+    def solve_one(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
+        size_key, order_key = jax.random.split(key)
+        drawn = 1 + jnp.sum(random.uniform(size_key, (count, 1)) > ends, axis=1, dtype=jnp.int32)
+        coalitions = ranks(random.uniform(order_key, (count, num_players))) < drawn[:, None]
+        limits = jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)])
+        worth = v(jnp.concatenate([limits, coalitions]))
+        shape = worth.shape[1:]
+        worth = worth.reshape(len(worth), -1)
+        gains = worth - worth[:1]
+        unit = power_of_two(gains)[None]
+        gains = gains / unit
+        total = gains[1:2]
+        present = coalitions.astype(worth.dtype)
+        centered = present - present.mean(axis=1, keepdims=True)  # without the direction in which the sum is given
+        goal = gains[2:] - drawn[:, None].astype(worth.dtype) * total / num_players
+        gram = dot(centered.T, centered)
+        size = jnp.trace(gram) / num_players
+        gram = gram + size * (1 / num_players + 1e-6 * jnp.eye(num_players, dtype=gram.dtype))
+        root = (jnp.linalg.cholesky(gram), True)
+        values = cho_solve(root, dot(centered.T, goal))
+        # [M, S], through the small inverse: a solve for all samples at once waits for the processor's other threads.
+        pulls = dot(cho_solve(root, jnp.eye(num_players, dtype=gram.dtype)), centered.T)
+        residuals = goal - dot(centered, values)
+        spared = jnp.maximum(1 - (centered * pulls.T).sum(axis=1), 1e-3)[:, None]
+        errors = unit * safe_sqrt(dot(pulls**2, (residuals / spared) ** 2))
+        errors = errors if count > num_players else jnp.full_like(errors, jnp.inf)
+        values = efficient(unit * (values + total / num_players), (unit * total)[0], active)
+        return {
+            "values": values.reshape(-1, *shape),
+            "std_errors": jnp.where(active[:, None], errors, 0).reshape(-1, *shape),
+            "base_value": worth[0].reshape(shape),
+            "output": worth[1].reshape(shape),
+            "num_evaluations": jnp.asarray(num_evaluations, jnp.int32),
+        }
+
+    return game.attribute(
+        Attribution,
+        solve_one,
+        method="SHAP",
+        estimator="kernel regression, as published",
+        efficient=True,
         key=key,
         ids=ids,
+        coalitions_at_once=num_evaluations,
         batch_size=batch_size,
-        estimator="kernel regression",
     )

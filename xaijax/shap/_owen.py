@@ -1,11 +1,12 @@
-"""Owen values (Owen 1977): Shapley values over the orders in which groups stay together.
+"""Owen values (Owen 1977): Shapley values over the orders in which the members of a group are consecutive.
 
-A group's members come one after another, in any order, and so do the members of groups within groups. A player's value
-is the mean of its marginal contributions over these orders.
+The members of a group join one after another, in any order, and so do the members of groups within groups. A player's
+value is the mean of its marginal contributions over these orders.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 import itertools
 from collections.abc import Iterator, Sequence
@@ -24,26 +25,27 @@ from xaijax.shap._exact import sum_of_coalitions
 
 Tree = int | tuple["Tree", ...]
 MOST_COALITIONS = 2**16
+_DEEPEST = 100  # levels of groups: a sequence that holds itself has no end
 
 
 def owen(game: Game, tree: Sequence[Any], *, batch_size: int | None = None) -> Attribution:
-    """Exact Owen values for a grouping of the players, of any depth.
+    """Computes exact Owen values for groups of players, nested to any depth.
 
-    Why: features that belong together (the words of a sentence, the columns of one measurement) come and go together, so
-    that what a group is worth is shared within it. Exact for far more players than Shapley values: eight groups of four need
-    14,592 coalitions, those of whole groups and those with a part of one.
+    Why: related features (the words of a sentence, the columns of one measurement) join and leave as a group, so that the
+    group's contribution is shared among its members. Exact for far more players than Shapley values: only coalitions of
+    whole groups, and those with a part of one group, are evaluated.
 
     Args:
       game: N games from `xai.game`, or one written by hand.
-      tree: the groups as nested sequences of player numbers 0..M-1, each of which is there once: [[0, 1], [2, [3, 4]]].
+      tree: the groups as nested sequences of player indices 0..M-1, each exactly once: [[0, 1], [2, [3, 4]]].
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
-      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) that sum to output minus base_value; the values
-      of a group's members sum to its own in the game of the groups.
+      values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) that sum to output minus base_value. The values
+      of a group's members sum to the group's value in the game of the groups. std_errors are 0.
 
     Raises:
-      TypeError, ValueError: if the tree is no such sequence, lacks players, repeats them, or needs more than 65,536
+      TypeError, ValueError: if the tree is not such a sequence, lacks players, repeats them, or needs more than 65,536
         coalitions.
 
     References:
@@ -66,10 +68,9 @@ def owen(game: Game, tree: Sequence[Any], *, batch_size: int | None = None) -> A
 
 @functools.lru_cache(maxsize=32)
 def _constants(tree: Tree, num_players: int) -> tuple[Array, Array]:
-    """The coalitions that matter, nobody first and everybody last, and their weights."""
-    number: dict[bytes, int] = {}
-    nobody, everybody = np.zeros(num_players, bool), np.ones(num_players, bool)
-    number[nobody.tobytes()] = 0
+    """Returns the coalitions that matter, the empty one first and the grand one last, and their weights."""
+    empty, grand = np.zeros(num_players, bool), np.ones(num_players, bool)
+    numbers: dict[bytes, int] = {empty.tobytes(): 0}
     weights: list[dict[int, float]] = []
     for player in range(num_players):
         own: dict[int, float] = {}
@@ -77,11 +78,11 @@ def _constants(tree: Tree, num_players: int) -> tuple[Array, Array]:
             after = before.copy()
             after[player] = True
             for coalition, sign in ((after, 1), (before, -1)):
-                place = number.setdefault(coalition.tobytes(), len(number))
-                own[place] = own.get(place, 0.0) + sign * weight
+                number = numbers.setdefault(coalition.tobytes(), len(numbers))
+                own[number] = own.get(number, 0.0) + sign * weight
         weights.append(own)
-    coalitions = np.array([np.frombuffer(row, bool) for row in number])
-    order = np.argsort((coalitions == everybody).all(axis=1), kind="stable")
+    coalitions = np.array([np.frombuffer(row, bool) for row in numbers])
+    order = np.argsort((coalitions == grand).all(axis=1), kind="stable")
     table = np.zeros((num_players, len(coalitions)))
     for player, own in enumerate(weights):
         table[player, list(own)] = list(own.values())
@@ -89,7 +90,7 @@ def _constants(tree: Tree, num_players: int) -> tuple[Array, Array]:
 
 
 def _before(tree: Tree, player: int, num_players: int) -> Iterator[tuple[np.ndarray, float]]:
-    """Who may be there before a player, and how likely that is: at each level, some of the siblings of its own branch."""
+    """Yields the coalitions that a player may join, with their probabilities: at each level, some siblings of its branch."""
     if isinstance(tree, int):
         yield np.zeros(num_players, bool), 1.0
         return
@@ -100,9 +101,9 @@ def _before(tree: Tree, player: int, num_players: int) -> Iterator[tuple[np.ndar
         for size in range(count):
             weight = chance * factorial(size) * factorial(count - size - 1) / factorial(count)
             for chosen in itertools.combinations(siblings, size):
-                there = inner.copy()
-                there[[one for branch in chosen for one in _players(branch)]] = True
-                yield there, weight
+                coalition = inner.copy()
+                coalition[[member for branch in chosen for member in _players(branch)]] = True
+                yield coalition, weight
 
 
 def _players(tree: Tree) -> list[int]:
@@ -110,40 +111,43 @@ def _players(tree: Tree) -> list[int]:
 
 
 def _read(tree: Any, num_players: int) -> Tree:
-    def nested(branch: Any) -> Tree:
-        if isinstance(branch, (int, np.integer)) and not isinstance(branch, bool):
-            return int(branch)
-        if isinstance(branch, (list, tuple)) and len(branch):
-            return tuple(nested(one) for one in branch)
-        raise TypeError(f"tree must be nested sequences of player numbers, but one of its parts is {branch!r}.")
+    """Checks the groups."""
 
-    if not isinstance(tree, (list, tuple)):
-        raise TypeError(f"tree must be nested sequences of player numbers, but it is {type(tree).__name__}.")
-    read = nested(tree)
-    players = _players(read)
-    missing = sorted(set(range(num_players)) - set(players))
-    unknown = sorted(set(players) - set(range(num_players)))
-    repeated = sorted({player for player in players if players.count(player) > 1})
-    if missing or unknown or repeated:
-        raise ValueError(
-            f"tree must hold each of the players 0..{num_players - 1} once"
-            + (f", but lacks {missing[:5]}" if missing else "")
-            + (f", but holds {unknown[:5]}, which there are not" if unknown else "")
-            + (f", but repeats {repeated[:5]}" if repeated else "")
-            + "."
+    def nested(branch: Any, depth: int = 0) -> Tree:
+        if isinstance(branch, int | np.integer) and not isinstance(branch, bool):
+            return int(branch)
+        if isinstance(branch, list | tuple) and len(branch) and depth < _DEEPEST:
+            return tuple(nested(part, depth + 1) for part in branch)
+        raise TypeError(
+            f"`tree` must be nested sequences of player indices, at most {_DEEPEST} deep, got {check.shown(branch)} in it."
         )
-    needed = 2 + _partial(read)
+
+    if not isinstance(tree, list | tuple):
+        raise TypeError(f"`tree` must be nested sequences of player indices, got {check.shown(tree)}.")
+    groups = nested(tree)
+    counts = collections.Counter(_players(groups))
+    missing = [player for player in range(num_players) if player not in counts]
+    unknown = sorted(player for player in counts if not 0 <= player < num_players)
+    repeated = sorted(player for player, count in counts.items() if count > 1)
+    if missing or unknown or repeated:
+        faults = [("lacks", missing), ("has the unknown players", unknown), ("repeats", repeated)]
+        shown = " and ".join(f"{fault} {check.shown(players[:5])}" for fault, players in faults if players)
+        raise ValueError(f"`tree` must hold each of the players 0..{num_players - 1} once, but it {shown}.")
+    needed = 2 + _partial(groups)
     if needed > MOST_COALITIONS:
         number = f"{needed:,}" if needed < 2**64 else "more than 2^64"
         raise ValueError(
-            f"tree has groups so large that {number} coalitions are needed, of {MOST_COALITIONS:,} at most: make smaller "
-            "groups, in more levels."
+            f"`tree` must need at most {MOST_COALITIONS:,} coalitions, got groups so large that {number} coalitions are "
+            "needed: make smaller groups, in more levels."
         )
-    return read
+    return groups
 
 
 def _partial(tree: Tree) -> int:
-    """How many coalitions hold some of a branch but not all: any of its branches, or a part of one beside any others."""
+    """Returns the number of coalitions that hold some of a branch but not all of it.
+
+    They hold any of its branches, or a part of one of them and any of the others.
+    """
     if isinstance(tree, int):
         return 0
     return 2 ** len(tree) - 2 + 2 ** (len(tree) - 1) * sum(_partial(branch) for branch in tree)

@@ -1,215 +1,355 @@
-"""Explaining from pairs of complementary coalitions: what the kernel and Gaussian process estimators share.
+"""Explanations from pairs of complementary coalitions, as the kernel and the Gaussian process estimators need them.
 
-The design is a constant. Each explanation relabels its players by its own key, so that no two share a design and errors
-do not add up over a data set: player i of the game is player labels[i] of the design.
+The design is a constant. Each explanation relabels its players by its own key, so that no two explanations share a
+design and their errors do not add up over a data set: player i of the game is player labels[i] of the design.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
 
 from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
-from xaijax._core.game import Game, Value
-from xaijax._core.numerics import ranks
+from xaijax._core.compile import compiled, is_eager
+from xaijax._core.game import ExampleGames, Game, Value
+from xaijax._core.numerics import power_of_two, ranks, zero_where
 from xaijax._core.typing import Array, Bool, Float, Int, Key
-from xaijax._core.until import precision, read_until
+from xaijax._core.until import extend_until, precision, read_until, repeat_until
 from xaijax.shap._design import num_pairs
 
 DEFAULT_EVALUATIONS = 20  # for each player
+_MOST_AT_ONCE = 2**13  # pairs in one program: after that many, an interrupt is heard
+_MOST_NUMBERS = 2**28  # in a design, pairs times players: the coalitions are drawn and kept on the host
 
 
 class Parts(NamedTuple):
-    """The values of n pairs (v(z), v(1 - z)) and of the pair of all and nobody, which comes last.
-
-    odd: [n+1, K] half their differences; even: [n+1, K] half their sums.
-    """
+    """The parts of n pairs (v(z), v(1 - z)): half their differences and half their sums."""
 
     odd: Float[Array, "n K"]
     even: Float[Array, "n K"]
 
 
-# The values [M, K] of the design's players and their standard errors, from the parts of one stage and which players are
-# active [M].
+# (parts, the grand coalition's last; [M] the active players) -> [M, K] the values of the design's players and errors.
 Solve = Callable[[Parts, Bool[Array, " M"]], tuple[Float[Array, "M K"], Float[Array, "M K"]]]
+# The number of a stage -> its coalitions [n, M] and its solver, a `jax.tree_util.Partial`.
+Prepare = Callable[[int], tuple[np.ndarray, Solve]]
 
 
-def read_stages(
-    num_players: int, num_evaluations: Any, until: Any, max_evaluations: Any, most_pairs: int | None = None
-) -> tuple[tuple[int, ...], float | None]:
-    """The numbers of pairs of the nested designs, each twice the one before, and the precision that ends them.
+class Relabeled(NamedTuple):
+    """One game as its design sees it.
 
-    most_pairs: what the estimator can take, the default cap.
+    labels: [M] the design's player of each of the game's players. active: [M] the game's players that change anything.
+    ends: [2, ...] the values of the empty and the grand coalition. parts: those of the pairs so far.
     """
-    everything = 2**num_players
-    if num_evaluations is None:
-        num_evaluations = min(DEFAULT_EVALUATIONS * num_players, everything)
+
+    labels: Int[Array, "*N M"]
+    active: Bool[Array, "*N M"]
+    ends: Float[Array, "..."]
+    parts: Parts
+
+
+def read_budget(
+    num_players: int, num_evaluations: Any, until: Any, max_evaluations: Any, most: int | None = None
+) -> tuple[int, float | None, int]:
+    """Checks a budget, a precision and its cap; returns them with their defaults, in coalitions.
+
+    most: the largest number of evaluations that defaults may ask for.
+    """
+    everything = 2**num_players if num_players < 31 else 2**31 - 1
     least = min(2 * num_players, everything)
+    if num_evaluations is None:
+        num_evaluations = max(least, min(DEFAULT_EVALUATIONS * num_players, everything, most or everything))
     num_evaluations = check.positive_int("num_evaluations", num_evaluations)
     if num_evaluations < least:
         raise ValueError(
-            f"num_evaluations must be at least {least}, twice the number of the {num_players} players, but it is "
-            f"{num_evaluations}: with fewer, xai.shap.permutation is the better estimator."
+            f"`num_evaluations` must be at least {least}, twice the number of the {num_players} players, got "
+            f"{num_evaluations}: with fewer evaluations some players would never join or leave a coalition; group the "
+            "players (groups= of the masker)."
         )
-    first = min((num_evaluations - 2) // 2, num_pairs(num_players))
     until = read_until(until, "max_evaluations", max_evaluations)
     if until is None:
-        return (first,), None
+        return num_evaluations, None, num_evaluations
     if max_evaluations is None:
-        max_evaluations = 16 * num_evaluations
-        if most_pairs is not None:
-            max_evaluations = max(num_evaluations, min(max_evaluations, 2 * most_pairs + 2))
-    most = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
-    most = min((most - 2) // 2, num_pairs(num_players))
+        max_evaluations = max(num_evaluations, min(16 * num_evaluations, 2**31 - 1, most or everything))
+    cap = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
+    return num_evaluations, until, cap
+
+
+def read_key(key: Any, exact: bool, reason: str) -> Any:
+    """Checks a random key, which may be None where the values are exact."""
+    if key is None:
+        if not exact:
+            raise ValueError(f"`key` must be a JAX random key, such as jax.random.key(0), got None: {reason}.")
+        return jax.random.key(0)
+    return check.random_key(key)
+
+
+def read_stages(
+    game: Game, num_evaluations: Any, until: Any, max_evaluations: Any, most: int | None = None
+) -> tuple[tuple[int, ...], float | None]:
+    """Returns the numbers of pairs of the nested designs, each twice the one before, and the precision that ends them."""
+    num_players = game.num_players
+    if num_players < 2:
+        raise ValueError("`game` must have at least 2 players, got 1 player: use xai.shap.exact.")
+    num_evaluations, until, cap = read_budget(num_players, num_evaluations, until, max_evaluations, most)
+    first, last = (min((evaluations - 2) // 2, num_pairs(num_players)) for evaluations in (num_evaluations, cap))
+    if last * num_players > _MOST_NUMBERS:
+        name = "num_evaluations" if until is None else "max_evaluations"
+        raise ValueError(
+            f"`{name}` must be at most {2 * (_MOST_NUMBERS // num_players) + 2:,} for {num_players} players, whose "
+            f"coalitions are drawn without repetition, got {2 * last + 2:,}: use xai.shap.permutation."
+        )
     stages = [first]
-    while stages[-1] < most:
-        stages.append(min(2 * stages[-1], most))
+    while stages[-1] < last:
+        stages.append(min(2 * stages[-1], last))
     return tuple(stages), until
 
 
 def explain(
     game: Game,
-    coalitions: Bool[Array, "n M"],
-    solves: Sequence[Solve],
+    key: Any,
+    ids: Any,
+    prepare: Prepare,
     *,
     stages: tuple[int, ...],
     until: float | None,
+    estimator: str,
+    title: str,
+    batch_size: int | None,
+) -> Attribution:
+    """Explains every game from the design's pairs, stage after stage until the values are precise.
+
+    Called from Python, a stage is prepared when it is reached. Within a transformation all stages are prepared.
+    """
+    options: dict[str, Any] = {"estimator": estimator, "title": title, "batch_size": batch_size}
+    if not is_eager(game, key, ids) or (len(stages) == 1 and stages[0] <= _MOST_AT_ONCE):
+        with jax.ensure_compile_time_eval():
+            prepared = [prepare(stage) for stage in range(len(stages))]
+            coalitions, solves = jnp.asarray(prepared[-1][0]), [solve for _, solve in prepared]
+        return _explain(game, key, ids, coalitions, solves, stages=stages, until=until, **options)[0]
+
+    step = min(stages[0], _MOST_AT_ONCE)
+    coalitions, solve = prepare(0)
+    begin = (coalitions, [solve]) if step == stages[0] else (coalitions[:step], [Partial(_unsolved)])
+    first, state = _explain(game, key, ids, *begin, stages=(step,), until=None, **options)
+    if game.num_examples is None:
+        state = jax.tree.map(lambda leaf: leaf[None], state)
+    known = np.arange(len(state.labels))  # the examples of the state
+
+    def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
+        nonlocal state, known
+        coalitions, solve = prepare(number)
+        state, known = _select(state, np.searchsorted(known, rows)), rows
+        for start in range(state.parts.odd.shape[1], stages[number], step):
+            block = coalitions[start : min(start + step, stages[number])]
+            state = _add_pairs(game, key, ids, rows, state, block, title=title, batch_size=batch_size)
+            jax.block_until_ready(state)  # so that an interrupt is heard after each block
+        values, errors = _solve_again(state, solve, title=title)
+        return values, errors, jnp.full(len(rows), 2 * stages[number] + 2, jnp.int32)
+
+    if step < stages[0]:
+        values, std_errors, evaluations = another(0, known)
+        alone = slice(None) if game.num_examples is not None else 0
+        first = dataclasses.replace(
+            first, values=values[alone], std_errors=std_errors[alone], num_evaluations=evaluations[alone]
+        )
+    return first if until is None else extend_until(until, len(stages), first, another)
+
+
+def _unsolved(parts: Parts, active: Bool[Array, " M"]) -> tuple[Array, Array]:
+    zeros = jnp.zeros((len(active), parts.odd.shape[1]), parts.odd.dtype)
+    return zeros, zeros
+
+
+@compiled(
+    static_argnames=("stages", "until", "estimator", "title", "batch_size"), title=lambda options: options["title"]
+)
+def _explain(
+    game: Game,
     key: Key[Array, ""],
     ids: Int[Array, " N"] | None,
-    batch_size: int | None,
+    coalitions: Bool[Array, "n M"],
+    solves: Sequence[Solve],
+    stages: tuple[int, ...],
+    until: float | None,
     estimator: str,
-) -> Attribution:
-    """Shapley values of every game from the design's pairs, solved at each stage until they are precise enough."""
-    num_players = game.num_players
+    title: str,
+    batch_size: int | None,
+) -> tuple[Attribution, Relabeled]:
+    """Returns the attribution, and every game after the first stage."""
 
-    def shapley(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
-        labels = ranks(random.uniform(key, (num_players,)))
-        own = coalitions[:, labels]
-        ends, last = _ends(v, num_players)
-        shape = ends.shape[1:]
-        empty, full = ends.reshape(2, -1)
-
-        def evaluate(own: Bool[Array, "n M"]) -> Parts:
-            return _parts(v(jnp.concatenate([own, ~own])))
-
-        own_alive = jnp.zeros(num_players, bool).at[labels].set(active)
-
-        def solved(solve: Solve, parts: Parts) -> tuple[Array, Array]:
-            parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), parts, last)
-            values, errors = solve(parts, own_alive)
-            values, errors = efficient(values[labels], full - empty, active), errors[labels]
-            return values, jnp.where(jnp.isnan(values), jnp.nan, jnp.where(active[:, None], errors, 0))
-
-        parts = evaluate(own[: stages[0]])
-        values, errors = solved(solves[0], parts)
-        fields: dict[str, Array] = {}
+    def solve_one(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Any]:
+        game = relabel(v, coalitions[: stages[0]], key, active)
+        values, errors = solved(game, solves[0])
+        fields: dict[str, Any] = {}
         stage = jnp.zeros((), jnp.int32)
         if until is not None:
             if len(stages) > 1:
-                stage, values, errors = _in_stages(own, evaluate, solved, solves, stages, until, parts, values, errors)
+                stage, values, errors = _in_stages(v, coalitions, game, solves, stages, until, values, errors)
             fields["converged"] = precision(values, errors) <= until
-        fields["num_evaluations"] = 2 + 2 * jnp.asarray(stages, jnp.int32)[stage]
         return fields | {
-            "values": values.reshape(-1, *shape),
-            "std_errors": errors.reshape(-1, *shape),
-            "base_value": ends[0],
-            "output": ends[1],
+            "values": values,
+            "std_errors": errors,
+            "base_value": game.ends[0],
+            "output": game.ends[1],
+            "num_evaluations": 2 + 2 * jnp.asarray(stages, jnp.int32)[stage],
+            "state": game,
         }
 
+    def with_state(state: Relabeled, **fields: Any) -> Any:
+        return Attribution(**fields), state
+
     return game.attribute(
-        Attribution,
-        shapley,
+        with_state,
+        solve_one,
+        method="SHAP",
+        estimator=estimator,
+        efficient=True,
         key=key,
         ids=ids,
         coalitions_at_once=2 * stages[0] + 2,
         batch_size=batch_size,
-        method="SHAP",
-        estimator=estimator,
-        efficient=True,
     )
 
 
-def evaluate_pairs(
-    v: Value, coalitions: Bool[Array, "n M"], key: Key[Array, ""]
-) -> tuple[Int[Array, " M"], Parts, Float[Array, "2 ..."]]:
-    """The labels of the game's players in the design, all parts, and the values of nobody and of all."""
+def relabel(v: Value, coalitions: Bool[Array, "n M"], key: Key[Array, ""], active: Bool[Array, " M"]) -> Relabeled:
+    """Evaluates a game at the pairs of a design."""
     num_players = coalitions.shape[1]
-    labels = ranks(random.uniform(key, (num_players,)))
-    own = coalitions[:, labels]
-    ends, last = _ends(v, num_players)
-    parts = _parts(v(jnp.concatenate([own, ~own])))
-    return labels, jax.tree.map(lambda part, end: jnp.concatenate([part, end]), parts, last), ends
-
-
-def _ends(v: Value, num_players: int) -> tuple[Float[Array, "2 ..."], Parts]:
-    """The values of nobody and of all, and their parts."""
+    labels = _labels(key, num_players)
     ends = v(jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)]))
-    return ends, _parts(ends[::-1])
+    return Relabeled(labels, active, ends, _evaluate(v, coalitions[:, labels]))
+
+
+def _labels(key: Key[Array, ""], num_players: int) -> Int[Array, " M"]:
+    return ranks(random.uniform(key, (num_players,)))
+
+
+def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Parts:
+    return _parts(v(jnp.concatenate([coalitions, ~coalitions])))
 
 
 def _parts(values: Float[Array, "2n ..."]) -> Parts:
-    """Of n coalitions followed by their complements."""
-    one, other = values.reshape(2, len(values) // 2, -1)
-    return Parts((one - other) / 2, (one + other) / 2)
+    """Returns the parts of n coalitions, followed by their complements."""
+    one, other = values.reshape(2, len(values) // 2, -1) / 2
+    return Parts(one - other, one + other)
 
 
-def check_players(game: Game) -> None:
-    """Pairs need two sides."""
-    if game.num_players < 2:
-        raise ValueError(
-            "game must have at least 2 players, but it has 1, which gets output - base value: use shap.exact."
-        )
+def in_units(game: Relabeled) -> tuple[Parts, Parts]:
+    """Returns the parts with the grand coalition's last, in units [K], powers of two; and the units.
+
+    In these units squares neither overflow nor vanish, whatever the scale of the outputs.
+    """
+    last = _parts(game.ends[::-1])
+    parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), game.parts, last)
+    units = jax.tree.map(power_of_two, parts)
+    return jax.tree.map(lambda part, unit: part / unit[None], parts, units), units
+
+
+def solved(game: Relabeled, solve: Solve) -> tuple[Array, Array]:
+    """Returns the values [M, ...] of the game's own players, which sum to its gain, and their standard errors."""
+    num_players, shape = len(game.labels), game.ends.shape[1:]
+    empty, full = game.ends.reshape(2, -1)
+    parts, units = in_units(game)
+    values, errors = solve(parts, jnp.zeros(num_players, bool).at[game.labels].set(game.active))
+    values, errors = (units.odd[None] * part[game.labels] for part in (values, errors))
+    values = efficient(values, full - empty, game.active)
+    errors = jnp.where(jnp.isnan(values), jnp.nan, jnp.where(game.active[:, None], errors, 0))
+    return values.reshape(num_players, *shape), errors.reshape(num_players, *shape)
 
 
 def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], active: Bool[Array, " M"]) -> Float[Array, "M K"]:
-    """The values with those of players that change nothing at 0, and the others moved alike until all sum to the total."""
-    values = jnp.where(active[:, None], values, 0)
-    missing = (total - values.sum(axis=0)) / jnp.maximum(active.sum(), 1)
-    return jnp.where(active[:, None], values + missing, 0)
+    """Returns the values with 0 for inactive players, and the others shifted alike until all sum to the total."""
+    values = zero_where(~active, values)
+    shared = active | ~active.any()  # where no player is active, all of them share the derivative
+    missing = (total - values.sum(axis=0)) / shared.sum().astype(values.dtype)
+    return zero_where(~active, jnp.where(shared[:, None], values + missing[None], values))
 
 
 def _in_stages(
-    own: Bool[Array, "n M"],
-    evaluate: Callable[[Array], Parts],
-    solved: Callable[[Solve, Parts], tuple[Array, Array]],
+    v: Value,
+    coalitions: Bool[Array, "n M"],
+    game: Relabeled,
     solves: Sequence[Solve],
     stages: tuple[int, ...],
     until: float,
-    parts: Parts,
     values: Array,
     errors: Array,
 ) -> tuple[Array, Array, Array]:
-    """Doubles the pairs, as many at a time as the first stage has, until the precision is reached or all are evaluated."""
+    """Doubles the pairs, as many at a time as the first stage has, until the values are precise or all are evaluated."""
     step = stages[0]
     num_steps = -(-stages[-1] // step)
-    # The last stage may end within a step: pairs are repeated behind it and not looked at.
+    own = coalitions[:, game.labels]
+    # The last stage may end within a step: some pairs are repeated after the last one and not used.
     own = jnp.concatenate([own, own[: num_steps * step - len(own)]])
-    parts = jax.tree.map(lambda part: jnp.pad(part, [(0, (num_steps - 1) * step), (0, 0)]), parts)
+    parts = jax.tree.map(lambda part: jnp.pad(part, [(0, (num_steps - 1) * step), (0, 0)]), game.parts)
     ends = jnp.asarray([-(-stage // step) for stage in stages], jnp.int32)
 
-    def more(state: tuple[Array, Parts, Array, Array]) -> Array:
-        stage, _, values, errors = state
-        return (stage < len(stages) - 1) & ~(precision(values, errors) <= until)
-
-    def another(state: tuple[Array, Parts, Array, Array]) -> tuple[Array, Parts, Array, Array]:
-        stage, parts, *_ = state
-
-        def one_step(number: Array, parts: Parts) -> Parts:
-            new = evaluate(jax.lax.dynamic_slice_in_dim(own, number * step, step))
+    def another(number: Int[Array, ""], state: tuple[Parts, Array, Array]) -> tuple[Parts, Array, Array]:
+        def add_step(index: Int[Array, ""], parts: Parts) -> Parts:
+            new = _evaluate(v, jax.lax.dynamic_slice_in_dim(own, index * step, step))
             return jax.tree.map(
-                lambda every, part: jax.lax.dynamic_update_slice_in_dim(every, part, number * step, axis=0), parts, new
+                lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0), parts, new
             )
 
-        parts = jax.lax.fori_loop(ends[stage], ends[stage + 1], one_step, parts)
-        ways = [
-            lambda parts, solve=solve, pairs=pairs: solved(solve, jax.tree.map(lambda part: part[:pairs], parts))
+        parts = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, state[0])
+        branches = [
+            lambda parts, solve=solve, pairs=pairs: solved(
+                game._replace(parts=jax.tree.map(lambda part: part[:pairs], parts)), solve
+            )
             for solve, pairs in zip(solves[1:], stages[1:], strict=True)
         ]
-        return stage + 1, parts, *jax.lax.switch(stage, ways, parts)
+        return parts, *jax.lax.switch(number - 1, branches, parts)
 
-    stage, _, values, errors = jax.lax.while_loop(more, another, (jnp.zeros((), jnp.int32), parts, values, errors))
-    return stage, values, errors
+    number, (_, values, errors), _ = repeat_until(
+        until, len(stages), (parts, values, errors), another, lambda state: state[1:]
+    )
+    return number - 1, values, errors
+
+
+@compiled(title="until")
+def _select(state: Relabeled, rows: Int[Array, " n"]) -> Relabeled:
+    return jax.tree.map(lambda leaf: leaf[rows], state)
+
+
+@compiled(static_argnames=("title", "batch_size"), title=lambda options: options["title"])
+def _add_pairs(
+    game: Game,
+    key: Key[Array, ""],
+    ids: Int[Array, " N"] | None,
+    rows: Int[Array, " n"],
+    state: Relabeled,
+    coalitions: Bool[Array, "s M"],
+    title: str,
+    batch_size: int | None,
+) -> Relabeled:
+    """Evaluates more pairs of some of the examples."""
+
+    def solve(v: Value, key: Key[Array, ""], _active: Any) -> dict[str, Any]:
+        return {"parts": _evaluate(v, coalitions[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
+
+    new = solve_rows(game, rows, solve, key=key, ids=ids, coalitions_at_once=2 * len(coalitions), batch_size=batch_size)
+    parts = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.parts, new["parts"])
+    return state._replace(parts=parts)
+
+
+def solve_rows(
+    game: Game, rows: Int[Array, " n"], solve: Any, *, ids: Int[Array, " N"] | None, **options: Any
+) -> dict[str, Any]:
+    """Runs `game.solve_each` for some of the examples; a single game is the example 0."""
+    if not isinstance(game, ExampleGames):
+        fields = game.solve_each(solve, ids=None, **options)
+        return jax.tree.map(lambda leaf: leaf[None] if isinstance(leaf, jax.Array) else leaf, fields)
+    ids = rows if ids is None else ids[rows]
+    return game.of_examples(rows).solve_each(solve, ids=ids, **options)
+
+
+@compiled(static_argnames=("title",), title=lambda options: options["title"])
+def _solve_again(state: Relabeled, solve: Solve, title: str) -> tuple[Array, Array]:
+    return jax.lax.map(lambda game: solved(game, solve), state, batch_size=16)

@@ -1,7 +1,13 @@
 """The odd Gaussian process with a scale for each player (automatic relevance determination: MacKay 1994, Neal 1996).
 
 k(x, y) = odd part of prod_i (1 + rho_i x_i y_i), over prod_i (1 + rho_i), plus a boost of the linear part. The scales rho_i,
-the boost and the noise are those of the greatest posterior, by gradient ascent, for each example and output.
+the boost and the noise maximize the posterior, by gradient ascent, for each example and output. With a_i = atanh(rho_i),
+
+    K = prod_i sqrt(1 - rho_i²) / (1 + rho_i) · sinh(X diag(a) X')
+
+and the covariance of the Shapley value of player i with o(x) is the integral over t in [-1, 1] of
+
+    rho_i x_i / (1 + t rho_i x_i) · prod_j (1 + t rho_j x_j) / (1 + rho_j)
 """
 
 from __future__ import annotations
@@ -15,18 +21,21 @@ import numpy as np
 import optax
 from jax.scipy.linalg import cho_solve, solve_triangular
 
+from xaijax._core.numerics import dot, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float
 
-_HIGHEST = jax.lax.Precision.HIGHEST
-_STEPS = 15  # of ascent; more change less than another draw does
+_STEPS = 15  # of ascent; more steps change less than another draw of the design does
 _RATE = 0.25
-_START_DEGREE = 1.5  # mean degree of interactions
-_LEAST_NOISE, _START_NOISE = 1e-5, 1e-4  # of the variance: float32 factors hold from there on
+_START_DEGREE = 0.5  # sum of the scales, the mean degree of interactions
+_LEAST_NOISE, _START_NOISE = 1e-5, 1e-4  # of the variance; float32 Cholesky factors need as much
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 class Scales(NamedTuple):
-    """logits: [M] of the players' scales about their mean; mean: of the logits; boost, noise: logarithms."""
+    """The parameters of one game's process.
+
+    logits: [M] of the players' scales, about their mean. mean: of the logits. boost, noise: logarithms.
+    """
 
     logits: Float[Array, " M"]
     mean: Float[Array, ""]
@@ -40,12 +49,11 @@ class Scales(NamedTuple):
 def with_scales(
     spins: Float[Array, "n M"], odd: Float[Array, " n"], active: Bool[Array, " M"]
 ) -> tuple[Float[Array, " M"], Float[Array, " M"]]:
-    """Posterior means and standard deviations of the Shapley values of one game."""
+    """Returns posterior means and standard deviations of the Shapley values of one game, whose odd parts are about 1."""
     size = jnp.sqrt(jnp.mean(odd**2))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
     odd = odd / size
-    count = jnp.maximum(active.sum(), 1)
-    start = min(0.5, _START_DEGREE / 0.95) / jnp.maximum(count / 1.0, 1.0)
+    start = _START_DEGREE / jnp.maximum(active.sum(), 1).astype(odd.dtype)
     first = Scales(
         jnp.zeros(len(active), odd.dtype),
         jnp.log(start / (1 - start)).astype(odd.dtype),
@@ -71,11 +79,11 @@ def with_scales(
 
 
 def _loss(scales: Scales, spins: Array, odd: Array, active: Array) -> Array:
-    """Minus the logarithm of the posterior, with the amplitude at its best."""
+    """Returns minus the logarithm of the posterior, with the amplitude that maximizes it."""
     root = _root(scales, spins, active)
     white = solve_triangular(root, odd, lower=True)
     likelihood = len(odd) / 2 * jnp.log(jnp.maximum(jnp.mean(white**2), 1e-30)) + jnp.log(jnp.diag(root)).sum()
-    # Scales within a factor e of each other, boosts around e within e², noises around their start within e³.
+    # Scales differ by a factor of about e, boosts from e by e², noises from their start by e³.
     prior = (scales.logits**2).sum() / 2 + ((scales.boost - 1) / 2) ** 2 / 2
     return likelihood + prior + ((scales.noise - math.log(_START_NOISE)) / 3) ** 2 / 2
 
@@ -89,41 +97,39 @@ def _root(scales: Scales, spins: Array, active: Array) -> Float[Array, "n n"]:
 
 def _covariances(rho: Array, boost: Array, spins: Array) -> Float[Array, "n n"]:
     reach = jnp.arctanh(rho)
-    products = jnp.matmul(spins * reach, spins.T, precision=_HIGHEST)
-    top = reach.sum()  # of the products; sinh over its greatest value, which float32 could not hold
+    products = dot(spins * reach[None], spins.T)
+    top = reach.sum()  # the largest product: sinh is taken relative to its largest value, which float32 may not hold
     curved = (jnp.exp(products - top) - jnp.exp(-products - top)) / 2
-    linear = jnp.matmul(spins * rho, spins.T, precision=_HIGHEST)
+    linear = dot(spins * rho[None], spins.T)
     return curved + jnp.expm1(boost) * jnp.exp(-jnp.log1p(rho).sum()) * linear
 
 
 def _posterior(scales: Scales, spins: Array, odd: Array, active: Array) -> tuple[Array, Array]:
     rho = scales.rho(active)
     scale, boost = -jnp.log1p(rho).sum(), jnp.expm1(scales.boost)
-    with_values = 2 * boost * jnp.exp(scale) * (spins * rho).T
+    with_values = 2 * boost * jnp.exp(scale) * (spins * rho[None]).T
     for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
         inner = node * rho
-        others = jnp.exp(
-            scale + jnp.log1p(-(inner**2)).sum() / 2 + jnp.matmul(spins, jnp.arctanh(inner), precision=_HIGHEST)
-        )
-        with_values += weight * others * (rho * spins / (1 + inner * spins)).T
+        others = jnp.exp(scale + jnp.log1p(-(inner**2)).sum() / 2 + dot(spins, jnp.arctanh(inner)))
+        with_values += weight * others[None] * (rho[None] * spins / (1 + inner[None] * spins)).T
     root = _root(scales, spins, active)
-    values = jnp.matmul(with_values, cho_solve((root, True), odd), precision=_HIGHEST)
+    values = dot(with_values, cho_solve((root, True), odd))
     explained = (solve_triangular(root, with_values.T, lower=True) ** 2).sum(axis=0)
     amplitude = jnp.mean(solve_triangular(root, odd, lower=True) ** 2)
     left = jnp.maximum(_variances(rho, scale) + 4 * boost * jnp.exp(scale) * rho - explained, 0)
-    return values, jnp.sqrt(jnp.where(left > 0, amplitude * left, 1)) * (left > 0)
+    return values, safe_sqrt(amplitude * left)
 
 
 def _variances(rho: Array, scale: Array) -> Float[Array, " M"]:
-    """Prior variances: 4 sum over odd T with i of prod rho_T / |T|², as 1 / k² = ∫ s^(k-1) (-log s) ds from 0 to 1.
+    """Returns the prior variances 4 sum over odd T with i of prod rho_T / |T|².
 
-    With s = u³, the integrand is smooth.
+    1 / k² is the integral of s^(k-1) (-log s) over s from 0 to 1; with s = u³ the integrand is smooth.
     """
     nodes, weights = (_NODES + 1) / 2, _WEIGHTS / 2
     total = jnp.zeros_like(rho)
     for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
-        place, measure = node**3, 3 * node**2 * weight * -3 * math.log(node)
-        plus, minus = (jnp.log1p(sign * place * rho) for sign in (1, -1))
+        s, measure = node**3, 3 * node**2 * weight * -3 * math.log(node)
+        plus, minus = (jnp.log1p(sign * s * rho) for sign in (1, -1))
         even = (jnp.exp(scale + plus.sum() - plus) + jnp.exp(scale + minus.sum() - minus)) / 2
         total += measure * even
     return 4 * rho * total

@@ -34,6 +34,7 @@ import numpy as np
 from scipy.linalg import cho_solve, cholesky, eigh
 from threadpoolctl import ThreadpoolController
 
+from xaijax._core.numerics import einsum, ratio, safe_sqrt
 from xaijax._core.progress import steps
 from xaijax._core.typing import Array, Float, Int
 from xaijax.shap._design import Design
@@ -50,7 +51,6 @@ _MOST_NUMBERS = 2**24  # in the operators of all models
 _MOST_RATED = 256  # rows that rate the models: their likelihoods tell the models apart
 # Rows of a matrix: with fewer, threads of BLAS wait for each other longer than they work, on busy cores for seconds.
 _FEWEST_FOR_THREADS = 1024
-_HIGHEST = jax.lax.Precision.HIGHEST
 
 
 class Kernel(NamedTuple):
@@ -76,6 +76,7 @@ class Process(NamedTuple):
     rated: [R] rows that rate the models.
     directions, spreads: [G, R, R] and [G, R], eigenvectors and eigenvalues of the kernels of these rows.
     noises: [L].
+    simplest: [] the index of the model whose interactions are the fewest: the one for parts that are all 0.
     """
 
     operators: Float[Array, "C Q n"]
@@ -85,6 +86,7 @@ class Process(NamedTuple):
     directions: Float[Array, "G R R"]
     spreads: Float[Array, "G R"]
     noises: Float[Array, " L"]
+    simplest: Int[Array, ""]
 
 
 class Posterior(NamedTuple):
@@ -113,10 +115,11 @@ def process(
     degrees, boosts, noises = FIXED if fixed else (DEGREES, BOOSTS, NOISES)
     if len(degrees) * len(boosts) * len(noises) * len(members) * (pairs + 1) > _MOST_NUMBERS:
         degrees, boosts = FEW_DEGREES[t], FEW_BOOSTS
-    moments = spin_weights(index, t, num_players)
-    models = steps("constants", list(itertools.product(degrees, boosts)))
-    coalitions = design.coalitions[:pairs]
-    return posterior((kernel(coalitions, members, moments, parity, *model) for model in models), noises)
+    moments, coalitions = spin_weights(index, t, num_players), design.coalitions[:pairs]
+    models = list(itertools.product(degrees, boosts))
+    simplest = len(noises) * models.index((min(degrees), max(boosts))) + int(np.argmin(noises))
+    kernels = (kernel(coalitions, members, moments, parity, *model) for model in steps("constants", models))
+    return posterior(kernels, noises, simplest)
 
 
 def kernel(
@@ -171,7 +174,7 @@ def _by_count(players: int, rho: float, weights: np.ndarray) -> np.ndarray:
     return np.sum(sums, axis=0) if sums else np.zeros(players + 1)
 
 
-def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
+def posterior(kernels: Iterable[Kernel], noises: Sequence[float], simplest: int = 0) -> Process:
     """Returns the constants of all models, made in float64 and kept in float32."""
     operators, variances, residuals, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
@@ -188,9 +191,17 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float]) -> Process:
             operators.append(operator)
             variances.append(variance)
             residuals.append(residual)
-    tables = operators, variances, residuals, rated, directions, spreads, noises
     with jax.ensure_compile_time_eval():
-        return Process(*(jnp.asarray(np.array(table, np.int32 if table is rated else np.float32)) for table in tables))
+        return Process(
+            operators=jnp.asarray(np.array(operators, np.float32)),
+            variances=jnp.asarray(np.array(variances, np.float32)),
+            residuals=jnp.asarray(np.array(residuals, np.float32)),
+            rated=jnp.asarray(rated, jnp.int32),
+            directions=jnp.asarray(np.array(directions, np.float32)),
+            spreads=jnp.asarray(np.array(spreads, np.float32)),
+            noises=jnp.asarray(noises, jnp.float32),
+            simplest=jnp.asarray(simplest, jnp.int32),
+        )
 
 
 def _model(kernel: Kernel, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -208,24 +219,29 @@ def _model(kernel: Kernel, noise: float) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
-    """Returns means and standard deviations of the posteriors, weighted by the models' likelihoods of the rated rows."""
+    """Returns means and standard deviations of the posteriors, weighted by the models' likelihoods of the rated rows.
+
+    The parts are expected in units in which their squares neither overflow nor vanish.
+    """
+    floats = jax.tree.map(lambda table: table.astype(part.dtype), models)
+    models = floats._replace(rated=models.rated, simplest=models.simplest)
     size = jnp.sqrt(jnp.mean(part**2, axis=0))
-    size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
+    size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))[None]
     part = part / size
-    along = jnp.einsum("grs,rk->gsk", models.directions, part[models.rated], precision=_HIGHEST)
-    spreads = models.spreads[:, None, :] + models.noises[:, None]  # [G, L, R]
-    amplitudes = jnp.einsum("gsk,gls->glk", along**2, 1 / spreads, precision=_HIGHEST) / len(models.rated)
+    along = einsum("grs,rk->gsk", models.directions, part[models.rated])
+    spreads = models.spreads[:, None, :] + models.noises[None, :, None]  # [G, L, R]
+    amplitudes = einsum("gsk,gls->glk", along**2, 1 / spreads) / len(models.rated)
     amplitudes = amplitudes.reshape(-1, part.shape[1])  # s² of each model
+    known = amplitudes > 0
     volumes = jnp.log(spreads).sum(axis=2).reshape(-1, 1)
     likelihoods = -(len(models.rated) * jnp.log(jnp.maximum(amplitudes, 1e-30)) + volumes) / 2
-    weights = jax.nn.softmax(likelihoods, axis=0)
+    # Where all parts are 0, so are the values, of every model. Their derivatives are those of the simplest one.
+    simplest = (jnp.arange(len(models.operators)) == models.simplest)[:, None].astype(part.dtype)
+    weights = jnp.where(known.any(axis=0, keepdims=True), jax.nn.softmax(likelihoods, axis=0), simplest)
 
-    each = jnp.einsum("cqn,nk->cqk", models.operators, part, precision=_HIGHEST)
-    values = jnp.einsum("ck,cqk->qk", weights, each, precision=_HIGHEST)
-    variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values) ** 2
-    variances = jnp.einsum("ck,cqk->qk", weights, variances, precision=_HIGHEST)
-    errors = size * jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)
-    distances = jnp.einsum("cn,nk->ck", models.residuals, part, precision=_HIGHEST)
-    known = amplitudes > 0  # where all parts are 0, there is no residual
-    residual = (weights * jnp.where(known, distances**2 / jnp.where(known, amplitudes, 1), 0)).sum(axis=0)
-    return Posterior(size * values, errors, residual)
+    each = einsum("cqn,nk->cqk", models.operators, part)
+    values = einsum("ck,cqk->qk", weights, each)
+    variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values[None]) ** 2
+    errors = size * safe_sqrt(einsum("ck,cqk->qk", weights, variances))
+    residuals = ratio(einsum("cn,nk->ck", models.residuals, part) ** 2, amplitudes)
+    return Posterior(size * values, errors, (weights * residuals).sum(axis=0))

@@ -9,51 +9,67 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core.blocks import block_size
+from xaijax._core.numerics import power_of_two, safe_sqrt
 from xaijax._core.typing import Array, Float, Int
 
 
 class Running(NamedTuple):
-    """seen: how many samples; mean; spread: the sum of their squared deviations."""
+    """Statistics of a number of samples.
 
-    seen: Float[Array, ""]
+    seen: [] the number of samples.
+    mean: [...] their mean.
+    spread: [...] the sum of their squared deviations, in units of unit².
+    unit: [...] powers of two, in which squares neither overflow nor vanish.
+    """
+
+    seen: Int[Array, "*batch"]
     mean: Float[Array, "..."]
     spread: Float[Array, "..."]
+    unit: Float[Array, "..."]
 
     def std_errors(self) -> Array:
-        """Of the mean; NaN for one sample, which says nothing of its spread."""
-        variances = self.spread / (self.seen - 1) / self.seen
-        return jnp.sqrt(jnp.where(variances == 0, 1, variances)) * (variances != 0)  # slope 0 at 0
+        """Returns the standard errors of the mean; NaN for one sample, which has no spread."""
+        seen = self.seen.astype(self.mean.dtype)
+        return self.unit * safe_sqrt(self.spread / (seen - 1) / seen)
+
+
+def merged(left: Running, right: Running) -> Running:
+    """Returns the statistics of both sets of samples (Chan, Golub & LeVeque 1983).
+
+    Nothing cancels where the spread is small compared with the mean.
+    """
+    seen = left.seen + right.seen
+    before, new, total = (count.astype(left.mean.dtype) for count in (left.seen, right.seen, seen))
+    share, step = new / total, right.mean - left.mean
+    unit = jnp.maximum(jnp.maximum(left.unit, right.unit), power_of_two(step[None]))
+    own, other = left.unit / unit, right.unit / unit
+    spread = left.spread * own * own + right.spread * other * other
+    spread += (step / unit) ** 2 * (before * share)
+    return Running(seen, left.mean + step * share, spread, unit)
 
 
 def add(running: Running | None, sample: Callable[[Array], Array], first: Any, count: int, at_once: int) -> Running:
-    """Takes the samples of the numbers first ... first + count - 1 into the running mean and spread.
-
-    Blocks are merged by Chan, Golub & LeVeque (1983): nothing cancels where the spread is small beside the mean, and
-    nothing but the two running results is kept.
-    """
+    """Adds the samples numbered first ... first + count - 1, at most `at_once` at a time, to the statistics."""
     at_once = block_size(count, at_once)
     num_blocks = -(-count // at_once)
 
-    def merge(running: Running, start: Int[Array, ""]) -> tuple[Running, None]:
+    def of_block(start: Int[Array, ""]) -> Running:
         numbers = start + jnp.arange(at_once)
         samples = sample(first + numbers)
         counted = (numbers < count).reshape(-1, *[1] * (samples.ndim - 1))
-        new = counted.sum()
-        mean = jnp.where(counted, samples, 0).sum(axis=0) / new
-        spread = jnp.where(counted, (samples - mean) ** 2, 0).sum(axis=0)
-        step, total = mean - running.mean, running.seen + new
-        spread = running.spread + spread + step**2 * (running.seen * new / total)
-        return Running(total, running.mean + step * (new / total), spread), None
+        new = counted.sum(dtype=jnp.int32)
+        mean = jnp.where(counted, samples, 0).sum(axis=0) / new.astype(samples.dtype)
+        deviations = jnp.where(counted, samples - mean[None], 0)
+        unit = power_of_two(deviations)
+        return Running(new, mean, ((deviations / unit[None]) ** 2).sum(axis=0), unit)
 
     if running is None:
         if num_blocks == 1:
-            samples = sample(first + jnp.arange(count))
-            mean = samples.mean(axis=0)
-            return Running(jnp.asarray(count, mean.dtype), mean, ((samples - mean) ** 2).sum(axis=0))
+            return of_block(jnp.zeros((), jnp.int32))
         shape = jax.eval_shape(sample, jax.ShapeDtypeStruct((1,), jnp.int32))
         zeros = jnp.zeros(shape.shape[1:], shape.dtype)
-        running = Running(jnp.zeros((), shape.dtype), zeros, zeros)
+        running = Running(jnp.zeros((), jnp.int32), zeros, zeros, power_of_two(zeros[None]))
     # Under reverse-mode differentiation a block is evaluated again instead of keeping every block's values.
-    body = jax.checkpoint(merge, prevent_cse=False)
-    running, _ = jax.lax.scan(body, running, jnp.arange(num_blocks) * at_once)
+    body = jax.checkpoint(lambda running, start: (merged(running, of_block(start)), None), prevent_cse=False)
+    running, _ = jax.lax.scan(body, running, jnp.arange(num_blocks, dtype=jnp.int32) * at_once)
     return running
