@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import xaijax as xai
+from xaijax._core.words import number
 from xaijax._report._html import Html, element
 from xaijax._report._page import page
 from xaijax._report._tables import facts_table
-from xaijax._report._words import number
 
 _ABOUT = (
     "Each of these figures is drawn by one study of xaijax from models that it trains, by xai.plot and the numbers of "
@@ -60,7 +60,7 @@ def _chapter(entry: Entry, place: int, folder: Path) -> Html:
     command = element("p", "By itself: ", element("code", entry.command), f" ({entry.seconds:.0f} s)", class_="note")
     pictures = [_picture(folder, name, seen) for name, seen in entry.pictures.items()]
     parts = [heading, element("p", entry.text), data, *pictures, details, command]
-    return element("section", *parts, id=f"section-{place}", aria_labeledby=f"heading-{place}")
+    return element("section", *parts, id=f"section-{place}", aria_labelledby=f"heading-{place}")
 
 
 def _picture(folder: Path, name: str, seen: str) -> Html:

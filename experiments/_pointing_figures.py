@@ -53,7 +53,7 @@ def draw_intervals(scores: Sequence[Scored], chance_box: float, chance_cell: flo
     for ax, (title, (measure, chance)) in zip(axes, panels.items(), strict=True):
         found = [[getattr(one, measure, _NONE) for one in (score, earlier.get(score.title))] for score in last]
         xai.plot.intervals(
-            *np.moveaxis(np.array(found), -1, 0), names=[score.title for score in last], kinds=kinds,
+            *np.moveaxis(np.array(found), -1, 0), names=[score.title for score in last], categories=kinds,
             groups=["last layer", "one layer earlier"], colors=[COLORS[kind] for kind in dict.fromkeys(kinds)],
             reference=chance, reference_name="chance", percent=True, legend=False, ax=ax, title=title,
         )  # fmt: skip

@@ -93,9 +93,13 @@ def probability(model: Any) -> Any:
 
 def draw(ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray, title: str) -> None:
     """The network, the samples with areas that are their shares of the weight, and the lines of all fits."""
+    grid = np.linspace(-_LIMIT, _LIMIT, 121, dtype=np.float32)
+    surface = xai.metrics.partial_dependence(
+        probability(model), np.array([INSTANCE], np.float32), (0, 1), grids=(grid, grid)
+    )
     xai.plot.neighborhood(
         rows, probability(model)(rows), instance=INSTANCE, weights=weights, surrogate=fits, repeats=True,
-        model=probability(model), limits=[(-_LIMIT, _LIMIT)] * 2, legend=False, ax=ax, title=title,
+        surface=surface, legend=False, ax=ax, title=title,
     )  # fmt: skip
     ax.set_aspect("equal")
     ax.set(xticks=[], yticks=[], xlabel="", ylabel="")

@@ -146,7 +146,7 @@ def draw_accuracies(outcomes: list[list[Outcome]]) -> Figure:
     for ax, test in zip(axes, tests, strict=True):
         found = np.array([[outcome.accuracies[test] for outcome in of_seed] for of_seed in outcomes]).T
         xai.plot.intervals(
-            found.mean(axis=1), names=titles, kinds=titles, colors=[training.color for training in TRAININGS],
+            found.mean(axis=1), names=titles, categories=titles, colors=[training.color for training in TRAININGS],
             points=found, notes=[f"{mean:.1%}" for mean in found.mean(axis=1)], reference=1 / CLASSES,
             reference_name="chance", percent=True, legend=False, ax=ax, title=f"test: {test}",
         )  # fmt: skip

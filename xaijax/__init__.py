@@ -85,9 +85,9 @@ _ON_FIRST_USE = {
 
 def _notebook_picture(attribution: Attribution) -> str:
     """Returns the HTML that notebooks show of an attribution."""
-    from xaijax._report import _notebook
+    from xaijax._report import notebook_picture
 
-    return _notebook.shown_in_notebook(attribution)
+    return notebook_picture(attribution)
 
 
 Attribution.notebook_picture = _notebook_picture

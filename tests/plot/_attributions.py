@@ -11,7 +11,7 @@ def attribution(values, std_errors=None, base_value=0.5, kind=xai.Attribution, *
     values = jnp.atleast_2d(jnp.asarray(values, jnp.float32))
     base = jnp.full(len(values), base_value)
     errors = None if std_errors is None else jnp.atleast_2d(jnp.asarray(std_errors))
-    return kind(values, base + values.sum(axis=1), base, errors, method="test", **fields)
+    return kind(values, base + values.sum(axis=1), base, errors, **{"method": "test", "efficient": True} | fields)
 
 
 def texts(ax):

@@ -10,9 +10,10 @@ import pytest
 
 import xaijax as xai
 from tests.plot._attributions import attribution, labels, texts
-from xaijax.plot._axes import all_rows, chosen_rows, of_output, one_row
-from xaijax.plot._inputs import colors_of, columns_of
-from xaijax.plot._names import names_with_inputs, player_names, shortened, shown_and_others, spelt
+from xaijax._core.words import shortened, spelled
+from xaijax.plot._parts.inputs import colors_of, columns_of
+from xaijax.plot._parts.players import player_names, shown_and_others
+from xaijax.plot._parts.rows import chosen_rows, one_output, row_of, rows_of
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(size=(6, 3, 2)).astype(np.float32)
@@ -24,7 +25,7 @@ def of_classes(**fields):
     errors = jnp.asarray(np.abs(VALUES))
     return xai.Attribution(
         jnp.asarray(VALUES), jnp.asarray(BASE + VALUES.sum(axis=1)), jnp.asarray(BASE), errors,
-        num_evaluations=jnp.full(6, 8), method="exact", **fields,
+        num_evaluations=jnp.full(6, 8), method="exact", efficient=True, **fields,
     )  # fmt: skip
 
 
@@ -48,29 +49,30 @@ def test_every_plot_draws_the_output_asked_for_and_tells_its_name(draw):
     assert "exact, well" in ax.get_title()
     one = of_classes()
     errors, outputs = one.std_errors[..., 1], one.output[:, 1]
-    alone = draw(xai.Attribution(one.values[..., 1], outputs, one.base_value[:, 1], errors, method="exact"))
+    alone = draw(
+        xai.Attribution(one.values[..., 1], outputs, one.base_value[:, 1], errors, method="exact", efficient=True)
+    )
     assert alone.get_title().replace("exact", "exact, well") == ax.get_title()
     assert labels(ax) == labels(alone)
     assert texts(ax) == texts(alone)
     np.testing.assert_allclose(ax.get_xlim(), alone.get_xlim(), rtol=1e-6)
     with pytest.raises(
-        ValueError, match="explains 2 outputs of each example, and this picture is of one: pass output="
+        ValueError, match="`output` must be given, since the attribution explains 2 outputs of each example and this"
     ):
         draw(of_classes())
 
 
 @pytest.mark.parametrize("draw", EVERY_PLOT.values(), ids=EVERY_PLOT)
-def test_no_plot_touches_the_current_figure_or_the_settings(draw):
+def test_a_new_figure_is_the_current_one_and_the_settings_stay(draw):
     mine, settings = plt.figure(), dict(mpl.rcParams)
     ax = draw(of_classes(), output=0)
-    assert plt.gcf() is mine
-    assert ax.figure is not mine
+    assert plt.gcf() is ax.figure is not mine
     assert plt.fignum_exists(ax.figure.number)  # so that notebooks and plt.show() show it
     assert dict(mpl.rcParams) == settings
 
 
 def test_one_output_is_taken_of_every_field_that_has_one_for_each_output():
-    one, name = of_output(of_classes(), "well", CLASSES)
+    one, name = one_output(of_classes(), "well", CLASSES)
     assert name == "well"
     np.testing.assert_array_equal(one.values, VALUES[..., 1])
     np.testing.assert_array_equal(one.std_errors, np.abs(VALUES[..., 1]))
@@ -80,36 +82,35 @@ def test_one_output_is_taken_of_every_field_that_has_one_for_each_output():
         jnp.asarray(VALUES), jnp.asarray(BASE), intercept=jnp.asarray(BASE), prediction=jnp.asarray(BASE),
         r_squared=jnp.asarray(BASE * 0.5), effective_samples=jnp.arange(6.0),
     )  # fmt: skip
-    one, _ = of_output(surrogate, 1, None)
+    one, _ = one_output(surrogate, 1, None)
     np.testing.assert_array_equal(one.r_squared, -0.5 * np.ones(6))
     np.testing.assert_array_equal(one.effective_samples, np.arange(6.0))
-    assert "local R² -0.50, surrogate says -1, model -1" in xai.plot.bars(surrogate, output=1).get_title()
+    assert "local R² -0.50, surrogate -1, model -1" in xai.plot.bars(surrogate, output=1).get_title()
 
 
 def test_one_example_of_several_outputs_is_read_alone_or_among_others():
-    among, alone = one_row(of_classes(), 2, output=1), one_row(of_classes()[2], 0, output=1)
+    among, alone = row_of(of_classes(), 2, output=1), row_of(of_classes()[2], 0, output=1)
     np.testing.assert_array_equal(among.values, VALUES[2, :, 1])
     np.testing.assert_array_equal(alone.values, among.values)
     assert alone.base_value == among.base_value == -1
-    assert (among.num_examples, alone.num_examples) == (6, None)
-    assert all_rows(of_classes()[2], output=0).values.shape == (1, 3)
+    assert rows_of(of_classes()[2], output=0).values.shape == (1, 3)
 
 
 def test_the_name_of_a_target_is_told_where_it_is_one():
     given = attribution(VALUES[..., 0], target=jnp.array([1, 1, 0, 1, 1, 1]))
-    assert one_row(given, 2, output_names=CLASSES).of == "ill"
-    assert one_row(given, 0, output_names=CLASSES).of == "well"
-    assert all_rows(given, output_names=CLASSES).of == ""
-    assert all_rows(given[:2], output="well", output_names=CLASSES).of == "well"
+    assert row_of(given, 2, output_names=CLASSES).of == "ill"
+    assert row_of(given, 0, output_names=CLASSES).of == "well"
+    assert rows_of(given, output_names=CLASSES, noted=False).of == ""
+    assert rows_of(given[:2], output="well", output_names=CLASSES).of == "well"
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"output": 2}, "output must lie between 0 and 1, but it is 2"),
-        ({"output": "ill"}, "output is 'ill', but no output_names are given"),
+        ({"output": 2}, "`output` must be between .* and 1, got 2"),
+        ({"output": "ill"}, "`output` must be a number where no output names are known"),
         ({"output": "il", "output_names": CLASSES}, r"output.? must be one of .* \(did you mean 'ill'"),
-        ({"output": 0, "output_names": ["a"]}, "output_names must be 2, one for each output, but there are 1"),
+        ({"output": 0, "output_names": ["a"]}, "`output_names` must be 2, one for each output"),
         ({"output": 1.5}, "output.? must be an int"),
     ],
 )
@@ -117,17 +118,17 @@ def test_outputs_that_are_none_are_refused(options, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         xai.plot.beeswarm(of_classes(), **options)
     one = attribution(VALUES[..., 0])
-    with pytest.raises(ValueError, match="explains one output of each example already, one score: leave output out"):
+    with pytest.raises(
+        ValueError, match="`output` must be left out, since the attribution explains one score of each example"
+    ):
         xai.plot.beeswarm(one, output=0)
 
 
 def test_an_example_alone_has_no_others():
     game = of_classes()[1]
-    with pytest.raises(ValueError, match="example must lie between 0 and 0, but it is 1"):
+    with pytest.raises(ValueError, match="`example` must be between .* and 0, got 1"):
         xai.plot.bars(game, example=1, output=0)
-    with pytest.raises(
-        ValueError, match=r"inputs must have one row for each example, \[1, 3\], but its shape is \[6, 3\]"
-    ):
+    with pytest.raises(ValueError, match=r"`inputs` must have one row for each example, \[1, 3\]"):
         xai.plot.waterfall(game, inputs=VALUES[..., 0], output=0)
 
 
@@ -140,16 +141,16 @@ def test_each_example_has_its_own_conditions(draw):
     assert labels(draw(given, example=0, names=CONDITIONS)) == ["a <= 1", "b > 2"]
     assert labels(draw(given, example=1, names=np.array(CONDITIONS))) == ["b <= 2", "1 < a <= 3"]
     assert labels(draw(given[1], names=CONDITIONS[1:])) == ["b <= 2", "1 < a <= 3"]
-    with pytest.raises(ValueError, match="one list for all examples or one for each of the 2, but there are 1 lists"):
+    with pytest.raises(ValueError, match="`names` must be one list for all examples or one for each of the 2"):
         draw(given, names=CONDITIONS[:1])
 
 
 def test_all_examples_have_only_conditions_that_are_common_to_them():
     given = attribution([[2.0, 1.0], [1.0, 1.0]])
     assert labels(xai.plot.bars(given, example=None, names=[["a", "b"], ["a", "b"]])) == ["a", "b"]
-    with pytest.raises(ValueError, match="names differ between the examples, as conditions do"):
+    with pytest.raises(ValueError, match="`names` must be the same for all examples in a plot of all of them"):
         xai.plot.bars(given, example=None, names=CONDITIONS)
-    with pytest.raises(TypeError, match="names must be a sequence of 2 names, but it is 'ab'"):
+    with pytest.raises(TypeError, match="`names` must be a sequence of 2 names"):
         player_names("ab", 2)
 
 
@@ -172,11 +173,13 @@ def test_long_names_are_cut_in_the_middle_and_conditions_keep_their_bounds():
 
 
 def test_inputs_may_be_words_and_whole_numbers_stay_whole():
-    assert [spelt(value) for value in (12345, 12345.0, 0.123456, 1e12, True, "red", np.float32(2))] == [
+    assert [spelled(value) for value in (12345, 12345.0, 0.123456, 1e12, True, "red", np.float32(2))] == [
         "12345", "12345", "0.1235", "1e+12", "True", "red", "2",
     ]  # fmt: skip
     given = np.array([[1.5, "red"], [2, "blue"]], object)
-    assert names_with_inputs(["a", "b"], given, 1, num_examples=2) == ["a = 2", "b = blue"]
+    assert labels(xai.plot.waterfall(attribution([[1, 2]] * 2), example=1, names=["a", "b"], inputs=given)) == [
+        "b = blue", "a = 2",
+    ]  # fmt: skip
     assert "b = blue" in texts(xai.plot.force(attribution([[1.0, 1.0]] * 2), example=1, names=["a", "b"], inputs=given))
 
 
@@ -200,9 +203,9 @@ def test_players_are_shown_in_the_order_given():
     shown, others = shown_and_others(sizes, 10, ["d", 0], ["a", "b", "c", "d"])
     assert (shown.tolist(), others.tolist()) == ([3, 0], [1, 2])
     for wrong in ([], [0, 0]):
-        with pytest.raises(ValueError, match="order must name players, each of them once"):
+        with pytest.raises(ValueError, match="`order` must name players, each of them once"):
             shown_and_others(sizes, 2, wrong)
-    with pytest.raises(ValueError, match="order must lie between 0 and 3, but it is 4"):
+    with pytest.raises(ValueError, match="`order` must be between .* and 3, got 4"):
         shown_and_others(sizes, 2, [4])
 
 
@@ -211,19 +214,18 @@ def test_rows_are_chosen_by_number_or_booleans():
     assert chosen_rows([2, 0], 3).tolist() == [2, 0]
     assert chosen_rows([False, True, True], 3).tolist() == [1, 2]
     for wrong, sentence in (
-        ([], "choose one at least"),
+        ([], "`rows` must be indices of rows or 3 booleans, and choose at least one"),
         ([True], "3 booleans"),
-        ([3], "between 0 and 2"),
+        ([3], "`rows` must be between -3 and 2"),
         ([0.5], "float"),
     ):
         with pytest.raises(ValueError, match=sentence):
             chosen_rows(wrong, 3)
 
 
-def test_long_methods_are_broken_into_lines_without_their_reasons():
-    given = xai.Attribution(jnp.ones((1, 2)), jnp.ones(1), method="a very long method " * 6 + ": the reason for it")
+def test_long_titles_are_broken_into_lines_that_fit():
+    given = xai.Attribution(jnp.ones((1, 2)), jnp.ones(1), method="a very long method " * 6)
     ax = xai.plot.bars(given)
-    assert "reason" not in ax.get_title()
     assert ax.get_title().count("\n") >= 1
     ax.figure.canvas.draw()
     assert ax.title.get_window_extent().width < ax.figure.bbox.width

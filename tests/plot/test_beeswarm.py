@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 import xaijax as xai
 from tests.plot._attributions import attribution, labels
-from xaijax.plot._axes import LOW_TO_HIGH, NEGATIVE, POSITIVE
+from xaijax.plot._parts.colors import GRAY, LOW_TO_HIGH, NEGATIVE, POSITIVE
 
 
 def dots(ax):
@@ -82,6 +82,20 @@ def test_inputs_that_are_words_leave_their_dots_gray():
     assert only_words.figure.axes == [only_words]  # no color bar
 
 
+@pytest.mark.parametrize("inputs", [[1.0, np.nan, 3.0], [1, None, 3], np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])])
+def test_missing_inputs_are_gray_and_do_not_shift_the_colors_of_the_others(inputs):
+    inputs = np.ma.asarray(inputs)[:, None] if isinstance(inputs, np.ma.MaskedArray) else np.array(inputs)[:, None]
+    for draw in (xai.plot.beeswarm, xai.plot.violin):
+        ax = draw(attribution([[1.0], [2.0], [3.0]]), inputs=inputs)
+        ax.figure.canvas.draw()
+        assert ax.figure.axes[1].get_ylabel().endswith("gray: missing")
+    ax = xai.plot.beeswarm(attribution([[1.0], [2.0], [3.0]]), inputs=inputs)
+    ax.figure.canvas.draw()
+    low, missing, high = ax.collections[0].get_facecolor()
+    np.testing.assert_allclose(missing, to_rgba(GRAY), atol=1e-6)
+    np.testing.assert_allclose((low, high), [to_rgba(NEGATIVE), to_rgba(POSITIVE)], atol=1e-6)
+
+
 def test_rows_keep_the_order_colors_and_limits_of_all():
     values = rows()
     whole, part = (xai.plot.beeswarm(attribution(values), inputs=values, rows=chosen) for chosen in (None, [3, 8]))
@@ -123,22 +137,21 @@ def test_given_axes_are_used_and_the_color_bar_is_beside_them():
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: xai.plot.beeswarm(attribution([[1.0], [np.nan]])), "values that are not finite"),
-        (lambda: xai.plot.beeswarm(attribution(rows()), names=["a"]), "names must have one entry for each of the 4"),
-        (lambda: xai.plot.beeswarm(attribution(rows()), inputs=rows(3)), r"each value, \[60, 4\], but .* \[3, 4\]"),
+        (lambda: xai.plot.beeswarm(attribution([[1.0], [np.nan]])), "must have finite values"),
+        (lambda: xai.plot.beeswarm(attribution(rows()), names=["a"]), "`names` must have one entry for each of the 4"),
+        (
+            lambda: xai.plot.beeswarm(attribution(rows()), inputs=rows(3)),
+            r"`inputs` must hold one number or word for each value, \[60, 4\]",
+        ),
         (
             lambda: xai.plot.beeswarm(attribution(rows()), inputs="ab"),
-            r"one number or word for each value, \[60, 4\], but its shape is \[\]",
-        ),
-        (
-            lambda: xai.plot.beeswarm(attribution(rows(2, 1)), inputs=[[1.0], [np.nan]]),
-            r"not finite \(first rows concerned: \[1\]\)",
+            r"`inputs` must hold one number or word for each value, \[60, 4\]",
         ),
         (lambda: xai.plot.beeswarm(attribution(rows()), top=0), "top.? must be at least 1"),
-        (lambda: xai.plot.beeswarm(attribution(rows()), ax=3), "ax must be matplotlib axes, but it is int"),
+        (lambda: xai.plot.beeswarm(attribution(rows()), ax=3), "`ax` must be matplotlib axes, got int"),
         (
             lambda: xai.plot.beeswarm(xai.Attribution(jnp.ones((2, 3, 3)), jnp.ones(2))),
-            r"a value to each player.* its values have shape \[2, 3, 3\] and its outputs \[2\]",
+            "`attribution` must have one value for each player, axes 'N M'",
         ),
     ],
 )

@@ -36,7 +36,7 @@ def test_lines_and_bands_in_the_order_of_evaluations():
     truths = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--" and len(line.get_ydata())]
     assert truths == pytest.approx([1.1, -2.1])
     assert ax.get_xscale() == "log"
-    assert ax.get_xlabel() == "evaluations of the game; bands hold 95 %"
+    assert ax.get_xlabel() == "evaluations of the game; bands cover 95 %"
     assert ax.get_title() == "permutation"
 
 
@@ -57,15 +57,15 @@ def test_without_errors_there_are_no_bands_to_speak_of():
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: xai.plot.convergence(RUNS[0]), "attributions must be a sequence of two at least"),
-        (lambda: xai.plot.convergence(RUNS[:1]), "attributions must be a sequence of two at least"),
-        (lambda: xai.plot.convergence([RUNS[0], run([[1.0]], [[0.0]], 3)]), r"of one game, but they have \[3, 1\] players"),
-        (lambda: xai.plot.convergence(RUNS, truth=[1.0]), "truth must be 3 finite values"),
-        (lambda: xai.plot.convergence(RUNS, players=[3]), "players must be numbers from 0 to 2"),
-        (lambda: xai.plot.convergence(RUNS, evaluations=[1.0]), "evaluations must be 2 numbers above 0"),
+        (lambda: xai.plot.convergence(RUNS[0]), "`attributions` must be a sequence of at least two, with more and more evaluations"),
+        (lambda: xai.plot.convergence(RUNS[:1]), "`attributions` must be a sequence of at least two, with more and more evaluations"),
+        (lambda: xai.plot.convergence([RUNS[0], run([[1.0]], [[0.0]], 3)]), "`attributions` must be of one game"),
+        (lambda: xai.plot.convergence(RUNS, truth=[1.0]), "`truth` must be 3 finite values, one for each player"),
+        (lambda: xai.plot.convergence(RUNS, players=[3]), "`players` must be between 0 and 2"),
+        (lambda: xai.plot.convergence(RUNS, evaluations=[1.0]), "`evaluations` must be 2 numbers above 0, one for each attribution"),
         (
             lambda: xai.plot.convergence([dataclasses.replace(one, num_evaluations=None) for one in RUNS]),
-            "do not say how much they evaluated",
+            r"`evaluations` must be given, since attributions \[0, 1\] do not state their num_evaluations\.",
         ),
     ],
 )  # fmt: skip

@@ -29,7 +29,7 @@ def test_the_mean_of_all_examples_with_its_band_and_area():
     heights = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert heights.max() == pytest.approx(2 + 1.96 / np.sqrt(3))
     assert ax.get_title() == "Insertion: mean of 3 examples"
-    assert ax.get_xlabel() == "% of the players put in, the strongest first"
+    assert ax.get_xlabel() == "% of the players inserted, the strongest first"
 
 
 @pytest.mark.parametrize(("kind", "first"), [("insertion", "good"), ("deletion", "bad")])
@@ -55,10 +55,10 @@ def test_examples_with_fewer_players_are_read_off_between_their_points():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ([], "curves must come from xai.metrics"),
-        ([np.ones(3)], "curves must come from xai.metrics"),
+        ([], r"`given` must be a curve of xai\.metrics\.insertion or deletion, a sequence or a mapping of"),
+        ([np.ones(3)], r"`given` must be a curve of xai\.metrics\.insertion or deletion, a sequence or a mapping of"),
         ([curve([0.0, 1.0]), curve([0.0, 1.0], "deletion")], "all of insertion or all of deletion"),
-        ([curve([0.0, np.nan])], "the curve 'LIME' holds outputs that are not finite"),
+        ([curve([0.0, np.nan])], "`given` must hold finite outputs"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(given, sentence):

@@ -132,6 +132,16 @@ def test_words_lie_side_by_side_and_have_no_correlation():
     assert bar.get_ylabel() == "d"
 
 
+def test_rows_whose_input_is_missing_are_left_out_and_counted():
+    inputs = rows(40)
+    inputs[[3, 5], 0], inputs[7, 1] = np.nan, np.nan
+    ax = xai.plot.dependence(of_product(np.nan_to_num(inputs)), "a", inputs=inputs, names=NAMES, color_by="b")
+    assert len(ax.collections[0].get_offsets()) == 38
+    assert ax.get_xlabel().endswith("2 rows left out, whose input is missing")
+    assert "correlation +" in ax.get_xlabel()
+    assert ax.figure.axes[1].get_ylabel().endswith("(gray: missing)")
+
+
 def test_rows_keep_the_limits_and_colors_of_all():
     inputs = rows()
     whole, part = (
@@ -174,18 +184,27 @@ GIVEN = of_product(rows(9))
             lambda: xai.plot.dependence(GIVEN, "aa", inputs=rows(9), names=NAMES),
             "player.? must be one of .* (but it is|got) 'aa'",
         ),
-        (lambda: xai.plot.dependence(GIVEN, "a", inputs=rows(9)), "player is 'a', but no names are given"),
-        (lambda: xai.plot.dependence(GIVEN, 4, inputs=rows(9)), "player must lie between 0 and 3, but it is 4"),
+        (lambda: xai.plot.dependence(GIVEN, "a", inputs=rows(9)), "`player` must be an index where no names are known"),
+        (lambda: xai.plot.dependence(GIVEN, 4, inputs=rows(9)), "`player` must be between .* and 3, got 4"),
         (lambda: xai.plot.dependence(GIVEN, 1.5, inputs=rows(9)), "player.? must be an int"),
-        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by="x"), "color_by is 'x', but no names"),
-        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by=7), "color_by must lie between 0 and 3"),
-        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(8)), r"each value, \[9, 4\], but its shape is \[8, 4\]"),
-        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), names=["a"]), "names must have one entry for each of"),
-        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9) * np.nan), "not finite .first rows concerned"),
-        (lambda: xai.plot.dependence(attribution([np.nan]), 0, inputs=[[1.0]]), "values that are not finite"),
+        (
+            lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by="x"),
+            "`color_by` must be an index where no names are known",
+        ),
+        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), color_by=7), "`color_by` must be between .* and 3"),
+        (
+            lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(8)),
+            r"`inputs` must hold one number or word for each value, \[9, 4\]",
+        ),
+        (lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9), names=["a"]), "`names` must have one entry for each of"),
+        (
+            lambda: xai.plot.dependence(GIVEN, 0, inputs=rows(9) * np.nan),
+            "`inputs` must hold at least one input of player 0",
+        ),
+        (lambda: xai.plot.dependence(attribution([np.nan]), 0, inputs=[[1.0]]), "must have finite values"),
         (
             lambda: xai.plot.dependence(attribution([1.0]), 0, inputs=[[1.0]], color_by="strongest"),
-            "needs another player, but there is only one",
+            r"`color_by` must not be 'strongest' where there is only one player\.",
         ),
     ],
 )

@@ -52,14 +52,17 @@ def test_many_numbers_of_evaluations_do_not_each_have_a_tick():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({}, "errors must be a mapping from names to errors"),
-        ({"a": [1.0]}, "errors of 'a' must be a mapping from numbers of evaluations"),
-        ({"a": {0: [1.0]}}, "finite and above 0, but 'a' has errors at 0"),
-        ({"a": {"many": [1.0]}}, "numbers of evaluations as keys, but one is 'many'"),
+        ({}, "`errors` must be a mapping from names to errors, of at least one estimator"),
+        ({"a": [1.0]}, "`errors` of 'a' must be a mapping from numbers of evaluations to errors, at least one"),
+        ({"a": {0: [1.0]}}, "`errors` of 'a' must have finite keys above 0"),
+        ({"a": {"many": [1.0]}}, "`errors` of 'a' must have numbers as keys"),
         ({"a": {5: [-1.0]}}, "at 5 evaluations.? must be finite and zero or more"),
         ({"a": {5: [np.nan]}}, "at 5 evaluations.? must be finite"),
-        ({"a": {5: [0.0, 0.0]}}, "are all 0, for which there is no place on a logarithmic axis"),
-        ({"a": {5: []}}, r"must be \[R\], one at least"),
+        (
+            {"a": {5: [0.0, 0.0]}},
+            "`errors` of 'a' at 5 evaluations must not be all 0, which has no logarithm: leave these",
+        ),
+        ({"a": {5: []}}, r"`errors` of 'a' at 5 evaluations must be \[R\], at least one"),
         ({"a": {5: "x"}}, "at 5 evaluations must be numbers"),
     ],
 )
@@ -69,5 +72,5 @@ def test_mistakes_are_answered_with_a_sentence(given, sentence):
 
 
 def test_colors_must_be_as_many_as_estimators():
-    with pytest.raises(ValueError, match="colors must be 2 colors, one for each estimator"):
+    with pytest.raises(ValueError, match="`colors` must be 2 colors, one for each estimator"):
         xai.plot.error_curves(ERRORS, colors=["red"])

@@ -11,7 +11,7 @@ from matplotlib.ft2font import FT2Font
 
 import xaijax as xai
 from tests.plot._attributions import attribution, labels
-from xaijax.plot import _fonts
+from xaijax.plot._parts import fonts
 
 USUAL = Path(mpl.get_data_path()) / "fonts" / "ttf"
 SUM = "∑"  # DejaVu has it; Computer Modern does not have letters beyond its own
@@ -34,14 +34,14 @@ def only(monkeypatch):
 
 def test_what_the_usual_font_has_needs_no_other(only):
     only("DejaVu Sans")
-    assert _fonts.label_style(["age", "größe", SUM]) == {"parse_math": False}
+    assert fonts.label_style(["age", "größe", SUM]) == {"parse_math": False}
 
 
 def test_letters_that_it_lacks_come_from_an_installed_font(only):
     only("cmss10", "cmmi10", "DejaVu Sans")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        style = _fonts.label_style(["возраст"])
+        style = fonts.label_style(["возраст"])
     assert style == {"parse_math": False, "fontfamily": ["cmss10", "DejaVu Sans"]}
     ax = xai.plot.bars(attribution([1.0, 2.0]), names=["возраст", "b"])
     assert all(label.get_fontfamily() == ["cmss10", "DejaVu Sans"] for label in ax.get_yticklabels())
@@ -55,7 +55,7 @@ def test_letters_that_no_font_has_are_told_in_one_sentence(only):
     with pytest.warns(
         UserWarning, match="no installed font has the letters 年 龄 of the labels, which are drawn as boxes"
     ):
-        style = _fonts.label_style([CHINESE, "возраст"])
+        style = fonts.label_style([CHINESE, "возраст"])
     assert style["fontfamily"] == ["cmss10", "DejaVu Sans"]  # for the others
 
 
@@ -72,11 +72,11 @@ def test_the_font_of_boxes_is_never_taken(only):
     boxes = FontEntry(fname=str(USUAL / "LastResortHE-Regular.ttf"), name="Last Resort High-Efficiency")
     fontManager.ttflist.append(boxes)
     with pytest.warns(UserWarning, match="年"):
-        assert "fontfamily" not in _fonts.label_style([CHINESE])
+        assert "fontfamily" not in fonts.label_style([CHINESE])
 
 
 def test_spaces_and_marks_of_control_need_no_glyph():
-    assert set(_fonts._letters(["a b\n\u200f\u200dc\ufe0f\u3000"])) == {"a", "b", "c"}
+    assert set(fonts._letters(["a b\n\u200f\u200dc\ufe0f\u3000"])) == {"a", "b", "c"}
 
 
 def test_preferred_families_go_first(only, tmp_path):
@@ -84,14 +84,14 @@ def test_preferred_families_go_first(only, tmp_path):
     file = tmp_path / "preferred.ttf"
     shutil.copy(USUAL / "DejaVuSans.ttf", file)
     fontManager.ttflist.append(FontEntry(fname=str(file), name="Noto Sans", weight="normal"))
-    assert _fonts.label_style(["возраст"])["fontfamily"] == ["cmss10", "Noto Sans"]
+    assert fonts.label_style(["возраст"])["fontfamily"] == ["cmss10", "Noto Sans"]
 
 
 def test_right_to_left_is_told_where_it_cannot_be_drawn(monkeypatch):
-    monkeypatch.setattr(_fonts, "_orders_scripts", lambda: False)
-    with pytest.warns(UserWarning, match="draws the letters of right-to-left scripts from left to right"):
-        _fonts.label_style(["גובה"])
-    monkeypatch.setattr(_fonts, "_orders_scripts", lambda: True)
+    monkeypatch.setattr(fonts, "_orders_scripts", lambda: False)
+    with pytest.warns(UserWarning, match="draws right-to-left scripts from left to right"):
+        fonts.label_style(["גובה"])
+    monkeypatch.setattr(fonts, "_orders_scripts", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _fonts.label_style(["גובה"])
+        fonts.label_style(["גובה"])

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 import xaijax as xai
 from tests.plot._attributions import attribution, overlapping, texts
-from xaijax.plot._axes import NEGATIVE, POSITIVE
+from xaijax.plot._parts.colors import NEGATIVE, POSITIVE
 
 COLORS = {True: to_rgba(POSITIVE), False: to_rgba(NEGATIVE)}
 
@@ -107,23 +107,26 @@ def test_limits_are_kept_so_that_rows_share_a_scale():
 
 
 def test_a_game_of_its_own_is_drawn():
-    game = xai.Attribution(jnp.array([1.0, 2.0]), jnp.array(3.0), jnp.array(0.0), method="game")
+    game = xai.Attribution(jnp.array([1.0, 2.0]), jnp.array(3.0), jnp.array(0.0), method="game", efficient=True)
     assert len(xai.plot.force(game).patches) == 2
 
 
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: xai.plot.force(xai.Attribution(jnp.ones((1, 2)), jnp.ones(1))), "no base value to start from"),
-        (lambda: xai.plot.force(attribution([1.0, np.nan])), "values that are not finite"),
-        (lambda: xai.plot.force(attribution([1.0, 2.0]), names=["a"]), "names must have one entry for each of the 2"),
-        (lambda: xai.plot.force(attribution([1.0, 2.0]), inputs=[1.0]), "inputs must have one value for each of 2"),
-        (lambda: xai.plot.force(attribution([1.0]), example=1), "example must lie between 0 and 0"),
+        (lambda: xai.plot.force(xai.Attribution(jnp.ones((1, 2)), jnp.ones(1))), "whose values do not"),
+        (lambda: xai.plot.force(attribution([1.0, np.nan])), "must have finite values"),
+        (lambda: xai.plot.force(attribution([1.0, 2.0]), names=["a"]), "`names` must have one entry for each of the 2"),
+        (
+            lambda: xai.plot.force(attribution([1.0, 2.0]), inputs=[1.0]),
+            "`inputs` must have one value for each of the 2",
+        ),
+        (lambda: xai.plot.force(attribution([1.0]), example=1), "`example` must be between .* and 0"),
         (lambda: xai.plot.force(attribution([1.0]), top=0), "top.? must be at least 1"),
         (lambda: xai.plot.force(attribution([1.0]), limits=(1, 0)), "the smaller one first"),
-        (lambda: xai.plot.force(attribution([1.0]), limits=(0, 1)), r"from 0.5 to 1.5, but it is \(0, 1\)"),
-        (lambda: xai.plot.force(attribution([1.0]), limits=3), "limits must be two numbers, but it is 3"),
-        (lambda: xai.plot.force(np.ones(3)), "attribution must be what an explainer returns"),
+        (lambda: xai.plot.force(attribution([1.0]), limits=(0, 1)), r"`limits` must include the arrows, 0\.5 to 1\.5"),
+        (lambda: xai.plot.force(attribution([1.0]), limits=3), "`limits` must be two numbers"),
+        (lambda: xai.plot.force(np.ones(3)), "`attribution` must be the result of an explainer"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(draw, sentence):

@@ -110,6 +110,6 @@ def test_given_axes_are_used_and_orders_that_are_none_refused():
     with pytest.raises(ValueError, match="sort.? must be one of .* (but it is|got) 'outputs'"):
         xai.plot.heatmap(attribution(rows()), sort="outputs")
     with pytest.raises(
-        ValueError, match="compares all pairs of rows, of 10000 at most, but there are 10001: choose some"
+        ValueError, match="`sort` must not be 'similarity' for more than 10000 rows, of which it compares all pairs"
     ):
         xai.plot.heatmap(attribution(np.zeros((10_001, 1))), sort="similarity")

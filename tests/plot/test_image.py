@@ -131,15 +131,18 @@ def test_given_axes_are_used_and_the_current_ones_stay():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"images": np.zeros((3, 6, 8, 5))}, r"1 channel or 3 to be shown, but their shape is \[3, 6, 8, 5\]"),
-        ({"images": np.zeros((3, 3, 6, 8))}, "channels come last"),
-        ({"images": np.full((3, 6, 8), np.nan)}, r"not finite \(first ones concerned: \[0, 1, 2\]\)"),
-        ({"images": np.zeros((2, 6, 8))}, r"images must have shape \[3, H, W, C\]"),
-        ({"images": PICTURES, "mean": [1.0, 2.0]}, "mean must be one number or one for each of the 3 channels"),
-        ({"percentile": 0}, "percentile must be a number above 0 and at most 100"),
-        ({"alpha": 1.5}, "alpha must lie between 0 and 1"),
-        ({"example": 3}, "example must lie between 0 and 2"),
-        ({"output": 1}, "output must be left out"),
+        ({"images": np.zeros((3, 6, 8, 5))}, "`images` must have 1 or 3 channels to be shown"),
+        ({"images": np.zeros((3, 3, 6, 8))}, "`images` must have 1 or 3 channels to be shown"),
+        ({"images": np.full((3, 6, 8), np.nan)}, "`images` must be finite"),
+        ({"images": np.zeros((2, 6, 8))}, r"`images` must have shape \[3, H, W, C\], one image for each map"),
+        (
+            {"images": PICTURES, "mean": [1.0, 2.0]},
+            "`mean` must be one number or one for each of the 3 channels of images",
+        ),
+        ({"percentile": 0}, "`percentile` must be a number above 0 and at most 100"),
+        ({"alpha": 1.5}, "`alpha` must be between .* and 1"),
+        ({"example": 3}, "`example` must be between -3 and 2"),
+        ({"output": 1}, r"`output` must be left out, since the attribution explains one output of each example\."),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(arguments, sentence):
@@ -153,5 +156,5 @@ def test_all_outputs_at_once_are_not_one_picture():
         xai.plot.image(every, PICTURES)
     with pytest.raises(ValueError, match="did you mean 'dog'"):
         xai.plot.image(every, PICTURES, output="dogg", output_names=["cat", "dog"])
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="`attribution` must have finite values"):
         xai.plot.image(maps(np.full((1, 2, 2), np.inf)))

@@ -58,12 +58,12 @@ def test_a_batch_with_labels_and_probabilities():
         columns=2,
     )  # fmt: skip
     assert [ax.get_title() for ax in axes] == ["cat 70 %", "dog 60 %", "cow 50 %"]
-    assert [ax.get_xlabel() for ax in axes] == ["truly cat", "truly dog", "truly hen"]
+    assert [ax.get_xlabel() for ax in axes] == ["label: cat", "label: dog", "label: hen"]
     red = [to_rgb(ax.xaxis.label.get_color())[0] > 0.5 for ax in axes]
     assert red == [False, False, True]
     assert {ax.images[1].get_clim() for ax in axes} == {(-0.5, 0.5)}
     (bar,) = bars(axes[0].figure)
-    assert bar.get_ylabel() == "Grad-CAM: one scale for all pictures"
+    assert bar.get_ylabel() == "Grad-CAM: one scale for all images"
     assert len(axes[0].figure.axes) == 4  # the fourth place is empty
 
 
@@ -111,27 +111,45 @@ def test_given_axes_of_any_shape_are_used():
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: xai.plot.compare({}, PICTURES), "attributions must hold one at least"),
-        (lambda: xai.plot.compare(3, PICTURES), "attributions must be an attribution, a sequence"),
-        (lambda: xai.plot.compare([maps(VALUES), maps(VALUES[:2])], PICTURES), r"same images, but they have \[3, 2\]"),
-        (lambda: xai.plot.compare(maps(VALUES), PICTURES, examples=[]), "examples must name one at least"),
-        (lambda: xai.plot.compare(maps(VALUES), PICTURES, axes=plt.subplots(1, 3)[1]), "axes must be 1 x 2"),
-        (lambda: xai.plot.compare(maps(VALUES), PICTURES, labels=["a"]), "labels must be 3, one for each image"),
-        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, examples=[3]), "example must lie between 0 and 2"),
+        (lambda: xai.plot.compare({}, PICTURES), "`attributions` must hold at least one attribution"),
+        (
+            lambda: xai.plot.compare(3, PICTURES),
+            "`attributions` must be an attribution, a sequence of them or a mapping from titles to",
+        ),
+        (
+            lambda: xai.plot.compare([maps(VALUES), maps(VALUES[:2])], PICTURES),
+            "`attributions` must be of the same images",
+        ),
+        (lambda: xai.plot.compare(maps(VALUES), PICTURES, examples=[]), "`examples` must hold at least one example"),
+        (
+            lambda: xai.plot.compare(maps(VALUES), PICTURES, axes=plt.subplots(1, 3)[1]),
+            "`axes` must be 1 x 2 matplotlib axes",
+        ),
+        (lambda: xai.plot.compare(maps(VALUES), PICTURES, labels=["a"]), "`labels` must be 3, one for each image"),
+        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, examples=[3]), "`examples` must be between -3 and 2"),
         (
             lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=[2.0, 0, 0]),
-            "probabilities must lie between",
+            "`probabilities` must be between 0 and 1",
         ),
-        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=np.ones((3, 2))), "probabilities must be"),
-        (lambda: xai.plot.image_grid(maps(VALUES), titles=["a"]), "titles must be 3, one for each picture drawn"),
+        (
+            lambda: xai.plot.image_grid(maps(VALUES), PICTURES, probabilities=np.ones((3, 2))),
+            r"`probabilities` must be \[3\], one for each image, or \[3, K\] of all classes where the",
+        ),
+        (lambda: xai.plot.image_grid(maps(VALUES), titles=["a"]), "`titles` must be 3, one for each image drawn"),
         (lambda: xai.plot.image_grid(maps(VALUES), bar="left"), "bar.? must be one of"),
         (
             lambda: xai.plot.image(maps(VALUES - 0.5), signed=False),
-            "signed must not be False where values are negative",
+            "`signed` must not be False where values are negative",
         ),
-        (lambda: xai.plot.image(maps(VALUES), signed="yes"), "signed must be True, False or None"),
-        (lambda: xai.plot.image_grid(maps(VALUES, [0, 1, 4]), PICTURES, output_names=NAMES), "of 4 there is none"),
-        (lambda: xai.plot.image_grid(maps(VALUES), PICTURES, labels=[0, 1, 9], output_names=NAMES), "labels must lie"),
+        (lambda: xai.plot.image(maps(VALUES), signed="yes"), "`signed` must be True, False or None"),
+        (
+            lambda: xai.plot.image_grid(maps(VALUES, [0, 1, 4]), PICTURES, output_names=NAMES),
+            "`output_names` must name every output",
+        ),
+        (
+            lambda: xai.plot.image_grid(maps(VALUES), PICTURES, labels=[0, 1, 9], output_names=NAMES),
+            "`labels` must be between 0 and 3, as output_names are",
+        ),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(draw, sentence):

@@ -24,7 +24,7 @@ def test_the_diagonal_has_single_values_and_the_rest_the_pairs():
     (drawn,) = ax.images
     np.testing.assert_allclose(drawn.get_array(), [[-2, -0.5, 0], [-0.5, 1, 0], [0, 0, 0.25]])
     assert drawn.get_clim() == (-2, 2)
-    assert texts(ax)[:3] == ["-2", "-0.5", "+0"]
+    assert texts(ax)[:3] == ["-2", "-0.5", "0"]
     assert len(ax.patches) == 3  # frames of the diagonal
 
 
@@ -55,12 +55,12 @@ def test_a_game_and_nothing_at_all_are_drawn():
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        (attribution(VALUES), TypeError, "must be xai.Interactions, but it is Attribution"),
-        (pairs_of(VALUES, np.where(PAIRS == 4, np.nan, PAIRS)), ValueError, "pairs that are not finite"),
+        (attribution(VALUES), TypeError, "must be xai.Interactions, got Attribution"),
+        (pairs_of(VALUES, np.where(PAIRS == 4, np.nan, PAIRS)), ValueError, "must have finite pairs"),
         (
             xai.Interactions(jnp.ones((1, 2, 2)), jnp.ones((1, 2)), pairs=jnp.ones((1, 2, 2, 2))),
             ValueError,
-            "explains 2 outputs of each example, and this picture is of one",
+            "`output` must be given, since the attribution explains 2 outputs of each example and this",
         ),
     ],
 )

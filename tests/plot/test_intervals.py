@@ -59,7 +59,9 @@ def test_groups_have_colors_and_shapes_and_what_is_missing_is_not_drawn():
 
 
 def test_kinds_have_the_colors_and_later_groups_are_hollow():
-    ax = xai.plot.intervals(VALUES, names=NAMES, groups=GROUPS, kinds=["x", "y", "x"], colors=["#112233", "#445566"])
+    ax = xai.plot.intervals(
+        VALUES, names=NAMES, groups=GROUPS, categories=["x", "y", "x"], colors=["#112233", "#445566"]
+    )
     faces = [to_hex(line.get_markerfacecolor()) for *_, line in marks(ax)]
     edges = [to_hex(line.get_markeredgecolor()) for *_, line in marks(ax)]
     assert edges == ["#112233", "#112233", "#445566", "#112233", "#112233"]
@@ -130,20 +132,23 @@ def test_axes_beside_each_other_share_their_rows():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"names": "ab"}, "names must be a sequence of names"),
-        ({"values": [1.0]}, r"values must be \[2\], for each name, but its shape is \[1\]"),
-        ({"groups": ["g"]}, r"values must be \[2, 1\], for each name and group, but its shape is \[2\]"),
+        ({"names": "ab"}, "`names` must be a sequence of names, at least one"),
+        ({"values": [1.0]}, r"`values` must have shape \[2\], one for each name"),
+        ({"groups": ["g"]}, r"`values` must have shape \[2, 1\], one for each name and group"),
         ({"values": ["x", "y"]}, "values.? must be an array of numbers"),
-        ({"values": [1.0, np.inf]}, "values holds numbers that are infinite"),
-        ({"low": [0.5, 0.5]}, "low and high must be given together"),
-        ({"low": [0.1, 0.1], "high": [0.2, 0.2]}, "the value of row 0, 1, is not between 0.1 and 0.2"),
-        ({"low": [0.5, np.nan], "high": [2.0, 3.0]}, "low and high must be NaN at the same places"),
-        ({"points": [1.0, 2.0]}, r"points must be \[2, n\]"),
-        ({"notes": ["a"]}, r"notes must be texts in the shape of values, \[2\]"),
-        ({"kinds": ["x"]}, "kinds must be 2, one for each name"),
-        ({"colors": ["red", "blue"]}, "colors must be 1 color, one for each group"),
-        ({"values": [0.0, 1.0], "log": True}, "values must be above 0 on a logarithmic axis"),
-        ({"reference": 0.0, "log": True}, "reference must be above 0 on a logarithmic axis"),
+        ({"values": [1.0, np.inf]}, "`values` must be finite, or NaN where missing"),
+        ({"low": [0.5, 0.5]}, "`low` and `high` must be given together"),
+        (
+            {"low": [0.1, 0.1], "high": [0.2, 0.2]},
+            "`low` and `high` must be the ends of the intervals, not their lengths",
+        ),
+        ({"low": [0.5, np.nan], "high": [2.0, 3.0]}, "`low` and `high` must be NaN for the same values"),
+        ({"points": [1.0, 2.0]}, r"`points` must have shape \[2, n\], one for each name"),
+        ({"notes": ["a"]}, r"`notes` must be texts of the shape of values, \[2\]"),
+        ({"categories": ["x"]}, "`categories` must be 2, one for each name"),
+        ({"colors": ["red", "blue"]}, "`colors` must be 1 color, one for each group"),
+        ({"values": [0.0, 1.0], "log": True}, "`values` must be above 0 on a logarithmic axis"),
+        ({"reference": 0.0, "log": True}, "`reference` must be above 0 on a logarithmic axis"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(arguments, sentence):

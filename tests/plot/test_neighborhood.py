@@ -45,26 +45,22 @@ def test_the_line_is_where_the_surrogate_says_the_level():
             said = FITS.prediction[number] + FITS.slopes[number, :2] @ (np.array(point) - INSTANCE[:2])
             assert said == pytest.approx(1.0, abs=1e-5)
     assert faint.get_alpha() == 0.25
-    assert "where the surrogate says 1" in ax.get_legend_handles_labels()[1]
+    assert "surrogate = 1" in ax.get_legend_handles_labels()[1]
     assert ax.get_title() == "LIME: local R² 0.50"
 
 
-def test_the_background_is_the_model_with_the_other_features_at_the_instance():
-    seen = []
-
-    def model(rows):
-        seen.append(np.asarray(rows))
-        return rows @ jnp.array([1.0, 2.0, 3.0])
-
-    ax = xai.plot.neighborhood(
-        ROWS, OUTPUTS, instance=INSTANCE, model=model, features=(2, 0), level=0.0, limits=[(-1, 1), (-2, 2)]
+def test_the_background_is_a_surface_of_the_two_features_around_the_instance():
+    surface = xai.metrics.partial_dependence(
+        lambda rows: rows @ jnp.array([1.0, 2.0, 3.0]), INSTANCE[None], (2, 0), grids=([-1.0, 1.0], [-2.0, 0.0, 2.0])
     )
-    assert (seen[0][:, 1] == np.float32(INSTANCE[1])).all()
-    picture = np.asarray(ax.images[0].get_array())
-    np.testing.assert_allclose(picture[0, [0, -1]], [-2 - 1 - 3, -2 - 1 + 3], rtol=1e-5)
-    np.testing.assert_allclose(picture[-1, -1], 2 - 1 + 3, rtol=1e-5)
+    ax = xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, surface=surface, features=(2, 0), level=0.0)
+    drawn = np.asarray(ax.collections[0].get_array())  # [up, across]
+    np.testing.assert_allclose(drawn, [[3 * across + up - 1 for across in (-1, 1)] for up in (-2, 0, 2)], rtol=1e-5)
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 1), (-2, 2))
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("feature 2", "feature 0")
+    assert "model = 0" in ax.get_legend_handles_labels()[1]
+    with pytest.raises(ValueError, match=r"`surface` must be of features \(0, 1\) around one row"):
+        xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, surface=surface)
 
 
 @pytest.mark.parametrize(
@@ -86,16 +82,16 @@ def test_a_flat_surrogate_has_no_line():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"outputs": OUTPUTS[:5]}, "outputs must have 30 numbers"),
-        ({"instance": INSTANCE[:2]}, "instance must have 3 numbers"),
-        ({"weights": np.zeros(30)}, "weights must be zero or more, and one of them more"),
-        ({"features": (0, 3)}, "features must be two different numbers from 0 to 2"),
-        ({"features": (1, 1)}, "features must be two different numbers"),
-        ({"surrogate": xai.Attribution(jnp.ones((1, 3)), jnp.ones(1))}, "surrogate must be what xai.lime.tabular returns"),
+        ({"outputs": OUTPUTS[:5]}, r"`outputs` must have 30 numbers to fit rows \[30, 3\]"),
+        ({"instance": INSTANCE[:2]}, r"`instance` must have 3 numbers to fit rows \[30, 3\]"),
+        ({"weights": np.zeros(30)}, r"`weights` must be zero or more, at least one of them above zero\."),
+        ({"features": (0, 3)}, "`features` must be two different indices from 0 to 2"),
+        ({"features": (1, 1)}, "`features` must be two different indices from 0 to 2"),
+        ({"surrogate": xai.Attribution(jnp.ones((1, 3)), jnp.ones(1))}, r"`surrogate` must be a result of xai\.lime\.tabular, with slopes for each feature"),
         ({"surrogate": surrogate([[1.0, 2.0]], [0.0])}, r"slopes \[N, 3\]"),
-        ({"rows": np.full((30, 3), np.nan)}, "rows holds numbers that are not finite"),
-        ({"limits": [(1, 0), (0, 1)]}, "limits must be"),
-        ({"model": lambda rows: rows}, r"model must map rows \[n, D\] to outputs \[n\]"),
+        ({"rows": np.full((30, 3), np.nan)}, "`rows` must be finite"),
+        ({"limits": [(1, 0), (0, 1)]}, r"`limits` must be \(\(left, right\), \(bottom, top\)\), each increasing"),
+        ({"surface": lambda rows: rows}, "`surface` must come from xai.metrics.partial_dependence"),
     ],
 )  # fmt: skip
 def test_mistakes_are_answered_with_a_sentence(arguments, sentence):

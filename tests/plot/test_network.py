@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 
 import xaijax as xai
 from tests.plot._attributions import attribution, texts
-from xaijax.plot._axes import NEGATIVE, POSITIVE
+from xaijax.plot._parts.colors import NEGATIVE, POSITIVE
 
 
 def of_pairs(values, pairs):
@@ -41,7 +41,7 @@ def test_areas_are_the_values_and_widths_the_pairs():
     np.testing.assert_allclose(strong.get_xydata(), ends[[1, 2]], atol=1e-6)  # of c and a
     np.testing.assert_allclose(weak.get_xydata(), ends[[0, 2]], atol=1e-6)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [
-        "a player's own, up to 4", "a pair's, up to 2", "adds", "takes away",
+        "single player, up to 4", "pair, up to 2", "increases the output", "decreases it",
     ]  # fmt: skip
 
 
@@ -90,11 +90,11 @@ def test_nothing_and_two_hundred_players_are_drawn():
 def test_one_output_is_chosen_and_others_are_refused():
     pairs = np.stack([PAIRS[0], 3 * PAIRS[0]], axis=-1)
     values = np.array([[1.0, -4.0, 2.0], [0.0, 0.0, 12.0]]).T
-    game = xai.Interactions(jnp.asarray(values), jnp.ones(2), pairs=jnp.asarray(pairs))
+    game = xai.Interactions(jnp.asarray(values), jnp.ones(2), pairs=jnp.asarray(pairs), axes="M K")
     ax = xai.plot.network(game, output="two", output_names=["one", "two"])
-    assert ax.get_legend().get_texts()[0].get_text() == "a player's own, up to 12"
-    assert ax.get_legend().get_texts()[1].get_text() == "a pair's, up to 6"
-    with pytest.raises(TypeError, match="must be xai.Interactions, but it is Attribution"):
+    assert ax.get_legend().get_texts()[0].get_text() == "single player, up to 12"
+    assert ax.get_legend().get_texts()[1].get_text() == "pair, up to 6"
+    with pytest.raises(TypeError, match="must be xai.Interactions, got Attribution"):
         xai.plot.network(attribution([1.0]))
     with pytest.raises(ValueError, match="num_edges.? must be at least 0"):
         xai.plot.network(SMALL, num_edges=-1)

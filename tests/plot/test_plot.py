@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 import xaijax as xai
 from tests.plot._attributions import attribution, labels, texts
-from xaijax.plot._axes import NEGATIVE, POSITIVE
+from xaijax.plot._parts.colors import NEGATIVE, POSITIVE
 
 
 def test_the_waterfall_leads_from_the_base_value_to_the_output():
@@ -76,7 +76,7 @@ def test_bars_of_some_rows_keep_the_order_of_all():
     ax = xai.plot.bars(attribution(values), example=None, rows=[0, 1])
     assert labels(ax) == ["player 0", "player 1"]
     assert [bar.get_width() for bar in ax.patches] == [1, 3]
-    with pytest.raises(ValueError, match="rows choose what is averaged over, with example=None"):
+    with pytest.raises(ValueError, match="`rows` must be left out for a single example"):
         xai.plot.bars(attribution(values), rows=[0])
 
 
@@ -105,7 +105,7 @@ def test_a_sum_of_others_that_dwarfs_the_rest_goes_on_beyond_the_axes_and_tells_
 def test_the_waterfall_tells_where_values_do_not_lead_to_the_output():
     efficient = attribution([1.0, 2.0])
     assert xai.plot.waterfall(efficient).get_xlabel() == "base value 0.5  →  output 3.5"
-    short = xai.Attribution(efficient.values, jnp.array([4.5]), efficient.base_value)
+    short = xai.Attribution(efficient.values, jnp.array([4.5]), efficient.base_value, efficient=True)
     assert xai.plot.waterfall(short).get_xlabel().endswith("output 4.5  (the values lead to 3.5)")
 
 
@@ -113,7 +113,7 @@ def test_bars_of_a_surrogate_state_its_fidelity():
     surrogate = attribution(
         [1.0, 2.0], kind=xai.Surrogate, intercept=jnp.ones(1), prediction=jnp.array([3.25]), r_squared=jnp.array([0.84])
     )
-    assert "local R² 0.84, surrogate says 3.25, model 3.5" in xai.plot.bars(surrogate).get_title()
+    assert "local R² 0.84, surrogate 3.25, model 3.5" in xai.plot.bars(surrogate).get_title()
 
 
 def test_a_map_is_drawn_with_its_true_limits_over_the_picture():
@@ -164,17 +164,23 @@ def test_given_axes_are_used_and_returned():
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda: xai.plot.bars(attribution([1.0, 2.0]), names=["a"]), "names must have one entry for each of the 2"),
-        (lambda: xai.plot.bars(attribution([1.0]), example=3), "example must lie between 0 and 0, but it is 3"),
-        (lambda: xai.plot.bars(attribution([1.0]), ax=3), "ax must be matplotlib axes, but it is int"),
-        (lambda: xai.plot.bars(np.ones(3)), "attribution must be what an explainer returns, but it is ndarray"),
-        (lambda: xai.plot.bars(attribution([np.nan])), "values that are not finite"),
-        (lambda: xai.plot.waterfall(attribution([1.0]), inputs=[1, 2]), "inputs must have one value for each of 1"),
-        (lambda: xai.plot.text(attribution([1.0]), []), "words must be 1 to 1"),
-        (lambda: xai.plot.image(attribution([1.0]), np.zeros((1, 2, 2, 1))), r"maps \[N, h, w\] or values of regions"),
+        (lambda: xai.plot.bars(attribution([1.0, 2.0]), names=["a"]), "`names` must have one entry for each of the 2"),
+        (lambda: xai.plot.bars(attribution([1.0]), example=3), "`example` must be between .* and 0, got 3"),
+        (lambda: xai.plot.bars(attribution([1.0]), ax=3), "`ax` must be matplotlib axes, got int"),
+        (lambda: xai.plot.bars(np.ones(3)), "`attribution` must be the result of an explainer, got ndarray"),
+        (lambda: xai.plot.bars(attribution([np.nan])), "must have finite values"),
+        (
+            lambda: xai.plot.waterfall(attribution([1.0]), inputs=[1, 2]),
+            "`inputs` must have one value for each of the 1",
+        ),
+        (lambda: xai.plot.text(attribution([1.0]), []), "`words` must be 1 to 1, one for each value"),
+        (
+            lambda: xai.plot.image(attribution([1.0]), np.zeros((1, 2, 2, 1))),
+            "`attribution` must hold maps, axes 'N h w', or values of image regions",
+        ),
         (
             lambda: xai.plot.image(xai.Attribution(jnp.ones((2, 3, 3)), jnp.ones(2)), np.zeros((3, 6, 6, 1))),
-            r"images must have shape \[2, H, W, C\].*\[3, 6, 6, 1\]",
+            r"`images` must have shape \[2, H, W, C\], one image for each map",
         ),
     ],
 )

@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgba
 
 import xaijax as xai
 from tests.plot._images import LABELS, PICTURES, maps, of_regions
-from xaijax.plot._axes import NEGATIVE, POSITIVE
 from xaijax.plot._borders import border_lines
+from xaijax.plot._parts.colors import NEGATIVE, POSITIVE
 
 VALUES = [3.0, -2.0, 0.0, 1.0]
 
@@ -69,14 +69,14 @@ def game():
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_without_the_strongest_and_what_the_model_says_of_it(game, keep):
-    attribution = of_regions(np.tile(VALUES, (3, 1)))
-    before, after = xai.plot.removal(game, attribution, example=1, top=2, keep=keep)
+    removed = xai.metrics.removal(game, of_regions(np.tile(VALUES, (3, 1))), top=2, keep=keep)
+    before, after = xai.plot.removal(removed, example=-2)
     there = np.isin(LABELS, [0, 3]) == keep
     np.testing.assert_allclose(after.images[0].get_array(), PICTURES[1] * there[..., None], atol=1e-6)
     np.testing.assert_allclose(before.images[0].get_array(), PICTURES[1], atol=1e-6)
-    said = "nothing but the 2 strongest" if keep else "without the 2 strongest"
-    assert after.get_title() == f"{said}\noutput {(PICTURES[1] * there[..., None]).sum():.3g}"
-    assert before.get_title() == f"all of it\noutput {PICTURES[1].sum():.3g}"
+    title = "the 2 strongest alone" if keep else "without the 2 strongest"
+    assert after.get_title() == f"{title}\noutput {(PICTURES[1] * there[..., None]).sum():.3g}"
+    assert before.get_title() == f"whole image\noutput {PICTURES[1].sum():.3g}"
 
 
 def test_a_pair_of_arrays_has_one_black_and_one_white():
@@ -95,25 +95,42 @@ def test_a_masker_with_backgrounds_shows_the_first_and_says_so():
     masker = xai.mask.regions(LABELS, fill=backgrounds)
     _, after = xai.plot.pair(PICTURES, masker, present=np.array([True, False, True, True]))
     assert np.asarray(after.images[0].get_array())[LABELS == 1].max() == 0
-    assert after.get_xlabel().replace("\n", " ") == "filled from the first of 2 backgrounds"
+    assert after.get_xlabel().replace("\n", " ") == "filled from the first of 2 references"
 
 
 @pytest.mark.parametrize(
     ("draw", "sentence"),
     [
-        (lambda game: xai.plot.regions(maps(np.ones((1, 6, 8))), PICTURES[:1]), "attribution has no regions"),
-        (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1, ::2]), r"as large as the regions, \[6, 8\]"),
+        (
+            lambda game: xai.plot.regions(maps(np.ones((1, 6, 8))), PICTURES[:1]),
+            r"`attribution` must have regions: explain with a masker of regions, as xai\.lime\.image",
+        ),
+        (
+            lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1, ::2]),
+            r"`images` must be of the size of the regions, \[6, 8\]",
+        ),
         (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], sign="plus"), "sign.? must be one of"),
         (lambda game: xai.plot.regions(of_regions(VALUES), PICTURES[:1], top=0), "top.? must be at least 1"),
-        (lambda game: xai.plot.borders(PICTURES, LABELS * 1.0), "labels must be integers"),
-        (lambda game: xai.plot.borders(PICTURES, LABELS[:3]), r"labels must be as large as the images, \[6, 8\]"),
-        (lambda game: xai.plot.pair(PICTURES, PICTURES[:2]), r"after must have the shape of images, \[3, 6, 8, 3\]"),
-        (lambda game: xai.plot.pair(PICTURES, game.masker), "present must say which of the masker's 4 players"),
-        (lambda game: xai.plot.pair(PICTURES, game.masker, present=np.ones(4)), r"present must be booleans \[4\]"),
-        (lambda game: xai.plot.pair(PICTURES, PICTURES, present=[True]), "after is no masker"),
-        (lambda game: xai.plot.pair(PICTURES, PICTURES, outputs=[1.0]), "outputs must be two"),
-        (lambda game: xai.plot.removal(3, of_regions(VALUES)), "game must be xai.game"),
-        (lambda game: xai.plot.removal(game, of_regions([[1.0, 2.0]] * 2)), "map over its inputs|one value for each"),
+        (lambda game: xai.plot.borders(PICTURES, LABELS * 1.0), r"`labels` must be integers \[N, H, W\] or \[H, W\]"),
+        (lambda game: xai.plot.borders(PICTURES, LABELS[:3]), r"`labels` must be of the size of the images, \[6, 8\]"),
+        (lambda game: xai.plot.pair(PICTURES, PICTURES[:2]), r"`after` must have the shape of images, \[3, 6, 8, 3\]"),
+        (
+            lambda game: xai.plot.pair(PICTURES, game.masker),
+            r"`present` must be given with a masker: booleans \[4\], one for each of its players\.",
+        ),
+        (
+            lambda game: xai.plot.pair(PICTURES, game.masker, present=np.ones(4)),
+            r"`present` must be booleans \[4\], one for each player of the masker, or \[3, 4\]",
+        ),
+        (
+            lambda game: xai.plot.pair(PICTURES, PICTURES, present=[True]),
+            r"`present` must be left out unless `after` is a masker, whose players it names\.",
+        ),
+        (lambda game: xai.plot.removal(game), "`removed` must come from xai.metrics.removal"),
+        (
+            lambda game: xai.plot.pair(PICTURES, PICTURES, outputs=[1.0]),
+            "`outputs` must be two numbers, one for each image",
+        ),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(game, draw, sentence):

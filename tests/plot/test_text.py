@@ -49,7 +49,7 @@ def test_words_are_text_whatever_they_look_like_and_values_are_titles():
     assert read.open == []
     assert {tag for tag, _ in read.tags} == {"figure", "figcaption", "p", "span"}
     assert [text for _, text in spans(page)] == WORDS
-    assert [given["title"] for given, _ in spans(page)] == ["+1", "-0.5", "+0", "-1", "+0.25"]
+    assert [given["title"] for given, _ in spans(page)] == ["+1", "-0.5", "0", "-1", "+0.25"]
     assert "&lt;b&gt;of &amp; for&lt;/b&gt;" in page
     assert "strongest color: ±1" in page
     assert [given["dir"] for tag, given in read.tags if "dir" in given] == ["auto", "auto"]
@@ -123,7 +123,7 @@ def test_in_given_axes_letters_shrink_and_what_finds_no_room_is_counted():
     assert len(some.texts) == 60
     assert some.texts[0].get_fontsize() < 11
     last, *drawn = many.texts
-    assert last.get_text() == f"… and {900 - len(drawn)} words more, for which there is no room"
+    assert last.get_text() == f"… and {900 - len(drawn)} more words"
     for ax in (some, many):
         assert min(text.get_window_extent().y0 for text in ax.texts) >= ax.get_window_extent().y0 - 1
 
@@ -147,10 +147,10 @@ def test_breaks_and_long_words_stay_within_the_line():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "words must be 1 to 2"),
-        (["a"] * 3, "words must be 1 to 2"),
-        ("ab", "words must be a sequence of words, but it is str"),
-        (3, "words must be a sequence of words, but it is int"),
+        ([], "`words` must be 1 to 2, one for each value"),
+        (["a"] * 3, "`words` must be 1 to 2, one for each value"),
+        ("ab", "`words` must be a sequence of words"),
+        (3, "`words` must be a sequence of words"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(draw, words, sentence):
@@ -159,5 +159,5 @@ def test_mistakes_are_answered_with_a_sentence(draw, words, sentence):
 
 
 def test_separators_are_strings():
-    with pytest.raises(TypeError, match="separator must be a string"):
+    with pytest.raises(TypeError, match="`separator` must be a string"):
         xai.plot.text_html(attribution([1.0]), ["a"], separator=None)

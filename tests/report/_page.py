@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from PIL import Image
 
-_VOID = {"img", "meta", "br", "link", "hr", "input"}
+_VOID = {"img", "meta", "br", "link", "hr", "input", "source"}
 
 
 class Page(HTMLParser):

@@ -31,7 +31,7 @@ def table_values(count=12, players=14, **fields):
     """Shapley values of rows that sum to the output, with small errors."""
     values = np.sin(1.0 + np.arange(count * players)).reshape(count, players) * np.linspace(3, 0.1, players)
     values = np.where(np.abs(values) < 0.05, 0.05, values)
-    fields = {"std_errors": jnp.asarray(0.02 * np.abs(values)), "method": "exact Shapley values"} | fields
+    fields = {"std_errors": jnp.asarray(0.02 * np.abs(values)), "method": "SHAP", "efficient": True} | fields
     base = np.full(count, 0.5)
     return xai.Attribution(jnp.asarray(values), jnp.asarray(base + values.sum(axis=1)), jnp.asarray(base), **fields)
 
@@ -44,7 +44,7 @@ def sections():
     singles = rng.normal(size=(1, 5))
     together = xai.Interactions(
         jnp.asarray(singles), jnp.asarray(singles.sum(axis=1) + pairs.sum(axis=(1, 2)) / 2), jnp.zeros(1),
-        pairs=jnp.asarray(pairs), index="k-SII", method="exact k-SII of order 2",
+        pairs=jnp.asarray(pairs), index="k-SII", method="k-SII",
     )  # fmt: skip
     images = rng.uniform(size=(2, 16, 16, 3))
     maps = xai.Attribution(jnp.asarray(rng.uniform(size=(2, 4, 4))), jnp.ones(2), method="Grad-CAM")

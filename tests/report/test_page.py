@@ -33,8 +33,8 @@ def test_ids_are_unique_and_links_lead_to_them(page):
     for _, attributes in page.elements:
         if "href" in attributes:
             assert attributes["href"][1:] in ids
-        if "aria-labeledby" in attributes:
-            assert attributes["aria-labeledby"] in ids
+        if "aria-labelledby" in attributes:
+            assert attributes["aria-labelledby"] in ids
     first = page.all("a")[0]  # the first stop of the tab key
     assert first["href"] == "#content"
     assert len(page.all("section")) == 5
@@ -145,6 +145,6 @@ def test_photographs_that_would_be_too_large_get_fewer_colors_and_dots():
     image = Image.open(io.BytesIO(png))
     assert len(png) <= LARGEST
     assert image.width < 4.6 * 144
-    small = Image.open(io.BytesIO(drawn(lambda ax: ax.plot([1, 2]), (2, 1), few_colors=False)))
+    small = Image.open(io.BytesIO(drawn(lambda ax: ax.plot([1, 2]), (2.0, 1.0), few_colors=False)))
     assert small.size == (288, 144)
     assert small.mode == "RGB"

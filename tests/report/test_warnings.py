@@ -32,7 +32,7 @@ def surrogate(r_squared=0.9, held_out: float | None = 0.8, stable=1.0, **fields)
 def with_errors(values, errors):
     values = jnp.asarray([values])
     return xai.Attribution(
-        values, values.sum(axis=1), jnp.zeros(1), jnp.asarray([errors]), method="exact Shapley values"
+        values, values.sum(axis=1), jnp.zeros(1), jnp.asarray([errors]), method="SHAP", efficient=True
     )
 
 
@@ -54,11 +54,9 @@ FINE = {
     "pairs that sum": pairs(),
     "SII, which does not sum": pairs(3.0, "SII"),
     "a map": xai.Attribution(jnp.ones((2, 3, 3)), jnp.ones(2), jnp.ones(2), method="CAM"),
-    "Banzhaf values, which do not sum": xai.Attribution(
-        jnp.ones((1, 2)), jnp.ones(1), jnp.ones(1), method="exact Banzhaf values"
-    ),
+    "Banzhaf values, which do not sum": xai.Attribution(jnp.ones((1, 2)), jnp.ones(1), jnp.ones(1), method="Banzhaf"),
     "a map of channels": xai.Attribution(
-        jnp.ones((1, 2, 2)), jnp.ones(1), jnp.zeros(1), method="channels, exact Shapley values"
+        jnp.ones((1, 2, 2)), jnp.ones(1), jnp.zeros(1), method="Channels", axes="N h w", efficient=True
     ),
     "the fourth strongest is wide": with_errors([4.0, 3.0, 2.0, 1.0], [0.0, 0.0, 0.0, 9.0]),
 }
@@ -72,9 +70,9 @@ DOUBTFUL = {
     "wider than the value": (with_errors([1.0, 4.0], [0.3, 0.1]), ["Wide intervals"]),
     "infinite errors": (with_errors([1.0, 4.0], [INF, INF]), ["Unknown intervals"]),
     "NaN": (xai.Attribution(
-        jnp.array([[1.0, NAN], [1.0, 2.0]]), jnp.array([1.0, 3.0]), jnp.zeros(2), method="exact Shapley values"
+        jnp.array([[1.0, NAN], [1.0, 2.0]]), jnp.array([1.0, 3.0]), jnp.zeros(2), method="SHAP", efficient=True
     ), ["Not finite"]),
-    "gap": (xai.Attribution(jnp.ones((1, 2)), jnp.array([2.01]), jnp.zeros(1), method="exact Shapley values"),
+    "gap": (xai.Attribution(jnp.ones((1, 2)), jnp.array([2.01]), jnp.zeros(1), efficient=True),
             ["Efficiency gap"]),
     "gap of pairs": (pairs(1.5), ["Efficiency gap"]),
     "wide pairs": (pairs(pair_errors=jnp.array([[[0.0, 0.9], [0.9, 0.0]]])), ["Wide intervals"]),
@@ -104,22 +102,22 @@ def test_warnings_name_numbers_and_examples():
     assert "1 include 0" not in wide
     assert "1 includes 0" in wide
     assert "1 is wider than the value itself" in wide
-    gap = warnings(xai.Attribution(jnp.ones((1, 2)), jnp.array([2.25]), jnp.zeros(1), method="exact Shapley values"))[0]
+    gap = warnings(xai.Attribution(jnp.ones((1, 2)), jnp.array([2.25]), jnp.zeros(1), efficient=True))[0]
     assert "largest gap 0.25" in gap
 
 
-def test_rounding_is_no_gap_and_sampled_gradients_have_their_errors():
-    def gap(size, method="exact Shapley values", dtype=jnp.float32, errors=None):
+def test_rounding_is_no_gap_and_sampled_values_have_their_errors():
+    def gap(size, dtype=jnp.float32, errors=None):
         values = jnp.ones((1, 2), dtype)
-        found = xai.Attribution(values, jnp.array([2.0 + size]), jnp.zeros(1), errors, method=method)
+        found = xai.Attribution(values, jnp.array([2.0 + size]), jnp.zeros(1), errors, efficient=True)
         return "Efficiency gap" in heads(found)
 
     assert not gap(3e-4)
     assert gap(5e-4)
     assert not gap(0.05, dtype=jnp.bfloat16)
     errors = jnp.full((1, 2), 0.05)
-    assert not gap(0.19, "expected gradients (64 samples)", errors=errors)
-    assert gap(0.21, "expected gradients (64 samples)", errors=errors)
+    assert not gap(0.19, errors=errors)
+    assert gap(0.21, errors=errors)
 
 
 def test_the_page_has_the_warnings_or_what_was_checked(read):
@@ -127,7 +125,7 @@ def test_the_page_has_the_warnings_or_what_was_checked(read):
     assert page.text.count("Low local fidelity") == 1
     assert [group["class"] for group in page.all("div") if group.get("class") == "warnings"] == ["warnings"]
     page = read(table_values(1, 3))
-    assert "Nothing to warn of" in page.text
+    assert "No warnings. Checked:" in page.text
     assert not [group for group in page.all("div") if group.get("class") == "warnings"]
     for sentence in checks_of(explained(table_values(1, 3))):
         assert sentence in page.text
@@ -138,7 +136,7 @@ def test_examples_that_are_not_finite_are_in_no_picture_and_no_mean(read):
     values = np.array([[1.0, 2.0], [NAN, 1.0], [3.0, 4.0]])
     page = read(xai.Attribution(jnp.asarray(values), jnp.ones(3), method="m"))
     assert "Not finite: example 1" in page.text
-    assert [float(row[1]) for row in page.table("Mean size |value| over 2 examples")[1:]] == [3.0, 2.0]
+    assert [float(row[1]) for row in page.table("Mean |value| over 2 examples")[1:]] == [3.0, 2.0]
     assert not [table for table in page.tables if table["caption"].startswith("Values of example 1")]
     assert [table for table in page.tables if table["caption"].startswith("Values of example 2")]
     nothing = read(xai.Attribution(jnp.full((1, 2), NAN), jnp.ones(1), method="m"))

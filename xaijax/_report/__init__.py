@@ -1,6 +1,7 @@
-"""One HTML file about a set of attributions, and the small picture that notebooks show of one."""
+"""An HTML report about attributions, and the notebook's view of one. Plots are imported when they are drawn."""
 
+from xaijax._report._notebook import notebook_picture
 from xaijax._report._report import report
 from xaijax._report._section import Section
 
-__all__ = ["Section", "report"]
+__all__ = ["Section", "notebook_picture", "report"]

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import functools
 
 import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions, Surrogate
 
-# Fields that are of an example, not of each of its outputs.
-_OF_EXAMPLES = {"target", "regions", "num_evaluations", "converged", "effective_samples"}
-_ROUNDING = 1e-4  # of the sizes that are summed: far above the rounding of float32, far below what a picture shows
+_ROUNDING = 1e-4  # of the sizes that are summed: far above the rounding error of float32, far below what a plot shows
+# Indices whose values of single players, pairs and triples sum to the output minus the base value.
+_EFFICIENT_INDICES = ("k-SII", "STII", "FSII")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Explained:
-    """attribution: values [N, M], maps [N, h, w] or [N, h, w, C], in NumPy; target [N] where classes are explained.
+    """An attribution of one output of each example.
 
+    attribution: in NumPy, with the axis N and without K; target [N] where classes are explained.
     alone: whether it was of one example without N.
-    chosen: of an attribution of all outputs, how many outputs there are; None of others.
-    rounding: what sums may be wrong by, as a share of the sizes summed.
+    num_outputs: how many outputs were explained, of which one is reported; None where it was one.
+    rounding: the relative error that sums may have.
     """
 
     attribution: Attribution
     alone: bool
-    chosen: int | None
+    num_outputs: int | None
     rounding: float
 
     @property
@@ -40,11 +41,11 @@ class Explained:
 
     @property
     def of_players(self) -> bool:
-        return self.values.ndim == 2
+        return self.attribution.of_players
 
     @property
     def on_images(self) -> bool:
-        """Whether there is a map for each example, of its own or of its regions."""
+        """Whether there is a map for each example, its own or that of its regions."""
         regions = self.attribution.regions
         return not self.of_players or (regions is not None and np.ndim(regions) == 3)
 
@@ -53,78 +54,123 @@ class Explained:
         errors = self.attribution.std_errors
         return None if errors is None else np.asarray(errors)
 
-    @property
+    @functools.cached_property
     def finite(self) -> np.ndarray:
-        """Which examples have finite values, [N]."""
+        """Whether the values of each example are finite, [N]."""
         known = np.isfinite(self.values).reshape(self.num_examples, -1).all(axis=1)
         if isinstance(self.attribution, Interactions):
             known = known & np.isfinite(self.attribution.pairs).reshape(self.num_examples, -1).all(axis=1)
         return known & np.isfinite(self.attribution.output)
 
+    @functools.cached_property
+    def classes(self) -> list[tuple[int | None, np.ndarray]]:
+        """The examples of each explained class that are finite, the most frequent class first; None without classes."""
+        known = np.flatnonzero(self.finite)
+        if self.attribution.target is None:
+            return [(None, known)]
+        targets = np.asarray(self.attribution.target)[known]
+        numbers, counts = np.unique(targets, return_counts=True)
+        return [(int(numbers[k]), known[targets == numbers[k]]) for k in np.argsort(-counts, kind="stable")]
+
+    def scale(self, example: int) -> float:
+        """Returns the size of an example's numbers, against which rounding error is written 0."""
+        base = 0.0 if self.attribution.base_value is None else float(np.asarray(self.attribution.base_value)[example])
+        sizes = [
+            np.abs(self.values[example]).max(),
+            abs(float(np.asarray(self.attribution.output)[example])),
+            abs(base),
+        ]
+        return float(np.nanmax([size if np.isfinite(size) else 0 for size in sizes]))
+
     def map_of(self, example: int) -> np.ndarray:
-        """[h, w] what counts where; channels are summed, and places of a region have its value."""
+        """Returns a map [h, w]: channels are summed, and every pixel has the value of its region."""
         values = self.values[example]
         if values.ndim == 1:
             return values[np.asarray(self.attribution.regions)[example]]
         return values.sum(axis=-1) if values.ndim == 3 else values
 
-    def some(self, rows: Any) -> Attribution:
-        """Some of the examples; JAX is not asked."""
-        kept = {name: np.asarray(value)[rows] for name, value in _arrays(self.attribution).items()}
-        return dataclasses.replace(self.attribution, **kept)
+    def some(self, rows: np.ndarray) -> Attribution:
+        """Returns some of the examples, without JAX."""
+        attribution, names = self.attribution, self.attribution.names
+        kept = {name: np.asarray(value)[rows] for name, value in _arrays(attribution).items()}
+        if names is not None and isinstance(names[0], tuple):
+            names = tuple(names[int(row)] for row in rows)
+        return dataclasses.replace(attribution, **kept, names=names)
 
 
 def explained(attribution: Attribution, target: int | None = None) -> Explained:
-    """Gives an attribution its examples, and of all outputs takes `target`, or the top class of each example."""
+    """Gives an attribution its axis of examples, and of all outputs takes `target`, or the top class of each example."""
     if not check.is_concrete(attribution):
-        raise TypeError("attribution is being traced, so that its values are not known: report it outside of jax.jit.")
+        raise TypeError("`attribution` must have known values, got traced arrays: report it outside of jax.jit.")
     dtype = jnp.asarray(attribution.values).dtype
-    fields = {name: _read(value) for name, value in _arrays(attribution).items()}
-    alone = attribution.num_examples is None
+    alone, num_outputs = not attribution.has_examples, attribution.num_outputs
+    fields, axes = {name: _read(value) for name, value in _arrays(attribution).items()}, attribution.axes
     if alone:
-        fields = {name: value[None] for name, value in fields.items()}
-    outputs, chosen = fields["output"], None
-    if outputs.ndim == 2:
-        chosen = outputs.shape[1]
-        if target is not None and not 0 <= target < chosen:
+        fields, axes = {name: value[None] for name, value in fields.items()}, f"{EXAMPLES} {axes}"
+    if num_outputs is not None:
+        if target is not None and not 0 <= target < num_outputs:
             raise ValueError(
-                f"target must lie between 0 and {chosen - 1}, as there are {chosen} outputs, not {target}."
+                f"`target` must be between 0 and {num_outputs - 1}, as there are {num_outputs} outputs, got {target}."
             )
+        outputs = fields["output"]
         classes = outputs.argmax(axis=1) if target is None else np.full(len(outputs), target)
-        fields = {
-            name: value
-            if name in _OF_EXAMPLES
-            else np.stack([one[..., k] for one, k in zip(value, classes, strict=True)])
-            for name, value in fields.items()
-        }
-        fields["target"] = classes
+        for name in fields:
+            if OUTPUTS in attribution.axes_of(name):
+                fields[name] = np.stack([each[..., k] for each, k in zip(fields[name], classes, strict=True)])
+        fields["target"], axes = classes, " ".join(axis for axis in axes.split() if axis != OUTPUTS)
     elif target is not None:
-        raise ValueError("target chooses one of all outputs, but the attribution is of one output already.")
+        raise ValueError("`target` must be left out, since the attribution is of one output already.")
     values = fields["values"]
     if values.ndim not in (2, 3, 4) or not values.size:
         raise ValueError(
-            "attribution must have values [N, M] of players, maps [N, h, w] or values like images [N, H, W, C], but their "
-            f"shape is {list(attribution.values.shape)}."
+            "`attribution` must have values of players, axes 'N M', of maps, 'N h w', or of pixels, 'N H W C', got axes "
+            f"{attribution.axes!r} and shape {list(np.shape(attribution.values))}."
         )
+    names = attribution.names
+    if alone and names is not None and isinstance(names[0], tuple):
+        names = names[:1]
     rounding = max(_ROUNDING, 8 * float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0)
-    return Explained(dataclasses.replace(attribution, **fields), alone, chosen, rounding)
+    return Explained(dataclasses.replace(attribution, **fields, axes=axes, names=names), alone, num_outputs, rounding)
 
 
-def _arrays(attribution: Attribution) -> dict[str, Any]:
-    fields = [field.name for field in dataclasses.fields(attribution) if not field.metadata.get("static")]
-    found = {name: getattr(attribution, name) for name in fields}
-    return {name: value for name, value in found.items() if value is not None}
+def _arrays(attribution: Attribution) -> dict[str, object]:
+    fields = {name: getattr(attribution, name) for name in attribution.array_fields()}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def _read(value: Any) -> np.ndarray:
+def _read(value: object) -> np.ndarray:
     array = np.asarray(value)
-    return array if array.dtype.kind in "biu" else array.astype(np.float64)
+    return array if array.dtype.kind in "biuOUT" else array.astype(np.float64)
 
 
 def fidelity(attribution: Attribution) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
-    """R², held-out R² and stability [N] of a surrogate; None where there are none."""
+    """Returns R², held-out R² and stability [N] of a surrogate; None where there are none."""
     if not isinstance(attribution, Surrogate):
         return None, None, None
-    found = (attribution.r_squared, attribution.held_out_r_squared, attribution.stability)
-    one, two, three = (None if value is None else np.asarray(value) for value in found)
-    return one, two, three
+    fields = (attribution.r_squared, attribution.held_out_r_squared, attribution.stability)
+    first, second, third = (None if field is None else np.asarray(field) for field in fields)
+    return first, second, third
+
+
+def sums_to_output(one: Explained) -> bool:
+    """Whether base value and values sum to the output by construction."""
+    attribution = one.attribution
+    if attribution.base_value is None:
+        return False
+    if isinstance(attribution, Interactions):
+        return attribution.index in _EFFICIENT_INDICES
+    return attribution.efficient and not "".join(attribution.player_axes).islower()  # not of maps over a layer
+
+
+def total(one: Explained) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the sum of each example's values, pairs and triples [N], and the sum of their sizes [N]."""
+    parts = [(one.values, 1)]
+    if isinstance(one.attribution, Interactions):
+        parts.append((np.asarray(one.attribution.pairs), 2))
+        if one.attribution.triples is not None:
+            parts.append((np.asarray(one.attribution.triples), 6))  # each set is stored in all orders of its members
+    flat = [(part.reshape(len(part), -1), repeats) for part, repeats in parts]
+    return (
+        np.sum([part.sum(axis=1) / repeats for part, repeats in flat], axis=0),
+        np.sum([np.abs(part).sum(axis=1) / repeats for part, repeats in flat], axis=0),
+    )

@@ -1,19 +1,20 @@
-"""Elements of HTML: what is text is escaped, always and here alone."""
+"""Elements of HTML: all text is escaped here."""
 
 from __future__ import annotations
 
 import html
-import unicodedata
 
-_VOID = {"img", "meta", "br"}
+from xaijax._core.words import printable
+
+_VOID = {"img", "meta", "br", "source"}
 
 
 class Html(str):
-    """HTML already; every other string is text."""
+    """HTML; every other string is text, and is escaped."""
 
 
 def element(name: str, /, *content: str | None, **attributes: str | int | None) -> Html:
-    """One element; None among its content or attributes is left out, and `class_` and `aria_label` lose their lines."""
+    """Returns one element. None in its content or attributes is left out; `class_` means class, `aria_label` aria-label."""
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escaped(str(value))}"'
         for key, value in attributes.items()
@@ -25,7 +26,7 @@ def element(name: str, /, *content: str | None, **attributes: str | int | None) 
 
 
 def joined(*content: str | None) -> Html:
-    """Contents one after the other, texts escaped."""
+    """Joins contents, with their texts escaped."""
     return Html("".join(part if isinstance(part, Html) else escaped(part) for part in content if part is not None))
 
 
@@ -33,11 +34,6 @@ def escaped(text: str) -> str:
     return html.escape(printable(text))
 
 
-def printable(text: str) -> str:
-    """Characters that no page may hold and no font has, those of control and halves of pairs, are replaced."""
-    return "".join(one if one in "\n\t" or unicodedata.category(one) not in ("Cc", "Cs") else "\ufffd" for one in text)
-
-
 def paragraphs(text: str) -> Html:
-    """A text, whose paragraphs are set apart by empty lines."""
+    """Returns a text as paragraphs, which empty lines separate."""
     return joined(*(element("p", part.strip(), dir="auto") for part in text.split("\n\n") if part.strip()))

@@ -1,4 +1,4 @@
-"""Figures as PNG data in a page: small, the same for the same input, and gone when they are drawn."""
+"""Figures as PNG data in a page: small, and the same bytes for the same input."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-LARGEST = 150_000  # bytes of one picture
-_DOTS = (144, 110, 80, 60)  # per inch, the first for paper and fine screens; fewer where a picture would be too large
+LARGEST = 150_000  # bytes of one image
+_DOTS = (144, 110, 80, 60)  # per inch: the first for paper and fine screens, fewer where an image would be too large
+_DARK = "#16181b"  # the page's background by night
+_DARK_INK: dict[Any, Any] = dict.fromkeys(
+    ("text.color", "axes.labelcolor", "xtick.color", "ytick.color", "axes.edgecolor"), "#d6d3cf"
+)
 
 
 def drawn(
-    draw: Callable[[Axes], Any], size: tuple[float, float], *, dots: int = _DOTS[0], few_colors: bool = True
+    draw: Callable[[Axes], object],
+    size: tuple[float, float],
+    *,
+    dots: int = _DOTS[0],
+    few_colors: bool = True,
+    dark: bool = False,
 ) -> bytes:
-    """A figure of `size` inches as PNG, at most 150 kB.
+    """Returns a figure of `size` inches as PNG of at most 150 kB.
 
-    No figure of pyplot is made, so that none can stay behind. 256 colors are as good as all for lines and letters
-    (`few_colors`), and take a third of the space; photographs get them only where they would be too large, and then fewer
-    dots.
+    The figure is not pyplot's, so that it does not stay open. Lines and letters need no more than 256 colors
+    (`few_colors`), which take a third of the space; photographs get them only where they would be too large, and then
+    fewer dots. With `dark`, letters and lines are light on the background of dark pages.
     """
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    draw(figure.subplots())
+    with mpl.rc_context(_DARK_INK if dark else {}):
+        figure = Figure(figsize=size, layout="constrained", facecolor=_DARK if dark else "white")
+        FigureCanvasAgg(figure)
+        draw(figure.subplots())
     written = _written(figure, dots, few_colors)
     for fewer in _DOTS:
         if len(written) > LARGEST and fewer < dots:
@@ -53,7 +64,7 @@ def _written(figure: Figure, dots: int, few_colors: bool) -> bytes:
 
 
 def _png(image: Image.Image) -> bytes:
-    """Without a date or versions, which would change the bytes."""
+    """Writes no date and no versions, which would change the bytes."""
     buffer = io.BytesIO()
     image.save(buffer, "png", optimize=True)
     return buffer.getvalue()

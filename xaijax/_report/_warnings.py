@@ -1,4 +1,4 @@
-"""What makes an explanation doubtful, in sentences."""
+"""Warnings of what makes an explanation doubtful, in sentences."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._report._explained import Explained, fidelity
-from xaijax._report._sums import sums_to_output, total
-from xaijax._report._words import Z, counted, examples, number
+from xaijax._core.words import Z, counted, examples, number
+from xaijax._report._explained import Explained, fidelity, sums_to_output, total
 
-LOW_FIDELITY = 0.5  # R²: below, the surrogate misses more of the output's variation than it tells
-LOW_STABILITY = 0.5  # a probability: below, another draw would more likely find other players
-STRONGEST = 3  # values of each example whose intervals are looked at: those that a reader remembers
+LOW_FIDELITY = 0.5  # R²: below it, the surrogate misses more of the output's variation than it explains
+LOW_STABILITY = 0.5  # a probability: below it, another draw would more likely rank other players highest
+STRONGEST = 3  # values of each example whose intervals are checked: those that a reader remembers
 
 
 def warnings_of(one: Explained) -> list[str]:
-    """Every warning that applies, the gravest first."""
+    """Returns every warning that applies, the most serious first."""
     checks: list[Callable[[Explained], list[str]]] = [
         _not_finite,
         _efficiency,
         _fidelity,
+        _unseen,
         _cap,
         _wide,
         _pairs,
@@ -31,7 +31,7 @@ def warnings_of(one: Explained) -> list[str]:
 
 
 def checks_of(one: Explained) -> list[str]:
-    """What was looked at and found in order, where there is no warning."""
+    """Returns the checks that were made, where there is no warning."""
     r_squared, held_out, stable = fidelity(one.attribution)
     made = {
         "all values are finite": True,
@@ -42,9 +42,10 @@ def checks_of(one: Explained) -> list[str]:
         f"no interval of the {STRONGEST} strongest values of an example includes 0 or is wider than its value": (
             one.errors is not None
         ),
-        f"another draw would find the same strongest players with a probability of at least {LOW_STABILITY}": (
+        f"another draw would rank the same players highest with a probability of at least {LOW_STABILITY}": (
             stable is not None
         ),
+        "every condition and category occurs in the training data": _unseen_of(one) is not None,
     }
     return [sentence for sentence, applies in made.items() if applies]
 
@@ -54,8 +55,8 @@ def _not_finite(one: Explained) -> list[str]:
     if not bad.any():
         return []
     return [
-        f"Not finite: {examples(bad)} of this section {_has(bad)} values or an output that are NaN or infinite. Look at the "
-        "inputs. They are in no picture and in no mean."
+        f"Not finite: {examples(bad)} of this section {_has(bad)} values or an output that are NaN or infinite. They are "
+        "left out of all plots and means. Look at the inputs."
     ]
 
 
@@ -66,39 +67,56 @@ def _efficiency(one: Explained) -> list[str]:
     summed, sizes = total(one)
     gaps = np.abs(base + summed - output)
     allowed = one.rounding * (sizes + np.abs(base) + np.abs(output))
-    if "expected gradients" in one.attribution.method and one.errors is not None:
-        # Sampled values sum to the output up to their errors, whose sum is at most the sum of each.
-        allowed = allowed + Z * one.errors.reshape(one.num_examples, -1).sum(axis=1)
+    if one.errors is not None and not isinstance(one.attribution, Interactions):
+        # Sampled values may sum to the output up to their errors only, of which the sum is an upper bound.
+        allowed = allowed + Z * np.nan_to_num(one.errors, posinf=0).reshape(one.num_examples, -1).sum(axis=1)
     bad = (gaps > allowed) & one.finite
     if not bad.any():
         return []
     return [
         f"Efficiency gap: base value and values do not sum to the output for {examples(bad)} (largest gap "
-        f"{number(gaps[bad].max())}), more than rounding explains. Part of the output is not attributed to anybody."
+        f"{number(gaps[bad].max())}), more than rounding error. Part of the output is not attributed to any player."
     ]
 
 
 def _fidelity(one: Explained) -> list[str]:
     r_squared, held_out, _ = fidelity(one.attribution)
-    found = []
+    warnings = []
     low = np.zeros(one.num_examples, bool)
     if r_squared is not None:
         low = r_squared < LOW_FIDELITY
         if low.any():
-            found.append(
+            warnings.append(
                 f"Low local fidelity: the surrogate's R² is below {LOW_FIDELITY} for {examples(low)} (lowest "
-                f"{number(r_squared[low].min())}). It misses most of how the output varies around the input, so that its "
-                "values say little of the model."
+                f"{number(r_squared[low].min())}). It misses most of the output's variation around the input, so that its "
+                "values say little about the model."
             )
     if held_out is not None:
         fitted = (held_out < LOW_FIDELITY) & ~low
         if fitted.any():
-            found.append(
-                f"Low held-out fidelity: R² on samples that the fit has not seen is below {LOW_FIDELITY} for "
-                f"{examples(fitted)} (lowest {number(held_out[fitted].min())}). The surrogate fits its samples better than "
-                "the model: draw more, or ask for fewer features."
+            warnings.append(
+                f"Low held-out fidelity: R² on samples outside the fit is below {LOW_FIDELITY} for "
+                f"{examples(fitted)} (lowest {number(held_out[fitted].min())}). The surrogate overfits its samples: draw "
+                "more, or ask for fewer features."
             )
-    return found
+    return warnings
+
+
+def _unseen_of(one: Explained) -> np.ndarray | None:
+    """Returns which features [N, M] have a bin, category or constant value that no training row has, where known."""
+    unseen = getattr(one.attribution, "unseen", None)
+    return None if unseen is None else np.asarray(unseen, bool).reshape(one.num_examples, -1)
+
+
+def _unseen(one: Explained) -> list[str]:
+    unseen = _unseen_of(one)
+    if unseen is None or not unseen.any():
+        return []
+    return [
+        f"Unseen in training: {counted(int(unseen.sum()), 'condition')} of {examples(unseen.any(axis=1))} (a bin, a category "
+        "or a constant) occur in no training row. Their values extrapolate from samples that the training data do not "
+        "support."
+    ]
 
 
 def _cap(one: Explained) -> list[str]:
@@ -110,7 +128,7 @@ def _cap(one: Explained) -> list[str]:
         return []
     return [
         f"Cap reached: the precision asked for was not reached for {examples(missed)} before the largest "
-        "number of evaluations. Their intervals are wider than wished."
+        "number of evaluations. Their intervals are wider than requested."
     ]
 
 
@@ -122,20 +140,20 @@ def _wide(one: Explained) -> list[str]:
 
 
 def _pairs(one: Explained) -> list[str]:
-    found = one.attribution
-    if not isinstance(found, Interactions) or found.pair_errors is None:
+    attribution = one.attribution
+    if not isinstance(attribution, Interactions) or attribution.pair_errors is None:
         return []
     first, second = np.triu_indices(one.values.shape[1], k=1)
-    pairs, errors = (np.asarray(part)[:, first, second] for part in (found.pairs, found.pair_errors))
+    pairs, errors = (np.asarray(part)[:, first, second] for part in (attribution.pairs, attribution.pair_errors))
     return _wide_of(np.where(one.finite[:, None], pairs, 0), errors, "pair")
 
 
 def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
-    """Of [N, M] values and their standard errors, the strongest of each row."""
-    found = []
+    """Returns warnings of the strongest values of each row, of values [N, M] and their standard errors."""
+    warnings = []
     unknown = (~np.isfinite(errors) & (values != 0)).any(axis=1)
     if unknown.any():
-        found.append(
+        warnings.append(
             f"Unknown intervals: there are too few samples to estimate the standard errors of {noun}s of "
             f"{examples(unknown)}."
         )
@@ -148,35 +166,35 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
         parts = []
         if with_zero.any():
             parts.append(
-                f"{with_zero.sum():,} {'include' if with_zero.sum() > 1 else 'includes'} 0, so that the sign is not known"
+                f"{with_zero.sum():,} {'include' if with_zero.sum() > 1 else 'includes'} 0, so that the sign is unknown"
             )
         if wider.any():
             parts.append(f"{wider.sum():,} {'are' if wider.sum() > 1 else 'is'} wider than the {noun} itself")
-        found.append(
+        warnings.append(
             f"Wide intervals: of the 95 % intervals of {counted(int(looked_at.sum()), f'strongest {noun}')} (up to "
-            f"{STRONGEST} of each example), {' and '.join(parts)} ({examples(np.any(with_zero | wider, axis=1))}). More "
+            f"{STRONGEST} of each example), {' and '.join(parts)} ({examples(np.asarray(with_zero | wider).any(axis=1))}). More "
             "evaluations narrow them."
         )
-    return found
+    return warnings
 
 
 def _stability(one: Explained) -> list[str]:
     _, _, stable = fidelity(one.attribution)
     if stable is None:
         return []
-    found = []
+    warnings = []
     low = stable < LOW_STABILITY
     if low.any():
-        found.append(
-            f"Unstable choice: the probability that another draw of samples finds the same players strongest is below "
+        warnings.append(
+            f"Unstable choice: the probability that another draw of samples ranks the same players highest is below "
             f"{LOW_STABILITY} for {examples(low)} (lowest {number(stable[low].min())})."
         )
     if np.isnan(stable).any():
-        found.append(
-            f"Unknown stability: there are too few samples to say whether another draw would find the same players "
-            f"strongest for {examples(np.isnan(stable))}."
+        warnings.append(
+            f"Unknown stability: there are too few samples to estimate whether another draw would rank the same players "
+            f"highest for {examples(np.isnan(stable))}."
         )
-    return found
+    return warnings
 
 
 def _has(chosen: np.ndarray) -> str:

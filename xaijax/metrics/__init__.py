@@ -2,8 +2,20 @@
 
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
 from xaijax.metrics._curves import Curve, deletion, insertion
+from xaijax.metrics._partial_dependence import PartialDependence, partial_dependence
+from xaijax.metrics._removal import Removal, removal
 
-__all__ = ["Curve", "ExplainerBenchmark", "benchmark_explainers", "deletion", "insertion"]
+__all__ = [
+    "Curve",
+    "ExplainerBenchmark",
+    "PartialDependence",
+    "Removal",
+    "benchmark_explainers",
+    "deletion",
+    "insertion",
+    "partial_dependence",
+    "removal",
+]
 
 
 def __dir__() -> list[str]:

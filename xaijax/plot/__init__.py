@@ -1,7 +1,8 @@
-"""Pictures of attributions, all matplotlib: every function takes `ax=`, returns the axes and never calls `show`.
+"""Plots of attributions in Matplotlib: every function takes `ax=`, returns the axes and never calls `show`.
 
-A new figure is pyplot's, so that notebooks and `plt.show()` show it, but the user's own figure stays the current one: save
-a picture by `ax.figure.savefig(...)`.
+Without `ax=` a plot makes a new figure, which becomes pyplot's current one: `plt.savefig("first.png")` saves it. Names,
+inputs and names of outputs default to the attribution's own. No plot evaluates a model: `xai.metrics` computes partial
+dependence, removal and insertion curves, which are drawn here.
 """
 
 from xaijax.plot._bars import bars

@@ -1,9 +1,8 @@
-"""From the base value to the outputs, as lines: how rows come to differ."""
+"""From the base value to the outputs: a line for each row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,97 +10,95 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgba
 
 from xaijax._core.attribution import Attribution
-from xaijax.plot._axes import (
-    LOW_TO_HIGH,
-    all_rows,
-    caption,
-    chosen_rows,
-    lines_of_players,
-    names_with_inputs,
-    new_axes,
-    number,
-    titled,
-)
-from xaijax.plot._names import counted, others_label, player_names, shown_and_others
-
-_PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}  # numbers stay legible over lines
+from xaijax._core.typing import ArrayOrSequence, NamesLike
+from xaijax._core.words import counted, number, signed
+from xaijax.plot._parts.axes import caption, draws, height_of_lines, label_values, lines_of_players, new_axes, titled
+from xaijax.plot._parts.colors import LOW_TO_HIGH
+from xaijax.plot._parts.players import others_label, shown_and_others, with_inputs
+from xaijax.plot._parts.rows import UNUSED, check_leads_to_output, chosen_rows, row_of, rows_of
+from xaijax.plot._waterfall import PAPER
 
 
+@draws
 def decision(
     attribution: Attribution,
     *,
-    names: Sequence[Any] | None = None,
-    inputs: Any = None,
+    names: NamesLike = None,
+    inputs: ArrayOrSequence | None = None,
     top: int = 15,
     order: Sequence[int | str] | None = None,
-    rows: Any = None,
-    highlight: Any = None,
+    rows: ArrayOrSequence | None = None,
+    highlight: ArrayOrSequence | None = None,
     output: int | str | None = None,
     output_names: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws a line for each row that climbs from the base value, through one player after another, to the output.
+    """Draws a line for each row, from the base value at the bottom through one player after another to the output.
 
-    The strongest players are at the top, so that the lines part there; what the others add comes first, at the bottom.
-    The lines' colors go with their ends, from blue for the least to red for the largest of all rows; one row alone is dark.
+    The strongest players are at the top. The color of a line is that of its output, from blue for the smallest to red for
+    the largest of all rows; a single row is dark.
 
     Args:
-      attribution: Shapley values [N, M], or [N, M, K] of K outputs; or of one example or game alone.
-      names: M names of the players; or a list of M for each example, where one row is drawn.
-      inputs: [N, M] or [M] the inputs, shown beside the names where one row is drawn.
+      attribution: efficient values, such as Shapley values, [N, M], or [N, M, K] of K outputs; or of one example or game.
+      names: M names of the players, or M for each example where one row is drawn. Default: the attribution's own.
+      inputs: [N, M] or [M] the inputs, written after the names where one row is drawn. Default: the attribution's own.
       top: how many players have a step of their own; the others are summed in one. Default 15.
-      order: players, by number or name, from the top down. Default: by their mean size over all rows.
-      rows: the rows to draw, by number or as booleans [N]; order, colors and limits are still those of all rows.
+      order: players, by index or name, from the top down. Default: by mean |value| over all rows.
+      rows: the rows to draw, as indices or booleans [N]; order, colors and limits are still those of all rows.
         Default: all.
-      highlight: rows, by number or as booleans [N], whose lines are dark, thick and dashed and lie on top, such as
-        those where the model is wrong. Default: none.
-      output: which output, by number or by a name of output_names, where all K outputs are explained.
-      output_names: K names of the outputs, which the title then tells.
+      highlight: rows, as indices or booleans [N], whose lines are dark, thick, dashed and on top, such as those where the
+        model is wrong. Default: none.
+      output: the output, by index or name, where all K are explained; or the class whose rows are drawn, where rows
+        explain different classes.
+      output_names: names of the outputs. Default: the attribution's own.
       ax: axes to draw on. Default: those of a new figure.
-      title: default, the method and the number of rows.
+      title: Default: the method and the number of rows.
 
     Returns:
-      The axes: one collection of lines from [base value, 0 below the last] to the top; for one row with its values.
+      The axes, with one collection of lines; for a single row with its values.
 
     Raises:
-      TypeError, ValueError: if the attribution has no base value, or names or rows do not fit it.
+      TypeError, ValueError: if the attribution is not efficient, or names or rows do not fit it.
 
     References:
-      Lundberg's package shap, whose decision plot this is.
+      Lundberg & Lee, the package shap, decision plot.
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> values = jnp.array([[1.0, -2.0], [0.5, 3.0]])
-    >>> given = xai.Attribution(values, 5 + values.sum(axis=1), jnp.array([5.0, 5.0]))
+    >>> given = xai.Attribution(values, 5 + values.sum(axis=1), jnp.array([5.0, 5.0]), efficient=True)
     >>> ax = xai.plot.decision(given, names=["age", "income"])
     >>> [line[:, 0].tolist() for line in ax.collections[0].get_segments()]
     [[5.0, 6.0, 4.0], [5.0, 5.5, 8.5]]
     """
-    found = all_rows(attribution, output=output, output_names=output_names)
-    if found.base_value is None:
-        raise ValueError("attribution has no base value to start from: draw it with xai.plot.heatmap or bars.")
-    count, num_examples = found.values.shape[1], len(found.values)
-    drawn = chosen_rows(rows, num_examples)
-    marked = np.zeros(num_examples, bool)
-    if highlight is not None and (np.asarray(highlight).dtype != bool or np.any(highlight)):
-        marked[chosen_rows(highlight, num_examples)] = True
-    drawn = np.concatenate([drawn[~marked[drawn]], drawn[marked[drawn]]])  # those to be seen lie on top
-    shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, names)
-    alone = int(drawn[0]) if len(drawn) == 1 else None
-    labels = player_names(names, count, example=alone, num_examples=num_examples)
+    check_leads_to_output(attribution)
+    count = attribution.num_examples or 1
+    chosen = chosen_rows(rows, count)
+    alone = int(chosen[0]) if len(chosen) == 1 else None
+    one_row = {"output": output, "output_names": output_names}
+    all_names = UNUSED if alone is not None else names  # names of each example are those of a single row
+    found = rows_of(attribution, names=all_names, inputs=UNUSED, rows=rows, **one_row)
+    assert found.base_value is not None
+    labels, player_names = found.labels, found.names
     if alone is not None:
-        labels = names_with_inputs(labels, inputs, alone, num_examples=num_examples)
+        row = row_of(attribution, alone, names=names, inputs=inputs, **one_row)
+        labels, player_names = with_inputs(row.labels, row.inputs), row.names
+    marked = np.zeros(count, bool)
+    if highlight is not None and (np.asarray(highlight).dtype != bool or np.any(highlight)):
+        marked[chosen_rows(highlight, count, "highlight")] = True
+    marked = marked[found.numbers]
+    drawn = np.concatenate([found.drawn[~marked[found.drawn]], found.drawn[marked[found.drawn]]])  # the marked on top
+    shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, player_names)
     steps, labels = found.values[:, shown], [labels[player] for player in shown]
     if len(others):
         steps = np.column_stack([steps, found.values[:, others].sum(axis=1)])
         labels.append(others_label(len(others)))
     # From the bottom, the last player, up: [N, steps + 1].
-    paths = found.base_value[:, None] + np.concatenate(
-        [np.zeros((num_examples, 1)), np.cumsum(steps[:, ::-1], axis=1)], axis=1
-    )
+    climbed = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps[:, ::-1], axis=1)], axis=1)
+    paths = found.base_value[:, None] + climbed
     heights = np.arange(steps.shape[1], -1, -1) - 0.5
 
-    ax = new_axes(ax, (6.4, max(2.2, 1.2 + 0.32 * len(labels))))
+    ax = new_axes(ax, (6.4, max(2.2, 1.2 + height_of_lines(len(labels), 0.32))))
     least, most = paths.min(), paths.max()
     span = most - least or max(abs(least), 1.0)
     colors = LOW_TO_HIGH(_norm(paths[:, -1])(paths[drawn, -1]))
@@ -111,7 +108,7 @@ def decision(
             [np.column_stack([path, heights]) for path in paths[drawn]],
             colors=colors,
             linewidths=np.where(marked[drawn], 2.2, max(0.5, min(1.6, 12 / len(drawn) ** 0.5))),
-            linestyles=["--" if one else "-" for one in marked[drawn]],
+            linestyles=["--" if dashed else "-" for dashed in marked[drawn]],
             zorder=2,
         )
     )
@@ -124,9 +121,9 @@ def decision(
     ax.set_xlim(least - margin, most + margin)
     lines_of_players(ax, labels)
     if alone is not None:
-        _write_values(ax, paths[alone], steps[alone], span)
-    reached = f"base value {bases[0]:.4g}, at the bottom" if len(bases) == 1 else "the base values, at the bottom"
-    ax.set_xlabel(f"from {reached}, to the output, at the top", fontsize=9)
+        _write_values(ax, paths[drawn[0]], steps[drawn[0]], span)
+    start = f"base value {number(bases[0])} (bottom)" if len(bases) == 1 else "base values (bottom)"
+    label_values(ax, f"{start}  →  output (top)", found.note)
     more = f", {int(marked[drawn].sum())} of them dashed" if marked[drawn].any() else ""
     titled(ax, title, caption(attribution.method, found.of, counted(len(drawn)) + more))
     return ax
@@ -137,11 +134,12 @@ def _norm(ends: np.ndarray) -> Normalize:
 
 
 def _write_values(ax: Axes, path: np.ndarray, steps: np.ndarray, span: float) -> None:
-    """The value of each step beside the line, on the side where there is more room."""
+    """Writes the value of each step next to the line, on the side with more room."""
     low, high = ax.get_xlim()
-    for place, value in enumerate(steps):
-        before, after = path[len(steps) - 1 - place], path[len(steps) - place]
+    for line, value in enumerate(steps):
+        before, after = path[len(steps) - 1 - line], path[len(steps) - line]
         right = high - max(before, after) >= min(before, after) - low
         edge = max(before, after) + 0.02 * span if right else min(before, after) - 0.02 * span
         side = "left" if right else "right"
-        ax.text(edge, place, number(value), ha=side, va="center", fontsize=8, bbox=_PAPER, zorder=1)
+        text = signed(value, scale=float(np.abs(path).max()), digits=3)
+        ax.text(edge, line, text, ha=side, va="center", fontsize=8, bbox=PAPER, zorder=1)

@@ -1,4 +1,4 @@
-"""What pushes an output up and what pushes it down, on one line."""
+"""Players as arrows that push the output up and down, on one line."""
 
 from __future__ import annotations
 
@@ -13,27 +13,25 @@ from matplotlib.text import Annotation
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax.plot._axes import (
-    NEGATIVE,
-    POSITIVE,
-    caption,
-    names_with_inputs,
-    new_axes,
-    number,
-    one_row,
-    player_names,
-    strongest,
-    titled,
-    without_frame,
-)
-from xaijax.plot._fonts import label_style
-from xaijax.plot._names import others_label
+from xaijax._core.typing import ArrayOrSequence, NamesLike
+from xaijax._core.words import number, signed
+from xaijax.plot._parts.axes import caption, draws, new_axes, titled, without_frame
+from xaijax.plot._parts.colors import color_by_sign
+from xaijax.plot._parts.fonts import label_style
+from xaijax.plot._parts.players import others_label, shown_and_others, with_inputs
+from xaijax.plot._parts.rows import check_leads_to_output, row_of
 
-_SIZE = 8  # of the text, in points; all lengths on the page are
+# Lengths in points.
+_SIZE = 8  # of the text
 _ROW = 1.45 * _SIZE  # from one row of labels to the next
-_BAR, _TIP, _TINY, _GAP = 24.0, 5.0, 3.0, 5.0  # the bar's height, its arrows; no label below that width; between labels
-_ROWS = 3  # of labels under the bar
-_ABOVE = 2.4 * _ROW  # what the base value and the output need above it
+_BAR, _TIP, _TINY, _GAP = (
+    24.0,
+    5.0,
+    3.0,
+    5.0,
+)  # the bar's height, its arrows' tips, the narrowest labeled arrow, between labels
+_ROWS = 3  # of labels below the bar
+_ABOVE = 2.4 * _ROW  # the room of the base value and the output above the bar
 
 
 class _Segment(NamedTuple):
@@ -43,12 +41,13 @@ class _Segment(NamedTuple):
     label: str
 
 
+@draws
 def force(
     attribution: Attribution,
     *,
     example: int = 0,
-    names: Sequence[Any] | None = None,
-    inputs: Any = None,
+    names: NamesLike = None,
+    inputs: ArrayOrSequence | None = None,
     top: int = 8,
     output: int | str | None = None,
     output_names: Sequence[str] | None = None,
@@ -58,46 +57,44 @@ def force(
 ) -> Axes:
     """Draws the players as arrows on one line that meet at the output.
 
-    Those that push it up come from the left, those that push it down from the right, the strongest next to the output.
-    The first begin where the output would be without the last: the base value lies as far to the right of the left end
-    as the arrows from the right are long.
+    Players that increase the output come from the left, those that decrease it from the right, the strongest next to the
+    output. The distance from the left end to the base value is the total length of the arrows from the right.
 
     Args:
-      attribution: Shapley values [N, M], or [N, M, K] of K outputs; or of one example or game alone.
-      example: which row to draw.
-      names: M names of the players, or a list of M for each example.
-      inputs: [N, M] or [M] the inputs, numbers or words, shown beside the names.
+      attribution: efficient values, such as Shapley values, [N, M], or [N, M, K] of K outputs; or of one example or game.
+      example: the row to draw.
+      names: M names of the players, or M for each example. Default: the attribution's own.
+      inputs: [N, M] or [M] the inputs, numbers or words, written after the names. Default: the attribution's own.
       top: how many players have an arrow of their own; the others are summed in one. Default 8.
-      output: which output, by number or by a name of output_names, where all K outputs are explained.
-      output_names: K names of the outputs, which the title then tells.
+      output: the output, by index or name, where all K are explained.
+      output_names: names of the outputs. Default: the attribution's own.
       ax: axes to draw on. Default: those of a new figure.
-      title: default, the method.
-      limits: of the axis, to compare several rows on one scale. Default: what the arrows need.
+      title: Default: the method.
+      limits: the limits of the axis, to compare several rows on one scale. Default: those of the arrows.
 
     Returns:
-      The axes: arrows from the strongest on, with their values in them and names below, where these have room. Labels are
-      placed for the size that the axes have when they are drawn on; those of arrows too short to see are left out.
+      The axes, with arrows from the strongest on, their values in them and their names below, as far as there is room. Labels
+      are laid out for the size that the axes have when they are drawn on; arrows too short to see have none.
 
     Raises:
-      TypeError, ValueError: if the attribution has no base value, names or inputs do not fit its players, or the arrows
-        do not fit in the limits.
+      TypeError, ValueError: if the attribution is not efficient, names or inputs do not fit its players, or the arrows do
+        not fit in the limits.
 
     References:
       Lundberg et al. (2018), Explainable machine-learning predictions for the prevention of hypoxaemia during surgery,
       Nature Biomedical Engineering 2.
 
     >>> import jax.numpy as jnp, xaijax as xai
-    >>> game = xai.Attribution(jnp.array([3.0, -1.0]), jnp.array(7.0), jnp.array(5.0), method="by hand")
-    >>> ax = xai.plot.force(game, names=["rooms", "crime"])
+    >>> game = xai.Game(lambda z: 5.0 + 3.0 * z[:, 0] - 1.0 * z[:, 1], num_players=2)
+    >>> ax = xai.plot.force(xai.shap.exact(game), names=["rooms", "crime"])
     >>> [text.get_text() for text in ax.texts]
     ['+3', '-1', 'rooms', 'crime', 'output 7', 'base value 5']
     """
-    row = one_row(attribution, example, output=output, output_names=output_names)
-    if row.base_value is None:
-        raise ValueError("attribution has no base value to start from: draw it with xai.plot.bars.")
-    labels = player_names(names, len(row.values), example=example, num_examples=row.num_examples)
-    labels = names_with_inputs(labels, inputs, example, num_examples=row.num_examples)
-    shown, others = strongest(row.values, check.positive_int("top", top))
+    check_leads_to_output(attribution)
+    row = row_of(attribution, example, names=names, inputs=inputs, output=output, output_names=output_names)
+    assert row.base_value is not None
+    labels = with_inputs(row.labels, row.inputs)
+    shown, others = shown_and_others(row.values, top)
     pushes = [(float(row.values[player]), labels[player]) for player in shown]
     if len(others):
         pushes.append((float(row.values[others].sum()), others_label(len(others))))
@@ -121,14 +118,14 @@ def force(
 
 
 def _segments(pushes: list[tuple[float, str]], output: float) -> list[_Segment]:
-    """From the output outwards, the first pushes next to it; nothing is drawn for zeros."""
-    found, ends = [], {True: output, False: output}
+    """Returns the arrows from the output outwards, the first ones next to it; zeros have none."""
+    segments, ends = [], {True: output, False: output}
     for value, label in pushes:
         if value != 0:
             end = ends[value > 0]
             ends[value > 0] = end - value
-            found.append(_Segment(end - value, end, value, label))
-    return found
+            segments.append(_Segment(end - value, end, value, label))
+    return segments
 
 
 def _limits(limits: Any, least: float, most: float) -> tuple[float, float]:
@@ -138,16 +135,16 @@ def _limits(limits: Any, least: float, most: float) -> tuple[float, float]:
     try:
         low, high = (float(limit) for limit in limits)
     except (TypeError, ValueError):
-        raise TypeError(f"limits must be two numbers, but it is {limits!r}.") from None
+        raise TypeError(f"`limits` must be two numbers, got {check.shown(limits)}.") from None
     if not low < high:
-        raise ValueError(f"limits must be two numbers, the smaller one first, but it is {limits!r}.")
+        raise ValueError(f"`limits` must be two numbers, the smaller one first, got {check.shown(limits)}.")
     if least < low or most > high:
-        raise ValueError(f"limits must hold what is drawn, from {least:.4g} to {most:.4g}, but it is {limits!r}.")
+        raise ValueError(f"`limits` must include the arrows, {least:.4g} to {most:.4g}, got {check.shown(limits)}.")
     return low, high
 
 
 class _Page:
-    """The axes in points, as large as they are now: the bar lies between the heights 0 and 1."""
+    """The axes in points, at their present size; the bar is between the heights 0 and 1."""
 
     def __init__(self, ax: Axes, label_style: dict[str, Any]):
         self.ax, self.label_style = ax, label_style
@@ -160,42 +157,44 @@ class _Page:
         self._low, high = ax.get_xlim()
         self.per_unit = self.width / (high - self._low)
 
-    def place(self, value: float) -> float:
+    def point(self, value: float) -> float:
         return (value - self._low) * self.per_unit
 
-    def value(self, place: float) -> float:
-        return self._low + place / self.per_unit
+    def value(self, point: float) -> float:
+        return self._low + point / self.per_unit
 
     def write(self, text: str, value: float, height: float, **style: Any) -> tuple[Annotation, float, float]:
-        """Text about a value, moved to lie within the axes, at a height to be moved from, and where it begins and ends."""
+        """Writes text centered at a value, moved into the axes; returns it with its left and right end in points."""
         style = {"ha": "center", "va": "center", "fontsize": _SIZE} | style
         written = self.ax.annotate(
             text, (value, height), (0, 0), textcoords="offset points", annotation_clip=False, **style
         )
         width = written.get_window_extent(self._renderer).width / self._pixels
-        left = min(max(self.place(value) - width / 2, 0), max(self.width - width, 0))
+        left = min(max(self.point(value) - width / 2, 0), max(self.width - width, 0))
         written.xy = (self.value(left + width / 2), height)
         return written, left, left + width
 
     def give_heights(self, below: float, above: float) -> None:
-        """The bar as high as it should be, or what is left of the axes, in their middle."""
+        """Centers the bar in the axes, at its full height or as high as the labels leave room for."""
         bar = min(_BAR, max(self.height - below - above, 0.3 * self.height))
         spare = max(self.height - below - above - bar, 0) / 2
         self.ax.set_ylim(-(below + spare) / bar, 1 + (above + spare) / bar)
 
 
 def _draw(page: _Page, segment: _Segment, ends: tuple[float, float], base_value: float) -> None:
-    """An arrow from start to end, whose tail is cut like the tip that it meets."""
+    """Draws an arrow from start to end, with a tail cut like the tip that it meets."""
     tip = np.copysign(_TIP / page.per_unit, segment.value)
     start, end = segment.start, segment.end
     corners = [(start - tip, 0), (end - tip, 0), (end, 0.5), (end - tip, 1), (start - tip, 1), (start, 0.5)]
     corners = [(float(np.clip(across, *ends)), height) for across, height in corners]  # the outermost tail is straight
-    color = POSITIVE if segment.value > 0 else NEGATIVE
+    color = color_by_sign(segment.value)
     page.ax.add_patch(Polygon(corners, facecolor=color, edgecolor="white", linewidth=0.8, zorder=2))
-    written, left, right = page.write(number(segment.value), (start + end - tip) / 2, 0.5, color="white", zorder=4)
-    line = page.place(base_value)
-    begin, stop = sorted((page.place(start), page.place(end - tip)))
-    if not _apart((left, right), (line, line), 2):  # beside the base value's line, on the side with more room
+    written, left, right = page.write(
+        signed(segment.value, digits=3), (start + end - tip) / 2, 0.5, color="white", zorder=4
+    )
+    line = page.point(base_value)
+    begin, stop = sorted((page.point(start), page.point(end - tip)))
+    if not _apart((left, right), (line, line), 2):  # next to the base value's line, on the side with more room
         begin, stop = (begin, line - 3) if line - begin > stop - line else (line + 3, stop)
         written.xy = (page.value((begin + stop) / 2), 0.5)
     if right - left + 3 > stop - begin:
@@ -203,19 +202,19 @@ def _draw(page: _Page, segment: _Segment, ends: tuple[float, float], base_value:
 
 
 def _write_labels(page: _Page, segments: list[_Segment]) -> int:
-    """Names under the arrows, the strongest first, each in the first row where it has room; how many rows it took.
+    """Writes names below the arrows, the strongest first, each in the first row with room; returns the number of rows.
 
-    A label in a lower row hangs on a line from its arrow, which no other label may cross.
+    A label in a lower row is joined to its arrow by a line, which no other label may cross.
     """
-    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]  # in each row, from where to where
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_ROWS)]  # the left and right ends in each row
     used = 0
     for segment in sorted(segments, key=lambda segment: -abs(segment.value)):
         if abs(segment.value) * page.per_unit < _TINY:
             continue
-        color = POSITIVE if segment.value > 0 else NEGATIVE
+        color = color_by_sign(segment.value)
         middle = (segment.start + segment.end) / 2
         written, left, right = page.write(segment.label, middle, 0, color=color, **page.label_style)
-        line = page.place(middle)
+        line = page.point(middle)
         row = next((row for row in range(_ROWS) if _has_room(taken, row, (left, right), line)), None)
         if row is None:
             written.remove()
@@ -233,7 +232,7 @@ def _write_labels(page: _Page, segments: list[_Segment]) -> int:
 
 
 def _has_room(taken: list[list[tuple[float, float]]], row: int, label: tuple[float, float], line: float) -> bool:
-    """Whether a label in this row overlaps none, and neither does its line in the rows above."""
+    """Whether neither a label in this row nor its line in the rows above overlaps another label."""
     apart = all(_apart(label, other, _GAP) for other in taken[row])
     return apart and all(_apart((line, line), other, 2) for above in taken[:row] for other in above)
 
@@ -243,12 +242,12 @@ def _apart(first: tuple[float, float], second: tuple[float, float], gap: float) 
 
 
 def _write_ends(page: _Page, base_value: float, output: float) -> None:
-    """The output above the bar, and the base value beside it or, where there is no room, above it."""
-    halo = [withStroke(linewidth=2.6, foreground="white")]  # the lines are seen on the arrows, too
-    first, *taken = page.write(f"output {output:.4g}", output, 1, fontweight="bold", color="0.1")
+    """Writes the output above the bar, and the base value next to it or, where there is no room, above it."""
+    halo = [withStroke(linewidth=2.6, foreground="white")]  # keeps the line visible on the arrows
+    first, *taken = page.write(f"output {number(output)}", output, 1, fontweight="bold", color="0.1")
     first.set_position((0, 0.9 * _ROW))
     page.ax.plot([output] * 2, [-0.08, 1.16], color="0.1", linewidth=1.2, zorder=3)
-    second, left, right = page.write(f"base value {base_value:.4g}", base_value, 1, color="0.35")
+    second, left, right = page.write(f"base value {number(base_value)}", base_value, 1, color="0.35")
     second.set_position((0, (0.9 if _apart((left, right), (taken[0], taken[1]), _GAP) else 1.9) * _ROW))
     page.ax.plot(
         [base_value] * 2, [-0.08, 1.16], color="0.2", linewidth=1.2, linestyle=":", zorder=3, path_effects=halo

@@ -1,9 +1,9 @@
-"""Who acts with whom: a matrix of pairs, with what is each player's own on its diagonal."""
+"""Interactions: a matrix of pairs of players, with the values of single players on its diagonal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,51 +11,45 @@ from matplotlib.patches import Rectangle
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions
-from xaijax.plot._axes import (
-    SIGNED,
-    caption,
-    check_attribution,
-    check_example,
-    new_axes,
-    number,
-    of_output,
-    player_names,
-    titled,
-)
-from xaijax.plot._fonts import label_style
-from xaijax.plot._names import counted
+from xaijax._core.typing import NamesLike
+from xaijax._core.words import counted, signed
+from xaijax.plot._parts.axes import caption, draws, label_values, new_axes, titled
+from xaijax.plot._parts.colors import SIGNED
+from xaijax.plot._parts.fonts import label_style
+from xaijax.plot._parts.players import labels_of, player_names
+from xaijax.plot._parts.rows import UNUSED, check_attribution, check_example, one_output, rows_of
 
 _FEW = 10  # players whose cells have room for numbers
 
 
+@draws
 def interactions(
     attribution: Attribution,
     *,
     example: int | None = 0,
-    names: Sequence[str] | None = None,
+    names: NamesLike = None,
     top: int = 10,
     output: int | str | None = None,
     output_names: Sequence[str] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws pairs of players as a matrix: red for what they add together, blue for what they take away.
+    """Draws interactions as a matrix: red where a pair increases the output, blue where it decreases it.
 
-    The diagonal has the values of single players, in a frame. One symmetric scale, stated by the color bar, holds for
-    both.
+    The diagonal has the values of single players, in a frame. Both have one symmetric scale, which the color bar states.
 
     Args:
       attribution: `xai.Interactions`, values [N, M] and pairs [N, M, M], or with K outputs last; or of one example or game.
-      example: which row to draw; None for the mean sizes over all rows.
-      names: M names of the players.
+      example: the row to draw; None for the mean sizes over all rows.
+      names: M names of the players. Default: the attribution's own.
       top: how many players to show, those with the largest sum of sizes in their row of the matrix. Default 10.
-      output: which output, by number or by a name of output_names, where all K outputs are explained.
-      output_names: K names of the outputs, which the title then tells.
+      output: the output, by index or name, where all K are explained; or the class whose rows are averaged.
+      output_names: names of the outputs. Default: the attribution's own.
       ax: axes to draw on. Default: those of a new figure.
-      title: default, the method.
+      title: Default: the method.
 
     Returns:
-      The axes: players from the strongest down and to the right.
+      The axes, with the strongest player at the top and on the left.
 
     Raises:
       TypeError, ValueError: if the attribution has no pairs of one output, or names do not fit its players.
@@ -66,9 +60,8 @@ def interactions(
     >>> ax.images[0].get_array()[0].round(3).tolist()
     [0.5, 1.0, 0.0]
     """
-    values, pairs, of = singles_and_pairs(attribution, example, output, output_names)
-    matrix = pairs + np.diag(values)
-    labels = player_names(names, len(values), example=example, num_examples=attribution.num_examples)
+    found = singles_and_pairs(attribution, example, names, output, output_names)
+    matrix = found.pairs + np.diag(found.values)
     shown = np.argsort(-np.abs(matrix).sum(axis=1), kind="stable")[: check.positive_int("top", top)]
     matrix = matrix[np.ix_(shown, shown)]
     count = len(shown)
@@ -82,42 +75,65 @@ def interactions(
         for row, column in np.ndindex(matrix.shape):
             value = float(matrix[row, column])
             color = "white" if abs(value) > 0.6 * most else "0.15"
-            ax.text(column, row, number(value), ha="center", va="center", fontsize=7, color=color)
-    for place in range(count):
-        ax.add_patch(_frame(place))
-    labels = [labels[place] for place in shown]
+            ax.text(column, row, signed(value, scale=most, digits=3), ha="center", va="center", fontsize=7, color=color)
+    for number in range(count):
+        ax.add_patch(_frame(number))
+    labels = [found.labels[player] for player in shown]
     style: dict[str, Any] = {"fontsize": 8} | label_style(labels)
     ax.set_xticks(range(count), labels, rotation=45, ha="right", rotation_mode="anchor", **style)
     ax.set_yticks(range(count), labels, **style)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    left_out = len(values) - count
-    averaged = f"mean |value| of {counted(attribution.num_examples or 1)}" if example is None else ""
-    default = caption(attribution.method, of, averaged)
+    left_out = len(found.values) - count
+    if found.note:
+        label_values(ax, found.note)
+    default = caption(attribution.method, found.of, found.averaged)
     titled(ax, title, default + (f"\n{counted(left_out, 'weaker player')} left out" if left_out else ""))
     return ax
 
 
+class Pairs(NamedTuple):
+    """values: [M]; pairs: [M, M]; labels: M names; of: the output's name; averaged: over how many rows; note: as in `Rows`."""
+
+    values: np.ndarray
+    pairs: np.ndarray
+    labels: list[str]
+    of: str
+    averaged: str = ""
+    note: str = ""
+
+
 def singles_and_pairs(
-    attribution: Attribution, example: int | None, output: Any, output_names: Sequence[str] | None
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Values [M], pairs [M, M] and the name of the output: of one example, or for None the mean sizes over all."""
+    attribution: Attribution,
+    example: int | None,
+    names: Any,
+    output: int | str | None,
+    output_names: Sequence[str] | None,
+) -> Pairs:
+    """Reads one example, or for None the mean sizes over all."""
     check_attribution(attribution)
     if not isinstance(attribution, Interactions):
-        raise TypeError(f"attribution must be xai.Interactions, but it is {type(attribution).__name__}.")
-    alone = attribution.num_examples is None
-    one, of = of_output(attribution, output, output_names)
-    assert isinstance(one, Interactions)
-    values, pairs = (np.asarray(part, np.float64) for part in (one.values, one.pairs))
-    if not np.isfinite(pairs).all():
-        raise ValueError("attribution has pairs that are not finite: there is nothing to draw; look at its inputs.")
-    if alone:
-        values, pairs = values[None], pairs[None]
+        raise TypeError(f"`attribution` must be xai.Interactions, got {type(attribution).__name__}.")
+    if not np.isfinite(np.asarray(attribution.pairs)).all():
+        raise ValueError("`attribution` must have finite pairs, got NaN or infinity: look at its inputs.")
+    count = attribution.num_examples
     if example is None:
-        return np.abs(values).mean(axis=0), np.abs(pairs).mean(axis=0), of
-    example = check_example(example, len(values))
-    return values[example], pairs[example], of
+        rows = rows_of(attribution, names=names, inputs=UNUSED, output=output, output_names=output_names)
+        one, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
+        assert isinstance(one, Interactions)
+        pairs = np.asarray(one.pairs, np.float64)
+        pairs = pairs[None] if count is None else pairs[rows.numbers]
+        values, pairs = np.abs(rows.values).mean(axis=0), np.abs(pairs).mean(axis=0)
+        averaged = f"mean |value| of {counted(len(rows.values))}"
+        return Pairs(values, pairs, rows.labels, rows.of, averaged, rows.note)
+    example = check_example(example, count or 1)
+    one, of = one_output(attribution if count is None else attribution[example], output, output_names)
+    assert isinstance(one, Interactions)
+    given = attribution.names if names is None else names
+    own = player_names(given, one.num_players, example=example, num_examples=count)
+    values, pairs = np.asarray(one.values, np.float64), np.asarray(one.pairs, np.float64)
+    return Pairs(values, pairs, labels_of(own, len(values)), of)
 
 
-def _frame(place: int) -> Rectangle:
-    return Rectangle((place - 0.48, place - 0.48), 0.96, 0.96, fill=False, edgecolor="0.25", linewidth=1.2)
+def _frame(number: int) -> Rectangle:
+    return Rectangle((number - 0.48, number - 0.48), 0.96, 0.96, fill=False, edgecolor="0.25", linewidth=1.2)

@@ -1,4 +1,4 @@
-"""Who acts with whom: players on a circle, joined by what they do together."""
+"""Interactions: players on a circle, joined by the pairs that interact."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from matplotlib.lines import Line2D
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax.plot._axes import NEGATIVE, POSITIVE, caption, new_axes, player_names, titled
-from xaijax.plot._fonts import label_style
+from xaijax._core.typing import NamesLike
+from xaijax._core.words import counted
 from xaijax.plot._interactions import singles_and_pairs
-from xaijax.plot._names import counted
+from xaijax.plot._parts.axes import caption, draws, new_axes, titled
+from xaijax.plot._parts.colors import NEGATIVE, POSITIVE, color_by_sign
+from xaijax.plot._parts.fonts import label_style
 
-_LARGEST_NODE, _SMALLEST_NODE = 700.0, 12.0  # areas in square points; the area goes with |value|
-_WIDEST_EDGE = 9.0  # points; the width goes with |pair|
-_SIDE = 0.5  # height on the circle, above which names stand above or below their discs
-_GAP, _LINE = 4.0, 18  # points between a disc and its name; letters in a line of it
+_LARGEST_NODE, _SMALLEST_NODE = 700.0, 12.0  # areas in square points, proportional to |value|
+_WIDEST_EDGE = 9.0  # points, proportional to |pair|
+_SIDE = 0.5  # height on the circle, beyond which names are above or below their discs
+_GAP, _LINE = 4.0, 18  # points between a disc and its name; letters in a line of a name
 
 
+@draws
 def network(
     attribution: Attribution,
     *,
     example: int | None = 0,
-    names: Sequence[str] | None = None,
+    names: NamesLike = None,
     top: int = 10,
     num_edges: int = 20,
     output: int | str | None = None,
@@ -35,24 +38,24 @@ def network(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws players as discs on a circle and pairs as lines between them: red for what adds, blue for what takes away.
+    """Draws players as discs on a circle and pairs as lines: red where they increase the output, blue where they decrease it.
 
-    The area of a disc is proportional to the size of the player's own value, the width of a line to that of the pair. The
-    legend says what the largest of both stand for. The strongest player is at the top, the others follow clockwise.
+    The area of a disc is proportional to |value|, the width of a line to |pair|. The legend states the largest of both. The
+    strongest player is at the top, the others follow clockwise.
 
     Args:
       attribution: `xai.Interactions`, values [N, M] and pairs [N, M, M], or with K outputs last; or of one example or game.
-      example: which row to draw; None for the mean sizes over all rows, which have no sign: all are red.
-      names: M names of the players.
+      example: the row to draw; None for the mean sizes over all rows, which have no sign: all are red.
+      names: M names of the players. Default: the attribution's own.
       top: how many players to show, those with the largest sum of sizes of their value and pairs. Default 10.
-      num_edges: how many pairs to show, the strongest ones between these players. Default 20, what an eye can follow.
-      output: which output, by number or by a name of output_names, where all K outputs are explained.
-      output_names: K names of the outputs, which the title then tells.
+      num_edges: how many pairs of these players to show, the strongest. Default 20, as many as can be told apart.
+      output: the output, by index or name, where all K are explained; or the class whose rows are averaged.
+      output_names: names of the outputs. Default: the attribution's own.
       ax: axes to draw on. Default: those of a new figure.
-      title: default, the method, and how many players and pairs are left out.
+      title: Default: the method, and how many players and pairs are left out.
 
     Returns:
-      The axes: lines, a collection of discs, and their names.
+      The axes, with lines, a collection of discs, and their names.
 
     Raises:
       TypeError, ValueError: if the attribution has no pairs of one output, or names do not fit its players.
@@ -67,8 +70,8 @@ def network(
     >>> len(ax.lines), [text.get_text() for text in ax.texts]
     (1, ['a', 'b', 'c'])
     """
-    values, pairs, of = singles_and_pairs(attribution, example, output, output_names)
-    labels = player_names(names, len(values), example=example, num_examples=attribution.num_examples)
+    found = singles_and_pairs(attribution, example, names, output, output_names)
+    values, pairs, labels = found.values, found.pairs, found.labels
     num_edges = check.positive_int("num_edges", num_edges, least=0)
     strength = np.abs(values) + np.abs(pairs).sum(axis=1)
     shown = np.argsort(-strength, kind="stable")[: check.positive_int("top", top)]
@@ -76,7 +79,7 @@ def network(
     first, second = np.triu_indices(len(shown), 1)
     sizes = np.abs(pairs[first, second])
     edges = np.argsort(-sizes, kind="stable")[:num_edges]
-    edges = edges[sizes[edges] > _nothing(strength)]
+    edges = edges[sizes[edges] > _rounding_error(strength)]
 
     ax = new_axes(ax, (5.6, 4.8))
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(shown)) / len(shown)
@@ -86,29 +89,36 @@ def network(
         pair = pairs[first[edge], second[edge]]
         ends = [first[edge], second[edge]]
         width = _WIDEST_EDGE * abs(pair) / largest_pair
-        color = POSITIVE if pair > 0 else NEGATIVE
-        ax.plot(across[ends], up[ends], color=color, linewidth=width, alpha=0.75, solid_capstyle="butt", zorder=1)
+        ax.plot(
+            across[ends],
+            up[ends],
+            color=color_by_sign(float(pair)),
+            linewidth=width,
+            alpha=0.75,
+            solid_capstyle="butt",
+            zorder=1,
+        )
     areas = _LARGEST_NODE * np.abs(values) / largest_value
-    colors = [POSITIVE if value > 0 else NEGATIVE if value < 0 else "0.7" for value in values]
+    colors = [color_by_sign(value) if value else "0.7" for value in values]
     ax.scatter(across, up, s=np.maximum(areas, _SMALLEST_NODE), c=colors, edgecolors="white", linewidths=1.2, zorder=2)
     _write_legend(ax, largest_value, largest_pair if len(edges) else None, signed=example is not None)
     ax.set_axis_off()
-    players_left, pairs_left = len(strength) - len(shown), int((sizes > _nothing(strength)).sum()) - len(edges)
+    players_left, pairs_left = len(strength) - len(shown), int((sizes > _rounding_error(strength)).sum()) - len(edges)
     left = [(players_left, "weaker player"), (pairs_left, "weaker pair")]
     left_out = " and ".join(counted(count, thing) for count, thing in left if count)
-    averaged = f"mean |value| of {counted(attribution.num_examples or 1)}" if example is None else ""
-    titled(ax, title, caption(attribution.method, of, averaged) + (f"\n{left_out} left out" if left_out else ""))
+    default = caption(attribution.method, found.of, found.averaged) + (f"\n{left_out} left out" if left_out else "")
+    titled(ax, title, "\n".join(part for part in (default, found.note) if part))
     _write_names(ax, angles, labels, np.maximum(areas, _SMALLEST_NODE))
     return ax
 
 
-def _nothing(strength: np.ndarray) -> float:
-    """What is zero up to rounding."""
+def _rounding_error(strength: np.ndarray) -> float:
+    """Returns the size below which a pair is rounding error."""
     return 1e-5 * float(strength.max())
 
 
 def _write_names(ax: Axes, angles: np.ndarray, labels: list[str], areas: np.ndarray) -> None:
-    """Beside the discs, away from the middle, and the circle as large as the names leave room for."""
+    """Writes names outside the circle, and makes the circle as large as the names leave room for."""
     style: dict[str, Any] = {"fontsize": 8, "textcoords": "offset points", "annotation_clip": False} | label_style(
         labels
     )
@@ -122,7 +132,7 @@ def _write_names(ax: Axes, angles: np.ndarray, labels: list[str], areas: np.ndar
             ax.annotate(textwrap.fill(label, _LINE), (across, up), (away * across, away * up), ha=ha, va=va, **style)
         )
     for name in written:
-        name.set_in_layout(False)  # they will have room within the axes
+        name.set_in_layout(False)  # the limits below make room for them within the axes
     figure = ax.figure
     figure.canvas.draw()  # the size of the axes and of the names is known now
     renderer = figure.canvas.get_renderer()  # pyright: ignore[reportAttributeAccessIssue]
@@ -144,14 +154,14 @@ def _write_names(ax: Axes, angles: np.ndarray, labels: list[str], areas: np.ndar
 
 def _write_legend(ax: Axes, value: float, pair: float | None, *, signed: bool) -> None:
     dot = Line2D(
-        [], [], marker="o", linestyle="none", color="0.6", markersize=9, label=f"a player's own, up to {value:.3g}"
+        [], [], marker="o", linestyle="none", color="0.6", markersize=9, label=f"single player, up to {value:.3g}"
     )
     handles = [dot]
     if pair is not None:
-        handles.append(Line2D([], [], color="0.6", linewidth=4, label=f"a pair's, up to {pair:.3g}"))
+        handles.append(Line2D([], [], color="0.6", linewidth=4, label=f"pair, up to {pair:.3g}"))
     handles += [
         Line2D([], [], marker="s", linestyle="none", color=color, markersize=7, label=label)
-        for color, label in ((POSITIVE, "adds"), (NEGATIVE, "takes away"))
+        for color, label in ((POSITIVE, "increases the output"), (NEGATIVE, "decreases it"))
         if signed
     ]
     ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, fontsize=7, frameon=False)

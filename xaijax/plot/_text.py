@@ -1,7 +1,8 @@
-"""Words, colored by how much they count."""
+"""Words colored by their values."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,21 +10,24 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax.plot._axes import caption, new_axes, one_row, titled
-from xaijax.plot._colors import Scale, color_bar, scale_of
-from xaijax.plot._fonts import label_style
-from xaijax.plot._words import check_words, is_right_to_left, on_one_line
+from xaijax._core.words import counted, printable
+from xaijax.plot._parts.axes import caption, draws, new_axes, titled
+from xaijax.plot._parts.colors import SIGNED, Scale, color_bar, scale_of
+from xaijax.plot._parts.fonts import label_style
+from xaijax.plot._parts.rows import Row, row_of
 
-_SIZES = (11, 10, 9, 8, 7, 6)  # of letters: the largest with which the text fits into the axes that were given
+_SIZES = (11, 10, 9, 8, 7, 6)  # of letters: the largest with which the text fits the given axes
 _WIDTH, _MARGINS, _LINE = 7.0, 0.6, 2.0  # inches, inches, and heights of letters
-_GAP = 0.55  # heights of letters, beside a word
-_DRAWN = 1.04  # of the width: at another resolution hinted letters are up to so much wider
+_GAP = 0.55  # heights of letters, to both sides of a word
+_DRAWN = 1.04  # at another resolution, hinted letters are up to this factor wider
 
 
+@draws
 def text(
     attribution: Attribution,
-    words: Sequence[str],
+    words: Sequence[str] | None = None,
     *,
     example: int = 0,
     output: int | str | None = None,
@@ -32,24 +36,24 @@ def text(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draws a text as a paragraph, each word on the color of its value: red speaks for the output, blue against.
+    """Draws a text as a paragraph, each word on the color of its value: red speaks for the output, blue against it.
 
-    A new figure is as high as the text needs. In given axes the letters are made smaller until it fits; what does not fit
-    even so is left out, and the last line says how many words that are. Texts of scripts from right to left begin at the
-    right.
+    A new figure is as high as the text needs. In given axes the letters are made smaller until the text fits; words that do
+    not fit are left out, and the last line states their number. Scripts from right to left begin at the right.
 
     Args:
       attribution: values [N, M] of tokens.
-      words: up to M words, one for each token from the first; further positions (padding) are not drawn.
-      example: which row to draw.
-      output: which output, by number or name, where all are explained.
-      output_names: K names of the outputs, for the title.
-      percentile: of the sizes |value|, at which the colors end, as in `xai.plot.image`; printed below the text.
+      words: up to M words, one for each token from the first; further positions (padding) are not drawn. Default: the
+        names of the players.
+      example: the row to draw.
+      output: the output, by index or name, where all K are explained.
+      output_names: names of the outputs. Default: the attribution's own.
+      percentile: the percentile of |value| at which the colors end, as in `xai.plot.image`; stated below the text.
       ax: axes to draw on. Default: those of a new figure.
-      title: default, the method and the output.
+      title: Default: the method and the output.
 
     Returns:
-      The axes. The colors reach to the largest value in size, both ways, as the color bar says.
+      The axes. The colors reach to the largest |value| in both directions, as the color bar states.
 
     Raises:
       TypeError, ValueError: if there are no words, or more words than values.
@@ -60,8 +64,8 @@ def text(
     >>> [text.get_text() for text in ax.texts]
     ['good', 'film']
     """
-    row = one_row(attribution, example, output=output, output_names=output_names)
-    words = [on_one_line(word) for word in check_words(words, len(row.values))]
+    row = row_of(attribution, example, output=output, output_names=output_names)
+    words = [_on_one_line(word) for word in words_of(row, words)]
     values = row.values[: len(words)]
     scale = _both_ways(scale_of([values], percentile))
 
@@ -76,32 +80,31 @@ def text(
         ax.text(0, -0.02, scale.note, fontsize=7, va="top")
     style = label_style(words)
     words, widths = _measured(ax, words, style)
-    size, places = _grown(ax, widths) if own_figure else _shrunk(ax, widths)
-    right_to_left, left_out = is_right_to_left(words), len(words) - len(places)
+    size, positions = _grown(ax, widths) if own_figure else _shrunk(ax, widths)
+    right_to_left, left_out = _is_right_to_left(words), len(words) - len(positions)
     if left_out:
-        many = "1 word" if left_out == 1 else f"{left_out} words"
-        last = _Place(0.0, _room(ax, size) - 1, 0.0)
-        _write(ax, f"… and {many} more, for which there is no room", last, size, right_to_left=False)
+        last = _Position(0.0, _room(ax, size) - 1, 0.0)
+        _write(ax, f"… and {counted(left_out, 'more word')}", last, size, right_to_left=False)
     colors = mpl.colormaps[scale.colors]
-    for word, value, place in zip(words, values, places, strict=False):
+    for word, value, position in zip(words, values, positions, strict=False):
         red, green, blue, _ = colors(scale.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         box = {"facecolor": (red, green, blue), "edgecolor": "none", "boxstyle": "square,pad=0.18"}
         _write(
-            ax, word, place, size, right_to_left=right_to_left, color="white" if dark else "black", bbox=box, **style
+            ax, word, position, size, right_to_left=right_to_left, color="white" if dark else "black", bbox=box, **style
         )
     return ax
 
 
 def _both_ways(scale: Scale) -> Scale:
-    """Words speak for or against, so that the middle of the colors is 0 whatever the signs."""
+    """Returns a scale that is symmetric about 0 whatever the signs: words speak for the output or against it."""
     limit = scale.norm.vmax
     assert limit is not None
-    return scale._replace(norm=Normalize(-limit, limit), colors="RdBu_r")
+    return scale._replace(norm=Normalize(-limit, limit), colors=SIGNED)
 
 
-class _Place(NamedTuple):
-    """Where a word begins, in heights of letters from the side where lines begin; its line; its width."""
+class _Position(NamedTuple):
+    """The start of a word in heights of letters from the side where lines begin, its line, and its width."""
 
     start: float
     line: int
@@ -109,7 +112,7 @@ class _Place(NamedTuple):
 
 
 def _measured(ax: Axes, words: list[str], style: dict[str, Any]) -> tuple[list[str], list[float]]:
-    """Words and their widths, in heights of letters; one that is wider than a line is cut."""
+    """Returns words and their widths in heights of letters; words wider than a line are cut."""
     figure = _figure(ax)
     figure.draw_without_rendering()  # the size of the axes is known now
     probe = ax.text(0, 0, "", fontsize=_SIZES[0], **style)
@@ -133,8 +136,8 @@ def _measured(ax: Axes, words: list[str], style: dict[str, Any]) -> tuple[list[s
     return shown, [width(word) for word in shown]
 
 
-def _grown(ax: Axes, widths: list[float]) -> tuple[float, list[_Place]]:
-    """The largest letters, in a figure that is made as high as they need."""
+def _grown(ax: Axes, widths: list[float]) -> tuple[float, list[_Position]]:
+    """Makes the figure as high as the largest letters need; returns their size and the positions of the words."""
     size, figure = _SIZES[0], _figure(ax)
     lines = _broken(widths, _letters(ax, size))[-1].line + 1
     figure.set_size_inches(_WIDTH, _MARGINS + _LINE * size * max(lines, 3) / 72)
@@ -142,44 +145,70 @@ def _grown(ax: Axes, widths: list[float]) -> tuple[float, list[_Place]]:
     return size, _broken(widths, _letters(ax, size))
 
 
-def _shrunk(ax: Axes, widths: list[float]) -> tuple[float, list[_Place]]:
-    """The largest letters that fit; of the smallest as many words as leave the last line free."""
+def _shrunk(ax: Axes, widths: list[float]) -> tuple[float, list[_Position]]:
+    """Returns the largest size of letters that fits; of the smallest size, as many words as leave the last line free."""
     for size in _SIZES:
-        places = _broken(widths, _letters(ax, size))
-        if places[-1].line < _room(ax, size):
-            return size, places
+        positions = _broken(widths, _letters(ax, size))
+        if positions[-1].line < _room(ax, size):
+            return size, positions
     size = _SIZES[-1]
-    return size, [place for place in _broken(widths, _letters(ax, size)) if place.line < _room(ax, size) - 1]
+    positions = _broken(widths, _letters(ax, size))
+    return size, [position for position in positions if position.line < _room(ax, size) - 1]
 
 
-def _broken(widths: list[float], line_width: float) -> list[_Place]:
-    """A paragraph, broken into lines of a width in heights of letters."""
-    places, start, line = [], _GAP, 0
+def _broken(widths: list[float], line_width: float) -> list[_Position]:
+    """Breaks a paragraph into lines of a width in heights of letters."""
+    positions, start, line = [], _GAP, 0
     for width in widths:
         if start + width > line_width - _GAP and start > _GAP:
             start, line = _GAP, line + 1
-        places.append(_Place(start, line, width))
+        positions.append(_Position(start, line, width))
         start += width + 1.6 * _GAP
-    return places
+    return positions
 
 
-def _write(ax: Axes, word: str, place: _Place, size: float, *, right_to_left: bool, **style: Any) -> None:
+def _write(ax: Axes, word: str, position: _Position, size: float, *, right_to_left: bool, **style: Any) -> None:
     letters = _letters(ax, size)
-    across = letters - place.start - place.width / _DRAWN if right_to_left else place.start
+    across = letters - position.start - position.width / _DRAWN if right_to_left else position.start
     height = ax.get_window_extent().height / (size * _figure(ax).dpi / 72)
-    down = 1 - (place.line + 0.5) * _LINE / height
+    down = 1 - (position.line + 0.5) * _LINE / height
     ax.text(across / letters, down, word, va="center", fontsize=size, **style).set_in_layout(False)
 
 
 def _letters(ax: Axes, size: float) -> float:
-    """How wide the axes are, in heights of letters."""
+    """Returns the width of the axes in heights of letters."""
     return ax.get_window_extent().width / (size * _figure(ax).dpi / 72)
 
 
 def _room(ax: Axes, size: float) -> int:
-    """How many lines the axes have room for."""
+    """Returns how many lines the axes have room for."""
     return max(1, int(ax.get_window_extent().height // (_LINE * size * _figure(ax).dpi / 72)))
 
 
 def _figure(ax: Axes) -> Any:
     return ax.get_figure(root=True)
+
+
+def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
+    """Returns 1 to M words, by default the names of the players."""
+    count = len(row.values)
+    if words is None and row.names is None:
+        raise ValueError("`words` must be given, since the attribution has no names: pass the words of the text.")
+    words = row.names if words is None else words
+    if isinstance(words, (str, bytes)) or not hasattr(words, "__iter__"):
+        raise TypeError(f"`words` must be a sequence of words, got {check.shown(words)}: split the text first.")
+    given = [printable(str(word)) for word in words or ()]
+    if not 0 < len(given) <= count:
+        raise ValueError(f"`words` must be 1 to {count}, one for each value, got {len(given)}.")
+    return given
+
+
+def _is_right_to_left(words: list[str]) -> bool:
+    """Whether the first letter that has a direction belongs to a script from right to left."""
+    directions = (unicodedata.bidirectional(letter) for word in words for letter in word)
+    return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
+
+
+def _on_one_line(word: str) -> str:
+    """Returns a word without line breaks and outer spaces; a word of nothing else is a mark that shows it."""
+    return " ".join(word.split()) or ("↵" if "\n" in word else "␣")

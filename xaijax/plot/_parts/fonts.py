@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -13,19 +12,21 @@ from matplotlib import ft2font
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 
-# Of fonts that have the same glyphs, those made for screens and texts go first, as far as they are installed.
+from xaijax._core.warn import warn
+
+# Of fonts with the same glyphs, those made for screens and texts are preferred where they are installed.
 _PREFERRED = (
     "Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Noto Sans JP", "Source Han Sans SC", "PingFang SC",
     "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Segoe UI", "Arial Unicode MS",
 )  # fmt: skip
-_LAST_RESORT = "Last Resort"  # has a glyph for everything: a box
+_LAST_RESORT = "Last Resort"  # its glyph for every letter is a box
 
 
 def label_style(texts: Iterable[str]) -> dict[str, Any]:
-    """Properties for text artists that show these texts as they are.
+    """Returns properties of text artists that show these texts as they are.
 
-    Dollar signs begin no mathematics, since names are data. Where the user's font lacks letters, installed fonts that
-    have them come behind it; where none has them, a warning says which.
+    Dollar signs start no mathematics, since names are data. Where the user's font lacks letters, installed fonts that
+    have them are added; where none has them, a warning names the letters.
     """
     families = list(mpl.rcParams["font.family"])
     fallbacks = _fallbacks(frozenset(_letters(texts)), tuple(families))
@@ -34,9 +35,9 @@ def label_style(texts: Iterable[str]) -> dict[str, Any]:
 
 
 def _fallbacks(letters: frozenset[str], families: tuple[str, ...]) -> list[str]:
-    """Further families that together have the letters which these lack: each time the one that has most of them."""
+    """Returns further families that have the missing letters, each time the one that has most of them."""
     missing = letters.difference(*(_glyphs(family) for family in families))
-    found: list[str] = []
+    fallbacks: list[str] = []
     if missing:
         files = _regular_files()
         candidates = [name for name in _PREFERRED if name in files] + sorted(set(files).difference(_PREFERRED))
@@ -44,28 +45,29 @@ def _fallbacks(letters: frozenset[str], families: tuple[str, ...]) -> list[str]:
             best = max(candidates, key=lambda name: len(missing & _glyphs_in(files[name])))
             if not missing & _glyphs_in(files[best]):
                 break
-            found.append(best)
+            fallbacks.append(best)
             missing -= _glyphs_in(files[best])
     if missing:
         shown = " ".join(sorted(missing)[:12])
-        warnings.warn(
-            f"no installed font has the letters {shown} of the labels, which are drawn as boxes: install one that has them, "
-            "such as Noto Sans CJK for Chinese, Japanese and Korean, or pass other names.",
-            stacklevel=2,
+        warn(
+            f"no installed font has the letters {shown} of the labels, which are drawn as boxes: install a font that has "
+            "them, such as Noto Sans CJK for Chinese, Japanese and Korean, or pass other names."
         )
     if not _orders_scripts() and any(unicodedata.bidirectional(letter) in ("R", "AL") for letter in letters):
-        warnings.warn(
-            "this version of Matplotlib draws the letters of right-to-left scripts from left to right: install "
-            "matplotlib>=3.11, which orders and joins them.",
-            stacklevel=2,
+        warn(
+            "this version of Matplotlib draws right-to-left scripts from left to right: install matplotlib>=3.11, which "
+            "orders and joins their letters."
         )
-    return found
+    return fallbacks
 
 
 def _letters(texts: Iterable[str]) -> Iterator[str]:
-    """What needs a glyph: no spaces, no marks of control and no choices between variants of a glyph."""
+    """Yields the letters that need a glyph: no spaces, control characters or variation selectors."""
     for letter in set("".join(texts)):
-        if unicodedata.category(letter) not in ("Cc", "Cf", "Zl", "Zp", "Zs") and not 0xFE00 <= ord(letter) <= 0xFE0F:
+        if (
+            unicodedata.category(letter) not in ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
+            and not 0xFE00 <= ord(letter) <= 0xFE0F
+        ):
             yield letter
 
 
@@ -74,10 +76,10 @@ def _glyphs(family: str) -> frozenset[str]:
 
 
 def _regular_files() -> dict[str, str]:
-    """The file of every installed family: upright, and of a weight as near the regular one as it has."""
+    """Returns the file of every installed family: upright, and of the weight closest to regular."""
     fonts = [font for font in fontManager.ttflist if not font.name.startswith(_LAST_RESORT)]
     fonts.sort(key=lambda font: (font.style != "normal", abs(_weight(font.weight) - 400)), reverse=True)
-    return {font.name: font.fname for font in fonts}  # the best one last
+    return {font.name: font.fname for font in fonts}  # the last one, the best, is kept
 
 
 def _weight(weight: int | str) -> float:
