@@ -88,7 +88,11 @@ def _draw_below(
         ax=axes[1], title=f"where the network finds its {label}",
     )  # fmt: skip
     parts = xai.Attribution(
-        values=jnp.asarray(contributions)[None], output=attribution.output, base_value=jnp.array([bias]), method="CAM"
+        values=jnp.asarray(contributions)[None],
+        output=attribution.output,
+        base_value=jnp.array([bias]),
+        method="CAM",
+        efficient=True,
     )
     names = [f"channel {channel}: mean of w·f" for channel in range(len(contributions))]
     xai.plot.waterfall(parts, names=names, top=_SHOWN, ax=axes[2], title="from the bias to the logit")

@@ -166,7 +166,7 @@ def test_the_index_needs_no_network_no_script_and_no_mouse(tmp_path):
         assert link[1:] in targets if link.startswith("#") else (tmp_path / link).exists()
     assert {link for link in links if link.startswith("#section")} == {f"#section-{place}" for place in range(1, 8)}
     for section in page.of("section"):
-        assert section["aria-labeledby"] in targets
+        assert section["aria-labelledby"] in targets
     assert all(image["alt"] for image in page.of("img"))
 
 

@@ -113,7 +113,7 @@ def _unseen(one: Explained) -> list[str]:
     if unseen is None or not unseen.any():
         return []
     return [
-        f"Unseen in training: {counted(int(unseen.sum()), 'condition')} of {examples(unseen.any(axis=1))} (a bin, a category "
+        f"Unseen in training: {counted(int(unseen.sum()), 'condition')} of {examples(np.asarray(unseen.any(axis=1)))} (a bin, a category "
         "or a constant) occur in no training row. Their values extrapolate from samples that the training data do not "
         "support."
     ]
@@ -163,7 +163,7 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
     with_zero = looked_at & (halves >= sizes)
     wider = looked_at & (2 * halves > sizes) & ~with_zero
     if (with_zero | wider).any():
-        parts = []
+        parts, uncertain = [], np.asarray((with_zero | wider).any(axis=1))
         if with_zero.any():
             parts.append(
                 f"{with_zero.sum():,} {'include' if with_zero.sum() > 1 else 'includes'} 0, so that the sign is unknown"
@@ -172,7 +172,7 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
             parts.append(f"{wider.sum():,} {'are' if wider.sum() > 1 else 'is'} wider than the {noun} itself")
         warnings.append(
             f"Wide intervals: of the 95 % intervals of {counted(int(looked_at.sum()), f'strongest {noun}')} (up to "
-            f"{STRONGEST} of each example), {' and '.join(parts)} ({examples(np.asarray(with_zero | wider).any(axis=1))}). More "
+            f"{STRONGEST} of each example), {' and '.join(parts)} ({examples(uncertain)}). More "
             "evaluations narrow them."
         )
     return warnings
