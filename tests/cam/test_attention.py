@@ -17,7 +17,7 @@ def weights_and_slopes(target):
     from xaijax._model import as_model
 
     model = as_model(models.vision_transformer())
-    shapes, run = tap_several(model, models.images(), "attention_weights")
+    shapes, run, *_ = tap_several(model, models.images(), "attention_weights")
     zeros = [jnp.zeros(shape.shape) for shape in shapes]
     _, found = run(zeros)
     slopes = jax.grad(lambda bumps: run(bumps)[0][:, target].sum())(zeros)
@@ -98,7 +98,7 @@ def test_what_has_no_attention_is_told():
         xai.cam.attention_rollout(models.linen_net(), models.images())
     with pytest.raises(ValueError, match=r"must hold attention weights \[N, heads, T, T\]"):
         xai.cam.attention_rollout(models.vision_transformer(), models.images(), layers=["norms/0"])
-    with pytest.raises(ValueError, match="token must lie between 0 and 16, .* but it is 17"):
+    with pytest.raises(ValueError, match="`token` must be from 0 to 16, .*got 17"):
         xai.cam.attention_rollout(models.vision_transformer(), models.images(), token=17)
-    with pytest.raises(ValueError, match="layers must be one path or more"):
+    with pytest.raises(ValueError, match="`layers` must be a name, or one or more paths"):
         xai.cam.attention_gradient(models.vision_transformer(), models.images(), layers=[])

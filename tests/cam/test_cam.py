@@ -78,7 +78,9 @@ def test_other_networks_are_refused_and_give_nan_under_jit(model):
 
 
 def test_a_head_that_does_not_fit_is_named():
-    with pytest.raises(ValueError, match=r"head 'stem'.*kernel \[4, classes\].*'kernel': \[3, 3, 2, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"`head` must name .*kernel \[4, classes\].*got 'stem' .*'kernel': \[3, 3, 2, 4\]"
+    ):
         xai.cam.cam(models.nnx_net(), models.images(), layer="blocks/1:1", head="stem")
     with pytest.raises(ValueError, match="no module 'haed'.*did you mean 'head'"):
         xai.cam.cam(models.nnx_net(), models.images(), layer="blocks/1:1", head="haed")

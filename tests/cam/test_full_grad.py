@@ -103,7 +103,7 @@ def test_without_rescaling_the_map_sums_to_the_sizes_of_all_terms():
 def test_rows_have_full_gradients_but_no_map():
     found = xai.cam.full_gradients(models.table_net(), models.rows(3), target=0)
     assert found.inputs.shape == (3, 12)
-    with pytest.raises(ValueError, match="FullGrad draws a map over inputs.*full_gradients"):
+    with pytest.raises(ValueError, match="`x` must be inputs with spatial axes .*full_gradients"):
         xai.cam.full_grad(models.table_net(), models.rows(3))
     with pytest.raises(ValueError, match="rescale.? must be one of"):
         xai.cam.full_grad(models.relu_net(), models.images(), rescale="pixel")

@@ -24,7 +24,7 @@ def test_a_small_network_by_hand():
     np.testing.assert_allclose(attribution.values, [[[0, 0], [4, 0]]])
     np.testing.assert_allclose(attribution.output, [6 - 12])
     normalized = xai.cam.grad_cam(model, activations, layer="features", target=0, relu=False, normalize=True)
-    np.testing.assert_allclose(normalized.values, [[[0, 1 / 8], [1, 3 / 8]]], rtol=1e-6)
+    np.testing.assert_allclose(normalized.values, [[[-1, -3 / 4], [1, -1 / 4]]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("layer", ["stem", "blocks/0/conv", "blocks/1/norm:0", "blocks/1:1"])

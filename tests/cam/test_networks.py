@@ -88,9 +88,7 @@ def test_mixers_end_in_pooling_so_that_cam_is_exact_on_their_tokens():
     x = models.images()
     module = Mixer()
     model = xai.linen(module, module.init(jax.random.key(0), x))
-    with pytest.raises(ValueError, match=r"8 tokens, which are no grid of square patches .* give grid="):
-        xai.cam.cam(model, x, layer="over_channels")
-    attribution = xai.cam.cam(model, x, layer="over_channels", grid=(4, 2), target=2)
+    attribution = xai.cam.cam(model, x, layer="over_channels", target=2)
     assert attribution.values.shape == (4, 4, 2)
     logits = attribution.values.mean(axis=(1, 2)) + attribution.base_value
     np.testing.assert_allclose(logits, model(x)[:, 2], atol=1e-5)

@@ -19,7 +19,7 @@ def test_the_head_of_every_layer_gives_the_outputs(name):
     layers = xai.layers(model, x)
     assert layers
     for layer in [None, *(layer.path for layer in layers)]:
-        activations, head = tap(model, x, layer)
+        activations, head, *_ = tap(model, x, layer)
         np.testing.assert_allclose(head(activations), model(x), atol=1e-6)
         if not layer or "head" not in layer:
             assert jnp.abs(head(activations + 1) - model(x)).max() > 1e-4
@@ -54,8 +54,8 @@ def test_layers_of_nested_linen_modules_lists_methods_and_repeated_calls():
     model = xai.linen(Outer(), Outer().init(jax.random.key(0), x))
     paths = [layer.path for layer in xai.layers(model, x)]
     assert paths == ["parts_0/dense", "parts_0", "parts_1/dense", "parts_1", "shared:0", "shared:1"]
-    first, _ = tap(model, x, "shared:0")
-    second, _ = tap(model, x, "shared:1")
+    first, *_ = tap(model, x, "shared:0")
+    second, *_ = tap(model, x, "shared:1")
     kernel = model.content["params"]["shared"]["kernel"]
     np.testing.assert_allclose(second, jnp.tanh(first) @ kernel, atol=1e-6)
 
@@ -70,7 +70,7 @@ def test_taps_reach_into_rematerialized_and_jitted_parts():
     x = models.rows(2)
     model = xai.linen(Net(), Net().init(jax.random.key(0), x))
     assert [layer.path for layer in xai.layers(model, x)] == ["saved", "inside"]
-    activations, head = tap(model, x, "saved")
+    activations, head, *_ = tap(model, x, "saved")
     np.testing.assert_allclose(head(2 * activations), jnp.tanh(2 * activations).sum(axis=1), atol=1e-6)
 
 
@@ -82,7 +82,7 @@ def test_the_features_are_not_evaluated_again_by_the_head():
         return jnp.tanh(x)
 
     model = as_model(xai.compose(features, lambda hidden: hidden.sum(axis=(1, 2))))
-    activations, head = tap(model, models.images(), "features")
+    activations, head, *_ = tap(model, models.images(), "features")
     for _ in range(3):
         head(activations)
     jax.effects_barrier()
@@ -93,7 +93,7 @@ def test_gradients_reach_the_parameters_on_both_sides_of_the_tap():
     model, x = models.linen_net(), models.images()
 
     def through_tap(model):
-        activations, head = tap(model, x, "conv")
+        activations, head, *_ = tap(model, x, "conv")
         return head(activations)[:, 0].sum()
 
     left, right = jax.grad(through_tap)(model), jax.grad(lambda model: model(x)[:, 0].sum())(model)
@@ -127,12 +127,12 @@ def test_structured_outputs_are_tapped_by_their_place():
 def test_the_default_is_what_is_pooled():
     """The last value of the shape of the last spatial layer: softplus of the normalization, which is no module."""
     model, x = models.linen_net(), models.images()
-    activations, head = tap(model, x, None)
+    activations, head, *_ = tap(model, x, None)
     kernel = model.content["params"]["head"]
     np.testing.assert_allclose(
         head(activations), activations.mean(axis=(1, 2)) @ kernel["kernel"] + kernel["bias"], atol=1e-6
     )
-    norm, _ = tap(model, x, "norm")
+    norm, *_ = tap(model, x, "norm")
     np.testing.assert_allclose(activations, jax.nn.softplus(norm), atol=1e-6)
 
 

@@ -16,9 +16,15 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
+from xaijax._core.grid import ChannelAxis
 from xaijax._core.jaxpr import apply, arguments, evaluate, operations, trace
+from xaijax._core.layout import Layout, read_layouts
 from xaijax._core.typing import Array
 from xaijax._model import Model, as_model, module_in_closure, tag
+
+
+class UnknownLayer(ValueError):
+    """A model has no layer with the given name."""
 
 
 class Layer(NamedTuple):
@@ -80,19 +86,33 @@ def _composed(features: Model, head: Model, x: Any) -> Any:
     return head(tag(features(x), "features"))
 
 
-def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array], Any]]:
-    """Returns the activation at a layer, and the outputs as a function of it.
+class Tap(NamedTuple):
+    """A model cut at a layer.
+
+    activations: [N, ..., C] of the layer.
+    head: the outputs as a function of them; `head(activations)` equals `model(x)`.
+    layout: where the layer's axes come from; inputs: the same for the arrays of x.
+    """
+
+    activations: Array
+    head: Callable[[Array], Any]
+    layout: Layout
+    inputs: list[Layout]
+
+
+def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | None = None) -> Tap:
+    """Cuts a model at a layer.
 
     Args:
       model: the model.
       x: [N, ...] inputs.
       layer: a path from `layers`, or None for the last value of the shape of the last layer with spatial axes.
-
-    Returns:
-      activations [N, ..., C] and head, with `head(activations)` equal to `model(x)`.
+      channel_axis: the axis of the channels, which is not spatial. Default: the last.
     """
     closed, outputs = trace(model, x)
-    cut = _Cut(_index_of_layer(model, list(_values(closed.jaxpr)), layer, check.examples(x)))
+    index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis or ChannelAxis())
+    (layout,), inputs = read_layouts(closed, len(jax.tree.leaves(x)), [index])
+    cut = _Cut(index)
     results = evaluate(closed.jaxpr, arguments(closed, model, x), cut)
     activation = cut.activation
     assert activation is not None, layer  # the listing and the cut walk the same trace
@@ -104,27 +124,37 @@ def tap(model: Model, x: Any, layer: str | None) -> tuple[Array, Callable[[Array
             values.update(zip(pending, computed, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
-    return activation.value, head
+    return Tap(activation.value, head, layout, inputs)
 
 
-def tap_several(
-    model: Model, x: Any, paths: str | Sequence[str]
-) -> tuple[list[jax.ShapeDtypeStruct], Callable[[Sequence[Array]], tuple[Any, list[Array]]]]:
+class Taps(NamedTuple):
+    """A model tapped at several layers.
+
+    shapes: of the layers' activations.
+    run: run(bumps) returns the outputs with a bump added to each of these activations, and the activations. At bumps of
+      zero, the gradient for a bump is that for its layer's activation.
+    layouts: where the layers' axes come from; inputs: the same for the arrays of x.
+    """
+
+    shapes: list[jax.ShapeDtypeStruct]
+    run: Callable[[Sequence[Array]], tuple[Any, list[Array]]]
+    layouts: list[Layout]
+    inputs: list[Layout]
+
+
+def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps:
     """Taps several layers at once, for one forward and one backward pass.
 
     Args:
       model: the model.
       x: [N, ...] inputs.
       paths: the layers, from `layers`; or one name, for all calls with that name.
-
-    Returns:
-      The shapes of their activations, and `run(bumps)`, which returns the outputs with a bump added to each of these
-      activations, and the activations. At bumps of zero, the gradient for a bump is that for its layer's activation.
     """
     closed, outputs = trace(model, x)
     values = list(_values(closed.jaxpr))
     paths = _calls(values, paths) if isinstance(paths, str) else paths
-    indices = [_index_of_layer(model, values, path, check.examples(x)) for path in paths]
+    indices = [_index_of_layer(model, values, path, x, ChannelAxis()) for path in paths]
+    layouts, of_inputs = read_layouts(closed, len(jax.tree.leaves(x)), indices)
     shapes = [jax.ShapeDtypeStruct(values[index].aval.shape, values[index].aval.dtype) for index in indices]
 
     def run(bumps: Sequence[Array]) -> tuple[Any, list[Array]]:
@@ -140,7 +170,7 @@ def tap_several(
         results = evaluate(closed.jaxpr, arguments(closed, model, x), bump)
         return jax.tree.unflatten(outputs, results), [activations[index] for index in indices]
 
-    return shapes, run
+    return Taps(shapes, run, layouts, of_inputs)
 
 
 class _Value(NamedTuple):
@@ -173,26 +203,26 @@ def _calls(values: list[_Value], name: str) -> list[str]:
     paths = [path for path, _, _ in _listing(values)]
     calls = [path for path in paths if path == name or path.rpartition(":")[0] == name]
     if not calls:
-        raise ValueError(f"`layer` must be the name of a layer, got {name!r}{check.did_you_mean(name, paths)}.")
+        raise UnknownLayer(f"`layer` must be the name of a layer, got {name!r}{check.did_you_mean(name, paths)}.")
     return calls
 
 
-def _index_of_layer(model: Model, values: list[_Value], layer: str | None, examples: int) -> int:
+def _index_of_layer(model: Model, values: list[_Value], layer: str | None, x: Any, channel_axis: ChannelAxis) -> int:
     """Returns the index among the values of the layer with this path, or of the default layer for None."""
     if layer is None:
-        return _index_of_last_spatial(model, values, examples)
+        return _index_of_last_spatial(model, values, x, channel_axis)
     if not isinstance(layer, str):
         raise TypeError(f"`layer` must be the path of a layer from xai.layers, got {check.shown(layer)}.")
     paths = [path for path, _, _ in _listing(values)]
     if layer in paths:
         return [index for index, value in enumerate(values) if value.name is not None][paths.index(layer)]
     if not paths:
-        raise ValueError(f"`layer` must be a layer of the model, got {layer!r}, but {_no_layers(model)}.")
+        raise UnknownLayer(f"`layer` must be a layer of the model, got {layer!r}, but {_no_layers(model)}.")
     calls = [path for path in paths if path.rpartition(":")[0] == layer]
     if calls:
-        raise ValueError(f"`layer` must name one of {len(calls)} calls, got {layer!r}: choose one of {calls}.")
+        raise UnknownLayer(f"`layer` must name one of {len(calls)} calls, got {layer!r}: choose one of {calls}.")
     listed = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
-    raise ValueError(f"`layer` must be one of {listed}, got {layer!r}{check.did_you_mean(layer, paths)}.")
+    raise UnknownLayer(f"`layer` must be one of {listed}, got {layer!r}{check.did_you_mean(layer, paths)}.")
 
 
 def _no_layers(model: Model) -> str:
@@ -203,16 +233,19 @@ def _no_layers(model: Model) -> str:
     )
 
 
-def _index_of_last_spatial(model: Model, values: list[_Value], examples: int) -> int:
+def _index_of_last_spatial(model: Model, values: list[_Value], x: Any, channel_axis: ChannelAxis) -> int:
     """Returns the index of the last value that has the shape of the last layer with spatial axes.
 
     This is the layer's output after functions that are not modules, such as the ReLU: the activations of a layer in the
     paper of Grad-CAM, and the values that a network for CAM pools.
     """
 
+    examples = check.examples(x)
+
     def is_spatial(aval: Any) -> bool:
         shape = getattr(aval, "shape", ())
-        return len(shape) >= 3 and shape[0] == examples and max(shape[1:-1]) > 1
+        fits = not channel_axis.layers_alike or -len(shape) < channel_axis.layers < len(shape)
+        return len(shape) >= 3 and shape[0] == examples and fits and max(channel_axis.layer_sides(shape, x)) > 1
 
     spatial = [index for index, value in enumerate(values) if is_spatial(value.aval)]
     named = [index for index in spatial if values[index].name is not None]

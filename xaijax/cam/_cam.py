@@ -15,49 +15,51 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import HIGHEST
-from xaijax._core.target import Target, TargetLike
-from xaijax._core.typing import Array, Bool, Float, Int
+from xaijax._core.target import Target
+from xaijax._core.typing import Array, Bool, Float, Inputs, Int, ModelLike, TargetLike
 from xaijax._model import Model
 from xaijax.cam._map import (
     Finish,
     LayerOptions,
     Tapped,
     axes_of,
-    differentiate,
     tap_layer,
 )
-from xaijax.cam._options import read_arguments, read_finish, read_sides
+from xaijax.cam._options import layer_options, read_arguments, read_finish
 
 
 def cam(
-    model: Any,
-    x: Any,
+    model: ModelLike,
+    x: Inputs,
     *,
     layer: str | None = None,
     head: str | None = None,
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
+    channel_axis: int | tuple[int, int] | None = None,
     relu: bool = False,
     upsample: bool | tuple[int, ...] = False,
     normalize: bool = False,
 ) -> Attribution:
-    """CAM: the channels before global average pooling, each weighed by the linear head's weight for the class.
+    """CAM: sums the channels before global average pooling, each weighted by the linear head's weight for the class.
 
-    Why: for networks that end in global average pooling and a linear layer the map is the logit itself, laid out in
-    space: its mean plus the bias is the logit. Other networks are refused; they need `xai.cam.grad_cam`.
+    Why: for networks that end in global average pooling and a linear layer, the map is the logit laid out in space: its
+    mean plus the bias is the logit. Other networks are refused; use `xai.cam.grad_cam` for them.
 
     Args:
       model: any model of that form: `xai.linen(...)`, an NNX module, a function with tagged values.
       x: [N, ...] inputs.
       layer: the path of the layer that is pooled, from `xai.layers(model, x)`. Default: the last with spatial axes.
-      head: the path of the linear layer, whose `kernel` [K, classes] and `bias` are read. Default: weights and bias
-        are found by differentiating what follows the layer, which is exact for an affine head.
+      head: the path of the linear layer, whose `kernel` [C, classes] and `bias` are read. Default: weights and bias are
+        computed by differentiating the layers after the tap, which is exact for an affine head.
       target: an int, ints [N], a callable that is linear in the outputs, "all" for a map of every class [N, h, w, K],
         or None for the top class.
-      grid: the places (h, w) of a layer of tokens. Default: inferred where the input is an image.
-      relu: keep only what speaks for the class. Default off: the map is the logit, with what speaks against it.
+      grid: the sides (h, w) of a layer of tokens. Default: those that the model's trace shows.
+      channel_axis: the axis of the channels, 1 for channels first; two axes where the layer's differs from the input's.
+      relu: keep only positive evidence for the class. Default off: the map is the logit, negative evidence included.
       upsample: resize the maps linearly to the size of the input, or to a size (h, w). Default off.
-      normalize: bring each map to [0, 1]. Default off: then the mean of the map plus the bias is the logit.
+      normalize: divide each map by its largest absolute value; with relu, bring it to [0, 1]. Default off: then the mean
+        of the map plus the bias is the logit.
 
     Returns:
       values [N, h, w], output [N] the explained logits, base_value [N] the bias b_c, target [N].
@@ -71,16 +73,18 @@ def cam(
     """
     model, x, target = read_arguments(model, x, target)
     if head is not None and target.score is not None:
-        raise ValueError("head= reads the weights of one class, so target must be a class or None, not a callable.")
-    finish, options = read_finish(relu, upsample, normalize), LayerOptions(layer, read_sides("grid", grid))
+        raise ValueError(
+            "`target` must be a class or None where head= names the layer whose weights are read, got a score: leave out head."
+        )
+    finish, options = read_finish(relu, upsample, normalize), layer_options(layer, grid, channel_axis)
     attribution, wrong = _cam(model, x, target, layer=options, head=head, finish=finish)
     if check.is_concrete(wrong) and int(wrong):
         raise ValueError(
-            "the model is not global average pooling and a linear layer after "
-            f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {int(wrong)} of {len(attribution.output)} examples "
-            "the mean of the class activation map plus the bias is not the logit, or the weights change with the "
-            "input; name the pooled layer with layer=, explain logits instead of probabilities, or use "
-            "xai.cam.grad_cam, which takes any network."
+            "`model` is not global average pooling and a linear layer after "
+            f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {int(wrong)} of "
+            f"{len(attribution.output)} examples the mean of the class activation map plus the bias is not the logit, or "
+            "the weights change with the input. Name the pooled layer with layer=, explain logits instead of "
+            "probabilities, or use xai.cam.grad_cam, which takes any network."
         )
     return attribution
 
@@ -95,12 +99,13 @@ def _cam(
     head: str | None,
     finish: Finish,
 ) -> tuple[Attribution, Int[Array, ""]]:
-    activations, tail = tap_layer(model, x, layer)
+    cut = tap_layer(model, x, layer)
+    activations, tail, inputs = cut
     tolerance = _tolerance(activations, tail)
     given = None if head is None else _linear_layer(model, head, activations)
 
     def of_class(target: Target) -> tuple[Array, Array, Array, Target, Array]:
-        tapped, target = differentiate(activations, tail, target)
+        tapped, target = cut.differentiate(target)
         if given is None:
             weights, bias, constant = _weights_by_differentiation(tapped, tolerance)
         else:
@@ -114,7 +119,8 @@ def _cam(
         gap = jnp.abs(maps.mean(axis=tapped.space) + bias - tapped.scores)
         fits = constant & (gap <= tolerance * (scale + jnp.abs(bias)))
         broken = ~fits & ~check.rows_with_nan(x) & ~jnp.isnan(tapped.scores)
-        return check.nan_where(~fits, finish(maps, x)), tapped.scores, bias, target, broken
+        bias = check.nan_where(jnp.isnan(tapped.scores), bias)
+        return check.nan_where(~fits, finish(maps, inputs)), tapped.scores, bias, target, broken
 
     if target.every:
         classes = jax.eval_shape(lambda values: target.select(tail(values)), activations).shape[1]
@@ -131,7 +137,7 @@ def _cam(
 def _weights_by_differentiation(
     tapped: Tapped, tolerance: float
 ) -> tuple[Float[Array, "N C"], Float[Array, " N"], Bool[Array, " N"]]:
-    """w_c = Z · dy/dA and b_c = y(A = 0), and whether dy/dA is the same at all places and at A = 0, as it must be."""
+    """Computes w_c = Z · dy/dA and b_c = y(A = 0), and whether dy/dA is the same at all positions and at A = 0."""
     bias, pull_back = jax.vjp(tapped.score, jnp.zeros_like(tapped.activations))
     (at_zero,) = pull_back(jnp.ones_like(bias))
     mean = tapped.gradients.mean(axis=tapped.space, keepdims=True)
@@ -140,27 +146,27 @@ def _weights_by_differentiation(
     constant = jnp.ones(len(bias), bool)
     for gradients in (tapped.gradients, at_zero):
         constant &= jnp.abs(gradients - mean).max(axis=axes) <= tolerance * scale
-    num_places = tapped.gradients[0, ..., 0].size
-    return num_places * jnp.squeeze(mean, tapped.space), bias, constant
+    num_positions = tapped.gradients[0, ..., 0].size
+    return num_positions * jnp.squeeze(mean, tapped.space), bias, constant
 
 
 def _linear_layer(model: Model, head: str, activations: Array) -> tuple[Float[Array, "K C"], Float[Array, " K"]]:
-    """The weights of each class and the biases of the linear layer at a path."""
+    """Returns the weights of each class and the biases of the linear layer at a path."""
     parameters = model.parameters(head)
     kernel, bias = parameters.get("kernel"), parameters.get("bias")
     channels = activations.shape[-1]
     if kernel is None or kernel.ndim != 2 or kernel.shape[0] != channels:
         shapes = {name: list(jnp.shape(value)) for name, value in parameters.items()}
         raise ValueError(
-            f"head {head!r} must be a linear layer with a kernel [{channels}, classes], as the pooled layer has "
-            f"{channels} channels, but its parameters are {shapes}."
+            f"`head` must name a linear layer with a kernel [{channels}, classes], as the pooled layer has {channels} "
+            f"channels, got {head!r} with the parameters {shapes}."
         )
     return kernel.T, jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
 
 
 def _tolerance(activations: Array, tail: Callable[[Array], Any]) -> float:
-    """Room for rounding: what TF32 products make of float32, or eight units of the coarsest type behind the layer."""
+    """Returns a bound on rounding errors: of TF32 products, or eight units of the coarsest dtype after the layer."""
     trace = jax.make_jaxpr(tail)(activations)
-    types = [variable.aval.dtype for equation in trace.jaxpr.eqns for variable in equation.outvars]
-    coarsest = max(float(jnp.finfo(kind).eps) for kind in types if jnp.issubdtype(kind, jnp.floating))
+    dtypes = [variable.aval.dtype for equation in trace.jaxpr.eqns for variable in equation.outvars]
+    coarsest = max(float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
     return max(1e-3, 8 * coarsest)

@@ -17,19 +17,11 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Fields, explain_examples, model_rows
+from xaijax._core.grid import LayerInputs
 from xaijax._core.target import Target
-from xaijax._core.typing import Array, Float
+from xaijax._core.typing import Array, Float, Inputs, ModelLike
 from xaijax._model import Model
-from xaijax.cam._map import (
-    Finish,
-    LayerOptions,
-    axes_of,
-    differentiate,
-    input_size,
-    resize,
-    tap_layer,
-    to_unit_range,
-)
+from xaijax.cam._map import Cut, Finish, LayerOptions, axes_of, resize, tap_layer, to_unit_range
 from xaijax.cam._options import EvaluatedOptions, explainer, read_arguments, read_finish, read_layer
 
 P = ParamSpec("P")
@@ -43,7 +35,8 @@ class Example:
     model: the model; x: [1, ...] its input; key: its random key, or None.
     target: the explained output, for any number of rows that are variants of this example.
     activations: [1, *space, C] A, in float32 or more; tail: the outputs as a function of them.
-    tap: returns both of them for another input [1, ...].
+    inputs: x as the layer depends on it.
+    tap: cuts the model at the layer for another input [1, ...].
     rows: the number of model rows in one evaluation.
     """
 
@@ -53,7 +46,8 @@ class Example:
     target: Target
     activations: Float[Array, "1 *space C"]
     tail: Callable[[Array], Any]
-    tap: Callable[[Any], tuple[Array, Callable[[Array], Any]]]
+    inputs: LayerInputs
+    tap: Callable[[Any], Cut]
     rows: int
 
     @property
@@ -78,27 +72,28 @@ class Example:
 
     @property
     def size(self) -> tuple[int, ...]:
-        """Returns the spatial sides of the input."""
-        return input_size(self.x, self.activations.ndim - 2)
+        """Returns the spatial sides of the inputs that the layer depends on."""
+        return self.inputs.size(self.activations.ndim - 2)
 
     def mask(self, map: Float[Array, "*space"]) -> Float[Array, "*other"]:
         """Turns a map into a mask on the input: resizes it to the input's size and brings it to [0, 1]."""
         return to_unit_range(resize(map[None], self.size))[0]
 
     def masked(self, mask: Float[Array, "*space"]) -> Any:
-        """Computes X ∘ H, the input times a mask; arrays of x that have not the mask's size stay as they are."""
-        return jax.tree.map(lambda leaf: times_mask(mask, leaf[0]), self.x)
+        """Computes X ∘ H [...], the input times a mask; arrays that the layer does not depend on stay as they are."""
+        return self.change(lambda leaf, mask: leaf * mask, mask)
+
+    def change(self, function: Callable[..., Array], mask: Float[Array, "*space"], *others: Any) -> Any:
+        """Computes function(leaf, mask, ...) for the arrays of the input that the layer depends on."""
+
+        def changed(leaf: Array, *rest: Array) -> Array:
+            return function(leaf, mask[..., None].astype(leaf.dtype), *rest)
+
+        return self.inputs.map(changed, mask.shape, *others)
 
     def gradients(self) -> Float[Array, "1 *space C"]:
         """Computes dy/dA."""
-        return differentiate(self.activations, self.tail, self.target)[0].gradients
-
-
-def times_mask(mask: Float[Array, "*space"], leaf: Array) -> Array:
-    """Multiplies one input [*space, C] or [*space] by a mask; inputs of another size are returned as they are."""
-    if leaf.shape[: mask.ndim] != mask.shape or leaf.ndim > mask.ndim + 1:
-        return leaf
-    return leaf * mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim)).astype(leaf.dtype)
+        return Cut(self.activations, self.tail, self.inputs).differentiate(self.target)[0].gradients
 
 
 class EvaluatedMap(Protocol[P]):
@@ -106,7 +101,7 @@ class EvaluatedMap(Protocol[P]):
 
     __name__: str
 
-    def __call__(self, model: Any, x: Any, *arguments: P.args, **options: P.kwargs) -> Attribution: ...
+    def __call__(self, model: ModelLike, x: Inputs, *arguments: P.args, **options: P.kwargs) -> Attribution: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,25 +176,24 @@ def _explain(
 ) -> Attribution:
     rows = model_rows(model, x, equation.batch_size)
 
-    def tapped(x: Any) -> tuple[Array, Callable[[Array], Any]]:
+    def tapped(x: Any) -> Cut:
         return tap_layer(model, x, equation.layer)
 
     def explain_one(example: examples.Example, target: Target) -> Fields:
         alone = jax.tree.map(lambda leaf: leaf[None], example.x)
-        activations, tail = tapped(alone)
-        seen = Example(model, alone, example.key, target, activations, tail, tapped, rows)
-        return {"values": equation.function(seen, **arrays, **dict(equation.options))}
+        seen = Example(model, alone, example.key, target, *tapped(alone), tapped, rows)
+        maps = equation.function(seen, **arrays, **dict(equation.options))
+        return {"values": _finished(maps, seen.inputs, equation.finish, target.every)}
 
-    variants = equation.variants or jax.eval_shape(lambda x: tapped(x)[0], x).shape[-1]
+    channels = jax.eval_shape(lambda x: tapped(x).activations, x).shape[-1]
     fields, target = explain_examples(
-        explain_one, model, x, target, key=key, ids=ids, rows=rows, rows_per_example=variants
+        explain_one, model, x, target, key=key, ids=ids, rows=rows, rows_per_example=equation.variants or channels
     )
-    maps = _finished(fields["values"], x, equation.finish, target.every)
-    axes = axes_of(maps.ndim - 1 - target.every, every_class=target.every)
-    return Attribution(values=maps, output=fields["output"], target=target.index, axes=axes, method=equation.title)
+    axes = axes_of(fields["values"].ndim - 1 - target.every, every_class=target.every)
+    return Attribution(**fields, target=target.index, axes=axes, method=equation.title)
 
 
-def _finished(maps: Array, x: Any, finish: Finish, every: bool) -> Array:
-    if not every:
-        return finish(maps, x)
-    return jax.vmap(lambda of_class: finish(of_class, x), in_axes=-1, out_axes=-1)(maps)
+def _finished(maps: Array, inputs: LayerInputs, finish: Finish, every: bool) -> Array:
+    """Finishes the map of one example, [*space] or [*space, K]."""
+    finished = lambda map: finish(map[None], inputs)[0]  # noqa: E731
+    return jax.vmap(finished, in_axes=-1, out_axes=-1)(maps) if every else finished(maps)

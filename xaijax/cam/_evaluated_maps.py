@@ -19,8 +19,8 @@ from xaijax._core.blur import gaussian_blur
 from xaijax._core.convolutions import with_fast_convolutions
 from xaijax._core.numerics import HIGHEST, ratio
 from xaijax._core.typing import Array, Float
-from xaijax.cam._evaluated import Example, evaluated, times_mask
-from xaijax.cam._map import differentiate, extremes, resize, weigh
+from xaijax.cam._evaluated import Example, evaluated
+from xaijax.cam._map import extremes, resize, weigh
 from xaijax.cam._options import EvaluatedOptions, SampledOptions
 
 # The paper of Group-CAM blurs images of 224 pixels with a kernel of 51 pixels and a standard deviation of 50: nearly a box.
@@ -116,10 +116,8 @@ def ss_cam(
         mask = example.mask(channel)
         if noise_on == "mask":
             return example.masked(mask + sigma * random.normal(key, mask.shape, mask.dtype))
-        leaves, structure = jax.tree.flatten(example.masked(mask))
-        keys = jax.random.split(key, len(leaves))
-        noise = [times_mask(mask, sigma * _normal_like(leaf, key)) for leaf, key in zip(leaves, keys, strict=True)]
-        return _sum(structure, leaves, noise)
+        noise = _normal_like(jax.tree.map(lambda leaf: leaf[0], example.x), key)
+        return example.change(lambda leaf, mask, bump: (leaf + (sigma * bump).astype(leaf.dtype)) * mask, mask, noise)
 
     count = example.channels * num_samples
     variants = jnp.repeat(_channels(example), num_samples, axis=0), jax.random.split(example.key, count)
@@ -188,13 +186,13 @@ def group_cam(
     resized = jax.lax.map(lambda group: _range_of(resize(group[None], example.size)), groups)
     least, most = (side.reshape(-1, *(1,) * len(space)) for side in resized)
     masks = ratio(groups - least, most - least)
-    blurred = jax.tree.map(_blur, example.x)
+    blurred = example.inputs.map(_blurred, example.size)
 
     def through(mask: Float[Array, "*space"]) -> Any:
         large = resize(mask[None], example.size)[0]
-        return jax.tree.map(lambda leaf, soft: times_mask(large, leaf[0] - soft[0]) + soft[0], example.x, blurred)
+        return example.change(lambda leaf, mask, soft: (leaf - soft) * mask + soft, large, blurred)
 
-    gains = example.scores(through, masks) - example.scores(lambda _: _first(blurred), jnp.zeros(1))
+    gains = example.scores(through, masks) - example.scores(lambda _: blurred, jnp.zeros(1))
     gains = jnp.where((most == least).reshape(-1), 0, gains)  # an empty group reveals nothing
     return jnp.tensordot(gains, masks, axes=1, precision=HIGHEST)
 
@@ -292,8 +290,8 @@ def smooth_grad_cam_plus_plus(
     unit = jax.lax.stop_gradient(jnp.where(largest > 0, largest, 1))  # cubes of small gradients underflow in float32
 
     def powers(key: Array) -> tuple[Array, Array, Array]:
-        noisy, tail = example.tap(_with_noise(example.x, sigma, key))
-        gradients = differentiate(noisy, tail, example.target)[0].gradients / unit
+        noisy = example.tap(_with_noise(example.x, jnp.asarray(sigma), key))
+        gradients = noisy.differentiate(example.target)[0].gradients / unit
         return gradients, gradients**2, gradients**3
 
     sampled = in_blocks(jax.vmap(powers), jax.random.split(example.key, num_samples), example.rows)
@@ -335,26 +333,29 @@ def _like_input(baseline: Array, x: Any) -> Any:
     return jax.tree.map(fill, x)
 
 
-def _with_noise(x: Any, sigma: Array | float, key: Array) -> Any:
+def _with_noise(x: Any, sigma: Array, key: Array) -> Any:
     """Adds noise to every floating array of x, in units of the array's range."""
+    if not any(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
+        raise ValueError(
+            f"`x` must hold floating numbers to add noise to, got {', '.join(map(check.shown, jax.tree.leaves(x)))}: convert "
+            "integers to float32 before they reach the model."
+        )
+
+    def noisy(leaf: Array, noise: Array) -> Array:
+        return leaf + (sigma * (leaf.max() - leaf.min()) * noise).astype(leaf.dtype)
+
+    return jax.tree.map(noisy, x, _normal_like(x, key))
+
+
+def _normal_like(x: Any, key: Array) -> Any:
+    """Draws standard normal numbers for every floating array of a PyTree, zeros for any other."""
     leaves, structure = jax.tree.flatten(x)
     keys = jax.random.split(key, len(leaves))
     noise = [
-        sigma * (leaf.max() - leaf.min()) * _normal_like(leaf, key) for leaf, key in zip(leaves, keys, strict=True)
+        random.normal(key, leaf.shape, leaf.dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else jnp.zeros_like(leaf)
+        for leaf, key in zip(leaves, keys, strict=True)
     ]
-    return _sum(structure, leaves, noise)
-
-
-def _sum(structure: Any, leaves: list[Array], noise: list[Array]) -> Any:
-    summed = [leaf + bump.astype(leaf.dtype) for leaf, bump in zip(leaves, noise, strict=True)]
-    return jax.tree.unflatten(structure, summed)
-
-
-def _normal_like(leaf: Array, key: Array) -> Array:
-    """Draws standard normal numbers for a floating array, zeros for any other."""
-    if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return jnp.zeros_like(leaf)
-    return random.normal(key, leaf.shape, leaf.dtype)
+    return jax.tree.unflatten(structure, noise)
 
 
 def _range_of(values: Array) -> tuple[Array, Array]:
@@ -362,12 +363,5 @@ def _range_of(values: Array) -> tuple[Array, Array]:
     return least.ravel()[0], most.ravel()[0]
 
 
-def _first(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _blur(leaf: Array) -> Array:
-    """Blurs an input; arrays without spatial axes stay as they are."""
-    if leaf.ndim < 3 or not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return leaf
-    return gaussian_blur(leaf, _BLUR_SIGMA * max(leaf.shape[1:-1]), truncate=_BLUR_RADIUS)
+def _blurred(leaf: Float[Array, "*space C"]) -> Float[Array, "*space C"]:
+    return gaussian_blur(leaf[None], _BLUR_SIGMA * max(leaf.shape[:-1]), truncate=_BLUR_RADIUS)[0]

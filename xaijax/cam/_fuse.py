@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -13,11 +14,11 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.grid import LayerInputs, check_inputs, find_grid
 from xaijax._core.numerics import at_least_float32
-from xaijax._core.places import find_places
 from xaijax._core.tap import tap_several
-from xaijax._core.target import Target, TargetLike
-from xaijax._core.typing import Array
+from xaijax._core.target import Target
+from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
 from xaijax._model import Model
 from xaijax.cam._gradient_maps import layer_cam
 from xaijax.cam._map import (
@@ -25,12 +26,11 @@ from xaijax.cam._map import (
     LayerOptions,
     Tapped,
     axes_of,
-    input_size,
     resize,
     to_unit_range,
 )
 from xaijax.cam._one_pass import Equation, MapLike, read_equation
-from xaijax.cam._options import read_arguments, read_finish, read_sides
+from xaijax.cam._options import layer_options, read_arguments, read_finish
 
 _JOIN = {
     "product": lambda maps: functools.reduce(jnp.multiply, maps),
@@ -40,15 +40,16 @@ _JOIN = {
 
 
 def fuse(
-    model: Any,
-    x: Any,
+    model: ModelLike,
+    x: Inputs,
     layers: Sequence[str],
     *,
     method: MapLike = layer_cam,
     how: Literal["product", "mean", "max"] = "product",
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
-    relu: bool | None = None,
+    channel_axis: int | tuple[int, int] | None = None,
+    relu: bool = True,
     upsample: bool | tuple[int, ...] = False,
     normalize: bool = False,
 ) -> Attribution:
@@ -69,10 +70,12 @@ def fuse(
       how: "product" (RefineCAM), "mean" or "max". Default "product".
       target: an int, ints [N], a callable, one of `xai.target`, or None for the top class. Default None.
       grid: the sides (h, w) of layers of tokens.
-      relu: keep only positive evidence in the map of each layer. Default None, as in the method's paper.
+      channel_axis: the axis of the channels, 1 for channels first; two axes where the layer's differs from the input's.
+      relu: keep only positive evidence in the map of each layer. Default on. Off: the least value of a signed map becomes 0.
       upsample: resize the maps of the layers to the size of the input, or to a size (h, w), before they are joined.
         Default off: the size of the largest layer.
-      normalize: bring the joined map to [0, 1]. Default off: the joined values, which lie in [0, 1] already.
+      normalize: bring the joined map to [0, 1] by its least and largest value. Default off: the joined values, which lie
+        in [0, 1] already.
 
     Returns:
       values [N, h, w], output [N] the explained scores, target [N].
@@ -87,17 +90,16 @@ def fuse(
     if isinstance(layers, str) or not isinstance(layers, Sequence) or len(layers) < 2:
         raise ValueError(f"`layers` must be two or more paths of layers, got {layers!r}: see xai.layers(model, x).")
     check.one_of("how", how, _JOIN)
-    equation = read_equation("method", method, {} if relu is None else {"relu": relu})
+    equation = read_equation("method", method, {"relu": relu})
     model, x, target = read_arguments(model, x, target, all_allowed=False)
-    sides = read_sides("grid", grid)
     return _fuse(
         model,
         x,
         target,
-        layers=tuple(LayerOptions(layer, sides) for layer in layers),
+        layers=tuple(layer_options(layer, grid, channel_axis) for layer in layers),
         equation=equation,
         how=how,
-        finish=read_finish(False, upsample, normalize),
+        finish=read_finish(True, upsample, normalize),
     )
 
 
@@ -112,35 +114,37 @@ def _fuse(
     how: str,
     finish: Finish,
 ) -> Attribution:
-    shapes, run = tap_several(model, x, [layer.layer or "" for layer in layers])
+    shapes, run, layouts, inputs = tap_several(model, x, [layer.layer for layer in layers])
+    check_inputs(x, inputs, layers[0].channel_axis)
+    seen = [LayerInputs(x, layout.inputs, layers[0].channel_axis) for layout in layouts]
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]
     outputs, pull_back, activations = jax.vjp(run, zeros, has_aux=True)
     target, scores, (gradients,) = target.pull_back(outputs, pull_back)
 
     def of_layer(number: int) -> Array:
         raw = activations[number]
-        places = find_places(raw, x, layers[number].layer, layers[number].grid)
+        layer = layers[number]
+        grid = find_grid(raw, x, layouts[number], layer.layer, layer.grid, layer.channel_axis)
 
         def score(values: Array) -> Array:
-            changed = places.put(raw, values.astype(raw.dtype)) - raw
+            changed = grid.put(raw, values.astype(raw.dtype)) - raw
             return target.select(run([*zeros[:number], changed, *zeros[number + 1 :]])[0])
 
-        here, slopes = (at_least_float32(places.take(part)) for part in (raw, gradients[number]))
-        return equation.finish(equation(Tapped(here, slopes, scores, score)), x)
+        here, slopes = (at_least_float32(grid.take(part)) for part in (raw, gradients[number]))
+        return equation.finish(equation(Tapped(here, slopes, scores, score)), seen[number])
 
     maps = [of_layer(number) for number in range(len(layers))]
     axes = {map.ndim - 1 for map in maps}
+    sees = LayerInputs(x, frozenset().union(*(inputs.seen for inputs in seen)), layers[0].channel_axis)
     if len(axes) > 1:
         raise ValueError(
             f"`layers` must have maps with the same number of spatial axes, got {sorted(axes)}: give grid=(h, w) for layers "
             "of tokens."
         )
-    if finish.upsample is True:
-        size = input_size(x, axes.pop())
-    else:
-        size = finish.upsample or max((map.shape[1:] for map in maps), key=math.prod)
+    largest = max((map.shape[1:] for map in maps), key=math.prod)
+    size = finish.size(axes.pop(), sees) if finish.upsample else largest
     joined = _JOIN[how]([to_unit_range(resize(map, size)) for map in maps])
-    values = Finish(False, False, finish.normalize)(joined, x)
+    values = dataclasses.replace(finish, upsample=False)(joined, sees)
     values = check.nan_where(jnp.isnan(scores), values)  # a NaN score: the class does not exist
     return Attribution(
         values=values,

@@ -7,31 +7,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.compile import compiled
 from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
 from xaijax._core.numerics import at_least_float32
-from xaijax._core.target import Target, TargetLike
-from xaijax._core.typing import Array
+from xaijax._core.target import Target
+from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
 from xaijax._model import Model
 from xaijax.cam._gradient_maps import grad_cam
 from xaijax.cam._map import (
     Finish,
     LayerOptions,
-    differentiate,
-    input_size,
     tap_layer,
 )
-from xaijax.cam._options import read_arguments, read_sides
+from xaijax.cam._options import layer_options, read_arguments
 
 
 def guided_grad_cam(
-    model: Any,
-    x: Any,
+    model: ModelLike,
+    x: Inputs,
     *,
     layer: str | None = None,
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
+    channel_axis: int | tuple[int, int] | None = None,
 ) -> Attribution:
     """Guided Grad-CAM: multiplies guided backpropagation to the input by the upsampled Grad-CAM map.
 
@@ -48,6 +48,7 @@ def guided_grad_cam(
       layer: the path of the layer for Grad-CAM, from `xai.layers(model, x)`. Default: the last with spatial axes.
       target: an int, ints [N], a callable, one of `xai.target`, or None for the top class.
       grid: the sides (h, w) of a layer of tokens.
+      channel_axis: the axis of the channels, 1 for channels first; two axes where the layer's differs from the input's.
 
     Returns:
       values [N, H, W, C] like x, output [N] the explained scores, target [N].
@@ -65,19 +66,24 @@ def guided_grad_cam(
             "`x` must be one array of floating numbers for guided_grad_cam, whose values have the shape of x: convert x, "
             "or use xai.cam.grad_cam."
         )
-    return _guided_grad_cam(model, x, target, layer=LayerOptions(layer, read_sides("grid", grid)))
+    return _guided_grad_cam(model, x, target, layer=layer_options(layer, grid, channel_axis))
 
 
 @compiled(static_argnames=("layer",))
 def _guided_grad_cam(model: Model, x: Array, target: Target, *, layer: LayerOptions) -> Attribution:
-    tapped, target = differentiate(*tap_layer(model, x, layer), target)
-    maps = Finish(relu=True, upsample=input_size(x, len(tapped.space)), normalize=False)(grad_cam.equation(tapped), x)
+    cut = tap_layer(model, x, layer)
+    tapped, target = cut.differentiate(target)
+    maps = Finish(relu=True, upsample=True, normalize=False)(grad_cam.equation(tapped), cut.inputs)
 
+    channels = cut.inputs.channel_axis.of_input(x.ndim)
     guided = _guided(model, x)
     scores, pull_back = jax.vjp(lambda x: target.select(guided(x)), x)
     (gradients,) = pull_back(jnp.ones_like(scores))
-    values = at_least_float32(gradients) * maps.reshape(maps.shape + (1,) * (x.ndim - maps.ndim))
-    axes = f"N {axes_of_players(values.ndim - 1)}"
+    values = at_least_float32(gradients) * (maps if maps.ndim == x.ndim else jnp.expand_dims(maps, channels))
+    values = check.nan_where(jnp.isnan(tapped.scores), values)  # a NaN score: the class does not exist
+    *space, last = axes_of_players(values.ndim - 1).split()
+    space.insert(channels - 1, last)
+    axes = " ".join(["N", *space])
     return Attribution(values=values, output=tapped.scores, target=target.index, axes=axes, method="Guided Grad-CAM")
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import axes_of_map
-from xaijax._core.numerics import HIGHEST, at_least_float32
-from xaijax._core.places import find_places
+from xaijax._core.grid import ChannelAxis, LayerInputs, check_inputs, find_grid
+from xaijax._core.numerics import HIGHEST, at_least_float32, ratio
 from xaijax._core.tap import tap
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Float
@@ -25,6 +25,7 @@ class LayerOptions:
 
     layer: str | None
     grid: tuple[int, ...] | None
+    channel_axis: ChannelAxis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,22 +58,36 @@ def weigh(activations: Float[Array, "N *space C"], weights: Float[Array, "N C"])
     return jnp.einsum("n...k,nk->n...", activations, weights, precision=HIGHEST)
 
 
-def tap_layer(model: Model, x: Any, options: LayerOptions) -> tuple[Array, Callable[[Array], Any]]:
-    """Returns activations [N, *space, C] in float32 or more, and the outputs as a function of them."""
-    raw, head = tap(model, x, options.layer)
-    places = find_places(raw, x, options.layer, options.grid)
-    activations = at_least_float32(places.take(raw))
-    return activations, lambda values: head(places.put(raw, values.astype(raw.dtype)))
+class Cut(NamedTuple):
+    """A model cut at a layer.
 
-
-def differentiate(activations: Array, tail: Callable[[Array], Any], target: Target) -> tuple[Tapped, Target]:
-    """Computes the gradient of the score at the activations, by the backward pass of the tail alone.
-
-    Returns:
-      The tapped pass, and the target with the top classes resolved.
+    activations: [N, *space, C] A, in float32 or more.
+    tail: the outputs as a function of them.
+    inputs: the inputs, as the layer depends on them.
     """
-    target, scores, (gradients,) = target.pull_back(*jax.vjp(tail, activations))
-    return Tapped(activations, gradients, scores, lambda values: target.select(tail(values))), target
+
+    activations: Float[Array, "N *space C"]
+    tail: Callable[[Array], Any]
+    inputs: LayerInputs
+
+    def differentiate(self, target: Target) -> tuple[Tapped, Target]:
+        """Computes the gradient of the score at the activations, by the backward pass of the tail alone.
+
+        Returns:
+          The tapped pass, and the target with the top classes resolved.
+        """
+        target, scores, (gradients,) = target.pull_back(*jax.vjp(self.tail, self.activations))
+        return Tapped(self.activations, gradients, scores, lambda values: target.select(self.tail(values))), target
+
+
+def tap_layer(model: Model, x: Any, options: LayerOptions) -> Cut:
+    """Cuts a model at a layer, with its activations as [N, *space, C] in float32 or more."""
+    raw, head, layout, inputs = tap(model, x, options.layer, options.channel_axis)
+    check_inputs(x, inputs, options.channel_axis)
+    grid = find_grid(raw, x, layout, options.layer, options.grid, options.channel_axis)
+    activations = at_least_float32(grid.take(raw))
+    seen = LayerInputs(x, layout.inputs, options.channel_axis)
+    return Cut(activations, lambda values: head(grid.put(raw, values.astype(raw.dtype))), seen)
 
 
 def axes_of(num_axes: int, *, every_class: bool = False) -> str:
@@ -85,48 +100,42 @@ class Finish:
     """Finishes a map by the options that all maps share, in this order.
 
     relu: keep only positive evidence for the target.
-    upsample: resize linearly to the size of the input, or to a given size.
-    normalize: bring each map to [0, 1].
+    upsample: resize linearly to the size of the inputs that the layer depends on, or to a given size.
+    normalize: bring each map to [0, 1] after relu, and to [-1, 1] with 0 kept otherwise.
     """
 
     relu: bool
     upsample: bool | tuple[int, ...]
     normalize: bool
 
-    def __call__(self, maps: Float[Array, "N *space"], x: Any) -> Float[Array, "N *other"]:
+    def __call__(self, maps: Float[Array, "N *space"], inputs: LayerInputs) -> Float[Array, "N *other"]:
         if self.relu:
             maps = jax.nn.relu(maps)
         if self.upsample:
-            size = input_size(x, maps.ndim - 1) if self.upsample is True else self.upsample
-            if len(size) != maps.ndim - 1:
-                raise ValueError(f"upsample must give {maps.ndim - 1} sides, as many as the map has, but it is {size}.")
-            maps = resize(maps, size)
+            maps = resize(maps, self.size(maps.ndim - 1, inputs))
         if self.normalize:
-            maps = to_unit_range(maps)
-        return check.nan_where(check.rows_with_nan(x), maps)
+            maps = to_unit_range(maps) if self.relu else to_unit_magnitude(maps)
+        return check.nan_where(check.rows_with_nan(inputs.x), maps)
 
-
-def input_size(x: Any, axes: int) -> tuple[int, ...]:
-    """The sides of the input's places: of the first array of x with as many spatial axes as the map."""
-    for spare in (2, 1):  # [N, ..., C] first, [N, ...] else
-        for leaf in jax.tree.leaves(x):
-            if jnp.ndim(leaf) == axes + spare:
-                return jnp.shape(leaf)[1 : axes + 1]
-    raise ValueError(
-        f"upsample needs inputs with the {axes} spatial axes of the map, but x has shape "
-        f"{jax.tree.map(jnp.shape, x)}: give upsample=(h, w), or leave it off."
-    )
+    def size(self, num_axes: int, inputs: LayerInputs) -> tuple[int, ...]:
+        """Returns the size that maps are resized to."""
+        if self.upsample is True:
+            return inputs.size(num_axes)
+        size = self.upsample or ()
+        if len(size) != num_axes:
+            raise ValueError(f"`upsample` must have {num_axes} sides, as many as the map has axes, got {list(size)}.")
+        return size
 
 
 def resize(maps: Float[Array, "N *space"], size: tuple[int, ...]) -> Float[Array, "N *other"]:
-    """Linear resizing, each map by itself."""
+    """Resizes each map linearly; pixel centers stay where they are."""
     return jax.image.resize(maps, (maps.shape[0], *size), method="linear")
 
 
 def to_unit_range(maps: Float[Array, "N *space"], axes: tuple[int, ...] | None = None) -> Float[Array, "N *space"]:
-    """(map - min) / (max - min) for each example (or over other axes).
+    """Computes (map - min) / (max - min) for each example, or over other axes.
 
-    A map that is constant but for rounding becomes all zero, with zero gradient: its noise is no map.
+    A map that is constant up to rounding error becomes zero with zero gradient.
     """
     axes = tuple(range(1, maps.ndim)) if axes is None else axes
     least, most = extremes(maps, axes)
@@ -135,8 +144,14 @@ def to_unit_range(maps: Float[Array, "N *space"], axes: tuple[int, ...] | None =
     return jnp.where(constant, 0, maps - least) / jnp.where(constant, 1, most - least)
 
 
+def to_unit_magnitude(maps: Float[Array, "N *space"]) -> Float[Array, "N *space"]:
+    """Computes map / max |map| for each example: 0 stays 0, and so does a map of zeros."""
+    _, largest = extremes(jnp.abs(maps), tuple(range(1, maps.ndim)))
+    return ratio(maps, largest)
+
+
 def extremes(maps: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
-    """The least and the largest value over some axes, which stay as axes of length one."""
+    """Returns the least and the largest value over some axes, which stay as axes of length one."""
     others = [axis for axis in range(maps.ndim) if axis not in axes]
     lines = jnp.transpose(maps, (*others, *axes)).reshape(*(maps.shape[axis] for axis in others), -1)
     kept = tuple(1 if axis in axes else side for axis, side in enumerate(maps.shape))
@@ -145,16 +160,16 @@ def extremes(maps: Array, axes: tuple[int, ...]) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def _largest(lines: Float[Array, "... n"]) -> Float[Array, "..."]:
-    """The largest value of each line, with the gradient of its place.
+    """Returns the largest value of each line, with the gradient of its index.
 
-    JAX's own gradient of `max` looks for values equal to the largest one, and finds others or none where the compiler
+    JAX's own gradient of `max` compares values with the largest one, and matches others or none where the compiler
     computes the values twice, in two fusions that round differently.
     """
     return lines.max(axis=-1)
 
 
 @_largest.defjvp
-def _at_its_place(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+def _at_its_index(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
     (lines,), (changes,) = primals, tangents
-    places = jnp.argmax(lines, axis=-1)[..., None]
-    return _largest(lines), jnp.take_along_axis(changes, places, axis=-1)[..., 0]
+    indices = jnp.argmax(lines, axis=-1)[..., None]
+    return _largest(lines), jnp.take_along_axis(changes, indices, axis=-1)[..., 0]

@@ -15,18 +15,18 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import in_blocks, rows_at_once
 from xaijax._core.compile import compiled
-from xaijax._core.target import Target, TargetLike
-from xaijax._core.typing import Array
+from xaijax._core.target import Target
+from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
 from xaijax._model import Model
-from xaijax.cam._map import Finish, LayerOptions, Tapped, axes_of, differentiate, tap_layer
+from xaijax.cam._map import Cut, Finish, LayerOptions, Tapped, axes_of, tap_layer
 from xaijax.cam._options import (
     MapOptions,
     check_option_names,
     explainer,
+    layer_options,
     read_arguments,
     read_finish,
     read_layer,
-    read_sides,
 )
 
 P = ParamSpec("P")
@@ -46,12 +46,13 @@ class OnePassMap(_EquationMap, Protocol):
 
     def __call__(
         self,
-        model: Any,
-        x: Any,
+        model: ModelLike,
+        x: Inputs,
         *,
         layer: str | None = None,
         target: TargetLike = None,
         grid: tuple[int, ...] | None = None,
+        channel_axis: int | tuple[int, int] | None = None,
         relu: bool = ...,
         upsample: bool | tuple[int, ...] = False,
         normalize: bool = False,
@@ -61,7 +62,7 @@ class OnePassMap(_EquationMap, Protocol):
 class OnePassMapWithOptions(_EquationMap, Protocol[P]):
     """A map with options of its own."""
 
-    def __call__(self, model: Any, x: Any, *arguments: P.args, **options: P.kwargs) -> Attribution: ...
+    def __call__(self, model: ModelLike, x: Inputs, *arguments: P.args, **options: P.kwargs) -> Attribution: ...
 
 
 # A map, or one with options: functools.partial(xai.cam.kpca_cam, kernel="rbf") or (xai.cam.kpca_cam, {"kernel": "rbf"}).
@@ -115,13 +116,14 @@ def _explainer(equation: Callable[..., Array], *, title: str, relu: bool) -> Any
 
 
 def several(
-    model: Any,
-    x: Any,
+    model: ModelLike,
+    x: Inputs,
     maps: Sequence[MapLike],
     *,
     layer: str | None = None,
     target: TargetLike = None,
     grid: tuple[int, ...] | None = None,
+    channel_axis: int | tuple[int, int] | None = None,
     relu: bool | None = None,
     upsample: bool | tuple[int, ...] = False,
     normalize: bool = False,
@@ -136,9 +138,10 @@ def several(
       layer: the path of the layer. Default: the last one with spatial axes.
       target: as for each of the maps.
       grid: the sides (h, w) of a layer of tokens.
+      channel_axis: the axis of the channels, 1 for channels first; two axes where the layer's differs from the input's.
       relu: default None, for each map as in its paper.
       upsample: resize the maps to the size of the input, or to a size.
-      normalize: bring each map to [0, 1].
+      normalize: divide each map by its largest absolute value; with relu, bring it to [0, 1].
 
     Returns:
       An attribution for each map by its name, equal to that of the map alone. The names of maps that are given more
@@ -155,7 +158,7 @@ def several(
         read_equation(f"maps[{index}]", method, shared) for index, method in enumerate(_checked_list("maps", maps))
     )
     model, x, target = read_arguments(model, x, target)
-    options = LayerOptions(layer, read_sides("grid", grid))
+    options = layer_options(layer, grid, channel_axis)
     attributions = _explain(model, x, target, equations=equations, layer=options)
     return dict(zip(_names(equations), attributions, strict=True))
 
@@ -218,13 +221,13 @@ def _names(equations: Sequence[Equation]) -> list[str]:
 def _explain(
     model: Model, x: Any, target: Target, *, equations: tuple[Equation, ...], layer: LayerOptions
 ) -> list[Attribution]:
-    activations, tail = tap_layer(model, x, layer)
+    cut = tap_layer(model, x, layer)
     if target.every:
-        maps, scores = _every_class(activations, tail, x, equations)
+        maps, scores = _every_class(cut, equations)
     else:
-        tapped, target = differentiate(activations, tail, target)
+        tapped, target = cut.differentiate(target)
         scores = tapped.scores
-        maps = [equation.finish(equation(tapped), x) for equation in equations]
+        maps = [equation.finish(equation(tapped), cut.inputs) for equation in equations]
         maps = check.nan_where(jnp.isnan(scores), maps)  # a NaN score: the class does not exist
     return [
         Attribution(
@@ -238,10 +241,9 @@ def _explain(
     ]
 
 
-def _every_class(
-    activations: Array, tail: Callable[[Array], Any], x: Any, equations: tuple[Equation, ...]
-) -> tuple[list[Array], Array]:
+def _every_class(cut: Cut, equations: tuple[Equation, ...]) -> tuple[list[Array], Array]:
     """Computes maps [N, *space, K] of all K classes: features and tail once, the tail's backward pass for each class."""
+    activations, tail, inputs = cut
     outputs, pull_back = jax.vjp(tail, activations)
     every = Target(every=True)
     scores, pull_scores = jax.vjp(every.select, outputs)
@@ -249,7 +251,7 @@ def _every_class(
     def of_class(index: Array) -> list[Array]:
         (gradients,) = pull_back(*pull_scores(jnp.zeros_like(scores).at[:, index].set(1)))
         tapped = Tapped(activations, gradients, scores[:, index], lambda values: every.select(tail(values))[:, index])
-        return [equation.finish(equation(tapped), x) for equation in equations]
+        return [equation.finish(equation(tapped), inputs) for equation in equations]
 
     classes_at_once = rows_at_once(None, activations.nbytes)
     maps = in_blocks(jax.vmap(of_class), jnp.arange(scores.shape[1]), classes_at_once)

@@ -12,7 +12,9 @@ import jax
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.target import Target, TargetLike, as_target, output_shapes
+from xaijax._core.grid import read_channel_axis
+from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
 from xaijax.cam._map import Finish, LayerOptions
 
@@ -23,6 +25,7 @@ class MapOptions(TypedDict, total=False):
     layer: str | None
     target: TargetLike
     grid: tuple[int, ...] | None
+    channel_axis: int | tuple[int, int] | None
     relu: bool
     upsample: bool | tuple[int, ...]
     normalize: bool
@@ -37,12 +40,12 @@ class EvaluatedOptions(MapOptions, total=False):
 class SampledOptions(EvaluatedOptions, total=False):
     """The options of the maps that also draw random numbers."""
 
-    key: Required[Any]
-    ids: Any
+    key: Required[KeyLike]
+    ids: Ids
 
 
 _DEFAULTS = {
-    "layer": None, "target": None, "grid": None, "upsample": False, "normalize": False, "batch_size": None, "ids": None,
+    "layer": None, "target": None, "grid": None, "channel_axis": None, "upsample": False, "normalize": False, "batch_size": None, "ids": None,
 }  # fmt: skip
 _REQUIRED = inspect.Parameter.empty
 _EVERY_CLASS = ', "all" for a map of every class [N, h, w, K],'
@@ -57,10 +60,15 @@ _ARGUMENTS = {
     "target": "an int, ints [N], a callable from outputs to one number for each example, one of `xai.target`{every_class} "
     "or None for the top class. Default None.",
     "grid": "the sides (h, w) that the tokens of a layer [N, T, C] are laid out on; class and register tokens before "
-    "them are dropped. Default: inferred where the input is an image.",
+    "them are dropped. Default: the grid of the patches that the model's trace shows, else a map [N, T] over the tokens.",
+    "channel_axis": "the axis of the channels in the input and in layers with as many axes, 1 for channels first; two axes "
+    "where the layer's differs from the input's. Layers of tokens [N, T, C] have their channels last. Default: the last, "
+    "and an error where a convolution or the shape of x shows another one.",
     "relu": "keep only positive evidence for the target. Default {relu}, as in the paper.",
-    "upsample": "resize the maps linearly to the size of the input, or to a size (h, w). Default off: the layer's size.",
-    "normalize": "bring each map to [0, 1]. Default off: raw values can be compared between examples.",
+    "upsample": "resize the maps linearly to the size of the input that the layer depends on, or to a size (h, w). Default off: "
+    "the layer's size.",
+    "normalize": "divide each map by its largest absolute value, so that 0 stays 0; with relu, bring it to [0, 1] by its least "
+    "and largest value. Default off: raw values can be compared between examples.",
     "batch_size": "the number of model rows in one evaluation. Default: as many as suit the device.",
     "ids": "ints [N] that name the examples for their randomness. Default: their positions.",
 }
@@ -142,7 +150,9 @@ def _entry(name: str, text: str) -> str:
     return textwrap.fill(f"{name}: {text}", 116, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
 
 
-def read_arguments(model: Any, x: Any, target: TargetLike, *, all_allowed: bool = True) -> tuple[Model, Any, Target]:
+def read_arguments(
+    model: ModelLike, x: Inputs, target: TargetLike, *, all_allowed: bool = True
+) -> tuple[Model, Any, Target]:
     """Checks the arguments that all maps take."""
     model = as_model(model)
     x = jax.tree.map(lambda leaf: check.numeric_array("x", leaf), x)
@@ -154,12 +164,21 @@ def read_arguments(model: Any, x: Any, target: TargetLike, *, all_allowed: bool 
 
 
 def read_layer(options: Mapping[str, Any]) -> LayerOptions:
+    """Reads the shared options that name a layer's activations."""
+    return layer_options(options["layer"], options["grid"], options["channel_axis"])
+
+
+def layer_options(layer: Any, grid: Any, channel_axis: Any) -> LayerOptions:
     """Checks the options that name a layer's activations."""
-    return LayerOptions(options["layer"], read_sides("grid", options["grid"]))
+    if layer is not None and not isinstance(layer, str):
+        raise TypeError(f"`layer` must be a path from xai.layers(model, x), got {check.shown(layer)}.")
+    return LayerOptions(layer, read_sides("grid", grid), read_channel_axis(channel_axis))
 
 
 def read_finish(relu: Any, upsample: Any, normalize: Any) -> Finish:
     """Checks the options of a finished map."""
+    if isinstance(upsample, str) or upsample is None:
+        raise TypeError(f"`upsample` must be True, False or a size such as (224, 224), got {check.shown(upsample)}.")
     size = upsample if isinstance(upsample, bool) else read_sides("upsample", upsample) or False
     return Finish(check.flag("relu", relu), size, check.flag("normalize", normalize))
 

@@ -1,0 +1,248 @@
+"""The spatial axes of layers and inputs: channels first or last, tokens laid out on a grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from xaijax._core import check
+from xaijax._core.layout import Axis, Layout
+from xaijax._core.typing import Array
+
+_FEW, _MANY = (1, 3), 4  # channels of images; an axis longer than _MANY behind them is no channel axis
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelAxis:
+    """The axis of the channels, as the option `channel_axis` says; static for the compiler.
+
+    inputs: in input arrays.
+    layers: in layers with as many axes as the inputs, and in all layers where `layers_alike`; other layers hold tokens
+      [N, T, C], with channels last.
+    given: whether the caller named it. If not, a model that shows another one is refused.
+    """
+
+    inputs: int = -1
+    layers: int = -1
+    layers_alike: bool = False
+    given: bool = False
+
+    def of_layer(self, num_axes: int, x: Any) -> int:
+        """Returns the channel axis of a layer, counted from the front."""
+        alike = self.layers_alike or any(jnp.ndim(leaf) == num_axes for leaf in jax.tree.leaves(x))
+        return _from_front(self.layers if alike else -1, num_axes)
+
+    def layer_sides(self, shape: tuple[Any, ...], x: Any) -> tuple[Any, ...]:
+        """Returns the sides of a layer [N, ...] without its channel axis."""
+        axis = self.of_layer(len(shape), x)
+        return tuple(side for number, side in enumerate(shape) if number not in (0, axis))
+
+    def of_input(self, num_axes: int) -> int:
+        """Returns the channel axis of an input array, counted from the front."""
+        return _from_front(self.inputs, num_axes)
+
+
+def read_channel_axis(value: Any) -> ChannelAxis:
+    """Checks the option `channel_axis`: None for the last axis, an int, or two of them for layers and for inputs."""
+    if value is None:
+        return ChannelAxis()
+    pair = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(pair) != 2 or any(isinstance(axis, bool) or not isinstance(axis, int) for axis in pair):
+        raise TypeError(
+            "`channel_axis` must be an int such as 1 or -1, or two of them for the layer and the input, got "
+            f"{check.shown(value)}."
+        )
+    if 0 in pair:
+        raise ValueError("`channel_axis` must not be 0, the axis of the examples: pass 1 for channels first.")
+    return ChannelAxis(inputs=pair[1], layers=pair[0], layers_alike=isinstance(value, tuple | list), given=True)
+
+
+def _from_front(axis: int, num_axes: int) -> int:
+    if not -num_axes < axis < num_axes:
+        raise ValueError(f"`channel_axis` must be an axis of the {num_axes} axes of the array, got {axis}.")
+    return axis % num_axes
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerInputs:
+    """The inputs of a model, as a layer depends on them.
+
+    x: the PyTree of arrays [N, ...].
+    seen: the numbers of those leaves that the layer depends on.
+    channel_axis: the axis of their channels.
+    """
+
+    x: Any
+    seen: frozenset[int]
+    channel_axis: ChannelAxis
+
+    def size(self, num_axes: int) -> tuple[int, ...]:
+        """Returns the spatial sides of the inputs that the layer depends on.
+
+        Raises:
+          ValueError: if none of them has so many spatial axes, or two of them differ in size.
+        """
+        leaves = jax.tree.leaves(self.x)
+        seen: list[tuple[int, ...]] = [
+            jnp.shape(leaf) for number, leaf in enumerate(leaves) if number in self.seen or not self.seen
+        ]
+        sizes = {self._sides(shape) for shape in seen if len(shape) == num_axes + 2}
+        sizes = sizes or {shape[1:] for shape in seen if len(shape) == num_axes + 1}
+        if len(sizes) == 1:
+            return sizes.pop()
+        shown = f"inputs of the shapes {[list(shape) for shape in seen]}"
+        if sizes:
+            raise ValueError(f"`upsample` must be a size (h, w), as the layer depends on {shown}, got True.")
+        raise ValueError(
+            f"`upsample` must be False or a size, as the map has {num_axes} spatial axes and depends on {shown}, got True."
+        )
+
+    def map(self, function: Callable[..., Array], sides: tuple[int, ...], *others: Any) -> Any:
+        """Changes one input [1, ...] where the layer depends on it, and returns it without the axis of length 1.
+
+        Args:
+          function: called with an array [*sides, C], and the arrays of `others`, for the floating arrays of these sides
+            that the layer depends on. Other arrays are returned as they are.
+          sides: the spatial sides.
+          others: PyTrees like one input without N.
+        """
+        leaves, structure = jax.tree.flatten(self.x)
+        covered = self._covered(leaves, sides)
+
+        def change(*arrays: Array) -> Array:
+            if arrays[0].ndim == len(sides):
+                return function(*(array[..., None] for array in arrays))[..., 0]
+            axis = self.channel_axis.of_input(arrays[0].ndim + 1) - 1
+            return jnp.moveaxis(function(*(jnp.moveaxis(array, axis, -1) for array in arrays)), -1, axis)
+
+        rows = enumerate(zip(leaves, *map(jax.tree.leaves, others), strict=True))
+        changed = [change(leaf[0], *rest) if number in covered else leaf[0] for number, (leaf, *rest) in rows]
+        return jax.tree.unflatten(structure, changed)
+
+    def _covered(self, leaves: list[Array], sides: tuple[int, ...]) -> list[int]:
+        """Returns the numbers of the floating arrays of these sides that the layer depends on."""
+        numbers = [
+            number
+            for number, leaf in enumerate(leaves)
+            if (number in self.seen or not self.seen)
+            and jnp.issubdtype(leaf.dtype, jnp.floating)
+            and (leaf.shape[1:] == sides or (leaf.ndim == len(sides) + 2 and self._sides(leaf.shape) == sides))
+        ]
+        if not numbers:
+            raise ValueError(
+                f"`x` must hold a floating array of the size {list(sides)} that the layer depends on, got "
+                f"{', '.join(map(check.shown, leaves))}: convert integers to float32 before they reach the model."
+            )
+        return numbers
+
+    def _sides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        axis = self.channel_axis.of_input(len(shape))
+        return tuple(side for number, side in enumerate(shape) if number not in (0, axis))
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The spatial axes of a layer's activations.
+
+    channel_axis: counted from the front.
+    before: the number of tokens before the grid, such as class and register tokens.
+    sides: the spatial sides.
+    """
+
+    channel_axis: int
+    before: int
+    sides: tuple[int, ...]
+
+    def take(self, raw: Array) -> Array:
+        """Returns the layer's activations as [N, *sides, C]."""
+        channels_last = jnp.moveaxis(raw, self.channel_axis, -1)
+        if channels_last.shape[1:-1] == self.sides:
+            return channels_last
+        tokens = channels_last[:, self.before : self.before + math.prod(self.sides)]
+        return tokens.reshape(raw.shape[0], *self.sides, channels_last.shape[-1])
+
+    def put(self, raw: Array, activations: Array) -> Array:
+        """Returns the layer's activations with other values on the grid; tokens around it are kept."""
+        channels_last = jnp.moveaxis(raw, self.channel_axis, -1)
+        if channels_last.shape[1:-1] != self.sides:
+            tokens = activations.reshape(raw.shape[0], -1, channels_last.shape[-1])
+            after = channels_last[:, self.before + tokens.shape[1] :]
+            activations = jnp.concatenate([channels_last[:, : self.before], tokens, after], axis=1)
+        return jnp.moveaxis(activations, -1, self.channel_axis)
+
+
+def find_grid(
+    raw: Any, x: Any, layout: Layout, layer: str | None, grid: tuple[int, ...] | None, channel_axis: ChannelAxis
+) -> Grid:
+    """Returns the grid of a layer's activations [N, ..., C].
+
+    Raises:
+      ValueError: if the layer has no spatial axes, or the given grid does not fit.
+    """
+    name = "the last spatial layer" if layer is None else f"layer {layer!r}"
+    if raw.ndim < 3 or raw.shape[0] != check.examples(x):
+        raise ValueError(
+            f"{name} has no spatial axes: a map needs activations [N, ..., C], but its shape is "
+            f"{list(raw.shape)}; xai.layers(model, x) lists all layers with their shapes."
+        )
+    if not jnp.issubdtype(raw.dtype, jnp.floating):
+        raise ValueError(f"{name} has dtype {raw.dtype}, which has no gradients: name a layer of floating activations.")
+    axis = channel_axis.of_layer(raw.ndim, x)
+    _check_channels(name, layout, axis, raw.shape, channel_axis)
+    sides = channel_axis.layer_sides(raw.shape, x)
+    if len(sides) > 1:
+        if grid is not None and grid != sides:
+            raise ValueError(
+                f"`grid` must fit the spatial axes {list(sides)} of {name}, got {list(grid)}: leave it out."
+            )
+        return Grid(axis, 0, sides)
+    (tokens,) = (part for number, part in enumerate(layout.axes) if number not in (0, axis))
+    before, sides = token_grid(tokens, raw.shape[3 - axis], grid, name)
+    return Grid(axis, before, sides)
+
+
+def token_grid(tokens: Axis, count: int, grid: tuple[int, ...] | None, name: str) -> tuple[int, tuple[int, ...]]:
+    """Returns the number of tokens before the grid, and its sides: the given ones, those in the trace, or (count,)."""
+    if grid is None:
+        return (tokens.before, tokens.sides) if tokens.sides else (0, (count,))
+    size = math.prod(grid)
+    if size > count:
+        raise ValueError(f"`grid` must have at most the {count} positions of {name}, got {list(grid)}.")
+    return (tokens.before if size == count - tokens.before - tokens.after else count - size), grid
+
+
+def check_inputs(x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis) -> None:
+    """Raises ValueError if a convolution or the shape of an input shows another channel axis than the default."""
+    if channel_axis.given:
+        return
+    for leaf, layout in zip(jax.tree.leaves(x), layouts, strict=True):
+        shape = jnp.shape(leaf)
+        if len(shape) < 3:
+            continue
+        if len(layout.channel_axes) == 1:
+            (axis,) = layout.channel_axes
+        else:
+            likely = len(shape) == 4 and shape[1] in _FEW and min(shape[2:]) > _MANY and not layout.channel_axes
+            axis = 1 if likely else len(shape) - 1
+        if axis != len(shape) - 1:
+            raise ValueError(
+                f"`channel_axis` must be given for x of shape {list(shape)}, whose channels seem to be on axis {axis}: pass "
+                f"channel_axis={axis}, or channel_axis=-1 if the channels are last."
+            )
+
+
+def _check_channels(name: str, layout: Layout, axis: int, shape: Any, channel_axis: ChannelAxis) -> None:
+    """Raises ValueError if a convolution shows that a layer has its channels on another axis."""
+    shown = layout.channel_axes
+    if len(shown) != 1 or axis in shown or (channel_axis.given and channel_axis.layers_alike):
+        return
+    pair = shown[0] if channel_axis.inputs == shown[0] else (shown[0], channel_axis.inputs)
+    raise ValueError(
+        f"`channel_axis` must say where the channels are: {name} of shape {list(shape)} has them on axis {shown[0]}, as a "
+        f"convolution shows: pass channel_axis={pair}{' for the layer and the input' * isinstance(pair, tuple)}."
+    )
