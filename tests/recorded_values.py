@@ -19,6 +19,7 @@ os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import dataclasses
 import functools
 import itertools
 import re
@@ -33,6 +34,7 @@ import numpy as np
 
 import xaijax as xai
 from tests import models
+from xaijax.cam._map import to_unit_range
 
 RECORD = Path(__file__).with_suffix(".npz")
 TOLERANCE = 1e-6
@@ -153,12 +155,16 @@ def cam(name: str, *arguments: Any, net: Case = models.linen_net, target: Any = 
 
 
 def one_pass(name: str) -> Any:
-    """As the layer sees it with the sign that the paper gives it, and laid out over the input with both signs."""
+    """The map at the layer's size with the paper's sign, and the signed map at the input's size in the unit range.
+
+    When the values were recorded, normalize=True brought signed maps to the unit range as well.
+    """
     explain = getattr(xai.cam, name)
     options = {"layer": "blocks/0", "target": 2}
+    signed = explain(models.nnx_net(), models.images(2), relu=False, upsample=True, **options)
     return [
         explain(models.nnx_net(), models.images(2), **options),
-        explain(models.nnx_net(), models.images(2), relu=False, upsample=True, normalize=True, **options),
+        dataclasses.replace(signed, values=to_unit_range(signed.values)),
     ]
 
 
@@ -188,7 +194,7 @@ CAM: dict[str, Case] = {
     "cam.several": several(target=2),
     "cam.several, all classes": several(target="all", relu=False, upsample=True),
     "cam.fuse, product": cam("fuse", ["conv", "norm"]),
-    "cam.fuse, mean": cam("fuse", ["stem", "blocks/1:0"], net=models.nnx_net, how="mean", size=(6, 6)),
+    "cam.fuse, mean": cam("fuse", ["stem", "blocks/1:0"], net=models.nnx_net, how="mean", upsample=(6, 6)),
     "cam.fuse, max": cam("fuse", ["conv", "norm"], how="max", method=xai.cam.grad_cam),
     "cam.cam": cam("cam"),
     "cam.cam, head": cam("cam", head="head", relu=True, upsample=True),

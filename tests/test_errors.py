@@ -92,17 +92,13 @@ MISTAKES = {
     "a kernel that is none": (lambda: maps("kpca_cam", kernel="poly"), "kernel.? must be one of.*'poly'"),
     "a grid that does not fit": (
         lambda: maps("grad_cam", layer="conv", grid=(4, 4)),
-        r"grid \[4, 4\] has 16 places, which does not fit layer 'conv' with its axes \[8, 8\]",
+        r"`grid` must fit the spatial axes \[8, 8\] of layer 'conv', got \[4, 4\]",
     ),
     "a grid with more places than tokens": (
         lambda: xai.cam.grad_cam(models.vision_transformer(), models.images(), layer="norms/1", grid=(5, 4)),
-        r"grid \[5, 4\] has 20 places.*axes \[17\]",
+        r"`grid` must have at most the 17 positions of layer 'norms/1', got \[5, 4\]",
     ),
-    "a token count that is no grid": (
-        lambda: xai.cam.grad_cam(lambda x: xai.tag(x.reshape(4, 32, 4), "a").mean(axis=1), models.images(), layer="a"),
-        r"32 tokens, which are no grid of square patches.*give grid=\(h, w\), or grid=\(32,\)",
-    ),
-    "a size with too many sides": (lambda: maps("grad_cam", upsample=(4, 4, 4)), "`?upsample`? must give 2 sides"),
+    "a size with too many sides": (lambda: maps("grad_cam", upsample=(4, 4, 4)), "`upsample` must have 2 sides"),
     "a baseline of another size": (
         lambda: maps("score_cam", baseline=jnp.ones(5)),
         "`baseline` must be a number or an array",

@@ -93,7 +93,8 @@ def test_token_models_have_maps_over_their_tokens():
 
 def test_what_has_no_attention_is_told():
     with pytest.raises(
-        ValueError, match=r"no layer of the model is named 'attention_weights'.*attention_fn=xai\.tagged_attention"
+        ValueError,
+        match=r"`layer` must be the name of a layer, got 'attention_weights'.*attention_fn=xai\.tagged_attention",
     ):
         xai.cam.attention_rollout(models.linen_net(), models.images())
     with pytest.raises(ValueError, match=r"must hold attention weights \[N, heads, T, T\]"):

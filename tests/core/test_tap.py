@@ -144,7 +144,7 @@ def test_unknown_layers_are_answered_with_the_closest():
         ValueError, match=r"`layer` must name one of 2 calls, got 'blocks/1': .*'blocks/1:0', 'blocks/1:1'"
     ):
         xai.cam.grad_cam(net, x, layer="blocks/1")
-    with pytest.raises(ValueError, match="'head' has no spatial axes"):
+    with pytest.raises(ValueError, match="`layer` must have spatial axes .*, got layer 'head' of shape"):
         xai.cam.grad_cam(net, x, layer="head")
     with pytest.raises(ValueError, match=r"`layer` must have spatial axes .* calls no Flax module"):
         xai.cam.grad_cam(lambda x: x.sum(axis=(1, 2)), x)

@@ -187,11 +187,13 @@ def find_grid(
     name = "the last spatial layer" if layer is None else f"layer {layer!r}"
     if raw.ndim < 3 or raw.shape[0] != check.examples(x):
         raise ValueError(
-            f"{name} has no spatial axes: a map needs activations [N, ..., C], but its shape is "
-            f"{list(raw.shape)}; xai.layers(model, x) lists all layers with their shapes."
+            f"`layer` must have spatial axes [N, ..., C], got {name} of shape {list(raw.shape)}: xai.layers(model, x) lists "
+            "all layers with their shapes."
         )
     if not jnp.issubdtype(raw.dtype, jnp.floating):
-        raise ValueError(f"{name} has dtype {raw.dtype}, which has no gradients: name a layer of floating activations.")
+        raise ValueError(
+            f"`layer` must hold floating activations, got {name} of dtype {raw.dtype}, which has no gradients."
+        )
     axis = channel_axis.of_layer(raw.ndim, x)
     _check_channels(name, layout, axis, raw.shape, channel_axis)
     sides = channel_axis.layer_sides(raw.shape, x)
