@@ -188,11 +188,11 @@ def entries_of(path):
             b'"format": 99',
             "has format 99, but this version of xaijax reads up to 2: a newer version wrote it",
         ),
-        (b'"kind": "attribution"', b'"kind": "map"', "holds a 'map', which this version of xaijax does not know"),
+        (b'"type": "attribution"', b'"type": "map"', "holds a 'map', which this version of xaijax does not know"),
         (b'"class": "Attribution"', b'"class": "Map"', "holds a 'Map', which this version of xaijax does not know"),
         (b'"class": "Attribution"', b'"class": "Surrogate"', "its fields are not those of Surrogate"),
-        (b'{"kind"', b'["kind"', "its header is not JSON"),
-        (b'"kind"', b'"sort"', "does not say what it holds"),
+        (b'{"type"', b'["type"', "its header is not JSON"),
+        (b'"type"', b'"sort"', "does not say what it holds"),
     ],
 )
 def test_headers_that_do_not_agree_with_the_arrays_are_refused(tmp_path, old, new, message):

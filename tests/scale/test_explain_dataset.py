@@ -101,7 +101,7 @@ def test_processes_on_several_hosts_say_what_one_says(name, by_one_device, by_ho
     folder, count = by_hosts
     assert_same_store(by_one_device / name, folder / name)
     summary = xai.scale.load_summary(folder / name)
-    assert (summary.hosts, summary.devices, summary.rows_found) == (count, 2 * count, 0)
+    assert (summary.hosts, summary.devices, summary.rows_reused) == (count, 2 * count, 0)
     assert not (folder / name / "xaijax" / "hosts").exists()
 
 
@@ -171,7 +171,7 @@ def test_an_exported_explainer_explains_a_data_set(tmp_path):
     xai.scale.explain_dataset(xai.load(path), rows, tmp_path / "s", **given)
     np.testing.assert_allclose(xai.load(tmp_path / "s").values, (rows - rows[:2].mean(axis=0)) * np.arange(6))
     again = xai.scale.explain_dataset(xai.load(path), rows, tmp_path / "s", **given)
-    assert again.rows_found == ROWS
+    assert again.rows_reused == ROWS
 
 
 def _without_rows(x):
@@ -291,7 +291,7 @@ def test_failed_chunks_are_explained_again_when_asked(tmp_path):
     explain(Rows(), tmp_path / "s")
     assert len(xai.scale.failures(tmp_path / "s")) == 1
     summary = explain(Rows(), tmp_path / "s", redo_failures=True)
-    assert summary.rows_found == ROWS - BATCH
+    assert summary.rows_reused == ROWS - BATCH
     assert xai.scale.failures(tmp_path / "s") == []
     explain(Rows(), tmp_path / "whole")
     assert contents(tmp_path / "s") == contents(tmp_path / "whole")

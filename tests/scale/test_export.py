@@ -208,7 +208,7 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
     xai.load(path)(inputs(2))
     with zipfile.ZipFile(path) as file:
         assert sorted(file.namelist()) == ["0.npy", "1.npy", "header.json", "program.bin"]
-        assert json.loads(file.read("header.json"))["kind"] == "exported explainer"
+        assert json.loads(file.read("header.json"))["type"] == "exported explainer"
 
 
 def test_equal_explainers_make_equal_files(simple, tmp_path):
@@ -248,7 +248,7 @@ def test_a_broken_attempt_leaves_the_old_file(simple, tmp_path, monkeypatch):
 )
 def test_programs_of_other_versions_and_platforms_are_refused(simple, tmp_path, change, message):
     content = archive.read(simple)
-    archive.write(tmp_path / "other.zip", content.kind, content.header | change, content.arrays, content.blobs)
+    archive.write(tmp_path / "other.zip", content.type, content.header | change, content.arrays, content.blobs)
     with pytest.raises(ValueError, match=message):
         xai.load(tmp_path / "other")
 

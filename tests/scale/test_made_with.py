@@ -117,7 +117,7 @@ def test_edited_code_refuses_to_resume(kind, write, tmp_path):
         model = write(old, new)(kind)
         with pytest.raises(ValueError, match="is unchanged: the program changed, that is, the code"):
             run(model, tmp_path / "s")
-    assert run(write()(kind), tmp_path / "s").rows_found == ROWS
+    assert run(write()(kind), tmp_path / "s").rows_reused == ROWS
 
 
 @pytest.mark.parametrize("kind", ["nnx", "linen", "tree"])
@@ -129,7 +129,7 @@ def test_edits_that_change_no_answer_resume(kind, write, tmp_path):
         ("return 3", "return 4"),
         ("weights = self.param", "unused = 5; weights = self.param"),
     ):
-        assert run(write(old, new)(kind), tmp_path / "s").rows_found == ROWS
+        assert run(write(old, new)(kind), tmp_path / "s").rows_reused == ROWS
 
 
 @pytest.mark.parametrize(

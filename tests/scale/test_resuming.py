@@ -149,7 +149,7 @@ def test_what_is_damaged_is_made_again_and_nothing_else(finished, name, damage, 
     summary = explain(Rows(), finished)
     chunks = {"_flip_a_bit": [0], "_cut": [4], "unlink": [0, 1, 2, 3, 4]} if "manifest" in name else {}
     assert sorted(read) == chunks.get(damage.__name__, [2])
-    assert summary.rows_found == ROWS - sum(3 if chunk == 4 else BATCH for chunk in read)
+    assert summary.rows_reused == ROWS - sum(3 if chunk == 4 else BATCH for chunk in read)
     assert contents(finished) == before
 
 
@@ -179,7 +179,7 @@ def test_every_flipped_bit_of_a_store_is_noticed(finished):
         with pytest.raises(ValueError, match="is damaged"):
             xai.load(finished)
         path.write_bytes(whole)
-    assert explain(Rows(), finished).rows_found == ROWS
+    assert explain(Rows(), finished).rows_reused == ROWS
 
 
 @pytest.mark.parametrize("name", ["xaijax/run.json", "zarr.json", "values/zarr.json", "xaijax/manifest.jsonl"])
@@ -217,7 +217,7 @@ def test_dangling_symbolic_links_are_named(tmp_path):
 def test_a_finished_store_is_verified_and_left(finished):
     before = contents(finished)
     summary = explain(Rows(), finished)
-    assert (summary.rows_found, summary.rows_per_second, summary.explained) == (ROWS, 0, ROWS)
+    assert (summary.rows_reused, summary.rows_per_second, summary.explained) == (ROWS, 0, ROWS)
     assert contents(finished) == before
 
 
@@ -376,4 +376,4 @@ print([digest(one) for one in things])
 
 def test_a_store_can_be_moved(finished, tmp_path):
     shutil.move(finished, tmp_path / "elsewhere")
-    assert explain(Rows(), tmp_path / "elsewhere").rows_found == ROWS
+    assert explain(Rows(), tmp_path / "elsewhere").rows_reused == ROWS

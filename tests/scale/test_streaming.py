@@ -86,7 +86,7 @@ def test_a_summary_says_what_the_run_came_to(tmp_path):
 
     summary = explain(Rows(broken={2: KeyError("a")}), tmp_path / "s", explainer)
     assert summary == xai.scale.load_summary(tmp_path / "s")
-    assert (summary.rows, summary.explained, summary.failed, summary.rows_found) == (ROWS, ROWS - 1, 1, 0)
+    assert (summary.rows, summary.explained, summary.failed, summary.rows_reused) == (ROWS, ROWS - 1, 1, 0)
     assert (summary.hosts, summary.devices, summary.retries) == (1, 8, 0)
     assert summary.seconds >= 0.25
     assert summary.rows_per_second == pytest.approx(ROWS / summary.seconds)

@@ -184,7 +184,7 @@ def test_files_hold_summaries_bit_for_bit(summary, values, tmp_path):
 
 def test_a_summary_that_its_header_does_not_describe_is_refused(summary, tmp_path):
     content = archive.read(summary.save(tmp_path / "summary"))
-    archive.write(tmp_path / "other.npz", content.kind, content.header | {"top": 4}, content.arrays)
+    archive.write(tmp_path / "other.npz", content.type, content.header | {"top": 4}, content.arrays)
     with pytest.raises(ValueError, match="its arrays are not those that its header describes"):
         xai.load(tmp_path / "other")
 

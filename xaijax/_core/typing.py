@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     TargetLike = Target | int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ExampleScore | None
     # Integers [N] that name the examples for their randomness.
     Ids = ArrayLike | Sequence[int] | None
+    # Examples that are selected: an index, a slice, indices, or booleans; None for all.
+    Selection = int | slice | ArrayLike | Sequence[int] | Sequence[bool] | None
     # Names of players or outputs, in order.
     NamesLike = Sequence[str] | Sequence[Sequence[str]] | None
 else:
-    ModelLike = ArrayOrSequence = Inputs = KeyLike = TargetLike = Ids = NamesLike = Any
+    ModelLike = ArrayOrSequence = Inputs = KeyLike = TargetLike = Ids = Selection = NamesLike = Any
     try:
         from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
     except ImportError:
@@ -65,6 +67,7 @@ __all__ = [
     "NamesLike",
     "Num",
     "PyTree",
+    "Selection",
     "Shaped",
     "TargetLike",
 ]

@@ -1,6 +1,6 @@
 """The one file format of the package: a zip of a header in JSON and of arrays in NumPy's format, with a checksum.
 
-header.json   the class of the content ("kind"), the version of the format, the dtype and shape of every array, and what
+header.json   the type of the content ("type"), the version of the format, the dtype and shape of every array, and what
               the writer adds
 NAME.npy      one array each; `numpy.load` reads them too
 NAME.bin      raw bytes, such as a compiled program
@@ -40,13 +40,13 @@ _LARGE = 2**31 - 2**20  # bytes of an entry above which the zip needs its 64-bit
 class Archive:
     """The content of a file.
 
-    kind: the class of the content, such as "attribution".
+    type: the type of the content, such as "attribution".
     header: what the writer added, as JSON holds it.
     arrays: by name.
     blobs: raw bytes, by name.
     """
 
-    kind: str
+    type: str
     header: dict[str, Any]
     arrays: dict[str, np.ndarray]
     blobs: dict[str, bytes]
@@ -54,7 +54,7 @@ class Archive:
 
 def write(
     path: Path,
-    kind: str,
+    content_type: str,
     header: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray],
     blobs: Mapping[str, bytes] | None = None,
@@ -70,7 +70,7 @@ def write(
         if not is_number(array.dtype):
             raise TypeError(f"`{name}` must be an array of numbers to be saved, got {array.dtype}{list(array.shape)}.")
     described = {name: [array.dtype.name, list(array.shape)] for name, array in arrays.items()}
-    full = {"kind": kind, "format": FORMAT, "xaijax": __version__, **header}
+    full = {"type": content_type, "format": FORMAT, "xaijax": __version__, **header}
     text = to_json(full | {"arrays": described, "blobs": {name: len(blob) for name, blob in blobs.items()}})
     with writing(path) as file:
         with zipfile.ZipFile(file, "w") as archive:
@@ -217,7 +217,7 @@ def _read_entries(path: Path, archive: zipfile.ZipFile) -> Archive:
         header = json.loads(archive.read(_HEADER))
     except (ValueError, RecursionError):
         raise ValueError(_damaged(path, "its header is not JSON")) from None
-    if not isinstance(header, dict) or not isinstance(header.get("kind"), str):
+    if not isinstance(header, dict) or not isinstance(header.get("type"), str):
         raise ValueError(_damaged(path, "its header does not say what it holds"))
     if not isinstance(header.get("format"), int) or header["format"] > FORMAT:
         raise ValueError(
@@ -231,8 +231,8 @@ def _read_entries(path: Path, archive: zipfile.ZipFile) -> Archive:
             _damaged(path, f"its header names {sorted(expected)}, but it holds {sorted(archive.namelist())}")
         )
     arrays = {name: _array(path, name, archive.read(f"{name}.npy"), *described[name]) for name in described}
-    kind = header.pop("kind")
-    return Archive(kind, header, arrays, {name: archive.read(f"{name}.bin") for name in blobs})
+    content_type = header.pop("type")
+    return Archive(content_type, header, arrays, {name: archive.read(f"{name}.bin") for name in blobs})
 
 
 def _array(path: Path, name: str, content: bytes, dtype_name: str, shape: list[int]) -> np.ndarray:

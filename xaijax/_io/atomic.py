@@ -35,7 +35,7 @@ _MENDED_BY_THE_USER = {
 
 @contextlib.contextmanager
 def writing(path: Path, *, durable: bool = True) -> Iterator[IO[bytes]]:
-    """Opens a file whose content takes the place of `path` when the block ends, and only if it ends without an error.
+    """Opens a file that replaces `path` when the block ends without an error.
 
     Symbolic links are followed: the file that they point to is replaced, and the links stay.
 
@@ -104,7 +104,7 @@ def is_for_the_user(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Returns why the disk refused, and what to do."""
+    """Returns why the disk refused, and the likely fix."""
     return _MENDED_BY_THE_USER.get(error_number(error) or 0, f"the system reports: {error}")
 
 

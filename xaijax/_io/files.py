@@ -17,9 +17,10 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._core.typing import Selection
 from xaijax._io import archive
 
-KIND = "attribution"
+TYPE = "attribution"
 CLASSES = {cls.__name__: cls for cls in (Attribution, Surrogate, Interactions)}
 STORE_FILE = "xaijax/run.json"  # of a folder, which makes it a store
 _SUFFIXES = (".npz", ".zip")
@@ -27,9 +28,9 @@ _STORE = "store"
 _readers: dict[str, tuple[str, str]] = {}  # of the parts of the package above this one
 
 
-def register_reader(kind: str, module: str, name: str) -> None:
-    """Makes `load` read files of one more kind by a function, whose module is imported when it is needed first."""
-    _readers[kind] = module, name
+def register_reader(content_type: str, module: str, name: str) -> None:
+    """Makes `load` read one more type of files with a function, whose module is imported when it is first needed."""
+    _readers[content_type] = module, name
 
 
 def save(path: str | Path, attribution: Attribution, *, options: Mapping[str, Any] | None = None) -> Path:
@@ -66,12 +67,12 @@ def save(path: str | Path, attribution: Attribution, *, options: Mapping[str, An
     static, fields = split(attribution)
     arrays = {name: numpy_array(name, value) for name, value in fields.items()}
     header = {"class": type(attribution).__name__, "static": static, "options": read_options(options)}
-    archive.write(path, KIND, header, arrays)
+    archive.write(path, TYPE, header, arrays)
     return path
 
 
-def load(path: str | Path, *, rows: Any = None, batch_size: int | None = None) -> Any:
-    """Reads any file or store of this package; its header says what it holds.
+def load(path: str | Path, *, rows: Selection = None, batch_size: int | None = None) -> Any:
+    """Reads any file or store of this package; its header tells what it contains.
 
     Args:
       path: the path of a file, with or without its suffix, or of a folder that `xai.scale.explain_dataset` wrote.
@@ -90,23 +91,23 @@ def load(path: str | Path, *, rows: Any = None, batch_size: int | None = None) -
       FileNotFoundError: if there is no such file or folder.
       ValueError: if no part of this package wrote it, if it is damaged, if a newer version wrote it, or if the rows are not
         explained yet.
-      IndexError, TypeError: if `rows` does not fit, or an option is given that this kind of file does not take.
+      IndexError, TypeError: if `rows` does not fit, or an option is given that this file does not take.
     """
     path = existing(path)
     content: Any = path if path.is_dir() else archive.read(path)
-    kind = _STORE if content is path else content.kind
-    if kind == KIND:
+    content_type = _STORE if content is path else content.type
+    if content_type == TYPE:
         read = _attribution
-    elif kind in _readers:
-        module, name = _readers[kind]
+    elif content_type in _readers:
+        module, name = _readers[content_type]
         read = getattr(importlib.import_module(module), name)
     else:
-        raise ValueError(f"{path} holds a {kind!r}, which this version of xaijax does not know.")
+        raise ValueError(f"{path} holds a {content_type!r}, which this version of xaijax does not know.")
     given = {name: value for name, value in (("rows", rows), ("batch_size", batch_size)) if value is not None}
     for name in given:
         if name not in (read.__kwdefaults__ or {}):
-            kind = f"an {kind}" if kind[0] in "ae" else f"a {kind}"
-            raise TypeError(f"`{name}` must be left out for {path}, which holds {kind}.")
+            article = "an" if content_type[0] in "ae" else "a"
+            raise TypeError(f"`{name}` must be left out for {path}, which holds {article} {content_type}.")
     return read(path, content, **given)
 
 
@@ -221,7 +222,7 @@ def existing(path: Any) -> Path:
     raise FileNotFoundError(f"{path} does not exist, and neither do {' or '.join(map(str, candidates))}.")
 
 
-def _attribution(path: Path, content: archive.Archive, *, rows: Any = None) -> Attribution:
+def _attribution(path: Path, content: archive.Archive, *, rows: Selection = None) -> Attribution:
     class_name, static = content.header.get("class"), content.header.get("static")
     if class_name not in CLASSES:
         raise ValueError(

@@ -1,8 +1,8 @@
 """Hashes that tell whether stored results still belong to a computation. They are the same in every process.
 
 `program_digest` hashes a traced program: its operations, shapes and constants, which decide what it computes. `digest`
-hashes arrays, settings, functions and whatever holds them, for code that JAX does not trace. A function is its code, the
-variables around it, and what it reads of its module; a class of the user is its methods and attributes. Code of installed
+hashes arrays, settings, functions and the objects that contain them, for code that JAX does not trace. A function is its code, the
+variables around it, and the globals that it reads; a class of the user is its methods and attributes. Code of installed
 packages counts by its name alone, as caches and displays in it may change at any time.
 """
 
@@ -50,7 +50,7 @@ _NOT_OF_A_CLASS = {
 
 
 def digest(value: Any) -> str:
-    """Returns a hash of arrays, settings, functions and whatever holds them."""
+    """Returns a hash of arrays, settings, functions and the objects that contain them."""
     return _Digests().of(value).hex()
 
 
@@ -199,7 +199,7 @@ def _name(value: Any) -> str | None:
 
 
 def _parts(value: Any) -> list[Any]:
-    """What a value consists of, in an order that does not change."""
+    """The parts of a value, in an order that does not change."""
     if isinstance(value, types.FunctionType):
         return _parts_of_function(value)
     if isinstance(value, types.CodeType):
@@ -234,7 +234,7 @@ def _parts(value: Any) -> list[Any]:
 
 
 def _parts_of_function(function: types.FunctionType) -> list[Any]:
-    """Its name, its defaults and the variables around it; and, of the user's own, its code and what that reads."""
+    """Its name, its defaults and the variables around it; and, for code of the user, its code and the globals that it reads."""
     parts = [f"{function.__module__}.{function.__qualname__}", function.__defaults__, function.__kwdefaults__]
     parts += [_content(cell) for cell in function.__closure__ or ()]
     if not _is_installed(function.__globals__.get("__name__", ""), function.__code__.co_filename):
@@ -247,7 +247,7 @@ def _parts_of_function(function: types.FunctionType) -> list[Any]:
 
 
 def _read_of_module(value: Any, names: list[str]) -> list[Any]:
-    """What code may read of a module of the user, in which it finds these names: settings.SCALE."""
+    """The attributes of a module of the user that code with these names may read, as in settings.SCALE."""
     if not isinstance(value, types.ModuleType) or _is_installed(value.__name__, getattr(value, "__file__", "") or ""):
         return []
     return [vars(value)[name] for name in names if name in vars(value)]

@@ -11,12 +11,13 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Inputs
 
 
 def to_shap(
     attribution: Attribution,
     *,
-    inputs: Any = None,
+    inputs: Inputs | None = None,
     names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
 ) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Inputs, KeyLike, ModelLike
 from xaijax._io import files
 from xaijax.metrics import _benchmark_scores as scores
 from xaijax.metrics._benchmark_grid import TRUTH, Cells, Plan, read_plan
@@ -38,13 +39,13 @@ class ExplainerBenchmark:
 
 
 def benchmark_explainers(
-    models: Mapping[str, Any],
+    models: Mapping[str, ModelLike],
     explainers: Mapping[str, Callable[..., Attribution]],
-    x: Any,
+    x: Inputs,
     *,
     budgets: Sequence[int],
     out: str | Path,
-    keys: int | Sequence[Any] = 3,
+    keys: int | Sequence[KeyLike] = 3,
     truth: Callable[..., Attribution] | None = None,
     batch_size: int | None = None,
     repeats: int = 1,

@@ -19,6 +19,8 @@ import jax
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Ids, KeyLike
 from xaijax._io import atomic, files
 from xaijax.scale.dataset._batches import Chunks, default_ids, make_batch, read_ids
 from xaijax.scale.dataset._hosts import Hosts, which_host
@@ -41,16 +43,16 @@ _VERIFIERS = 8  # chunks read at once to compare checksums: disks answer several
 
 
 def explain_dataset(
-    explainer: Callable[..., Any],
+    explainer: Callable[..., Attribution],
     source: Source,
     out: str | Path,
     *,
-    key: Any = None,
+    key: KeyLike | None = None,
     options: Mapping[str, Any] | None = None,
-    ids: Any = None,
+    ids: Ids = None,
     fingerprint: str | None = None,
     batch_size: int = 256,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
     hosts: tuple[int, int] | None = None,
     compiled: bool = True,
     readers: int = 1,
@@ -241,7 +243,7 @@ def _complete(task: _Task, facts: Sequence[dict[str, Any]], max_failures: int | 
 def _prepare(
     recipe: Recipe, rows: Rows, size: int, devices: Sequence[Any], compiled: bool
 ) -> tuple[Callable[[], Run], Layout]:
-    """Returns a function that compiles the explainer for batches, and the layout of what it will return."""
+    """Returns a function that compiles the explainer for batches, and the layout of its answers."""
     if not compiled:
         count = 2  # one example alone might lose its axis
         answer = recipe(rows.good_example(count), np.arange(count, dtype=np.int32))
@@ -255,7 +257,7 @@ def _nothing_to_run(x: Any, ids: Any) -> Any:
 
 
 def _open_store(folder: Path, layout: Layout, chunks: Chunks, made: MadeWith, hosts: Hosts) -> Store:
-    """Host 0 creates the store, or finds it; all hosts compare it with what they are about to do."""
+    """Host 0 creates the store, or finds it; all hosts compare it with their own call."""
     description = {
         "num_rows": chunks.num_rows,
         "chunk_rows": chunks.chunk_rows,
@@ -284,12 +286,12 @@ def _open_store(folder: Path, layout: Layout, chunks: Chunks, made: MadeWith, ho
 
 
 def _compare(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    found = changes(before["made_with"], now["made_with"])
-    if not found and before["layout"] != now["layout"]:
-        found.append(f"the explanations had {before['layout']} and have {now['layout']}")
-    if found:
+    differences = changes(before["made_with"], now["made_with"])
+    if not differences and before["layout"] != now["layout"]:
+        differences.append(f"the explanations had {before['layout']} and have {now['layout']}")
+    if differences:
         raise ValueError(
-            f"{folder} holds explanations that were made in another way, and is unchanged: {'; '.join(found)}. Choose another "
+            f"{folder} holds explanations that were made in another way, and is unchanged: {'; '.join(differences)}. Choose another "
             "folder, or call with the arguments and code that made it."
         )
 

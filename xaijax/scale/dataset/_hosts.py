@@ -1,4 +1,4 @@
-"""Many hosts, one store.
+"""Coordinates many hosts that write one store.
 
 Each host explains every n-th chunk of rows on its own devices, and writes these chunks. No host needs a result of another,
 so there are no collectives and no messages while batches are explained. A slow host delays no other, and the compiled
@@ -45,13 +45,13 @@ def connect(coordinator: str | None = None, hosts: int | None = None, host: int 
     for a script that runs alone. Call it before anything else of JAX.
 
     Args:
-      coordinator: the address of host 0, "name:port", which all hosts can reach. Default: found by JAX on SLURM, Open MPI,
-        Kubernetes and Cloud TPU, and from the environment variable JAX_COORDINATOR_ADDRESS.
-      hosts: the number of hosts. Default: found by JAX.
-      host: the number of this host, from 0. Default: found by JAX.
+      coordinator: the address of host 0, "name:port", which all hosts can reach. Default: determined by JAX on SLURM, Open
+        MPI, Kubernetes and Cloud TPU, and from the environment variable JAX_COORDINATOR_ADDRESS.
+      hosts: the number of hosts. Default: determined by JAX.
+      host: the number of this host, from 0. Default: determined by JAX.
 
     Returns:
-      The number of hosts, 1 if none were given or found.
+      The number of hosts, 1 if none were given or determined.
 
     Raises:
       TypeError, ValueError: if some of the three are given and JAX does not find the others.

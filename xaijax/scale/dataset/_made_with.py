@@ -1,4 +1,4 @@
-"""What made a store, as hashes of everything that changes the answers, so that a change is refused by its name.
+"""Hashes of everything that changes the answers of a store, so that a run with a change is refused, and the change named.
 
 Of a compiled explainer the traced program counts: its operations, shapes and constants. Code that is edited anywhere, in a
 module, a class or a function of another file, changes the program or changes no answer. Of an explainer that JAX does not
@@ -28,7 +28,7 @@ def made_with(
 ) -> MadeWith:
     """Returns the hashes of all that the answers depend on.
 
-    batch_rows: the number of rows that the explainer is traced for, whatever the number of devices.
+    batch_rows: the number of rows that the explainer is traced for; the number of devices does not matter.
     """
     arrays, rebuild = separate(recipe.explainer)
     code = digest(rebuild([None] * len(arrays)))
@@ -53,27 +53,29 @@ def made_with(
 
 
 def changes(before: MadeWith, now: MadeWith) -> list[str]:
-    """Returns what differs, in words."""
-    found = []
+    """Returns the differences in words."""
+    differences = []
     for name, version in now["versions"].items():
         if before["versions"][name] != version:
-            found.append(f"{name} was {before['versions'][name]} and is {version}")
+            differences.append(f"{name} was {before['versions'][name]} and is {version}")
     if before["compiled"] != now["compiled"]:
-        found.append(f"compiled was {before['compiled']} and is {now['compiled']}")
+        differences.append(f"compiled was {before['compiled']} and is {now['compiled']}")
     if before["model"] != now["model"]:
-        found.append("the parameters of the model changed")
+        differences.append("the parameters of the model changed")
     for name in sorted({*before["options"], *now["options"]}):
         old, new = (options["options"].get(name, "not given") for options in (before, now))
         if old != new:
             shown = "" if {old[:1], new[:1]} == {"#"} else f": it was {_shown(old)} and is {_shown(new)}"
-            found.append(f"the option {name} changed{shown}")
-    found += [f"the {name} changed" for name in ("key", "ids") if before[name] != now[name]]
-    found += _changes_of_source(before["source"], now["source"])
+            differences.append(f"the option {name} changed{shown}")
+    differences += [f"the {name} changed" for name in ("key", "ids") if before[name] != now[name]]
+    differences += _changes_of_source(before["source"], now["source"])
     if before["batch_rows"] != now["batch_rows"] and before["source"]["rows"] == now["source"]["rows"]:
-        found.append(f"batch_size was {before['batch_rows']} and is {now['batch_rows']}")
-    if not found and before["explainer"] != now["explainer"]:  # which follows from the others
-        found.append("the program changed, that is, the code of the explainer or of the model, or what that reads")
-    return found
+        differences.append(f"batch_size was {before['batch_rows']} and is {now['batch_rows']}")
+    if not differences and before["explainer"] != now["explainer"]:  # which follows from the others
+        differences.append(
+            "the program changed, that is, the code of the explainer or of the model, or what that reads"
+        )
+    return differences
 
 
 def _changes_of_source(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which chunks are finished: a line for each chunk, with its checksums and failures, in journals and then in one manifest.
+"""Records finished chunks: a line for each chunk, with its checksums and failures, in journals and then in one manifest.
 
 A run appends lines to a journal of its own. A line is flushed to the disk after the arrays of its chunk are, so that a
 chunk with a whole line is a chunk on the disk, whenever the run is killed. Each line ends with a checksum of itself; a
@@ -107,13 +107,13 @@ def finish_manifest(folder: Path, entries: Iterable[Entry]) -> None:
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
-    """Writes what a store holds and what made it, before anything else of it."""
+    """Writes the description of a store, before anything else of it."""
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     write_json(folder / STORE_FILE, {"format": FORMAT, **description})
 
 
 def read_description(folder: Path) -> dict[str, Any] | None:
-    """Returns what a store holds and what made it; None where there is no store yet.
+    """Returns the description of a store; None where there is no store yet.
 
     Raises:
       ValueError: if the folder holds other files, if the description is damaged, or if a newer version wrote it.

@@ -10,6 +10,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Selection
 from xaijax._io import files
 from xaijax.scale.dataset._batches import Chunks
 from xaijax.scale.dataset._manifest import Entry, has_manifest, read_description, read_entries
@@ -18,7 +19,7 @@ from xaijax.scale.dataset._source import Failure
 from xaijax.scale.dataset._store import IDS, Layout, open_store
 
 
-def load_ids(out: str | Path, *, rows: Any = None) -> np.ndarray:
+def load_ids(out: str | Path, *, rows: Selection = None) -> np.ndarray:
     """Reads the ids of the rows of a store.
 
     Args:
@@ -52,7 +53,7 @@ def failures(out: str | Path) -> list[Failure]:
 
 
 def load_summary(out: str | Path) -> Summary:
-    """Reads what the last complete run measured.
+    """Reads the measurements of the last complete run.
 
     Args:
       out: the folder of the store.
@@ -69,7 +70,7 @@ def load_summary(out: str | Path) -> Summary:
     return summary
 
 
-def read_store(path: Path, folder: Path, *, rows: Any = None) -> Attribution:
+def read_store(path: Path, folder: Path, *, rows: Selection = None) -> Attribution:
     """Reads the explanations of a store, for `xai.load`."""
     opened = _open(folder)
     arrays = opened.read(opened.layout.arrays, rows)  # the ids and flags too, so that any damage is noticed

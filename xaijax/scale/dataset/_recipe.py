@@ -1,4 +1,4 @@
-"""How batches are explained: an explainer whose arrays are arguments of one compiled program, with its options and key."""
+"""Explains batches: an explainer whose arrays are arguments of one compiled program, with its options and key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run measures of itself: its progress while it runs, and a summary at its end."""
+"""Measures a run: its progress while it runs, and a summary at its end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _BAR = 8  # columns, so that the line fits 80
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What a run did, and how fast.
+    """The result of a run: rows, speed and memory.
 
     rows: N of the source, which is explained plus failed.
     explained, failed: rows, counted over all runs on this store.
-    rows_found: how many of the rows an earlier run had finished.
+    rows_reused: how many of the rows an earlier run had finished.
     seconds: of this run from the first batch read to the last one written; the maximum over hosts.
     seconds_to_start: before that, for opening the source and the store, and compiling.
     rows_per_second: of the rows of this run.
@@ -39,7 +39,7 @@ class Summary:
     rows: int
     explained: int
     failed: int
-    rows_found: int
+    rows_reused: int
     seconds: float
     seconds_to_start: float
     rows_per_second: float
@@ -51,8 +51,8 @@ class Summary:
     devices: int
 
     def __str__(self) -> str:
-        new = self.rows - self.rows_found
-        before = f"{self.rows_found:,} found finished, " if self.rows_found else ""
+        new = self.rows - self.rows_reused
+        before = f"{self.rows_reused:,} reused, " if self.rows_reused else ""
         lines = [
             f"{self.rows:,} rows: {self.explained:,} explained, {self.failed:,} failed",
             f"{before}{new:,} in {self.seconds:.1f} s after {self.seconds_to_start:.1f} s to start: {self.rows_per_second:,.1f} rows/s on "
@@ -63,7 +63,7 @@ class Summary:
 
 
 class Meter:
-    """What one host measures of itself while it runs."""
+    """Measures one host while it runs."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -104,7 +104,7 @@ class Meter:
 
 
 def summarize_run(num_rows: int, failed: int, facts: Sequence[dict[str, Any]]) -> Summary:
-    """Returns one summary of what all hosts measured."""
+    """Returns one summary of the measurements of all hosts."""
     rows = sum(host["rows"] for host in facts)
     seconds = max(host["seconds"] for host in facts)
     busy = [host["busy"] for host in facts if host["rows"]]
@@ -113,7 +113,7 @@ def summarize_run(num_rows: int, failed: int, facts: Sequence[dict[str, Any]]) -
         rows=num_rows,
         explained=num_rows - failed,
         failed=failed,
-        rows_found=num_rows - rows,
+        rows_reused=num_rows - rows,
         seconds=seconds,
         seconds_to_start=max(host["seconds_to_start"] for host in facts),
         rows_per_second=rows / seconds if seconds > 0 else 0.0,
@@ -146,7 +146,7 @@ class RunProgress:
     total: rows to do.
     shown: False to show nothing.
     interval: seconds between lines where stderr is no terminal.
-    terminal: whether stderr is a terminal. Default: found out.
+    terminal: whether stderr is a terminal. Default: asked of stderr.
     write: where lines go. Default: stderr.
     """
 

@@ -32,7 +32,7 @@ _READ_AHEAD = 8  # chunks: disks answer several questions faster than one after 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """What a store holds of each row.
+    """The fields that a store holds of each row.
 
     class_name: of the attribution.
     static: its fields that are not arrays.
@@ -57,12 +57,12 @@ class Layout:
 
     @property
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
-        """The fields, and what the store says of every row in addition."""
+        """The fields, and the id and the flag of every row."""
         return self.fields | {IDS: ("int64", ()), FAILED: ("bool", ())}
 
 
 def layout_of(answer: Any, num_rows: int) -> Layout:
-    """Returns the layout for what an explainer returned, or will return, for so many rows."""
+    """Returns the layout for the answer of an explainer for so many rows, or for its shapes."""
     if not isinstance(answer, Attribution) or type(answer).__name__ not in files.CLASSES:
         raise TypeError(
             f"`explainer` must return an attribution ({', '.join(files.CLASSES)}), as all explainers of xaijax do, got "
@@ -102,7 +102,7 @@ class Store:
             written.result()
 
     def sums(self, chunk: int) -> dict[str, str]:
-        """Returns the checksums of what is on the disk."""
+        """Returns the checksums of the numbers on the disk."""
         return {name: checksum(read.result()) for name, read in self._start_reading(chunk, self.arrays).items()}
 
     def read(self, names: Iterable[str], rows: np.ndarray, entries: Mapping[int, Entry]) -> dict[str, np.ndarray]:
@@ -141,7 +141,7 @@ class Store:
         if value is None or checksum(value) != entry.sums.get(name):
             rows = self.chunks.rows(chunk)
             raise ValueError(
-                f"{self.folder} is damaged: {name} of the rows {rows.start} to {rows.stop - 1} is not what was written: start its "
+                f"{self.folder} is damaged: {name} of the rows {rows.start} to {rows.stop - 1} differs from what was written: start its "
                 "command again, which explains these rows again."
             )
         return value
@@ -191,7 +191,7 @@ def clean(folder: Path) -> None:
 
 
 def empty(dtype: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Returns an array of what stands for a missing answer."""
+    """Returns an array of missing answers: NaN, -1 or False."""
     return np.full(shape, _missing(np.dtype(dtype)), np.dtype(dtype))
 
 

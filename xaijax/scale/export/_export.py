@@ -11,20 +11,21 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Inputs, KeyLike
 from xaijax._io import archive, files
 from xaijax.scale.export._program import key_impl, plain, read_input, trace
 
-KIND = "exported explainer"
+TYPE = "exported explainer"
 PLATFORMS = ["cpu", "cuda", "rocm", "tpu"]
 
 
 def export(
     explainer: Callable[..., Attribution],
-    x_example: Any,
+    x_example: Inputs,
     path: str | Path,
     *,
     platforms: Sequence[str] | None = None,
-    key: Any = None,
+    key: KeyLike | None = None,
     batch_size: int | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -46,7 +47,7 @@ def export(
       path: the path of the file; the suffix `.zip` is added if it is missing. A file that is there is replaced in one step.
       platforms: where the program shall run, some of "cpu", "cuda", "rocm" and "tpu". Default: the platform at hand. The
         sizes of blocks suit the device at hand, so an explainer for accelerators is best exported on one.
-      key: a JAX random key of the kind that it will get; its number does not matter. Default: that of `jax.random.key`.
+      key: a JAX random key with the generator of later keys; its number does not matter. Default: `jax.random.key(0)`.
       batch_size: how many examples are explained at once. Default: all, and where the number must be known, as many as
         `x_example` holds.
       options: facts to keep with it: anything that JSON can hold. See `xai.load_options`.
@@ -100,7 +101,7 @@ def export(
         "options": options,
     }
     constants = {str(number): np.asarray(plain(array)) for number, array in enumerate(traced.constants)}
-    archive.write(path, KIND, header, constants, {"program": bytes(serialized)})
+    archive.write(path, TYPE, header, constants, {"program": bytes(serialized)})
     return path
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import Ids, Inputs, KeyLike
 from xaijax._io import files
 from xaijax._io.archive import Archive
 from xaijax.scale.export._program import key_impl, plain, read_input
@@ -19,7 +20,7 @@ from xaijax.scale.export._program import key_impl, plain, read_input
 class ExportedExplainer:
     """An explainer that was exported: `explain(x, key, ids)` returns what the original returns for the same arguments.
 
-    metadata: what the file says of it: its `options`, the versions of JAX and xaijax that wrote it, `platforms`, the
+    metadata: the header of the file: its `options`, the versions of JAX and xaijax that wrote it, `platforms`, the
       `input` and the `attribution` with their shapes and dtypes, and `examples_at_once`, None for all.
     batch_size: how many examples its program gets at a time; None for all.
 
@@ -33,12 +34,12 @@ class ExportedExplainer:
         self._constants = constants
         self._run = jax.jit(program.call)
 
-    def __call__(self, x: Any, key: Any = None, ids: Any = None) -> Attribution:
+    def __call__(self, x: Inputs, key: KeyLike | None = None, ids: Ids = None) -> Attribution:
         """Explains examples.
 
         Args:
           x: [N, ...] inputs, with the shapes and dtypes it was exported for, except N.
-          key: a JAX random key of the kind it was exported for; may be None if nothing is random.
+          key: a JAX random key with the generator it was exported for; may be None if nothing is random.
           ids: [N] integers of 32 bits that name the examples for their randomness. Default: their positions.
 
         Returns:
@@ -62,7 +63,7 @@ class ExportedExplainer:
         """Compiles the program for a number of examples, by explaining zeros, so that the first answer comes at once.
 
         Why: the compiler runs for each new number of examples, or once if there is a `batch_size`. With
-        `xai.scale.compilation_cache` it reuses what an earlier process compiled.
+        `xai.scale.compilation_cache` it reuses the programs that an earlier process compiled.
 
         Args:
           num_examples: N of the calls to come.
@@ -126,7 +127,7 @@ class ExportedExplainer:
         key = check.random_key(key)
         if key_impl(key) != exported["impl"] or list(plain(key).shape) != exported["shape"]:
             raise TypeError(
-                f"`key` must be of the kind it was exported for, {_described_key(exported['impl'])}, got "
+                f"`key` must be a key like the one it was exported for, {_described_key(exported['impl'])}, got "
                 f"{_described_key(key_impl(key))}."
             )
         return plain(key)

@@ -153,7 +153,7 @@ def _trace(
         jax.ShapeDtypeStruct((count,), jnp.int32),
     )
     closed, answer = jax.make_jaxpr(explain_blocks, return_shape=True)(*arguments)
-    # Without what no answer depends on: a model's counters of random numbers, the parameters of heads that are not read.
+    # Without constants that no answer depends on: counters of random numbers, parameters of heads that are not read.
     jaxpr, kept, used = dce_jaxpr_consts(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     constants = [constant for constant, is_kept in zip(closed.consts, kept, strict=True) if is_kept]
     traced = Traced(jaxpr, constants, arguments, used, answer, at_once, "ids" in takes)

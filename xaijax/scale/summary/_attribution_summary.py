@@ -14,13 +14,13 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
-from xaijax._core.typing import Array
+from xaijax._core.typing import Array, ArrayOrSequence, Ids
 from xaijax._io import archive, files
 from xaijax.scale.summary._moments import merge_moments, moments, no_moments
 from xaijax.scale.summary._readings import Readings
 from xaijax.scale.summary._sketch import Buckets, count_in_buckets, merge_top, no_top, top_of
 
-KIND = "attribution summary"
+TYPE = "attribution summary"
 _LARGEST_ID = 2**31 - 1
 
 
@@ -43,7 +43,7 @@ class AttributionSummary(Readings):
         shape: Sequence[int],
         *,
         top: int = 10,
-        bins: Any = None,
+        bins: ArrayOrSequence | None = None,
         relative_error: float = 0.01,
         sizes: tuple[float, float] = (1e-8, 1e8),
     ) -> AttributionSummary:
@@ -97,7 +97,7 @@ class AttributionSummary(Readings):
             bins=bins,
         )
 
-    def update(self, attribution: Attribution, ids: Any, *, valid: Any = None) -> AttributionSummary:
+    def update(self, attribution: Attribution, ids: Ids, *, valid: ArrayOrSequence | None = None) -> AttributionSummary:
         """Returns the summary of the examples so far and of one more batch. The old summary is unchanged.
 
         Args:
@@ -155,7 +155,7 @@ class AttributionSummary(Readings):
         path = files.with_suffix("path", path, ".npz")
         header = {"shape": self.shape, "top": self.top, "bins": self.bins, **dataclasses.asdict(self.buckets)}
         leaves = {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(self))}
-        archive.write(path, KIND, header, leaves)
+        archive.write(path, TYPE, header, leaves)
         return path
 
 

@@ -1,4 +1,4 @@
-"""What a summary tells: means, quantiles, histograms and extreme examples, computed from its state."""
+"""Reads summaries: means, quantiles, histograms and extreme examples, computed from its state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.typing import Array
+from xaijax._core.typing import Array, ArrayOrSequence
 from xaijax.scale.summary._moments import Moments
 from xaijax.scale.summary._sketch import Buckets, Top, quantiles
 
@@ -18,7 +18,7 @@ _STATIC: dict[str, Any] = {"static": True}
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """The state, with one column for each player of P, and what it tells, in the shape P."""
+    """The state of a summary, with one column for each player of P, and its statistics in the shape P."""
 
     num_examples: Array
     gaps: Array
@@ -73,7 +73,7 @@ class Readings:
         """P the standard deviations of the values, with n - 1; NaN for fewer than two values."""
         return self._laid_out(jnp.sqrt(self.signed.variance()))
 
-    def quantiles(self, shares: Any) -> np.ndarray:
+    def quantiles(self, shares: ArrayOrSequence) -> np.ndarray:
         """Returns quantiles of the values: of n sorted values the one of rank floor(share (n - 1)), counted from 0.
 
         Args:

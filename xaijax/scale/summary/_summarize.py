@@ -10,15 +10,16 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.typing import ArrayOrSequence, Ids
 from xaijax.scale.summary._attribution_summary import AttributionSummary
 
 
 def summarize(
     attributions: Iterable[Attribution] | Attribution,
     *,
-    ids: Any = None,
+    ids: Ids | Iterable[Ids] = None,
     top: int = 10,
-    bins: Any = None,
+    bins: ArrayOrSequence | None = None,
     relative_error: float = 0.01,
     sizes: tuple[float, float] = (1e-8, 1e8),
 ) -> AttributionSummary:
@@ -53,12 +54,13 @@ def summarize(
     >>> summary.mean_abs, summary.top_examples()[0]
     (Array([2., 4.], dtype=float32), Array([[1, 0]], dtype=int32))
     """
+    ids_of_batches: Any = ids
     if isinstance(attributions, Attribution):
-        attributions, ids = [attributions], None if ids is None else [ids]
-    for name, batches in (("attributions", attributions), ("ids", ids)):
+        attributions, ids_of_batches = [attributions], None if ids is None else [ids]
+    for name, batches in (("attributions", attributions), ("ids", ids_of_batches)):
         if not isinstance(batches, Iterable) and not (name == "ids" and ids is None):
             raise TypeError(f"`{name}` must be one for each batch, got {check.shown(batches)}.")
-    remaining_ids = None if ids is None else iter(ids)
+    remaining_ids = None if ids_of_batches is None else iter(ids_of_batches)
     summary, num_seen = None, 0
     for attribution in attributions:
         if not isinstance(attribution, Attribution):
