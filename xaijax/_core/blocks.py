@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.core import max_dim
 
 from xaijax._core.convolutions import with_fast_convolutions
-from xaijax._core.jaxpr import operations
+from xaijax._core.jaxpr import make_jaxpr, operations
 
 # Bytes of the largest array that the model computes from one block. On a CPU 1.25 MB per core, so that a block stays in
 # the caches. Accelerators need larger blocks to be busy: 512 MB.
@@ -33,7 +33,7 @@ def rows_at_once(batch_size: int | None, bytes_per_row: int) -> int:
 def bytes_per_row(model: Any, x: Any) -> int:
     """Returns the bytes per row of the largest array that the model computes from x [N, ...]."""
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((_TRACED_ROWS, *leaf.shape[1:]), leaf.dtype), x)
-    closed = jax.make_jaxpr(lambda model, x: model(x))(model, rows)
+    closed, _ = make_jaxpr(lambda model, x: model(x), model, rows)
     computed = [*closed.jaxpr.invars, *(variable for one in operations(closed.jaxpr) for variable in one.outvars)]
     arrays = [variable.aval for variable in computed if hasattr(variable.aval, "shape")]
     return max(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import sysconfig
@@ -67,12 +68,21 @@ def _is_internal(frame: types.FrameType) -> bool:
 
 
 def _public_name(frame: types.FrameType) -> str | None:
-    """Returns the public name of a frame's function, or None for private ones and for other packages."""
-    module, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_qualname
-    if module.partition(".")[0] != "xaijax":
-        return None
-    parts = [part for part in module.split(".")[1:] if not part.startswith("_")]
-    owner = sys.modules.get(".".join(["xaijax", *parts]))
-    if function not in getattr(owner, "__all__", ()):
-        return None
-    return ".".join(["xai", *parts, function])
+    """Returns the public name of a frame's function, or None for private ones and for other packages.
+
+    Decorated functions share the code of their wrapper, which closes over the function itself.
+    """
+    candidates = [(str(frame.f_globals.get("__name__", "")), frame.f_code.co_qualname)]
+    for variable in frame.f_code.co_freevars:
+        function = frame.f_locals.get(variable)
+        if isinstance(function, types.FunctionType):
+            candidates.append((function.__module__, function.__qualname__))
+    for module, name in candidates:
+        package, *parts = module.split(".")
+        if package != "xaijax":
+            continue
+        namespace = list(itertools.takewhile(lambda part: not part.startswith("_"), parts))
+        owner = sys.modules.get(".".join(["xaijax", *namespace]))
+        if name in getattr(owner, "__all__", ()):
+            return ".".join(["xai", *namespace, name])
+    return None

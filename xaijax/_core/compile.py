@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import functools
 import sys
-import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,11 +15,12 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from xaijax._core import calls, check, progress
-from xaijax._model import Model
+from xaijax._model import Model, unflatten
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
 
-_KEPT_PROGRAMS = 16  # of one explainer, for functions that are defined within functions, lambdas among them
+_KEPT_PROGRAMS = 256  # of one explainer, each for models of another structure
+_KEPT_THROWAWAY = 8  # the same for models with functions that are defined within functions, lambdas among them
 _KEPT_LINES = 256  # of which compilations are counted
 _COMPILATIONS_TO_WARN = 5  # at one line
 
@@ -67,7 +67,7 @@ def compiled(
             leaves, structure = jax.tree.flatten((arguments, options))
             if any(map(_is_explicit, leaves)):
                 arguments, options = jax.tree.unflatten(structure, map(_with_automatic_axes, leaves))
-            program = programs.of((arguments, options))
+            program, (arguments, options) = programs.of((arguments, options))
             jitted, run = program.jitted, getattr(program.jitted, method)
             if any(isinstance(leaf, Tracer) for leaf in leaves):
                 return run(*arguments, **options)
@@ -122,22 +122,45 @@ def clear_caches() -> None:
 class _Programs:
     """The compiled programs of one function of this package.
 
-    JAX keeps a program as long as its jitted function lives. Programs for throwaway functions of the user therefore
-    belong to jitted functions of their own, and the least recently used of these are dropped.
+    JAX keeps a program as long as its jitted function lives, and the structure of its arguments even longer. The static
+    parts of models, with the user's functions in them, are therefore no part of the arguments that JAX sees: models are
+    passed as slots, and each combination of static parts has a jitted function of its own, which puts the models back.
+    The least recently used of these are dropped.
     """
 
     def __init__(self, function: Callable[..., Any], label: Title, static_argnames: Sequence[str]):
         self._function, self._static_argnames = function, static_argnames
         self._label = label if isinstance(label, str) else function.__name__.strip("_")
-        self._lasting = self._jitted()
-        self._recent = functools.lru_cache(maxsize=_KEPT_PROGRAMS)(
-            lambda functions: _Program(self._jitted(), functions)
-        )
+        self._lasting = functools.lru_cache(maxsize=_KEPT_PROGRAMS)(self._program)
+        self._recent = functools.lru_cache(maxsize=_KEPT_THROWAWAY)(self._program)
 
-    def of(self, arguments: Any) -> _Program:
-        """Returns the program for a call with these arguments."""
-        functions = throwaway_functions(arguments)
-        return self._recent(functions) if functions else _Program(self._lasting)
+    def of(self, arguments: Any) -> tuple[_Program, Any]:
+        """Returns the program for a call with these arguments, and the arguments with slots in place of models."""
+        nodes, structure = jax.tree.flatten(arguments, is_leaf=_is_model)
+        models = [node for node in nodes if isinstance(node, Model)]
+        statics = tuple((type(model), model.static) for model in models)
+        if not models:
+            return self._lasting(statics), arguments
+        indices = iter(range(len(models)))
+        nodes = [_Slot(next(indices), node.arrays) if isinstance(node, Model) else node for node in nodes]
+        is_throwaway = any(model.static.throwaway for model in models)
+        program = (self._recent if is_throwaway else self._lasting)(statics)
+        return program, jax.tree.unflatten(structure, nodes)
+
+    def _program(self, statics: tuple[Any, ...]) -> _Program:
+        function = self._function
+
+        @functools.wraps(function)
+        def with_models(*arguments: Any, **options: Any) -> Any:
+            def model_of(node: Any) -> Any:
+                return unflatten(*statics[node.index], node.arrays) if isinstance(node, _Slot) else node
+
+            is_slot = lambda node: isinstance(node, _Slot)  # noqa: E731
+            arguments, options = jax.tree.map(model_of, (arguments, options), is_leaf=is_slot)
+            return function(*arguments, **options)
+
+        functions = tuple(function for _, static in statics for function in static.throwaway)
+        return _Program(jax.jit(with_models, static_argnames=self._static_argnames), functions)
 
     def count_compilation(self, program: _Program) -> None:
         """Warns when a line of the user compiles for the fifth time, each time for another function."""
@@ -161,11 +184,21 @@ class _Programs:
             )
 
     def clear(self) -> None:
+        self._lasting.cache_clear()
         self._recent.cache_clear()
-        self._lasting = self._jitted()
 
-    def _jitted(self) -> Any:
-        return jax.jit(_copy(self._function), static_argnames=self._static_argnames)
+
+def _is_model(node: Any) -> bool:
+    return isinstance(node, Model)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _Slot:
+    """The arrays of a model, in its position among the arguments of a program."""
+
+    index: int = dataclasses.field(metadata={"static": True})
+    arrays: tuple[Any, ...]
 
 
 @dataclasses.dataclass
@@ -179,22 +212,6 @@ class _Program:
 
 # (file, line) of the user -> how many programs were compiled there, by label.
 _compilations: collections.OrderedDict[tuple[str, int], collections.Counter[str]] = collections.OrderedDict()
-
-
-def throwaway_functions(arguments: Any) -> tuple[Any, ...]:
-    """Returns the functions in the models among the arguments that code may make anew at every call."""
-    nodes = jax.tree.leaves(arguments, is_leaf=lambda node: isinstance(node, Model))
-    return tuple(function for node in nodes if isinstance(node, Model) for function in node.static.throwaway)
-
-
-def _copy(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the same function as another object: JAX keys its caches by the object, and frees them with it."""
-    assert isinstance(function, types.FunctionType)
-    copy = types.FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return functools.update_wrapper(copy, function)
 
 
 def _is_explicit(leaf: Any) -> bool:

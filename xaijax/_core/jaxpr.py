@@ -21,8 +21,18 @@ Rule = Callable[[Any, list[Any]], list[Any]]  # (operation, its inputs) -> its r
 
 def trace(model: Any, x: Any) -> tuple[Any, Any]:
     """Returns the model's operations with named values, as a closed jaxpr, and the structure of its outputs."""
-    closed, outputs = jax.make_jaxpr(lambda model, x: model.tagged(x), return_shape=True)(model, x)
+    closed, outputs = make_jaxpr(lambda model, x: model.tagged(x), model, x)
     return closed, jax.tree.structure(outputs)
+
+
+def make_jaxpr(function: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """Returns a function's operations as a closed jaxpr, and the shapes of its outputs.
+
+    JAX sees the arguments as a list of arrays: it would keep their structure, and with it the user's functions.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    of_leaves = lambda *leaves: function(*jax.tree.unflatten(structure, leaves))  # noqa: E731
+    return jax.make_jaxpr(of_leaves, return_shape=True)(*leaves)
 
 
 def arguments(closed: Any, model: Any, x: Any) -> list[Any]:

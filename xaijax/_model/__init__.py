@@ -14,14 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from xaijax._core import check
 from xaijax._model._errors import module_in_closure, refuse_outside_jax
-from xaijax._model._model import FunctionModel, Model, function
+from xaijax._model._model import FunctionModel, Model, function, unflatten
 from xaijax._model._tag import tag
 
 if TYPE_CHECKING:
     from xaijax._model._attention import tagged_attention
     from xaijax._model._linen import linen
 
-__all__ = ["FunctionModel", "Model", "as_model", "function", "linen", "module_in_closure", "tag", "tagged_attention"]
+__all__ = [
+    "FunctionModel",
+    "Model",
+    "as_model",
+    "function",
+    "linen",
+    "module_in_closure",
+    "tag",
+    "tagged_attention",
+    "unflatten",
+]
 
 _OF_FLAX = {"linen": "_linen", "tagged_attention": "_attention"}
 

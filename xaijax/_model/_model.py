@@ -28,7 +28,7 @@ class _Static:
     leaves: tuple[Hashable, ...]
     options: tuple[Hashable, ...]
     throwaway: tuple[Hashable, ...] = dataclasses.field(default=(), compare=False)
-    role: str = dataclasses.field(default="model", compare=False)
+    role: str = "model"
 
 
 class Model:
@@ -59,7 +59,7 @@ class Model:
         self.static = _Static(treedef, others, options, _throwaway(content))
 
     def __init_subclass__(cls) -> None:
-        jax.tree_util.register_pytree_node(cls, _flatten, lambda static, arrays: _unflatten(cls, static, arrays))
+        jax.tree_util.register_pytree_node(cls, _flatten, lambda static, arrays: unflatten(cls, static, arrays))
 
     @property
     def content(self) -> Any:
@@ -127,7 +127,8 @@ def _flatten(model: Model) -> tuple[tuple[Any, ...], _Static]:
     return model.arrays, model.static
 
 
-def _unflatten(cls: type[Model], static: _Static, arrays: Any) -> Model:
+def unflatten(cls: type[Model], static: _Static, arrays: Any) -> Model:
+    """Returns a model of this class with these parts."""
     model = object.__new__(cls)
     model.arrays, model.static = tuple(arrays), static
     return model
