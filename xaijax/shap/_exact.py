@@ -99,13 +99,13 @@ def _check_players(name: str, game: Game) -> None:
         )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _shapley_constants(num_players: int) -> tuple[Array, Array]:
     coalitions = all_coalitions(num_players)
     return jnp.asarray(coalitions), jnp.asarray(operator(coalitions), jnp.float32)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=64)
 def _banzhaf_constants(num_players: int) -> tuple[Array, Array]:
     coalitions = all_coalitions(num_players)
     weights = np.where(coalitions.T, 1.0, -1.0) / 2 ** (num_players - 1)
