@@ -129,6 +129,64 @@ def test_of_all_outputs_the_top_class_of_each_example_or_the_one_asked_for(read)
     assert page.tables[0]["rows"][1] == ["Class", "c"]
 
 
+def test_names_inputs_and_classes_are_the_attributions_own(read):
+    own = table_values(
+        3, 2, names=("age", "income"), inputs=jnp.array([[41.0, 2], [3, 4], [5, 6]]), output_names=("no", "yes"),
+        target=jnp.ones(3, int),
+    )  # fmt: skip
+    page = read(own)
+    rows = page.table("Values of example 0")
+    assert rows[0][:3] == ["Player", "Input", "Value"]
+    assert {tuple(row[:2]) for row in rows[1:3]} == {("age", "41"), ("income", "2")}
+    assert dict(page.tables[0]["rows"])["Class"] == "yes"
+    assert "Example 0: yes, output" in page.text
+
+
+def test_examples_count_from_the_last_too(read):
+    page = read(xai.Section(table_values(4, 2), examples=[-1, 0]))
+    assert "Example 3: output" in page.text
+    assert "Example 0: output" in page.text
+    assert "Example 1: output" not in page.text
+
+
+def test_values_of_different_classes_are_not_mixed(read):
+    values = jnp.array([[1.0, 0.0], [0.0, 8.0], [3.0, 0.0]])
+    page = read(xai.Attribution(values, values.sum(axis=1), target=jnp.array([0, 1, 0]), method="m"))
+    assert "The examples explain different classes" in page.text
+    assert page.table("Mean |value| over 2 examples of class 0")[1:][0][:2] == ["player 0", "2"]
+    assert page.table("Mean |value| over 1 example of class 1")[1:][0][:2] == ["player 1", "8"]
+    every = xai.Attribution(jnp.stack([values, -values], -1), jnp.array([[0.0, 1], [1, 0], [0, 1]]), method="m")
+    assert "explain different classes" in read(every).text
+    assert "explain different classes" not in read(xai.Section(every, target=1)).text
+
+
+def test_units_of_values_are_stated(read):
+    shap, plain = table_values(1, 2), table_values(1, 2, efficient=False)
+    one = {"intercept": jnp.ones(1), "prediction": jnp.ones(1), "r_squared": jnp.ones(1)}
+    lime = xai.Surrogate(shap.values, shap.output, **one, method="LIME", slopes=shap.values)
+    units = [dict(read(each).tables[0]["rows"])["A value is"] for each in (shap, lime, plain)]
+    assert units[:2] == ["the player's share of output − base value", "change of the output per standard deviation"]
+    assert len(set(units)) == 3
+
+
+def test_rounding_error_is_written_as_zero(read):
+    values = np.array([[2.0, 8.8e-7, -1e-8]])
+    errors = jnp.zeros((1, 3))
+    page = read(
+        xai.Attribution(jnp.asarray(values), jnp.asarray(values.sum(axis=1)), jnp.zeros(1), errors, efficient=True)
+    )
+    rows = page.table("Values")
+    assert rows[0] == ["Player", "Value"]  # exact values have no intervals
+    assert [row[1] for row in rows[1:4]] == ["+2", "0", "0"]
+    assert "e-0" not in page.all("img")[0]["alt"]
+
+
+def test_the_estimator_and_the_reason_of_its_choice_are_facts(read):
+    chosen = table_values(2, 2, choices=(("exact", "4 coalitions"), ("paired", "many")), choice=jnp.zeros(2, int))
+    facts = dict(read(chosen).tables[0]["rows"])
+    assert (facts["Method"], facts["Estimator"], facts["Reason"]) == ("SHAP", "exact", "4 coalitions")
+
+
 def test_a_game_written_by_hand_is_one_example(read):
     found = xai.shap.exact(xai.Game(lambda z: 3.0 * z[:, 0] - 1.0 * z[:, 1], num_players=2))
     page = read(xai.Section(found, names=["Ann", "Bo"], inputs=["full time", 2]))

@@ -1,5 +1,6 @@
 """The file stands alone, and everybody can read it."""
 
+import base64
 import io
 import itertools
 import re
@@ -11,7 +12,7 @@ from PIL import Image
 import xaijax as xai
 from tests.report.conftest import sections, table_values
 from xaijax._report._page import _STYLE
-from xaijax._report._png import LARGEST, drawn
+from xaijax._report._png import _DARK, LARGEST, drawn
 
 
 def test_the_page_needs_nothing_from_outside(page):
@@ -83,6 +84,33 @@ def test_the_style_is_for_paper_the_night_and_keys():
     assert "prefers-color-scheme: dark" in _STYLE
     assert ":focus-visible" in _STYLE
     assert _STYLE.count("{") == _STYLE.count("}")
+
+
+def test_on_phones_names_and_inputs_wrap_so_that_intervals_stay_in_sight(page):
+    """Without these rules a table of names, inputs, values and intervals is wider than 390 pixels."""
+    phone = _STYLE[_STYLE.index("@media (max-width: 36rem)") : _STYLE.index("@media print")]
+    (rule,) = [line for line in phone.splitlines() if "overflow-wrap: anywhere" in line]
+    assert "white-space: normal" in rule
+    for selector in ("th[scope=row]", ".inputs td:nth-child(2)", ".facts td"):
+        assert selector in rule
+    with_inputs = [attributes for attributes in page.all("table") if "inputs" in attributes.get("class", "").split()]
+    assert len(with_inputs) == 2 * 3  # the strongest and all of three examples
+
+
+def test_on_dark_pages_charts_are_inverted_and_maps_have_a_dark_version(page):
+    dark = _STYLE[_STYLE.index("prefers-color-scheme: dark") : _STYLE.index("* { box-sizing")]
+    assert ".chart { filter: invert(" in dark
+    assert ".chart { filter: none; }" in _STYLE[_STYLE.index("@media print") :]
+    background = tuple(int(_DARK[start : start + 2], 16) for start in (1, 3, 5))
+    assert f"--page: {_DARK}" in dark
+    sources = page.all("source")
+    assert len(sources) == len([image for image in page.all("img") if image.get("class") != "chart"]) == 2
+    for source in sources:
+        assert source["media"] == "(prefers-color-scheme: dark)"
+        png = base64.b64decode(source["srcset"].removeprefix("data:image/png;base64,"))
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+        assert np.abs(pixels[0, 0] - background).max() <= 4
+        assert pixels.max() > 180  # letters are light
 
 
 @pytest.mark.parametrize("dark", [False, True])

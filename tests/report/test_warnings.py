@@ -120,6 +120,16 @@ def test_rounding_is_no_gap_and_sampled_values_have_their_errors():
     assert gap(0.21, errors=errors)
 
 
+def test_conditions_that_no_training_row_has_are_warned_of():
+    one = explained(surrogate())
+    object.__setattr__(one.attribution, "unseen", np.array([[False, True, False], [False] * 3]))
+    (sentence,) = warnings_of(one)
+    assert sentence.startswith("Unseen in training: 1 condition of example 0")
+    object.__setattr__(one.attribution, "unseen", np.zeros((2, 3), bool))
+    assert warnings_of(one) == []
+    assert "every condition and category occurs in the training data" in checks_of(one)
+
+
 def test_the_page_has_the_warnings_or_what_was_checked(read):
     page = read(surrogate(r_squared=0.2, held_out=0.1))
     assert page.text.count("Low local fidelity") == 1

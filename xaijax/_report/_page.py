@@ -47,7 +47,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); }
   body { padding: 1rem 0.75rem 2rem; }
   table { font-size: 0.85rem; width: 100%; }
   th, td { padding: 0.2rem 0.4rem 0.2rem 0.2rem; }
-  th[scope=row], .facts td, .numbers td:nth-child(2):not(:last-child) { overflow-wrap: anywhere; min-width: 4rem; }
+  th[scope=row], .facts td, .inputs td:nth-child(2) { overflow-wrap: anywhere; white-space: normal; min-width: 4rem; }
   .numbers thead th:not(:first-child) { white-space: normal; }
 }
 @media print {

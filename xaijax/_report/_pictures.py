@@ -46,7 +46,7 @@ def picture_of_example(section: Section, example: int) -> Picture | None:
         return _pairs(section, example)
     alone = one.some(np.array([example]))
     names, inputs = section.players(example), section.input_texts(example)
-    size = (6.8, 1.2 + 0.36 * min(section.top + 1, len(names)))
+    size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
     in_words = _in_words(lines_of(section, example), one.scale(example))
     output = number(float(np.asarray(one.attribution.output)[example]))
     options: dict[str, Any] = {"top": section.top, "title": ""}
@@ -69,7 +69,7 @@ def pictures_of_all(section: Section, rows: np.ndarray, of: str) -> list[Picture
     known, names = one.some(rows), section.players(0)
     options: dict[str, Any] = {"names": names, "top": section.top, "title": ""}
     count = counted(len(rows), "example") + of
-    size = (6.8, 1.2 + 0.36 * min(section.top + 1, len(names)))
+    size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
     lines = mean_lines_of(section, rows)
     largest = f"The largest: {listed([f'{line.name} {number(line.value)}' for line in lines[:_IN_WORDS]])}."
     if section.of_pairs:
@@ -144,7 +144,7 @@ def _distribution(
     """Draws a dot for every value."""
     inputs = section.given_inputs
     inputs = None if inputs is None else inputs[rows]
-    size = (7.4, 1.5 + 0.36 * min(section.top + 1, section.explained.values.shape[1]))
+    size = (6.0, 1.5 + 0.36 * min(section.top + 1, section.explained.values.shape[1]))
     reach = []
     for line in lines[:_IN_WORDS]:
         column = np.asarray(known.values)[:, line.number]

@@ -150,7 +150,8 @@ def _values_table(
         rows.append([f"{len(others):,} others, summed", *blank, summed, *(["not known"] if with_errors else [])])
     if not rows:
         return element("p", f"{caption}: all are zero.")
-    return _table(caption, heads, rows, [[name, *([""] if with_inputs else []), *rest] for name, *rest in foot])
+    foot = [[name, *([""] if with_inputs else []), *rest] for name, *rest in foot]
+    return _table(caption, heads, rows, foot, class_="numbers inputs" if with_inputs else "numbers")
 
 
 def _account(section: Section, example: int) -> list[list[str]]:
@@ -168,7 +169,11 @@ def _account(section: Section, example: int) -> list[list[str]]:
 
 
 def _table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], foot: Sequence[Sequence[str]] = ()
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    foot: Sequence[Sequence[str]] = (),
+    class_: str = "numbers",
 ) -> Html:
     """Returns a table whose first column holds the heads of its rows; the others are mostly numbers."""
 
@@ -182,7 +187,7 @@ def _table(
     parts.append(element("tbody", *(row(cells) for cells in rows)))
     if foot:
         parts.append(element("tfoot", *(row(cells) for cells in foot)))
-    return _scrolling(caption, element("table", *parts, class_="numbers"))
+    return _scrolling(caption, element("table", *parts, class_=class_))
 
 
 def _scrolling(caption: str, table: Html) -> Html:
