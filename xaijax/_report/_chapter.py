@@ -20,7 +20,7 @@ _SHOWN_CLASSES = 4  # with plots and means of their own, where examples explain 
 
 def chapter(section: Section, number: int) -> Html:
     """Returns the section as HTML; `number` counts from 1 and makes its ids."""
-    name, one = f"section-{number}", section.explained
+    name, reported = f"section-{number}", section.explained
     parts: list[Html] = [
         element("h2", section.heading, id=f"{name}-title", dir="auto"),
         paragraphs(section.text),
@@ -29,11 +29,11 @@ def chapter(section: Section, number: int) -> Html:
     ]
     if section.shares_players:
         parts += _all_examples(section, name)
-    if one.num_examples > 1:
+    if reported.num_examples > 1:
         parts.append(examples_table(section))
     parts += [_example(section, name, example) for example in section.shown]
-    left = int(one.finite.sum()) - len(section.shown)
-    if left > 0 and one.num_examples > 1:
+    left = int(reported.finite.sum()) - len(section.shown)
+    if left > 0 and reported.num_examples > 1:
         parts.append(element("p", f"{counted(left, 'more example')} not shown one by one.", class_="note"))
     return element("section", *parts, id=name, aria_labelledby=f"{name}-title")
 
@@ -58,14 +58,16 @@ def _all_examples(section: Section, name: str) -> list[Html]:
 
 def _facts_of(section: Section) -> list[tuple[str, str]]:
     """Returns what was explained, by which method, with which options and key."""
-    one = section.explained
-    attribution = one.attribution
-    facts = [("Explained", section.output), ("Class", _classes(section)), ("Examples", f"{one.num_examples:,}")]
-    if one.of_players:
-        noun = "Words" if section.words is not None else "Regions" if one.on_images else "Players"
-        facts.append((noun, extent(np.array([len(section.players(example)) for example in range(one.num_examples)]))))
+    reported = section.explained
+    attribution = reported.attribution
+    facts = [("Explained", section.output), ("Class", _classes(section)), ("Examples", f"{reported.num_examples:,}")]
+    if reported.of_players:
+        noun = "Words" if section.words is not None else "Regions" if reported.on_images else "Players"
+        facts.append(
+            (noun, extent(np.array([len(section.players(example)) for example in range(reported.num_examples)])))
+        )
     else:
-        facts.append(("Size of the maps", " × ".join(f"{side:,}" for side in one.values.shape[1:])))
+        facts.append(("Size of the maps", " × ".join(f"{side:,}" for side in reported.values.shape[1:])))
     facts.append(("Output", extent(np.asarray(attribution.output))))
     if attribution.base_value is not None:
         facts.append(("Base value", extent(np.asarray(attribution.base_value))))
@@ -73,7 +75,7 @@ def _facts_of(section: Section) -> list[tuple[str, str]]:
     facts += [
         (name, text) for name, text in (("Estimator", attribution.estimator), ("Reason", attribution.reason)) if text
     ]
-    if one.of_players:
+    if reported.of_players:
         facts.append(("A value is", unit_of(attribution).partition(": ")[2]))
     if isinstance(attribution, Interactions) and attribution.index:
         facts.append(("Index", attribution.index))
@@ -85,8 +87,8 @@ def _facts_of(section: Section) -> list[tuple[str, str]]:
 
 
 def _classes(section: Section) -> str:
-    one = section.explained
-    target = one.attribution.target
+    reported = section.explained
+    target = reported.attribution.target
     if target is None:
         return "none: one output, or a score"
     numbers, counts = np.unique(np.asarray(target), return_counts=True)
@@ -96,8 +98,8 @@ def _classes(section: Section) -> str:
         text = f"{len(numbers)} classes, each example its own"
     else:
         text = ", ".join(f"{section.class_name(int(k))} ({count:,})" for k, count in zip(numbers, counts, strict=True))
-    if one.num_outputs is not None and section.target is None:
-        text += f"; the top class of each example, of {one.num_outputs} that were explained"
+    if reported.num_outputs is not None and section.target is None:
+        text += f"; the top class of each example, of {reported.num_outputs} that were explained"
     return text
 
 
@@ -116,21 +118,21 @@ def _warnings(section: Section, name: str) -> Html:
 
 
 def _example(section: Section, name: str, example: int) -> Html:
-    one = section.explained
-    target, parts = one.attribution.target, []
+    reported = section.explained
+    target, parts = reported.attribution.target, []
     if target is not None:
         parts.append(section.class_name(int(np.asarray(target)[example])))
-    parts.append(f"output {float(np.asarray(one.attribution.output)[example]):.4g}")
-    title = "The example" if one.num_examples == 1 else f"Example {example}"
+    parts.append(f"output {float(np.asarray(reported.attribution.output)[example]):.4g}")
+    title = "The example" if reported.num_examples == 1 else f"Example {example}"
     picture = picture_of_example(section, example)
     if picture is not None:
         shown = figure(picture)
     else:
-        shown = Html(plot.text_html(one.some(np.array([example])), section.players(example), title=""))
-    if one.of_players:
+        shown = Html(plot.text_html(reported.some(np.array([example])), section.players(example), title=""))
+    if reported.of_players:
         tables = example_tables(section, example)
     else:
-        where = "" if one.num_examples == 1 else f" of example {example}"
-        tables = facts_table(f"The map{where} in numbers", map_in_words(one.map_of(example)))
+        where = "" if reported.num_examples == 1 else f" of example {example}"
+        tables = facts_table(f"The map{where} in numbers", map_in_words(reported.map_of(example)))
     heading = element("h3", f"{title}: {', '.join(parts)}", id=f"{name}-example-{example}", dir="auto")
     return element("div", heading, shown, tables, class_="example")

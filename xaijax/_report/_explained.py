@@ -152,9 +152,9 @@ def fidelity(attribution: Attribution) -> tuple[np.ndarray | None, np.ndarray | 
     return first, second, third
 
 
-def sums_to_output(one: Explained) -> bool:
+def sums_to_output(reported: Explained) -> bool:
     """Whether base value and values sum to the output by construction."""
-    attribution = one.attribution
+    attribution = reported.attribution
     if attribution.base_value is None:
         return False
     if isinstance(attribution, Interactions):
@@ -162,13 +162,15 @@ def sums_to_output(one: Explained) -> bool:
     return attribution.efficient and not "".join(attribution.player_axes).islower()  # not of maps over a layer
 
 
-def total(one: Explained) -> tuple[np.ndarray, np.ndarray]:
+def total(reported: Explained) -> tuple[np.ndarray, np.ndarray]:
     """Returns the sum of each example's values, pairs and triples [N], and the sum of their sizes [N]."""
-    parts = [(one.values, 1)]
-    if isinstance(one.attribution, Interactions):
-        parts.append((np.asarray(one.attribution.pairs), 2))
-        if one.attribution.triples is not None:
-            parts.append((np.asarray(one.attribution.triples), 6))  # each set is stored in all orders of its members
+    parts = [(reported.values, 1)]
+    if isinstance(reported.attribution, Interactions):
+        parts.append((np.asarray(reported.attribution.pairs), 2))
+        if reported.attribution.triples is not None:
+            parts.append(
+                (np.asarray(reported.attribution.triples), 6)
+            )  # each set is stored in all orders of its members
     flat = [(part.reshape(len(part), -1), repeats) for part, repeats in parts]
     return (
         np.sum([part.sum(axis=1) / repeats for part, repeats in flat], axis=0),

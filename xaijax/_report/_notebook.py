@@ -40,24 +40,24 @@ def _picture(attribution: Attribution) -> tuple[Html, str]:
     from xaijax import plot  # on first use: imports Matplotlib
     from xaijax._report._png import data_uri, drawn
 
-    one = explained(attribution)
-    example = int(np.flatnonzero(one.finite)[0])
-    alone = one.some(np.array([example]))
+    reported = explained(attribution)
+    example = int(np.flatnonzero(reported.finite)[0])
+    alone = reported.some(np.array([example]))
     draw: Callable[..., Any]
-    if one.on_images:
+    if reported.on_images:
         draw, size, content = plot.image, (2.6, 2.1), "map"
     elif isinstance(attribution, Interactions):
-        count = min(_MATRIX, one.values.shape[1])
+        count = min(_MATRIX, reported.values.shape[1])
         draw, size = functools.partial(plot.interactions, top=_MATRIX), (1.8 + 0.5 * count, 1.2 + 0.42 * count)
         content = f"{counted(count, 'strongest player')} and their pairs"
     else:
-        count = min(_BARS, one.values.shape[1])
+        count = min(_BARS, reported.values.shape[1])
         draw, size = functools.partial(plot.bars, top=_BARS), (4.2, 0.7 + 0.24 * (count + 1))
         content = counted(count, "strongest value")
     png = drawn(lambda ax: draw(alone, title="", ax=ax), size, dots=_DOTS)
-    of = "" if one.num_examples == 1 else f" of example {example} of {one.num_examples:,}"
+    of = "" if reported.num_examples == 1 else f" of example {example} of {reported.num_examples:,}"
     of_class = ""
-    if one.num_outputs is not None and alone.target is not None:
+    if reported.num_outputs is not None and alone.target is not None:
         of_class = f", top class {int(np.asarray(alone.target)[0])}"
     caption = f"{content[0].upper()}{content[1:]}{of}{of_class}"
     image = element("img", src=data_uri(png), alt=caption, style="max-width: 100%; background: white")

@@ -37,22 +37,22 @@ class Picture(NamedTuple):
 
 def picture_of_example(section: Section, example: int) -> Picture | None:
     """Draws one example: its map, its pairs, or its bars; None for words, which are shown as words."""
-    one = section.explained
-    if one.on_images:
+    reported = section.explained
+    if reported.on_images:
         return _map(section, example)
     if section.words is not None:
         return None
     if section.of_pairs:
         return _pairs(section, example)
-    alone = one.some(np.array([example]))
+    alone = reported.some(np.array([example]))
     names, inputs = section.players(example), section.input_texts(example)
     size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
-    in_words = _in_words(lines_of(section, example), one.scale(example))
-    output = number(float(np.asarray(one.attribution.output)[example]))
+    in_words = _in_words(lines_of(section, example), reported.scale(example))
+    output = number(float(np.asarray(reported.attribution.output)[example]))
     options: dict[str, Any] = {"top": section.top, "title": ""}
-    if sums_to_output(one):
+    if sums_to_output(reported):
         options |= {"inputs": None if inputs is None else np.array([inputs], object), "names": names}
-        base = number(float(np.asarray(one.attribution.base_value)[example]))
+        base = number(float(np.asarray(reported.attribution.base_value)[example]))
         description = f"Waterfall from the base value {base} to the output {output}. {in_words}"
         caption = _caption(section, example, "from the base value to the output")
         return _chart(lambda ax: plot.waterfall(alone, **options, ax=ax), size, caption, description)
@@ -65,8 +65,8 @@ def picture_of_example(section: Section, example: int) -> Picture | None:
 
 def pictures_of_all(section: Section, rows: np.ndarray, of: str) -> list[Picture]:
     """Draws some examples: mean sizes, and from ten on how the values are distributed."""
-    one = section.explained
-    known, names = one.some(rows), section.players(0)
+    reported = section.explained
+    known, names = reported.some(rows), section.players(0)
     options: dict[str, Any] = {"names": names, "top": section.top, "title": ""}
     count = counted(len(rows), "example") + of
     size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
@@ -120,20 +120,20 @@ def _chart(draw: Callable[[Axes], object], size: tuple[float, float], caption: s
 
 
 def _map(section: Section, example: int) -> Picture:
-    one = section.explained
-    heat, size = one.map_of(example), (4.6, 3.7)
+    reported = section.explained
+    heat, size = reported.map_of(example), (4.6, 3.7)
     images = None if section.images is None else section.given_images[[example]]
-    alone = one.some(np.array([example]))
+    alone = reported.some(np.array([example]))
 
     def draw(dark: bool) -> bytes:
         plotted = lambda ax: plot.image(alone, images, title="", ax=ax)  # noqa: E731
         return drawn(plotted, size, few_colors=images is None, dark=dark)
 
     over = "" if images is None else " over the image"
-    summed = ", summed over channels" if one.values.ndim == 4 else ""
+    summed = ", summed over channels" if reported.values.ndim == 4 else ""
     description = f"Heat map{over}{summed}. {'; '.join(f'{name}: {fact}' for name, fact in map_in_words(heat))}."
-    if one.of_players:
-        description = f"Regions{over}. {_in_words(lines_of(section, example), one.scale(example))}"
+    if reported.of_players:
+        description = f"Regions{over}. {_in_words(lines_of(section, example), reported.scale(example))}"
     caption = _caption(section, example, f"the map{over}{summed}")
     return Picture(draw(False), draw(True), size, caption, description)
 
@@ -156,9 +156,9 @@ def _distribution(
 
 
 def _pairs(section: Section, example: int) -> Picture:
-    one, names = section.explained, section.players(example)
-    alone = one.some(np.array([example]))
-    in_words = _in_words(pair_lines_of(section, example), one.scale(example))
+    reported, names = section.explained, section.players(example)
+    alone = reported.some(np.array([example]))
+    in_words = _in_words(pair_lines_of(section, example), reported.scale(example))
     caption = _caption(section, example, "single players in frames, pairs in the other cells")
     draw = lambda ax: plot.interactions(alone, names=names, top=section.top, title="", ax=ax)  # noqa: E731
     description = f"Matrix of pairs, single players on its diagonal. {in_words}"

@@ -70,78 +70,78 @@ class Section:
         check.positive_int("top", self.top)
         for name in ("text", "output", *(["title"] if self.title is not None else [])):
             check_text(name, getattr(self, name))
-        one = self.explained
-        self._check_names(one)
-        self._check_inputs(one)
-        self._check_words(one)
-        _read_examples(self.examples, one.num_examples)
+        reported = self.explained
+        self._check_names(reported)
+        self._check_inputs(reported)
+        self._check_words(reported)
+        _read_examples(self.examples, reported.num_examples)
         options_as_text(self.options)
         key_as_text(self.key)
 
-    def _check_names(self, one: Explained) -> None:
+    def _check_names(self, reported: Explained) -> None:
         if self.names is not None:
             if self.words is not None:
                 raise ValueError("`names` and `words` must not be given together, since both name the players.")
-            if not one.of_players:
+            if not reported.of_players:
                 raise ValueError(
                     f"`names` must be left out for maps, which have no players, got {check.shown(self.names)}."
                 )
             _check_texts("names", self.names)
-            if self.has_names_of_each and len(self.names) != one.num_examples:
+            if self.has_names_of_each and len(self.names) != reported.num_examples:
                 raise ValueError(
-                    f"`names` must be of all examples or of each of {one.num_examples}, got {len(self.names)} lists."
+                    f"`names` must be of all examples or of each of {reported.num_examples}, got {len(self.names)} lists."
                 )
             for names in self.names if self.has_names_of_each else [self.names]:
-                if len(names) != one.values.shape[1]:
+                if len(names) != reported.values.shape[1]:
                     raise ValueError(
-                        f"`names` must have one entry for each of {one.values.shape[1]} players, got {len(names)}."
+                        f"`names` must have one entry for each of {reported.values.shape[1]} players, got {len(names)}."
                     )
         if self.classes is not None:
             _check_texts("classes", self.classes)
-            target = one.attribution.target
-            most = (one.num_outputs or 0) - 1
+            target = reported.attribution.target
+            most = (reported.num_outputs or 0) - 1
             most = most if target is None else max(int(np.max(np.asarray(target))), most)
             if len(self.classes) <= most:
                 raise ValueError(
                     f"`classes` must have a name for every class up to {most}, got {len(self.classes)} names."
                 )
 
-    def _check_inputs(self, one: Explained) -> None:
+    def _check_inputs(self, reported: Explained) -> None:
         if self.inputs is not None:
             given = np.shape(np.asarray(self.given_inputs))
-            if given != one.values.shape or not one.of_players:
+            if given != reported.values.shape or not reported.of_players:
                 raise ValueError(
-                    f"`inputs` must have one entry for each value of players, {list(one.values.shape)}, got {list(given)}."
+                    f"`inputs` must have one entry for each value of players, {list(reported.values.shape)}, got {list(given)}."
                 )
         if self.images is not None:
             given = np.shape(self.given_images)
-            if not one.on_images:
+            if not reported.on_images:
                 raise ValueError(
                     "`images` must be left out unless the attribution is of maps [N, h, w] or of regions of images, got "
-                    f"values {list(one.values.shape)} without such regions."
+                    f"values {list(reported.values.shape)} without such regions."
                 )
-            if len(given) not in (3, 4) or given[0] != one.num_examples:
+            if len(given) not in (3, 4) or given[0] != reported.num_examples:
                 raise ValueError(
-                    f"`images` must have shape [{one.num_examples}, H, W, C], one for each example, got {list(given)}."
+                    f"`images` must have shape [{reported.num_examples}, H, W, C], one for each example, got {list(given)}."
                 )
 
-    def _check_words(self, one: Explained) -> None:
+    def _check_words(self, reported: Explained) -> None:
         if self.words is None:
             return
-        if not one.of_players:
+        if not reported.of_players:
             raise ValueError(
-                f"`words` must be left out for maps, which have no tokens, got values {list(one.values.shape)}."
+                f"`words` must be left out for maps, which have no tokens, got values {list(reported.values.shape)}."
             )
         for number, words in enumerate(self.given_words):
             _check_texts("words", words)
-            if not 0 < len(words) <= one.values.shape[1]:
+            if not 0 < len(words) <= reported.values.shape[1]:
                 raise ValueError(
-                    f"`words` must be 1 to {one.values.shape[1]} for each example, one for each value, got {len(words)} for "
+                    f"`words` must be 1 to {reported.values.shape[1]} for each example, one for each value, got {len(words)} for "
                     f"example {number}."
                 )
-        if len(self.given_words) != one.num_examples:
+        if len(self.given_words) != reported.num_examples:
             raise ValueError(
-                f"`words` must have a sequence for each of {one.num_examples} examples, got {len(self.given_words)}."
+                f"`words` must have a sequence for each of {reported.num_examples} examples, got {len(self.given_words)}."
             )
 
     @functools.cached_property
@@ -151,12 +151,12 @@ class Section:
     @functools.cached_property
     def given_inputs(self) -> np.ndarray | None:
         """The inputs [N, M], the attribution's own where none are given."""
-        one = self.explained
+        reported = self.explained
         if self.inputs is None:
-            own = one.attribution.inputs
-            return None if own is None or not one.of_players else np.asarray(own)
+            own = reported.attribution.inputs
+            return None if own is None or not reported.of_players else np.asarray(own)
         given = np.asarray(self.inputs)
-        return given[None] if one.alone and given.ndim == 1 else given
+        return given[None] if reported.alone and given.ndim == 1 else given
 
     @functools.cached_property
     def given_images(self) -> np.ndarray:
@@ -189,15 +189,15 @@ class Section:
     @property
     def shown(self) -> list[int]:
         """The examples that are shown one by one, without those that are not finite."""
-        one = self.explained
-        return [example for example in _read_examples(self.examples, one.num_examples) if one.finite[example]]
+        reported = self.explained
+        return [example for example in _read_examples(self.examples, reported.num_examples) if reported.finite[example]]
 
     @property
     def shares_players(self) -> bool:
         """Whether the players are the same in all examples, so that means over examples are meaningful."""
-        one = self.explained
-        alike = one.of_players and not one.on_images and self.words is None and not self.has_names_of_each
-        return alike and int(one.finite.sum()) > 1
+        reported = self.explained
+        alike = reported.of_players and not reported.on_images and self.words is None and not self.has_names_of_each
+        return alike and int(reported.finite.sum()) > 1
 
     @property
     def of_pairs(self) -> bool:

@@ -28,11 +28,11 @@ class Line(NamedTuple):
 
 def lines_of(section: Section, example: int) -> list[Line]:
     """Returns one example's players, the strongest first."""
-    one = section.explained
+    reported = section.explained
     names, inputs = section.players(example), section.input_texts(example)
-    errors = None if one.errors is None else one.errors[example]
+    errors = None if reported.errors is None else reported.errors[example]
     lines = []
-    for player, (name, value) in enumerate(zip(names, one.values[example].tolist(), strict=False)):
+    for player, (name, value) in enumerate(zip(names, reported.values[example].tolist(), strict=False)):
         error = None if errors is None else float(errors[player])
         lines.append(Line(player, name, value, error, inputs[player] if inputs else None))
     return _strongest(lines)
@@ -65,15 +65,17 @@ def mean_lines_of(section: Section, rows: np.ndarray) -> list[Line]:
 
 def example_tables(section: Section, example: int) -> Html:
     """Returns all tables of one example of players."""
-    one = section.explained
-    where = "" if one.num_examples == 1 else f" of example {example}"
-    noun = "word" if section.words is not None else "region" if one.on_images else "player"
+    reported = section.explained
+    where = "" if reported.num_examples == 1 else f" of example {example}"
+    noun = "word" if section.words is not None else "region" if reported.on_images else "player"
     caption, foot = f"Values{where}, strongest first", _account(section, example)
-    shown = _folded(caption, noun, lines_of(section, example), section.top, one.scale(example), foot=foot)
+    shown = _folded(caption, noun, lines_of(section, example), section.top, reported.scale(example), foot=foot)
     if not section.of_pairs:
         return shown
     caption = f"Interactions{where}, strongest first"
-    return joined(shown, _folded(caption, "pair", pair_lines_of(section, example), section.top, one.scale(example)))
+    return joined(
+        shown, _folded(caption, "pair", pair_lines_of(section, example), section.top, reported.scale(example))
+    )
 
 
 def mean_table(section: Section, rows: np.ndarray, of: str) -> Html:
@@ -83,10 +85,10 @@ def mean_table(section: Section, rows: np.ndarray, of: str) -> Html:
 
 def examples_table(section: Section) -> Html:
     """Returns the output of each example, and how well each explanation fits."""
-    one = section.explained
-    attribution = one.attribution
+    reported = section.explained
+    attribution = reported.attribution
     r_squared, held_out, stable = fidelity(attribution)
-    summed = total(one)[0] if sums_to_output(one) else None
+    summed = total(reported)[0] if sums_to_output(reported) else None
     targets, evaluations = attribution.target, attribution.num_evaluations
     columns = {
         "Class": None if targets is None else [section.class_name(int(k)) for k in np.asarray(targets)],
@@ -156,15 +158,15 @@ def _values_table(
 
 def _account(section: Section, example: int) -> list[list[str]]:
     """Returns the rows that lead from the base value to the output."""
-    one = section.explained
-    output, scale = float(np.asarray(one.attribution.output)[example]), one.scale(example)
+    reported = section.explained
+    output, scale = float(np.asarray(reported.attribution.output)[example]), reported.scale(example)
     rows = []
-    if one.attribution.base_value is not None:
-        base = float(np.asarray(one.attribution.base_value)[example])
+    if reported.attribution.base_value is not None:
+        base = float(np.asarray(reported.attribution.base_value)[example])
         rows.append(["Base value", number(base, scale=scale)])
-        if sums_to_output(one):
+        if sums_to_output(reported):
             of = " of players, pairs and triples" if section.of_pairs else ""
-            rows.append([f"Sum of all values{of}", signed(float(total(one)[0][example]), scale=scale)])
+            rows.append([f"Sum of all values{of}", signed(float(total(reported)[0][example]), scale=scale)])
     return [*rows, ["Output", number(output, scale=scale)]]
 
 

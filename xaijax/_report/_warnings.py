@@ -15,7 +15,7 @@ LOW_STABILITY = 0.5  # a probability: below it, another draw would more likely r
 STRONGEST = 3  # values of each example whose intervals are checked: those that a reader remembers
 
 
-def warnings_of(one: Explained) -> list[str]:
+def warnings_of(reported: Explained) -> list[str]:
     """Returns every warning that applies, the most serious first."""
     checks: list[Callable[[Explained], list[str]]] = [
         _not_finite,
@@ -27,31 +27,31 @@ def warnings_of(one: Explained) -> list[str]:
         _pairs,
         _stability,
     ]
-    return [sentence for check in checks for sentence in check(one)]
+    return [sentence for check in checks for sentence in check(reported)]
 
 
-def checks_of(one: Explained) -> list[str]:
+def checks_of(reported: Explained) -> list[str]:
     """Returns the checks that were made, where there is no warning."""
-    r_squared, held_out, stable = fidelity(one.attribution)
+    r_squared, held_out, stable = fidelity(reported.attribution)
     made = {
         "all values are finite": True,
-        "the values sum to the output minus the base value": sums_to_output(one),
+        "the values sum to the output minus the base value": sums_to_output(reported),
         f"R² is at least {LOW_FIDELITY}": r_squared is not None,
         f"held-out R² is at least {LOW_FIDELITY}": held_out is not None,
-        "the precision asked for was reached": one.attribution.converged is not None,
+        "the precision asked for was reached": reported.attribution.converged is not None,
         f"no interval of the {STRONGEST} strongest values of an example includes 0 or is wider than its value": (
-            one.errors is not None
+            reported.errors is not None
         ),
         f"another draw would rank the same players highest with a probability of at least {LOW_STABILITY}": (
             stable is not None
         ),
-        "every condition and category occurs in the training data": _unseen_of(one) is not None,
+        "every condition and category occurs in the training data": _unseen_of(reported) is not None,
     }
     return [sentence for sentence, applies in made.items() if applies]
 
 
-def _not_finite(one: Explained) -> list[str]:
-    bad = ~one.finite
+def _not_finite(reported: Explained) -> list[str]:
+    bad = ~reported.finite
     if not bad.any():
         return []
     return [
@@ -60,17 +60,17 @@ def _not_finite(one: Explained) -> list[str]:
     ]
 
 
-def _efficiency(one: Explained) -> list[str]:
-    if not sums_to_output(one):
+def _efficiency(reported: Explained) -> list[str]:
+    if not sums_to_output(reported):
         return []
-    base, output = (np.asarray(field) for field in (one.attribution.base_value, one.attribution.output))
-    summed, sizes = total(one)
+    base, output = (np.asarray(field) for field in (reported.attribution.base_value, reported.attribution.output))
+    summed, sizes = total(reported)
     gaps = np.abs(base + summed - output)
-    allowed = one.rounding * (sizes + np.abs(base) + np.abs(output))
-    if one.errors is not None and not isinstance(one.attribution, Interactions):
+    allowed = reported.rounding * (sizes + np.abs(base) + np.abs(output))
+    if reported.errors is not None and not isinstance(reported.attribution, Interactions):
         # Sampled values may sum to the output up to their errors only, of which the sum is an upper bound.
-        allowed = allowed + Z * np.nan_to_num(one.errors, posinf=0).reshape(one.num_examples, -1).sum(axis=1)
-    bad = (gaps > allowed) & one.finite
+        allowed = allowed + Z * np.nan_to_num(reported.errors, posinf=0).reshape(reported.num_examples, -1).sum(axis=1)
+    bad = (gaps > allowed) & reported.finite
     if not bad.any():
         return []
     return [
@@ -79,10 +79,10 @@ def _efficiency(one: Explained) -> list[str]:
     ]
 
 
-def _fidelity(one: Explained) -> list[str]:
-    r_squared, held_out, _ = fidelity(one.attribution)
+def _fidelity(reported: Explained) -> list[str]:
+    r_squared, held_out, _ = fidelity(reported.attribution)
     warnings = []
-    low = np.zeros(one.num_examples, bool)
+    low = np.zeros(reported.num_examples, bool)
     if r_squared is not None:
         low = r_squared < LOW_FIDELITY
         if low.any():
@@ -102,14 +102,14 @@ def _fidelity(one: Explained) -> list[str]:
     return warnings
 
 
-def _unseen_of(one: Explained) -> np.ndarray | None:
+def _unseen_of(reported: Explained) -> np.ndarray | None:
     """Returns which features [N, M] have a bin, category or constant value that no training row has, where known."""
-    unseen = getattr(one.attribution, "unseen", None)
-    return None if unseen is None else np.asarray(unseen, bool).reshape(one.num_examples, -1)
+    unseen = getattr(reported.attribution, "unseen", None)
+    return None if unseen is None else np.asarray(unseen, bool).reshape(reported.num_examples, -1)
 
 
-def _unseen(one: Explained) -> list[str]:
-    unseen = _unseen_of(one)
+def _unseen(reported: Explained) -> list[str]:
+    unseen = _unseen_of(reported)
     if unseen is None or not unseen.any():
         return []
     return [
@@ -119,8 +119,8 @@ def _unseen(one: Explained) -> list[str]:
     ]
 
 
-def _cap(one: Explained) -> list[str]:
-    converged = one.attribution.converged
+def _cap(reported: Explained) -> list[str]:
+    converged = reported.attribution.converged
     if converged is None:
         return []
     missed = np.logical_not(np.asarray(converged, bool))
@@ -132,20 +132,20 @@ def _cap(one: Explained) -> list[str]:
     ]
 
 
-def _wide(one: Explained) -> list[str]:
-    if one.errors is None:
+def _wide(reported: Explained) -> list[str]:
+    if reported.errors is None:
         return []
-    values, errors = (part.reshape(one.num_examples, -1) for part in (one.values, one.errors))
-    return _wide_of(np.where(one.finite[:, None], values, 0), errors, "value")
+    values, errors = (part.reshape(reported.num_examples, -1) for part in (reported.values, reported.errors))
+    return _wide_of(np.where(reported.finite[:, None], values, 0), errors, "value")
 
 
-def _pairs(one: Explained) -> list[str]:
-    attribution = one.attribution
+def _pairs(reported: Explained) -> list[str]:
+    attribution = reported.attribution
     if not isinstance(attribution, Interactions) or attribution.pair_errors is None:
         return []
-    first, second = np.triu_indices(one.values.shape[1], k=1)
+    first, second = np.triu_indices(reported.values.shape[1], k=1)
     pairs, errors = (np.asarray(part)[:, first, second] for part in (attribution.pairs, attribution.pair_errors))
-    return _wide_of(np.where(one.finite[:, None], pairs, 0), errors, "pair")
+    return _wide_of(np.where(reported.finite[:, None], pairs, 0), errors, "pair")
 
 
 def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
@@ -178,8 +178,8 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
     return warnings
 
 
-def _stability(one: Explained) -> list[str]:
-    _, _, stable = fidelity(one.attribution)
+def _stability(reported: Explained) -> list[str]:
+    _, _, stable = fidelity(reported.attribution)
     if stable is None:
         return []
     warnings = []

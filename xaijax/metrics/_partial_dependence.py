@@ -87,8 +87,8 @@ def partial_dependence(
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> x = jnp.array([[0.0, 1.0], [1.0, 3.0], [2.0, 2.0]])
-    >>> found = xai.metrics.partial_dependence(lambda x: x[:, 0] * x[:, 1], x, 0)
-    >>> found.grids[0].tolist(), found.mean.tolist()  # the mean of x[:, 1] is 2
+    >>> age = xai.metrics.partial_dependence(lambda x: x[:, 0] * x[:, 1], x, 0)
+    >>> age.grids[0].tolist(), age.mean.tolist()  # the mean of x[:, 1] is 2
     ([0.0, 1.0, 2.0], [0.0, 2.0, 4.0])
     """
     model, x = as_model(model), check.numeric_array("x", x)

@@ -80,8 +80,8 @@ def removal(
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.game(lambda x: x.sum(axis=(1, 2, 3)), jnp.ones((1, 4, 4, 1)), xai.mask.grid(2, fill=0.0))
-    >>> found = xai.metrics.removal(game, xai.shap.exact(game), top=3)
-    >>> found.outputs.tolist(), found.output_after.tolist()
+    >>> removed = xai.metrics.removal(game, xai.shap.exact(game), top=3)
+    >>> removed.outputs.tolist(), removed.output_after.tolist()
     ([[16.0, 12.0, 8.0, 4.0]], [4.0])
     """
     if not isinstance(game, ModelGame):

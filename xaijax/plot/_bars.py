@@ -134,7 +134,9 @@ def _fidelity(
         return ""
     count = attribution.num_examples
     alone = attribution if count is None else attribution[check_example(example, count)]
-    one, _ = one_output(alone, output, output_names)
-    assert isinstance(one, Surrogate)
-    fidelity, prediction, answer = (float(np.asarray(field)) for field in (one.r_squared, one.prediction, one.output))
+    single, _ = one_output(alone, output, output_names)
+    assert isinstance(single, Surrogate)
+    fidelity, prediction, answer = (
+        float(np.asarray(field)) for field in (single.r_squared, single.prediction, single.output)
+    )
     return f"\nlocal R² {fidelity:.2f}, surrogate {prediction:.3g}, model {answer:.3g}"

@@ -71,35 +71,35 @@ def beeswarm(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['income', 'age']
     """
-    found = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
-    lines, labels, columns = lines_of_values(found, top, order)
+    table = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
+    lines, labels, columns = lines_of_values(table, top, order)
 
     ax = new_axes(ax, (7.0, max(2.2, 1.2 + height_of_lines(len(lines), 0.36))))
     least, most = min(0.0, *(line.min() for line in lines)), max(0.0, *(line.max() for line in lines))
     span = most - least if most > least else 1.0
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     for height, (line, column) in enumerate(zip(lines, columns, strict=True)):
-        line = line[found.drawn]
+        line = line[table.drawn]
         heights = height + dots_apart(np.floor((line - least) / span * _BINS), _STEP, _HALF_LINE)
-        ax.scatter(line, heights, s=9, linewidths=0, zorder=2, **_colors(column, found.drawn))
-    low_to_high_bar(ax, columns, found.drawn)
+        ax.scatter(line, heights, s=9, linewidths=0, zorder=2, **_colors(column, table.drawn))
+    low_to_high_bar(ax, columns, table.drawn)
     ax.set_xlim(least - 0.05 * span, most + 0.05 * span)
     lines_of_players(ax, labels)
-    label_values(ax, unit_of(attribution), found.note)
-    titled(ax, title, caption(attribution.method, found.of, counted(len(found.drawn))))
+    label_values(ax, unit_of(attribution), table.note)
+    titled(ax, title, caption(attribution.method, table.of, counted(len(table.drawn))))
     return ax
 
 
 def lines_of_values(
-    found: Rows, top: int, order: Sequence[int | str] | None
+    table: Rows, top: int, order: Sequence[int | str] | None
 ) -> tuple[list[np.ndarray], list[str], list[Column | None]]:
     """Returns the values [N], the label and the inputs of each line; the last line sums the players not shown."""
-    shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, found.names)
-    lines = [found.values[:, player] for player in shown]
-    labels = [found.labels[player] for player in shown]
-    columns: list[Column | None] = [None if found.columns is None else found.columns[player] for player in shown]
+    shown, others = shown_and_others(np.abs(table.values).mean(axis=0), top, order, table.names)
+    lines = [table.values[:, player] for player in shown]
+    labels = [table.labels[player] for player in shown]
+    columns: list[Column | None] = [None if table.columns is None else table.columns[player] for player in shown]
     if len(others):
-        return [*lines, found.values[:, others].sum(axis=1)], [*labels, others_label(len(others))], [*columns, None]
+        return [*lines, table.values[:, others].sum(axis=1)], [*labels, others_label(len(others))], [*columns, None]
     return lines, labels, columns
 
 

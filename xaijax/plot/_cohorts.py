@@ -133,14 +133,14 @@ def cohort_bars(
     """
     check_attribution(attribution)
     groups = groups_of(labels, attribution, output_names, most=len(SERIES))
-    found = rows_of(
+    table = rows_of(
         attribution, names=names, inputs=UNUSED, output=output, output_names=output_names, noted=labels is not None
     )
-    groups = [(label, np.flatnonzero(np.isin(found.numbers, rows))) for label, rows in groups]
+    groups = [(label, np.flatnonzero(np.isin(table.numbers, rows))) for label, rows in groups]
     groups = [(label, rows) for label, rows in groups if len(rows)]
-    sizes = np.abs(found.values)
-    shown, others = shown_and_others(sizes.mean(axis=0), top, order, found.names)
-    players = [found.labels[player] for player in shown] + ([others_label(len(others))] if len(others) else [])
+    sizes = np.abs(table.values)
+    shown, others = shown_and_others(sizes.mean(axis=0), top, order, table.names)
+    players = [table.labels[player] for player in shown] + ([others_label(len(others))] if len(others) else [])
     sizes = np.column_stack([sizes[:, shown], sizes[:, others].sum(axis=1)])[:, : len(players)]
 
     height = 0.8 / len(groups)
@@ -162,9 +162,9 @@ def cohort_bars(
         for number, length in enumerate(means[:, -1]):
             write_cut(ax, heights[number][-1], length, f"{length:.3g}", size=min(8, 20 * height))
     lines_of_players(ax, players)
-    label_values(ax, "mean |value|", found.note)
+    label_values(ax, "mean |value|", table.note)
     draw_legend(ax, loc="lower right")
-    titled(ax, title, caption(attribution.method, found.of))
+    titled(ax, title, caption(attribution.method, table.of))
     return ax
 
 

@@ -77,25 +77,25 @@ def decision(
     alone = int(chosen[0]) if len(chosen) == 1 else None
     one_row = {"output": output, "output_names": output_names}
     all_names = UNUSED if alone is not None else names  # names of each example are those of a single row
-    found = rows_of(attribution, names=all_names, inputs=UNUSED, rows=rows, **one_row)
-    assert found.base_value is not None
-    labels, player_names = found.labels, found.names
+    table = rows_of(attribution, names=all_names, inputs=UNUSED, rows=rows, **one_row)
+    assert table.base_value is not None
+    labels, player_names = table.labels, table.names
     if alone is not None:
         row = row_of(attribution, alone, names=names, inputs=inputs, **one_row)
         labels, player_names = with_inputs(row.labels, row.inputs), row.names
     marked = np.zeros(count, bool)
     if highlight is not None and (np.asarray(highlight).dtype != bool or np.any(highlight)):
         marked[chosen_rows(highlight, count, "highlight")] = True
-    marked = marked[found.numbers]
-    drawn = np.concatenate([found.drawn[~marked[found.drawn]], found.drawn[marked[found.drawn]]])  # the marked on top
-    shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, player_names)
-    steps, labels = found.values[:, shown], [labels[player] for player in shown]
+    marked = marked[table.numbers]
+    drawn = np.concatenate([table.drawn[~marked[table.drawn]], table.drawn[marked[table.drawn]]])  # the marked on top
+    shown, others = shown_and_others(np.abs(table.values).mean(axis=0), top, order, player_names)
+    steps, labels = table.values[:, shown], [labels[player] for player in shown]
     if len(others):
-        steps = np.column_stack([steps, found.values[:, others].sum(axis=1)])
+        steps = np.column_stack([steps, table.values[:, others].sum(axis=1)])
         labels.append(others_label(len(others)))
     # From the bottom, the last player, up: [N, steps + 1].
     climbed = np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps[:, ::-1], axis=1)], axis=1)
-    paths = found.base_value[:, None] + climbed
+    paths = table.base_value[:, None] + climbed
     heights = np.arange(steps.shape[1], -1, -1) - 0.5
 
     ax = new_axes(ax, (6.4, max(2.2, 1.2 + height_of_lines(len(labels), 0.32))))
@@ -112,7 +112,7 @@ def decision(
             zorder=2,
         )
     )
-    bases = np.unique(found.base_value[drawn])
+    bases = np.unique(table.base_value[drawn])
     if len(bases) == 1:
         ax.axvline(bases[0], color="0.5", linewidth=0.8, linestyle=":", zorder=0)
     for height in heights[1:-1]:
@@ -123,9 +123,9 @@ def decision(
     if alone is not None:
         _write_values(ax, paths[drawn[0]], steps[drawn[0]], span)
     start = f"base value {number(bases[0])} (bottom)" if len(bases) == 1 else "base values (bottom)"
-    label_values(ax, f"{start}  →  output (top)", found.note)
+    label_values(ax, f"{start}  →  output (top)", table.note)
     more = f", {int(marked[drawn].sum())} of them dashed" if marked[drawn].any() else ""
-    titled(ax, title, caption(attribution.method, found.of, counted(len(drawn)) + more))
+    titled(ax, title, caption(attribution.method, table.of, counted(len(drawn)) + more))
     return ax
 
 

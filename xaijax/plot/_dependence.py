@@ -84,25 +84,25 @@ def dependence(
     >>> ax.get_xlabel()
     "age\\n(Spearman's rank correlation +1.000)"
     """
-    found = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
-    values, labels, columns = found.values, found.labels, found.columns
+    table = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
+    values, labels, columns = table.values, table.labels, table.columns
     if columns is None:
         raise ValueError("`inputs` must be given, since the attribution holds none: pass the explained rows [N, M].")
-    index = index_of_player("player", player, found.names, values.shape[1])
+    index = index_of_player("player", player, table.names, values.shape[1])
     own = columns[index]
-    known, drawn = ~own.missing, found.drawn[~own.missing[found.drawn]]
+    known, drawn = ~own.missing, table.drawn[~own.missing[table.drawn]]
     if not len(drawn):
         raise ValueError(f"`inputs` must hold at least one input of {labels[index]}, got missing ones alone.")
     other = None
-    if color_by == STRONGEST and (found.names is None or STRONGEST not in found.names):
-        one, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
-        other = _strongest_partner(one, index, values[known, index], columns, known)
+    if color_by == STRONGEST and (table.names is None or STRONGEST not in table.names):
+        single, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
+        other = _strongest_partner(single, index, values[known, index], columns, known)
     elif color_by is not None:
-        other = index_of_player("color_by", color_by, found.names, values.shape[1])
+        other = index_of_player("color_by", color_by, table.names, values.shape[1])
 
     ax = new_axes(ax, (5.6, 3.8))
     across = own.numbers if own.words is None else own.numbers + _apart(own.numbers)
-    up, whiskers = values[:, index], Z * found.std_errors[:, index]
+    up, whiskers = values[:, index], Z * table.std_errors[:, index]
     ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     ax.set_xlim(*_with_margin(across[known], np.zeros(1)))
     ax.set_ylim(*_with_margin(up[known], whiskers[known]))
@@ -126,13 +126,13 @@ def dependence(
     else:
         measured = rank_correlation(own.numbers[drawn], up[drawn])
         correlation = f"(Spearman's rank correlation {'not defined' if np.isnan(measured) else f'{measured:+.3f}'})"
-    left_out = len(found.drawn) - len(drawn)
+    left_out = len(table.drawn) - len(drawn)
     left_out = f"{counted(left_out)} left out, whose input is missing" if left_out else ""
-    label_values(ax, labels[index], correlation, left_out, found.note)
+    label_values(ax, labels[index], correlation, left_out, table.note)
     ax.set_ylabel(f"value of {labels[index]}", fontsize=9, **label_style(labels[index]))
     ax.tick_params(labelsize=8)
     without_frame(ax)
-    titled(ax, title, caption(attribution.method, found.of, counted(len(drawn))))
+    titled(ax, title, caption(attribution.method, table.of, counted(len(drawn))))
     return ax
 
 

@@ -67,8 +67,8 @@ def error_curves(
     >>> def squared(n, key):
     ...     return ((xai.shap.permutation(game, num_permutations=n, key=key).values - exact) ** 2).sum()
     >>> keys = jax.random.split(jax.random.key(0), 4)
-    >>> found = {"permutation": {6 * n: [float(squared(n, key)) for key in keys] for n in (2, 4)}}
-    >>> ax = xai.plot.error_curves(found)
+    >>> errors = {"permutation": {6 * n: [float(squared(n, key)) for key in keys] for n in (2, 4)}}
+    >>> ax = xai.plot.error_curves(errors)
     >>> ax.get_legend_handles_labels()[1], ax.lines[0].get_xdata().tolist()
     (['permutation'], [12.0, 24.0])
     """

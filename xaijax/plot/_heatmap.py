@@ -85,14 +85,14 @@ def heatmap(
     >>> ax.images[0].get_array().tolist()
     [[-2.0, 3.0], [1.0, 0.5]]
     """
-    found = rows_of(attribution, names=names, inputs=UNUSED, rows=rows, output=output, output_names=output_names)
+    table = rows_of(attribution, names=names, inputs=UNUSED, rows=rows, output=output, output_names=output_names)
     sort = check.one_of("sort", sort, _ORDERS)
-    drawn = found.drawn[_sorted(sort, found.values[found.drawn], found.output[found.drawn])]
-    shown, others = shown_and_others(np.abs(found.values).mean(axis=0), top, order, found.names)
-    labels, lines = [found.labels[player] for player in shown], found.values[:, shown]
+    drawn = table.drawn[_sorted(sort, table.values[table.drawn], table.output[table.drawn])]
+    shown, others = shown_and_others(np.abs(table.values).mean(axis=0), top, order, table.names)
+    labels, lines = [table.labels[player] for player in shown], table.values[:, shown]
     if len(others):
         labels.append(others_label(len(others)))
-        lines = np.column_stack([lines, found.values[:, others].sum(axis=1)])
+        lines = np.column_stack([lines, table.values[:, others].sum(axis=1)])
     sizes = np.abs(lines)
     most = float(np.percentile(sizes, _PERCENTILE)) or float(sizes.max())
 
@@ -112,10 +112,10 @@ def heatmap(
     ax.set_xticks([tick for tick in ticks if 0 <= tick < count])
     ax.spines["bottom"].set_bounds(-0.5, count - 0.5)
     sorted_by = {"output": "rows, by output", "similarity": "rows, by similarity", "given": "rows"}[sort]
-    label_values(ax, sorted_by, found.note)
+    label_values(ax, sorted_by, table.note)
     share = 1 / (1 + _RIGHT), len(labels) / (len(labels) + above)  # of the axes, for the image itself
     gap = min(_GAP, 0.1 * (1 - share[1]))  # among very many lines
-    _draw_outputs(ax.inset_axes((0, share[1] + gap, share[0], 1 - share[1] - gap)), found, drawn)
+    _draw_outputs(ax.inset_axes((0, share[1] + gap, share[0], 1 - share[1] - gap)), table, drawn)
     _draw_sizes(ax.inset_axes((share[0] + _GAP, 0, 1 - share[0] - _GAP, share[1])), sizes[drawn].mean(axis=0))
     beyond = bool(sizes.max() > most)
     bar = ax.figure.colorbar(colors, ax=ax, fraction=0.03, pad=0.02, extend="both" if beyond else "neither")
@@ -124,7 +124,7 @@ def heatmap(
     bar.set_label(end if beyond else f"value, up to ±{most:.3g}" if most else "all values are 0", fontsize=7)
     bar.ax.tick_params(labelsize=7)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    titled(ax, title, caption(attribution.method, found.of, counted(len(drawn))))
+    titled(ax, title, caption(attribution.method, table.of, counted(len(drawn))))
     return ax
 
 
@@ -144,13 +144,13 @@ def _sorted(sort: str, values: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     return leaves_list(linkage(values, "average", optimal_ordering=len(values) <= _MOST_ORDERED))
 
 
-def _draw_outputs(ax: Axes, found: Rows, drawn: np.ndarray) -> None:
+def _draw_outputs(ax: Axes, table: Rows, drawn: np.ndarray) -> None:
     """Draws the output of each row above its column, on the scale of all rows."""
-    across, numbers = range(len(drawn)), [found.output]
-    ax.plot(across, found.output[drawn], color="0.1", linewidth=1.2, marker="." if len(drawn) == 1 else None)
-    if found.base_value is not None:
-        numbers.append(found.base_value)
-        ax.plot(across, found.base_value[drawn], color="0.5", linewidth=0.9, linestyle=":")
+    across, numbers = range(len(drawn)), [table.output]
+    ax.plot(across, table.output[drawn], color="0.1", linewidth=1.2, marker="." if len(drawn) == 1 else None)
+    if table.base_value is not None:
+        numbers.append(table.base_value)
+        ax.plot(across, table.base_value[drawn], color="0.5", linewidth=0.9, linestyle=":")
     least, most = np.min(numbers), np.max(numbers)
     margin = 0.08 * (most - least) or 0.5
     ax.set_ylim(least - margin, most + margin)

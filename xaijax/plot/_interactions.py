@@ -60,8 +60,8 @@ def interactions(
     >>> ax.images[0].get_array()[0].round(3).tolist()
     [0.5, 1.0, 0.0]
     """
-    found = singles_and_pairs(attribution, example, names, output, output_names)
-    matrix = found.pairs + np.diag(found.values)
+    shown_pairs = singles_and_pairs(attribution, example, names, output, output_names)
+    matrix = shown_pairs.pairs + np.diag(shown_pairs.values)
     shown = np.argsort(-np.abs(matrix).sum(axis=1), kind="stable")[: check.positive_int("top", top)]
     matrix = matrix[np.ix_(shown, shown)]
     count = len(shown)
@@ -78,16 +78,16 @@ def interactions(
             ax.text(column, row, signed(value, scale=most, digits=3), ha="center", va="center", fontsize=7, color=color)
     for number in range(count):
         ax.add_patch(_frame(number))
-    labels = [found.labels[player] for player in shown]
+    labels = [shown_pairs.labels[player] for player in shown]
     style: dict[str, Any] = {"fontsize": 8} | label_style(labels)
     ax.set_xticks(range(count), labels, rotation=45, ha="right", rotation_mode="anchor", **style)
     ax.set_yticks(range(count), labels, **style)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    left_out = len(found.values) - count
-    if found.note:
-        label_values(ax, found.note)
-    default = caption(attribution.method, found.of, found.averaged)
+    left_out = len(shown_pairs.values) - count
+    if shown_pairs.note:
+        label_values(ax, shown_pairs.note)
+    default = caption(attribution.method, shown_pairs.of, shown_pairs.averaged)
     titled(ax, title, default + (f"\n{counted(left_out, 'weaker player')} left out" if left_out else ""))
     return ax
 
@@ -119,19 +119,19 @@ def singles_and_pairs(
     count = attribution.num_examples
     if example is None:
         rows = rows_of(attribution, names=names, inputs=UNUSED, output=output, output_names=output_names)
-        one, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
-        assert isinstance(one, Interactions)
-        pairs = np.asarray(one.pairs, np.float64)
+        single, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
+        assert isinstance(single, Interactions)
+        pairs = np.asarray(single.pairs, np.float64)
         pairs = pairs[None] if count is None else pairs[rows.numbers]
         values, pairs = np.abs(rows.values).mean(axis=0), np.abs(pairs).mean(axis=0)
         averaged = f"mean |value| of {counted(len(rows.values))}"
         return Pairs(values, pairs, rows.labels, rows.of, averaged, rows.note)
     example = check_example(example, count or 1)
-    one, of = one_output(attribution if count is None else attribution[example], output, output_names)
-    assert isinstance(one, Interactions)
+    single, of = one_output(attribution if count is None else attribution[example], output, output_names)
+    assert isinstance(single, Interactions)
     given = attribution.names if names is None else names
-    own = player_names(given, one.num_players, example=example, num_examples=count)
-    values, pairs = np.asarray(one.values, np.float64), np.asarray(one.pairs, np.float64)
+    own = player_names(given, single.num_players, example=example, num_examples=count)
+    values, pairs = np.asarray(single.values, np.float64), np.asarray(single.pairs, np.float64)
     return Pairs(values, pairs, labels_of(own, len(values)), of)
 
 

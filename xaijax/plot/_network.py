@@ -70,8 +70,8 @@ def network(
     >>> len(ax.lines), [text.get_text() for text in ax.texts]
     (1, ['a', 'b', 'c'])
     """
-    found = singles_and_pairs(attribution, example, names, output, output_names)
-    values, pairs, labels = found.values, found.pairs, found.labels
+    shown_pairs = singles_and_pairs(attribution, example, names, output, output_names)
+    values, pairs, labels = shown_pairs.values, shown_pairs.pairs, shown_pairs.labels
     num_edges = check.positive_int("num_edges", num_edges, least=0)
     strength = np.abs(values) + np.abs(pairs).sum(axis=1)
     shown = np.argsort(-strength, kind="stable")[: check.positive_int("top", top)]
@@ -106,8 +106,10 @@ def network(
     players_left, pairs_left = len(strength) - len(shown), int((sizes > _rounding_error(strength)).sum()) - len(edges)
     left = [(players_left, "weaker player"), (pairs_left, "weaker pair")]
     left_out = " and ".join(counted(count, thing) for count, thing in left if count)
-    default = caption(attribution.method, found.of, found.averaged) + (f"\n{left_out} left out" if left_out else "")
-    titled(ax, title, "\n".join(part for part in (default, found.note) if part))
+    default = caption(attribution.method, shown_pairs.of, shown_pairs.averaged) + (
+        f"\n{left_out} left out" if left_out else ""
+    )
+    titled(ax, title, "\n".join(part for part in (default, shown_pairs.note) if part))
     _write_names(ax, angles, labels, np.maximum(areas, _SMALLEST_NODE))
     return ax
 

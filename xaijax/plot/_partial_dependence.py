@@ -77,10 +77,10 @@ def partial_dependence(
         )
     lines, count, feature = check.positive_int("lines", lines, least=0), len(own), dependence.features[0]
     label = f"feature {feature}" if dependence.names is None else shortened(dependence.names[0])
-    found = None
+    table = None
     if attribution is not None:
-        found = rows_of(attribution, names=UNUSED, inputs=UNUSED, output=output, output_names=output_names, noted=False)
-        _check_same(found, own, feature)
+        table = rows_of(attribution, names=UNUSED, inputs=UNUSED, output=output, output_names=output_names, noted=False)
+        _check_same(table, own, feature)
 
     ax = new_axes(ax, (5.8, 4.0))
     grid, inputs = (np.asarray(part, np.float64) for part in (dependence.grids[0], dependence.inputs[:, 0]))
@@ -92,8 +92,8 @@ def partial_dependence(
         ax.add_collection(LineCollection(curves, colors="0.72", linewidths=0.7, zorder=1, label=f"each row ({of_all})"))
     marker: Any = {"marker": "o"} if len(grid) == 1 else {}
     ax.plot(grid, each.mean(axis=0), color="0.1", linewidth=2.2, zorder=3, label="mean of all rows", **marker)
-    if found is not None:
-        _draw_values(ax, found, feature, inputs, own)
+    if table is not None:
+        _draw_values(ax, table, feature, inputs, own)
     ax.autoscale_view()
     ax.plot(inputs, np.zeros(count), "|", color="0.3", markersize=6, transform=ax.get_xaxis_transform(), zorder=4)
     note = ""
@@ -101,7 +101,7 @@ def partial_dependence(
         names = attribution.output_names if attribution is not None and output_names is None else output_names
         note = note_of_classes(np.asarray(dependence.target), names)
     label_values(ax, label, note)
-    of = found.of if found is not None else ""
+    of = table.of if table is not None else ""
     ax.set_ylabel("output" if not of else f"output: {of}", fontsize=9, **label_style([of]))
     ax.tick_params(labelsize=8)
     without_frame(ax)
@@ -112,24 +112,24 @@ def partial_dependence(
     return ax
 
 
-def _check_same(found: Rows, own: np.ndarray, feature: int) -> None:
-    if len(found.numbers) != len(own) or feature >= found.values.shape[1]:
+def _check_same(table: Rows, own: np.ndarray, feature: int) -> None:
+    if len(table.numbers) != len(own) or feature >= table.values.shape[1]:
         raise ValueError(
             f"`attribution` must have a value for each feature of each row, [{len(own)}, D], got values of shape "
-            f"{list(found.values.shape)}: explain the same rows."
+            f"{list(table.values.shape)}: explain the same rows."
         )
-    differences = np.abs(found.output - own)
+    differences = np.abs(table.output - own)
     if differences.max() > _SAME * max(np.abs(own).max(), np.ptp(own)):
         row = int(differences.argmax())
         raise ValueError(
-            f"`attribution` must explain the output that is drawn, got {found.output[row]:.4g} for row {row}, whose output "
+            f"`attribution` must explain the output that is drawn, got {table.output[row]:.4g} for row {row}, whose output "
             f"is {own[row]:.4g}: pass the rows and the target that were explained to xai.metrics.partial_dependence."
         )
 
 
-def _draw_values(ax: Axes, found: Rows, feature: int, inputs: np.ndarray, own: np.ndarray) -> None:
-    values = found.values[:, feature]
-    start, name = (own.mean(), "mean output") if found.base_value is None else (found.base_value, "base value")
+def _draw_values(ax: Axes, table: Rows, feature: int, inputs: np.ndarray, own: np.ndarray) -> None:
+    values = table.values[:, feature]
+    start, name = (own.mean(), "mean output") if table.base_value is None else (table.base_value, "base value")
     ax.scatter(
         inputs, start + values, s=14, c=[color_by_sign(value) for value in values], linewidths=0, alpha=0.8, zorder=2.5,
         label=f"{name} + the feature's value",

@@ -72,8 +72,8 @@ def regions(
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> images = jax.random.uniform(jax.random.key(0), (1, 4, 4, 3))
     >>> labels = jnp.array([[[0, 0, 1, 1]] * 4])
-    >>> found = xai.Attribution(jnp.array([[2.0, -1.0]]), jnp.ones(1), regions=labels, method="LIME")
-    >>> ax = xai.plot.regions(found, images, top=1)
+    >>> lime = xai.Attribution(jnp.array([[2.0, -1.0]]), jnp.ones(1), regions=labels, method="LIME")
+    >>> ax = xai.plot.regions(lime, images, top=1)
     >>> [text.get_text() for text in ax.texts], ax.get_xlabel()
     (['+2'], '1 of 2 regions, 67 % of the sum of |value|')
     """

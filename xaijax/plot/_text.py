@@ -59,8 +59,8 @@ def text(
       TypeError, ValueError: if there are no words, or more words than values.
 
     >>> import jax.numpy as jnp, xaijax as xai
-    >>> found = xai.Attribution(jnp.array([[1.0, -0.5]]), jnp.array([0.5]), method="LIME")
-    >>> ax = xai.plot.text(found, ["good", "film"])
+    >>> lime = xai.Attribution(jnp.array([[1.0, -0.5]]), jnp.array([0.5]), method="LIME")
+    >>> ax = xai.plot.text(lime, ["good", "film"])
     >>> [text.get_text() for text in ax.texts]
     ['good', 'film']
     """

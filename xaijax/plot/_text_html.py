@@ -56,8 +56,8 @@ def text_html(
       TypeError, ValueError: if there are no words, or more words than values.
 
     >>> import jax.numpy as jnp, xaijax as xai
-    >>> found = xai.Attribution(jnp.array([[1.0, -0.5]]), jnp.array([0.5]), method="LIME")
-    >>> page = xai.plot.text_html(found, ["<script>", "bad"])
+    >>> lime = xai.Attribution(jnp.array([[1.0, -0.5]]), jnp.array([0.5]), method="LIME")
+    >>> page = xai.plot.text_html(lime, ["<script>", "bad"])
     >>> "<script>" in page, "&lt;script&gt;" in page, 'title="-0.5"' in page
     (False, True, True)
     """

@@ -72,20 +72,20 @@ def violin(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['income', 'age']
     """
-    found = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
-    lines, labels, columns = lines_of_values(found, top, order)
+    table = rows_of(attribution, names=names, inputs=inputs, rows=rows, output=output, output_names=output_names)
+    lines, labels, columns = lines_of_values(table, top, order)
 
     ax = new_axes(ax, (7.0, max(2.2, 1.2 + height_of_lines(len(lines), 0.4))))
     least, most = min(0.0, *(line.min() for line in lines)), max(0.0, *(line.max() for line in lines))
     span = most - least if most > least else 1.0
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=0)
     for height, (line, column) in enumerate(zip(lines, columns, strict=True)):
-        _draw(ax, height, line[found.drawn], found.drawn, column, _NARROWEST * span)
-    low_to_high_bar(ax, columns, found.drawn)
+        _draw(ax, height, line[table.drawn], table.drawn, column, _NARROWEST * span)
+    low_to_high_bar(ax, columns, table.drawn)
     ax.set_xlim(least - 0.05 * span, most + 0.05 * span)
     lines_of_players(ax, labels)
-    label_values(ax, unit_of(attribution), found.note)
-    titled(ax, title, caption(attribution.method, found.of, counted(len(found.drawn))))
+    label_values(ax, unit_of(attribution), table.note)
+    titled(ax, title, caption(attribution.method, table.of, counted(len(table.drawn))))
     return ax
 
 

@@ -84,13 +84,13 @@ def row_of(
     count = attribution.num_examples
     example = check_example(example, 1 if count is None else count)
     names, inputs = _own(attribution, names, inputs)
-    one = attribution if count is None else attribution[example]
-    one, of = one_output(one, output, output_names)
-    values = np.asarray(one.values, np.float64)
+    single = attribution if count is None else attribution[example]
+    single, of = one_output(single, output, output_names)
+    values = np.asarray(single.values, np.float64)
     names = player_names(names, len(values), example=example, num_examples=count)
-    base = None if one.base_value is None else float(np.asarray(one.base_value))
+    base = None if single.base_value is None else float(np.asarray(single.base_value))
     return Row(
-        values, _errors(one, values), base, float(np.asarray(one.output)), names, labels_of(names, len(values)),
+        values, _errors(single, values), base, float(np.asarray(single.output)), names, labels_of(names, len(values)),
         inputs_of_example(inputs, example, len(values), count), of,
     )  # fmt: skip
 
@@ -122,11 +122,14 @@ def rows_of(
         )
         of_class = targets == output
         of = "" if output_names is None else shortened(str(output_names[output]))
-        one = attribution
+        single = attribution
     else:
-        one, of = one_output(attribution, output, output_names)
-    values, outputs = (np.asarray(part, np.float64) for part in (one.values, one.output))
-    errors, base = _errors(one, values), None if one.base_value is None else np.asarray(one.base_value, np.float64)
+        single, of = one_output(attribution, output, output_names)
+    values, outputs = (np.asarray(part, np.float64) for part in (single.values, single.output))
+    errors, base = (
+        _errors(single, values),
+        None if single.base_value is None else np.asarray(single.base_value, np.float64),
+    )
     if alone:
         values, errors, outputs, base = values[None], errors[None], outputs[None], None if base is None else base[None]
     base = None if base is None else np.broadcast_to(base, outputs.shape)
