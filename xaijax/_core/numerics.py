@@ -37,7 +37,7 @@ def ratio(numerator: Array, denominator: Array) -> Array:
 def safe_sqrt(values: Array) -> Array:
     """Returns the square root, and 0 with zero gradient where a value is 0 (or below it by rounding); NaN stays NaN."""
     positive = ~(values <= 0)
-    return jnp.sqrt(jnp.where(positive, values, 1)) * positive
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, values, 1)), 0)
 
 
 def power_of_two(values: Array) -> Array:
@@ -71,7 +71,7 @@ def _ranks_at_once(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
     if count > _COMPARED:
         return jnp.argsort(jnp.argsort(numbers, axis=-1, stable=True), axis=-1).astype(jnp.int32)
     own, others = numbers[..., :, None], numbers[..., None, :]
-    earlier = jnp.arange(count) < jnp.arange(count)[:, None]
+    earlier = jnp.tri(count, k=-1, dtype=bool).reshape(*[1] * (numbers.ndim - 1), count, count)
     return jnp.sum(_precedes(others, own, earlier), axis=-1, dtype=jnp.int32)
 
 
@@ -80,8 +80,8 @@ def _ranks_by_scan(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
 
     def count_one(count: Array, index: Array) -> tuple[Array, None]:
         other = jax.lax.dynamic_index_in_dim(numbers, index, axis=-1, keepdims=True)
-        later = jnp.arange(numbers.shape[-1]) > index
-        return count + _precedes(other, numbers, later), None
+        later = (jnp.arange(numbers.shape[-1]) > index).reshape(*[1] * (numbers.ndim - 1), -1)
+        return count + _precedes(other, numbers, later).astype(jnp.int32), None
 
     start = jnp.zeros(numbers.shape, jnp.int32)
     return jax.lax.scan(count_one, start, jnp.arange(numbers.shape[-1]))[0]

@@ -69,8 +69,10 @@ def with_scales(
         better = loss < best_loss
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), scales, best)
         slope = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0), slope)
-        step, moments = optimizer.update(slope, moments)
-        return (optax.apply_updates(scales, step), moments, best, jnp.where(better, loss, best_loss)), None
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
+            step, moments = optimizer.update(slope, moments)
+            scales = optax.apply_updates(scales, step)
+        return (scales, moments, best, jnp.where(better, loss, best_loss)), None
 
     state = (first, optimizer.init(first), first, jnp.asarray(jnp.inf, odd.dtype))
     (_, _, best, _), _ = jax.lax.scan(ascend, state, length=_STEPS)
