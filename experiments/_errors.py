@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from experiments._estimators import Estimator, Found
-from experiments._games import GAMES, KnownGame, alike
+from experiments._games import GAMES
+from experiments._known_games import KnownGame, alike
 
 BUDGETS = (2, 3, 5, 10, 20, 50)  # evaluations for each player
 REFERENCE = "shap: PermutationExplainer"

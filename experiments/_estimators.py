@@ -18,7 +18,7 @@ import numpy as np
 from jax.scipy.special import ndtri
 
 import xaijax as xai
-from experiments._games import KnownGame
+from experiments._known_games import KnownGame
 
 
 class Found(NamedTuple):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import _errors, _errors_report, _estimators, error_per_evaluation
-from experiments._games import of_table
+from experiments._known_games import of_table
 from tests.shap.test_exact import random_worth
 
 

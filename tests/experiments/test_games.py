@@ -6,19 +6,20 @@ from sklearn.datasets import load_diabetes
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from experiments import _games
+from experiments._known_games import alike, all_coalitions, of_table
 from tests.shap.test_exact import by_definition, random_worth
 
 
 def test_values_of_a_table_are_means_over_all_orders():
     worth = random_worth(5)
-    np.testing.assert_allclose(_games.of_table(worth).exact, by_definition(worth), atol=1e-12)
+    np.testing.assert_allclose(of_table(worth).exact, by_definition(worth), atol=1e-12)
 
 
 @pytest.mark.parametrize("make", [_games.GAMES["teams (12)"], lambda seed, count: _games.neighbors(3, seed, count)])
 def test_values_of_terms_are_those_of_the_table_of_the_same_game(make):
     for one in make(seed=1, count=2):
-        worth = one.value.in_numpy(_games.all_coalitions(len(one.exact)))
-        np.testing.assert_allclose(one.exact, _games.of_table(worth).exact, atol=1e-6)
+        worth = one.value.in_numpy(all_coalitions(len(one.exact)))
+        np.testing.assert_allclose(one.exact, of_table(worth).exact, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [RandomForestRegressor, RandomForestClassifier])
@@ -29,7 +30,7 @@ def test_a_forest_is_the_mean_of_its_answers_over_the_background(kind):
     answer = forest.predict if kind is RandomForestRegressor else lambda rows: forest.predict_proba(rows)[:, 1]
     row, background = x[0], x[10:16]
     known = _games.of_forest(forest, row, background)
-    coalitions = _games.all_coalitions(5)
+    coalitions = all_coalitions(5)
     composed = np.where(coalitions[:, None, :], row, background)
     expected = answer(composed.reshape(-1, 5)).reshape(len(coalitions), -1).mean(axis=1)
     np.testing.assert_allclose(known.value.in_numpy(coalitions), expected, rtol=1e-5)
@@ -38,7 +39,7 @@ def test_a_forest_is_the_mean_of_its_answers_over_the_background(kind):
 
 def test_games_in_jax_and_in_numpy_say_the_same():
     for name in ("teams (60)", "neighbors (64)"):
-        first, second = _games.alike(_games.GAMES[name](seed=2, count=2))
+        first, second = alike(_games.GAMES[name](seed=2, count=2))
         players = len(first.exact)
         coalitions = np.random.default_rng(0).random((50, players)) < 0.8
         for one in (first, second):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import all_coalitions
 from tests import models
-from tests.shap.games import all_coalitions
 
 FEATURES = 5
 COALITIONS = all_coalitions(FEATURES)

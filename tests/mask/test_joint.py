@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import all_coalitions, shapley
 from tests import models
-from tests.shap.games import all_coalitions, shapley
 
 ROWS = models.rows(3, 3, seed=1)
 IMAGES = models.images(2)[:, :2, :4]

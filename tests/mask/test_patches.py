@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import all_coalitions, shapley
 from tests import models
-from tests.shap.games import all_coalitions, shapley
 
 PICTURES = jnp.stack([jnp.full(models.IMAGE, fill) for fill in (0.0, 1.0)] + [models.images(6)[5]])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests.shap.games import table
+from tests.games import table
 
 GENERATOR = np.random.default_rng(0)
 FEATURES = 6

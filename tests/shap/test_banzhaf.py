@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests.shap.games import table
+from tests.games import table
 
 PAY = np.array([0.0, 4, 7, 10, 5, 16, 20, 35])  # -, A, B, AB, C, AC, BC, ABC
 

@@ -8,17 +8,9 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import all_coalitions, shapley, shapley_matrix
 from tests import models
-from tests.shap.games import (
-    all_coalitions,
-    coverage,
-    over_keys,
-    perceptron,
-    relative_error,
-    shapley,
-    shapley_matrix,
-    table,
-)
+from tests.games import coverage, over_keys, perceptron, relative_error, table
 from xaijax.shap import _process
 from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests import models
-from tests.shap import games
-from tests.shap.games import table
+from experiments._known_games import all_coalitions
+from tests import games, models
+from tests.games import table
 from xaijax.shap._indices import coefficient, spin_weights
 
 INDICES = ["SII", "k-SII", "STII", "FSII", "BII"]
@@ -152,7 +152,7 @@ def test_interactions_of_a_model_are_those_of_its_game():
     net, x, rows = models.table_net(5), models.rows(3, 5), models.rows(4, 5, seed=1)
     game = xai.game(net, x, xai.mask.background(rows, weights=[1, 2, 3, 4]), target="all")
     found = xai.shap.interactions(game, order=3)
-    for number, worth in enumerate(game(games.all_coalitions(5))):
+    for number, worth in enumerate(game(all_coalitions(5))):
         alone = xai.shap.interactions(table(worth), order=3)
         for ours, expected in zip(parts_of(found), parts_of(alone), strict=True):
             np.testing.assert_allclose(ours[number], expected, atol=1e-5)

@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import all_coalitions, shapley
 from tests import models
-from tests.shap.games import (
-    all_coalitions,
-    coverage,
-    interactions,
-    numbers,
-    over_keys,
-    perceptron,
-    relative_error,
-    shapley,
-    table,
-)
+from tests.games import coverage, interactions, numbers, over_keys, perceptron, relative_error, table
 from xaijax._core.numerics import ranks
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import large, regression, solve, solve_large

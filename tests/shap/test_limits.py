@@ -11,7 +11,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from tests.shap.games import perceptron, table
+from tests.games import perceptron, table
 from xaijax.shap import _gaussian_process, _paired, _permutation
 
 KEY = jax.random.key(0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests.shap.games import shapley, table
+from experiments._known_games import shapley
+from tests.games import table
 
 TREES = {
     "two groups": [[0, 1], [2, 3, 4]],

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from experiments._known_games import shapley
 from tests import models
-from tests.shap.games import coverage, interactions, over_keys, perceptron, relative_error, shapley
+from tests.games import coverage, interactions, over_keys, perceptron, relative_error
 from tests.shap.test_exact import PAY, game_of, random_worth
 from xaijax.shap._permutation import _orthogonal
 

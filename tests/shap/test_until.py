@@ -7,7 +7,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from tests.shap.games import interactions, numbers, perceptron, table
+from tests.games import interactions, numbers, perceptron, table
 from tests.shap.test_kernel import weighted_least_squares
 from xaijax._core.numerics import ranks
 from xaijax._core.until import precision
