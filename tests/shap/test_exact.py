@@ -10,18 +10,13 @@ import pytest
 
 import xaijax as xai
 from tests import models
+from tests.games import table
 
 PAY = np.array([0.0, 4, 7, 10, 5, 16, 20, 35])  # -, A, B, AB, C, AC, BC, ABC
 
 
 def random_worth(num_players, seed=0):
     return np.random.default_rng(seed).normal(size=2**num_players)
-
-
-def game_of(worth):
-    num_players = int(math.log2(len(worth)))
-    powers = 2 ** np.arange(num_players)
-    return xai.Game(lambda coalitions: jnp.asarray(worth)[coalitions @ powers], num_players)
 
 
 def by_definition(worth):
@@ -37,7 +32,7 @@ def by_definition(worth):
 
 
 def test_the_founding_example():
-    attribution = xai.shap.exact(game_of(PAY))
+    attribution = xai.shap.exact(table(PAY))
     np.testing.assert_allclose(attribution.values, [52 / 6, 73 / 6, 85 / 6], rtol=1e-6)
     assert attribution.base_value == 0
     assert attribution.output == 35
@@ -46,14 +41,14 @@ def test_the_founding_example():
 @pytest.mark.parametrize("num_players", [1, 2, 3, 5, 7])
 def test_agrees_with_the_mean_over_all_orders(num_players):
     worth = random_worth(num_players)
-    np.testing.assert_allclose(xai.shap.exact(game_of(worth)).values, by_definition(worth), atol=2e-6)
+    np.testing.assert_allclose(xai.shap.exact(table(worth)).values, by_definition(worth), atol=2e-6)
 
 
 def test_twelve_players_in_float32_agree_with_float64(float64):
     worth = 100 + random_worth(12)
-    precise = xai.shap.exact(game_of(worth)).values
+    precise = xai.shap.exact(table(worth)).values
     assert precise.dtype == jnp.float64
-    single = xai.shap.exact(game_of(worth.astype(np.float32))).values
+    single = xai.shap.exact(table(worth.astype(np.float32))).values
     assert single.dtype == jnp.float32
     np.testing.assert_allclose(single, precise, atol=2e-5)
 
@@ -64,7 +59,7 @@ def test_efficiency_dummy_symmetry_and_linearity():
     dummy = first[subsets & 0b0111]  # player 3 changes nothing
     symmetric = first[(subsets & 0b1100) | (np.bitwise_count(subsets & 0b11) > 0)]  # players 0 and 1 are alike
     values = {
-        name: np.asarray(xai.shap.exact(game_of(worth)).values)
+        name: np.asarray(xai.shap.exact(table(worth)).values)
         for name, worth in {
             "first": first,
             "second": second,
@@ -81,8 +76,7 @@ def test_efficiency_dummy_symmetry_and_linearity():
 
 def test_several_outputs_of_a_hand_written_game_are_several_games():
     worth = np.stack([PAY, random_worth(3)], axis=1)
-    game = xai.Game(lambda z: jnp.asarray(worth)[z @ np.array([1, 2, 4])], 3)
-    attribution = xai.shap.exact(game)
+    attribution = xai.shap.exact(table(worth))
     assert attribution.values.shape == (3, 2)
     np.testing.assert_allclose(attribution.values[:, 1], by_definition(worth[:, 1]), atol=1e-6)
 

@@ -8,8 +8,8 @@ import pytest
 import xaijax as xai
 from experiments._known_games import shapley
 from tests import models
-from tests.games import coverage, interactions, over_keys, perceptron, relative_error
-from tests.shap.test_exact import PAY, game_of, random_worth
+from tests.games import coverage, interactions, over_keys, perceptron, relative_error, table
+from tests.shap.test_exact import PAY, random_worth
 from xaijax.shap._permutation import _orthogonal
 
 
@@ -51,8 +51,8 @@ def test_a_feature_that_the_model_ignores_gets_zero(key):
 def test_errors_are_true_over_many_keys():
     """No bias, and the error in units of the standard error follows Student's t with 31 degrees of freedom."""
     worth = random_worth(5, 3)
-    exact = xai.shap.exact(game_of(worth)).values
-    game = game_of(worth)
+    exact = xai.shap.exact(table(worth)).values
+    game = table(worth)
 
     def score(key):
         attribution = xai.shap.permutation(game, num_permutations=32, key=key)
@@ -67,13 +67,13 @@ def test_errors_are_true_over_many_keys():
 
 
 def test_many_permutations_find_the_founding_values(key):
-    attribution = xai.shap.permutation(game_of(PAY), num_permutations=4000, key=key)
+    attribution = xai.shap.permutation(table(PAY), num_permutations=4000, key=key)
     np.testing.assert_allclose(attribution.values, [52 / 6, 73 / 6, 85 / 6], atol=5 * attribution.std_errors.max())
     assert attribution.std_errors.max() < 0.05
 
 
 def test_the_standard_error_does_not_depend_on_the_block_size(key):
-    game = game_of(1e3 + random_worth(6))
+    game = table(1e3 + random_worth(6))
     blocks = [xai.shap.permutation(game, num_permutations=37, key=key, batch_size=size) for size in (None, 11, 50)]
     for other in blocks[1:]:
         np.testing.assert_allclose(other.std_errors, blocks[0].std_errors, rtol=2e-3)
@@ -120,7 +120,7 @@ def test_orthogonal_orders_are_less_alike_than_independent_ones():
 def test_few_players_are_exact_in_any_orders(orders, num_players, key):
     """Two directions of one order of two players are all orders; three players have no interaction that pairs miss."""
     worth = random_worth(num_players)
-    attribution = xai.shap.permutation(game_of(worth), key=key, orders=orders, num_permutations=400)
+    attribution = xai.shap.permutation(table(worth), key=key, orders=orders, num_permutations=400)
     tolerance = 2e-6 if num_players < 3 else 5 * attribution.std_errors.max()
     np.testing.assert_allclose(attribution.values, shapley(worth), atol=tolerance)
     np.testing.assert_allclose(attribution.values.sum(), worth[-1] - worth[0], atol=2e-6)
@@ -128,7 +128,7 @@ def test_few_players_are_exact_in_any_orders(orders, num_players, key):
 
 @pytest.mark.parametrize("orders", ["independent", "orthogonal"])
 def test_orders_are_walked_on_until_the_precision_is_reached(orders, key):
-    game = game_of(random_worth(6, 4))
+    game = table(random_worth(6, 4))
     found = xai.shap.permutation(game, key=key, num_permutations=5, orders=orders, until=0.2, max_evaluations=2002)
     assert found.converged
     assert found.std_errors.max() <= 0.2 * jnp.abs(found.values).max()
@@ -154,7 +154,7 @@ def test_orders_are_walked_on_until_the_precision_is_reached(orders, key):
 )
 def test_options_without_sense_are_said(options, message, key):
     with pytest.raises(ValueError, match=message):
-        xai.shap.permutation(game_of(PAY), key=key, **options)
+        xai.shap.permutation(table(PAY), key=key, **options)
 
 
 def test_memory_is_bounded_by_the_batch_size():
