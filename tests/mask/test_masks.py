@@ -149,3 +149,44 @@ def test_regions_have_names():
     attribution = xai.shap.exact(xai.game(lambda x: x.sum(axis=(1, 2, 3)), jnp.ones((1, 6, 8, 1)), masker))
     assert attribution.names == ("sky", "house", "road")
     assert attribution.inputs is None
+
+
+ROWS = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+PICTURES = np.random.default_rng(0).random((2, 12, 14, 3), np.float32)
+BYTES = (255 * PICTURES).astype(np.uint8)
+STRICT_MASKERS = {
+    "background": (lambda: xai.mask.background(ROWS), ROWS),
+    "weights": (lambda: xai.mask.background(ROWS, weights=np.arange(20) + 1), ROWS),
+    "groups": (lambda: xai.mask.background(ROWS, groups=[0, 1, 1]), ROWS),
+    "integer rows": (lambda: xai.mask.background(np.array([[1, 2, 3]])), ROWS),
+    "integer inputs": (lambda: xai.mask.background(ROWS), np.array([[1, 2, 3]])),
+    "gaussian": (lambda: xai.mask.gaussian(ROWS), ROWS),
+    "k_means": (lambda: xai.mask.k_means(ROWS, 3, key=jax.random.key(0)), ROWS),
+    **{
+        f"grid, {name}": (lambda fill=fill: xai.mask.grid(2, fill=fill), PICTURES)
+        for name, fill in {"mean": "mean", "blur": "blur", "noise": "noise", "0": 0, "image": PICTURES[0]}.items()
+    },
+    "bytes, mean": (lambda: xai.mask.grid(2), BYTES),
+    "bytes, blur": (lambda: xai.mask.grid(2, fill="blur"), BYTES),
+    "bfloat16": (lambda: xai.mask.patches(4), PICTURES.astype(jnp.bfloat16)),
+    "channels first": (lambda: xai.mask.grid(2, channel_axis=1), np.moveaxis(PICTURES, -1, 1)),
+    "superpixels": (lambda: xai.mask.superpixels(4, sigma=1.0), BYTES),
+    "tokens": (lambda: xai.mask.tokens(9), np.array([[1, 2, 3]])),
+    "cut tokens": (lambda: xai.mask.tokens(pad_id=0, groups=[[0, 1, -1]]), np.array([[1, 2, 3]])),
+}
+
+
+@pytest.mark.parametrize("setting", ["ranks", "dtypes"])
+@pytest.mark.parametrize("name", STRICT_MASKERS)
+def test_maskers_promote_nothing_implicitly(name, setting):
+    make, x = STRICT_MASKERS[name]
+    strict = jax.numpy_rank_promotion("raise") if setting == "ranks" else jax.numpy_dtype_promotion("strict")
+    with strict:
+        masker = make()
+        x = masker.read(x)
+        masker.check(x)
+        prepared = jax.tree.map(lambda leaf: leaf[0], masker.prepare(x))
+        everyone = jnp.ones(masker.num_players(x.shape[1:]), bool)
+        composed = jax.jit(masker.compose)(x[0], masker.references(x[0], prepared)[0], everyone, prepared)
+        masker.active(x[0], prepared)
+    np.testing.assert_array_equal(composed, x[0])

@@ -277,3 +277,28 @@ def test_mistakes_at_the_door():
         xai.target.each(3)
     with pytest.raises(ValueError, match="gamma.? must be finite and zero or more"):
         xai.target.finer(gamma=-1)
+
+
+STRICT_TARGETS = {
+    "probability": (xai.target.probability(1), LOGITS),
+    "finer": (xai.target.finer(), LOGITS),
+    "finer, against": (xai.target.finer(0, against=[1]), LOGITS),
+    "similarity": (xai.target.similarity([1, 2, 3, 4]), LOGITS),
+    "region": (xai.target.region(0, np.ones((4, 3), bool), reduce="mean"), np.zeros((2, 4, 3, 5))),
+    "box": (
+        xai.target.box([[0, 0, 1, 1]], [0], read=lambda y: (y[..., :4], y)),
+        np.zeros((2, 3, 5)),
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, jnp.bfloat16])
+@pytest.mark.parametrize("setting", ["ranks", "dtypes"])
+@pytest.mark.parametrize("name", STRICT_TARGETS)
+def test_targets_promote_nothing_implicitly(name, setting, dtype):
+    target, outputs = STRICT_TARGETS[name]
+    outputs = jnp.asarray(outputs, dtype)
+    strict = jax.numpy_rank_promotion("raise") if setting == "ranks" else jax.numpy_dtype_promotion("strict")
+    with strict:
+        scores = jax.eval_shape(target.bind(outputs, len(outputs)).select, outputs)
+    assert (scores.shape, scores.dtype) == ((len(outputs),), jnp.float32)

@@ -50,8 +50,8 @@ class Masker:
         """Returns which players can change the output of this input.
 
         The others get the value 0, such as padding and features that equal the background. Their derivatives with
-        respect to x need not be 0: a feature that equals the background counts as soon as it moves. An estimator keeps
-        them by `values - stop_gradient(values)` in the place of a constant 0.
+        respect to x need not be 0: a feature that equals the background counts as soon as it moves. Estimators keep
+        them by `numerics.zero_where`.
         """
         return jnp.ones(self.num_players(x.shape), bool)
 

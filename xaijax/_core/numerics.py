@@ -25,7 +25,8 @@ def einsum(subscripts: str, *operands: Array) -> Array:
 
 def at_least_float32(values: Array) -> Array:
     """Returns the values in float32, or in their own dtype where it is wider."""
-    return values.astype(jnp.promote_types(values.dtype, jnp.float32))
+    with jax.numpy_dtype_promotion("standard"):
+        return values.astype(jnp.promote_types(values.dtype, jnp.float32))
 
 
 def ratio(numerator: Array, denominator: Array) -> Array:

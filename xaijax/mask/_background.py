@@ -66,7 +66,7 @@ class Background(Masker):
 
     def active(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
         """Returns the players that differ from some background row."""
-        differs = (self.rows != x[None]).any(axis=0)
+        differs = (self.references(x, prepared) != x[None]).any(axis=0)
         if self.groups is None:
             return differs.reshape(-1)
         differs = differs.reshape(*self.groups.shape, -1).any(axis=-1)

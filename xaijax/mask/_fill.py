@@ -12,6 +12,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.blur import gaussian_blur
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float, Int, Shaped
 
 # Relative to sqrt(H W): 10 pixels for images of 224 x 224, as in Fong & Vedaldi (2017), arXiv:1704.03296, section 4.3.
@@ -62,7 +63,7 @@ class Fill:
         if not self.name:
             given = self.given if self.given.ndim == 4 else self.given[None]
             return jnp.broadcast_to(given, (len(given), *x.shape)).astype(x.dtype)
-        wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        wide = at_least_float32(x)
         if self.name == "mean":
             painted = region_means(wide, labels, num_regions)
         elif self.name == "blur":

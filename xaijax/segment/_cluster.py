@@ -69,17 +69,17 @@ def cluster(
     # Positions are relative to the cell, so that their sums are small. The sum of the ones is the number of pixels.
     starts = jnp.stack(jnp.meshgrid(*map(jnp.asarray, cells.starts), indexing="ij")).astype(jnp.float32)
     local = split.at[:2].add(-starts[..., None])
-    summands = jnp.moveaxis(jnp.concatenate([local, jnp.ones_like(local[:1])]) * inside, 0, 2)
+    summands = jnp.moveaxis(jnp.concatenate([local, jnp.ones_like(local[:1])]) * inside[None], 0, 2)
 
     def move(choice: Int[Array, "rows columns P"], centers: Float[Array, "F rows columns"]) -> Array:
-        chosen = (choice[:, :, None] == jnp.arange(9)[:, None]).astype(jnp.float32)
+        chosen = (choice[:, :, None] == jnp.arange(9)[None, None, :, None]).astype(jnp.float32)
         sums = jnp.einsum("rckp,rcfp->kfrc", chosen, summands, precision=jax.lax.Precision.HIGHEST)
-        sums = sums.at[:, :2].add(sums[:, -1:] * starts)
+        sums = sums.at[:, :2].add(sums[:, -1:] * starts[None])
         total = jnp.zeros((len(features) + 1, rows + 2, columns + 2), jnp.float32)
         for part, (down, right) in zip(sums, _AROUND, strict=True):
             total = total.at[:, 1 + down : 1 + down + rows, 1 + right : 1 + right + columns].add(part)
         *sums, count = total[:, 1:-1, 1:-1]
-        return jnp.where(count > 0, jnp.stack(sums) / jnp.maximum(count, 1), centers)
+        return jnp.where(count[None] > 0, jnp.stack(sums) / jnp.maximum(count, 1)[None], centers)
 
     def choose(centers: Float[Array, "F rows columns"]) -> Int[Array, "rows columns P"]:
         padded = jnp.pad(centers, ((0, 0), (1, 1), (1, 1)), constant_values=jnp.inf)  # no pixel is near these

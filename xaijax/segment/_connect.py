@@ -103,7 +103,7 @@ def _join_nearest(
 
     def join(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         segments, _, rounds = carry
-        painted = jnp.where(segments >= 0, centers[:, segments], jnp.inf)
+        painted = jnp.where(segments[None] >= 0, centers[:, segments], jnp.inf)
         neighbors = [_shifted(segments, step, none) for step in _NEIGHBORS]
         distances = [_distance_to_neighbor(features, painted, weights, step) for step in _NEIGHBORS]
         nearest = jnp.where(segments < 0, functools.reduce(jnp.minimum, distances), jnp.inf).reshape(-1)

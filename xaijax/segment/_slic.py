@@ -221,9 +221,10 @@ def rgb_to_lab(rgb: Float[Array, "*space 3"]) -> Float[Array, "*space 3"]:
     above (6/29)³ and a line below.
     """
     linear = jnp.where(rgb > 0.04045, _power((rgb + 0.055) / 1.055, 2.4), rgb / 12.92)
-    share = _mixed(linear, _TO_XYZ) / jnp.array(_WHITE, rgb.dtype)
+    channel = (*[None] * (rgb.ndim - 1), slice(None))  # an axis of constants under those of the pixels
+    share = _mixed(linear, _TO_XYZ) / jnp.array(_WHITE, rgb.dtype)[channel]
     root = jnp.where(share > 0.008856, _power(share, 1 / 3), 7.787 * share + 16 / 116)
-    return _mixed(root, _TO_LAB) - jnp.array([16, 0, 0], rgb.dtype)
+    return _mixed(root, _TO_LAB) - jnp.array([16, 0, 0], rgb.dtype)[channel]
 
 
 def _mixed(channels: Float[Array, "*space 3"], weights: tuple[tuple[float, ...], ...]) -> Float[Array, "*space 3"]:
