@@ -23,8 +23,7 @@ from benchmarks._parts import Run, Seconds, measure_parts, parts_of_game
 from benchmarks._sizes import Size, blocks, pick
 from benchmarks._timing import Case
 from xaijax.lime import _coalitions, _explain, _rows
-from xaijax.lime._kernel import KERNEL_WIDTHS
-from xaijax.lime._surrogate import Ridge
+from xaijax.lime._neighborhood import KERNEL_WIDTHS
 
 
 def lime_cases(size: Size) -> list[Case]:
@@ -108,22 +107,23 @@ def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any
     model = perceptron(features)
     x = jax.random.normal(KEY, (inputs, features))
     statistics = xai.lime.statistics(x, bins=bins)
-    together = _rows.layout("weighted", samples - 1)
+    together = _rows.row_layout("weighted", samples - 1)
     recipe = _explain.read_recipe(
-        together, Ridge(1e-6), num_players=features, num_features=None, feature_selection="auto", top=5,
-        until=None, max_samples=None, certain=True,
+        together, num_players=features, sampling="weighted", as_lime=False, surrogate="linear", ridge=None,
+        num_features=None, feature_selection="auto", until=None, max_samples=None, top=5,
     )  # fmt: skip
 
     def draw(key: Any, row: Any) -> Any:
-        return _rows.draw("weighted", key, row, statistics, 0.75 * features**0.5, "row", together)
+        return _rows.draw_rows("weighted", key, row, statistics, 0.75 * features**0.5, "row", together)
 
     drawn, rows = jax.jit(draw)(KEY, x[0])
     values = model(rows)
 
     def fit(key: Any, samples: Any, values: Any) -> Any:
         return _explain.explain(
-            lambda _: (samples, values), lambda values: values, key, recipe, active=jnp.ones(features, bool)
-        )
+            lambda _: (samples, values), lambda values: values, key, recipe, active=jnp.ones(features, bool),
+            improve=None,
+        )  # fmt: skip
 
     keys = jax.random.split(KEY, inputs)
     draw_all = jax.jit(lambda keys, x: jax.lax.map(lambda pair: _sums(draw(*pair)), (keys, x)))
@@ -181,11 +181,11 @@ def _parts_of_texts(repeats: int, size: Size) -> dict[str, Any]:
 
 def _drawing(inputs: int, players: int, samples: int) -> Run:
     """The neighborhoods of coalitions alone, for as many inputs, one after another."""
-    together = _coalitions.layout("weighted", samples - 1)
+    together = _coalitions.coalition_layout("weighted", samples - 1)
     active = jnp.ones(players, bool)
 
     def draw(key: Any) -> Any:
-        return _sums(_coalitions.draw("weighted", key, active, "cosine", KERNEL_WIDTHS["cosine"], together))
+        return _sums(_coalitions.draw_coalitions("weighted", key, active, "cosine", KERNEL_WIDTHS["cosine"], together))
 
     draw_all = jax.jit(lambda keys: jax.lax.map(draw, keys))
     keys = jax.random.split(KEY, inputs)

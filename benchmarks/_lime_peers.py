@@ -133,7 +133,7 @@ def _text(small: bool, quick: bool) -> _Compared:
     def ours(seed: int) -> Any:
         options: dict[str, Any] = {"num_samples": samples, "num_features": 10, "target": 0, "pad_id": 0}
         read = lambda text: [int(word[1:]) for word in text.split()]  # noqa: E731
-        return xai.lime.strings(model, texts, read, key=jax.random.key(seed), **options).attribution.values
+        return xai.lime.strings(model, texts, read, key=jax.random.key(seed), **options).values
 
     def theirs(seed: int) -> Any:
         explainer.random_state = explainer.base.random_state = np.random.RandomState(seed)

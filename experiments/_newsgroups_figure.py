@@ -18,7 +18,7 @@ SHOWN = "the ten heaviest words"
 
 
 def draw(
-    examples: dict[str, xai.lime.Words],
+    examples: dict[str, xai.Surrogate],
     header: set[str],
     accuracies: dict[str, dict[str, np.ndarray]],
     on_headers: dict[str, dict[str, np.ndarray]],
@@ -44,21 +44,27 @@ def draw(
     return figure
 
 
-def _draw_words(ax: Axes, name: str, words: xai.lime.Words, header: set[str]) -> None:
-    last = len(words.words) - 1
-    one, pairs = words.of(last), words.as_list(last)
+def _draw_words(ax: Axes, name: str, words: xai.Surrogate, header: set[str]) -> None:
+    last = words[-1:]
+    pairs = word_weights(words, len(words) - 1)
     share = sum(abs(weight) for word, weight in pairs if word in header) / sum(abs(weight) for _, weight in pairs)
-    said = f"{CLASSES[1]}, wrongly" if one.output[0] > 0 else CLASSES[0]
+    said = f"{CLASSES[1]}, wrongly" if last.output[0] > 0 else CLASSES[0]
     title = (
-        f"{name}: says {said}, log odds {float(one.output[0]):+.1f}\n"
-        f"{share:.0%} of the mass on header words, local R² {float(one.r_squared[0]):.3f}"
+        f"{name}: says {said}, log odds {float(last.output[0]):+.1f}\n"
+        f"{share:.0%} of the mass on header words, local R² {float(last.r_squared[0]):.3f}"
     )
-    xai.plot.bars(one, names=words.words[last], top=_TOP, ax=ax, title=title)
+    xai.plot.bars(last, names=words.player_names(len(words) - 1), top=_TOP, ax=ax, title=title)
     for label in ax.get_yticklabels():
         if label.get_text() in header:
             label.set_fontweight("bold")
             label.set_bbox({"boxstyle": "round,pad=0.12", "facecolor": "#f3e3a1", "edgecolor": "none"})
     ax.set_xlabel(f"what a word adds to the log odds of {CLASSES[1]}", fontsize=9)
+
+
+def word_weights(attribution: xai.Surrogate, row: int) -> list[tuple[str, float]]:
+    """The words of one text with their weights, the heaviest first."""
+    pairs = zip(attribution.player_names(row), np.asarray(attribution.values[row]).tolist(), strict=True)
+    return sorted((pair for pair in pairs if pair[0]), key=lambda pair: -abs(pair[1]))
 
 
 def mean_and_error(found: np.ndarray) -> dict[str, float]:

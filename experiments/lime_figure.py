@@ -73,9 +73,9 @@ def neighborhood(
     statistics: xai.lime.Statistics, sampling: str, key: jax.Array, num_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows [S, 2] that `xai.lime.tabular` draws for its first example, and their weights [S]."""
-    layout = _rows.layout(sampling, num_samples - 1)
+    layout = _rows.row_layout(sampling, num_samples - 1)
     draw_key, _ = jax.random.split(example_keys(key, jnp.arange(1))[0])
-    samples, rows = _rows.draw(sampling, draw_key, jnp.asarray(INSTANCE), statistics, _WIDTH, "row", layout)
+    samples, rows = _rows.draw_rows(sampling, draw_key, jnp.asarray(INSTANCE), statistics, _WIDTH, "row", layout)
     return np.asarray(rows), np.asarray(samples.weights)
 
 

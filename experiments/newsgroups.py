@@ -31,7 +31,7 @@ import numpy as np
 
 import xaijax as xai
 from experiments._newsgroups import PADDING, UNKNOWN, Posts, Vocabulary, cut, header_words, load_posts, without_header
-from experiments._newsgroups_figure import SHOWN, draw, mean_and_error
+from experiments._newsgroups_figure import SHOWN, draw, mean_and_error, word_weights
 from experiments._report import Report
 from experiments._train import cross_entropy, train
 
@@ -97,25 +97,26 @@ def log_odds(logits: Any) -> Any:
     return logits[:, 1] - logits[:, 0]
 
 
-def explain(classifier: Classifier, texts: list[str], *, samples: int, key: Any) -> xai.lime.Words:
+def explain(classifier: Classifier, texts: list[str], *, samples: int, key: Any) -> xai.Surrogate:
     return xai.lime.strings(
-        classifier.model, texts, classifier.vocabulary, key=key, pad_id=PADDING, target=log_odds, num_samples=samples
-    )
+        classifier.model, texts, classifier.vocabulary, key=key, pad_id=PADDING, split=r"\W+", target=log_odds,
+        num_samples=samples,
+    )  # fmt: skip
 
 
-def shares(found: xai.lime.Words, headers: list[set[str]], shown: int | None = None) -> np.ndarray:
+def shares(found: xai.Surrogate, headers: list[set[str]], shown: int | None = None) -> np.ndarray:
     """The share of each explanation's mass on header words, [N] as many as headers; of the heaviest words or of all."""
-    rows = [found.as_list(row)[:shown] for row in range(len(headers))]
+    rows = [word_weights(found, row)[:shown] for row in range(len(headers))]
     on_header = [sum(abs(w) for word, w in row if word in names) for row, names in zip(rows, headers, strict=True)]
     masses = [sum(abs(weight) for _, weight in row) for row in rows]
     return np.array([part / mass if mass > 0 else 0.0 for part, mass in zip(on_header, masses, strict=True)])
 
 
-def heaviest(found: xai.lime.Words, headers: list[set[str]]) -> dict[str, float]:
+def heaviest(found: xai.Surrogate, headers: list[set[str]]) -> dict[str, float]:
     """The header words with the most mass over all posts, and their part of all mass."""
     masses: Counter[str] = Counter()
     for row, names in enumerate(headers):
-        pairs = found.as_list(row)
+        pairs = word_weights(found, row)
         total = sum(abs(weight) for _, weight in pairs)
         masses.update({word: abs(weight) / total for word, weight in pairs if word in names})
     return {word: mass / len(headers) for word, mass in masses.most_common(_SHOWN)}
@@ -141,7 +142,7 @@ def run(report: Report, posts: Posts, options: argparse.Namespace) -> None:
 
     accuracies: dict[str, dict[str, np.ndarray]] = {}
     on_headers: dict[str, dict[str, np.ndarray]] = {}
-    examples: dict[str, xai.lime.Words] = {}
+    examples: dict[str, xai.Surrogate] = {}
     for name in TRAINED:
         of_seeds = []
         for seed in range(options.seed, options.seed + options.seeds):
@@ -152,18 +153,19 @@ def run(report: Report, posts: Posts, options: argparse.Namespace) -> None:
             of_seeds.append((of_tests, shares(words, headers), shares(words, headers, _SHOWN)))
             if seed == options.seed:
                 examples[name] = words
-                report.keep(f"example_{name.split()[-1]}", words.of(len(headers)))
-                report.numbers[f"{name}: heaviest words of the post shown"] = dict(words.as_list(len(headers))[:_SHOWN])
-                report.numbers[f"{name}: heaviest header words, part of all mass"] = heaviest(words, headers)
-                report.numbers[f"{name}: local R² of the explanations, mean"] = float(
-                    words.attribution.r_squared.mean()
+                report.keep(f"example_{name.split()[-1]}", words[-1:])
+                report.numbers[f"{name}: heaviest words of the post shown"] = dict(
+                    word_weights(words, len(headers))[:_SHOWN]
                 )
+                report.numbers[f"{name}: heaviest header words, part of all mass"] = heaviest(words, headers)
+                report.numbers[f"{name}: local R² of the explanations, mean"] = float(words.r_squared.mean())
         of_tests, of_all, of_shown = (np.array(found) for found in zip(*of_seeds, strict=True))
         accuracies[name] = dict(zip(TESTS, of_tests.T, strict=True))
         on_headers[name] = {"all words": of_all.mean(axis=0), SHOWN: of_shown.mean(axis=0)}  # over the seeds
 
-    read = examples[TRAINED[0]].words  # the same posts for every classifier
-    by_count = float(np.mean([len(names) / len(read[row]) for row, names in enumerate(headers)]))
+    posts_read = examples[TRAINED[0]]  # the same posts for every classifier
+    num_words = [sum(map(bool, posts_read.player_names(row))) for row in range(len(headers))]
+    by_count = float(np.mean([len(names) / count for names, count in zip(headers, num_words, strict=True)]))
     summarize(report, accuracies, on_headers, by_count)
     figure = draw(examples, header_words(texts[-1]), accuracies, on_headers, by_count, posts.corpus)
     report.figure("newsgroups", figure, "what two classifiers of posts go by, and what it costs them")

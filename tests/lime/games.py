@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax.lime._coalitions import size_law
+from xaijax.lime._coalitions import log_size_distribution
 
 PLAYERS = 10
 COALITIONS = (np.arange(2**PLAYERS)[:, None] >> np.arange(PLAYERS)) & 1
@@ -53,7 +53,7 @@ def best_line(values, width, distance="cosine", uniform_sizes=False):
 
 def law(width, distance="cosine", players=PLAYERS):
     """[M+1] P(a players are absent), in float64."""
-    return np.exp(np.asarray(size_law(jnp.asarray(players), players, distance, width), np.float64))
+    return np.exp(np.asarray(log_size_distribution(jnp.asarray(players), players, distance, width), np.float64))
 
 
 def binomials(players=PLAYERS):

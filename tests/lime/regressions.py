@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from xaijax.lime._neighborhood import Samples, independent
+from xaijax.lime._neighborhood import Samples, independent_layout
 from xaijax.lime._reliability import effective_samples, r_squared, reliability
 from xaijax.lime._surrogate import Ridge, dot, regression, solve
 
@@ -18,7 +18,9 @@ def fit_line(points, values, weights, ridge, absolute=False):
     drawn = first(jnp.ones(len(points), bool))
     samples = Samples(first(points), first(weights), drawn, jnp.zeros((len(drawn), 0)))
     padded = line._replace(**{name: first(getattr(line, name)) for name in ("residuals", "whitened", "leverage")})
-    found = reliability(padded, samples, independent(len(points)), problem.varies.sum(), effective_samples(samples))
+    found = reliability(
+        padded, samples, independent_layout(len(points)), problem.varies.sum(), effective_samples(samples)
+    )
     coefficients = line.scaled / problem.scale[:, None]
     intercept = problem.mean - dot(problem.center, coefficients)
     errors = found.errors / problem.scale[:, None]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.lime.games import PLAYERS, binomials
-from xaijax.lime._coalitions import draw, layout, size_law
-from xaijax.lime._kernel import DISTANCES, kernel
+from xaijax.lime._coalitions import coalition_layout, draw_coalitions, log_size_distribution
+from xaijax.lime._neighborhood import DISTANCES, kernel
 
 ALIVE = jnp.arange(PLAYERS + 3) < PLAYERS  # and three that are padding
 ROUNDS = 300
@@ -15,8 +15,8 @@ ROUNDS = 300
 
 def drawn(sampling, width=0.4, distance="euclidean", samples=200):
     """[R, S, M] absent players and [R, S] weights of many rounds, the input's own rows first."""
-    together = layout(sampling, samples)
-    round_ = jax.jit(jax.vmap(lambda key: draw(sampling, key, ALIVE, distance, width, together)[:2]))
+    together = coalition_layout(sampling, samples)
+    round_ = jax.jit(jax.vmap(lambda key: draw_coalitions(sampling, key, ALIVE, distance, width, together)[:2]))
     points, weights = round_(jax.random.split(jax.random.key(0), ROUNDS))
     assert set(np.unique(points)) == {-1, 0}
     return np.asarray(points) < 0, np.asarray(weights)
@@ -26,20 +26,20 @@ def drawn(sampling, width=0.4, distance="euclidean", samples=200):
 def test_the_law_of_sizes_is_binomials_times_kernel(distance):
     share = 1 - jnp.arange(PLAYERS + 1) / PLAYERS
     expected = binomials() * np.asarray(kernel(DISTANCES[distance](share), 0.3), np.float64)
-    law = np.exp(size_law(jnp.asarray(PLAYERS), PLAYERS + 3, distance, 0.3))
+    law = np.exp(log_size_distribution(jnp.asarray(PLAYERS), PLAYERS + 3, distance, 0.3))
     np.testing.assert_allclose(law[: PLAYERS + 1], expected / expected.sum(), rtol=1e-4)
     assert (law[PLAYERS + 1 :] == 0).all()
 
 
 def test_hundreds_of_players_and_narrow_kernels_have_a_law():
-    law = np.exp(size_law(jnp.asarray(1000), 1000, "cosine", 0.05))
+    law = np.exp(log_size_distribution(jnp.asarray(1000), 1000, "cosine", 0.05))
     np.testing.assert_allclose(law.sum(), 1, rtol=1e-4)
     assert 0 < law @ np.arange(1001) < 500
 
 
 def test_the_weighted_law_is_met_in_sizes_and_in_second_moments():
     absent, weights = drawn("weighted")
-    law = np.exp(size_law(jnp.asarray(PLAYERS), PLAYERS + 3, "euclidean", 0.4))
+    law = np.exp(log_size_distribution(jnp.asarray(PLAYERS), PLAYERS + 3, "euclidean", 0.4))
     # The input stands for the share of the law that has nobody absent, and the drawn rows for the rest of it.
     np.testing.assert_allclose(weights[:, 0], law[0], rtol=1e-5)
     np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from xaijax.lime._kernel import DISTANCES, kernel
+from xaijax.lime._neighborhood import DISTANCES, kernel
 
 
 def test_a_linear_model_with_badly_scaled_inputs_is_recovered(key):
@@ -30,7 +30,7 @@ def test_a_model_linear_in_the_regions_is_recovered(key):
     masker = xai.mask.grid(4, fill=0.0)
     shares = jax.random.normal(jax.random.key(2), models.IMAGE)
     x = models.images()
-    surrogate = xai.lime.image(lambda x: (x * shares).sum(axis=(1, 2, 3)), x, key=key, fill=0.0, regions=_grid_labels())
+    surrogate = xai.lime.image(lambda x: (x * shares).sum(axis=(1, 2, 3)), x, key=key, fill=0.0, masker=_grid_labels())
     expected = (x * shares).reshape(4, 4, 2, 4, 2, 2).sum(axis=(2, 4, 5)).reshape(4, 16)
     np.testing.assert_allclose(surrogate.values, expected, atol=2e-4)
     np.testing.assert_allclose(surrogate.intercept, 0, atol=2e-4)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import lasso_path
 
-from xaijax.lime._select import select
-from xaijax.lime._surrogate import Ridge, regression
+from xaijax.lime._surrogate import Ridge, regression, select
 
 
 def problem(seed, columns=8, samples=60):

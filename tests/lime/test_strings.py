@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from xaijax.lime._words import pieces
+from xaijax.lime._words import Encoder
 
 TEXTS = ["God, not a god: why not?", "Posting posting  Posting host", "why not"]
 WORDS = (("God", "not", "a", "god", "why"), ("Posting", "posting", "host"), ("why", "not"))
@@ -19,7 +19,7 @@ WEIGHTS = jnp.asarray(np.random.default_rng(0).normal(size=40), jnp.float32).at[
 
 def by_words(text):
     """Each word one id; of the rest ? and , have one."""
-    return [VOCABULARY[found] for found in re.findall(r"\w+|[?,]", text)]
+    return [VOCABULARY[word] for word in re.findall(r"\w+|[?,]", text)]
 
 
 def by_letters(text):
@@ -29,7 +29,7 @@ def by_letters(text):
 
 def by_spaced_words(text):
     """Byte-pair encodings do so: a word with a space before it has another id than one without."""
-    return [2 + sum(map(ord, found)) % 38 for found in re.findall(r" ?\w+| ?[^\w ]+|\s", text)]
+    return [2 + sum(map(ord, word)) % 38 for word in re.findall(r" ?\w+| ?[^\w ]+|\s", text)]
 
 
 def bag(ids):
@@ -38,6 +38,10 @@ def bag(ids):
 
 def weight(tokenizer, text):
     return float(WEIGHTS[np.array(tokenizer(text), int)].sum())
+
+
+def words_of(attribution, row):
+    return [name for name in attribution.player_names(row) if name]
 
 
 @pytest.mark.parametrize("tokenizer", [by_words, by_letters, by_spaced_words])
@@ -53,11 +57,12 @@ def test_a_model_that_is_linear_in_the_words_is_recovered(tokenizer, mask_id, ba
         if bag_of_words:
             names = dict.fromkeys(word for word, _ in alone)
             alone = [(name, sum(value for word, value in alone if word == name)) for name in names]
-        assert found.words[row] == tuple(word for word, _ in alone)
-        of_text = found.of(row)
-        np.testing.assert_allclose(of_text.values[0], [value for _, value in alone], atol=1e-4)
-        np.testing.assert_allclose(of_text.intercept[0], rest, atol=1e-4)
-        assert (np.asarray(found.attribution.values)[row, len(alone) :] == 0).all()
+        assert words_of(found, row) == [word for word, _ in alone]
+        np.testing.assert_allclose(found.values[row, : len(alone)], [value for _, value in alone], atol=1e-4)
+        np.testing.assert_allclose(found.intercept[row], rest, atol=1e-4)
+        assert (np.asarray(found.values)[row, len(alone) :] == 0).all()
+        assert (np.asarray(found.std_errors)[row, len(alone) :] == 0).all()
+    assert found.num_players == max(len(words_of(found, row)) for row in range(3))
 
 
 def test_deletion_is_the_shortened_string_tokenized_by_hand(key):
@@ -73,8 +78,8 @@ def test_deletion_is_the_shortened_string_tokenized_by_hand(key):
     jax.effects_barrier()
     shortened = set()
     for bits in range(2 ** len(words)):
-        kept = {word for place, word in enumerate(words) if bits >> place & 1}
-        ids = by_words(re.sub(r"\w+", lambda found, kept=kept: found[0] if found[0] in kept else "", text))
+        kept = {word for index, word in enumerate(words) if bits >> index & 1}
+        ids = by_words(re.sub(r"\w+", lambda match, kept=kept: match[0] if match[0] in kept else "", text))
         shortened.add(tuple(ids + [PAD] * (16 - len(ids))))
     inputs = {tuple(row) for block in seen for row in block.tolist()}
     assert inputs <= shortened
@@ -82,18 +87,26 @@ def test_deletion_is_the_shortened_string_tokenized_by_hand(key):
     assert tuple(by_words(text) + [PAD] * 8) in inputs
 
 
-def test_as_list_has_the_heaviest_words_first_with_their_errors(key):
-    found = xai.lime.strings(lambda ids: jnp.tanh(bag(ids)), TEXTS, by_words, key=key, pad_id=PAD, num_samples=200)
-    pairs = found.as_list(0)
-    sizes = [abs(value) for _, value in pairs]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sorted(word for word, _ in pairs) == sorted(WORDS[0])
-    for word, value, error in found.as_list(0, std_errors=True):
-        place = WORDS[0].index(word)
-        assert value == found.attribution.values[0, place]
-        assert error == found.attribution.std_errors[0, place] > 0
-    bars = xai.plot.bars(found.of(1), names=found.words[1])
-    assert {label.get_text() for label in bars.get_yticklabels()} == set(WORDS[1])
+def test_explanations_of_strings_are_attributions(key, tmp_path):
+    """Saved, joined, recorded and drawn as those of every other explainer, with the words as names."""
+    options = {"key": key, "pad_id": PAD, "num_samples": 100}
+    found = xai.lime.strings(lambda ids: jnp.tanh(bag(ids)), TEXTS, by_words, **options)
+    assert isinstance(found, xai.Surrogate)
+    assert [found.player_names(row)[:2] for row in range(3)] == [list(words[:2]) for words in WORDS]
+    assert found[2].names == ("why", "not", "", "", "")
+    loaded = xai.load(xai.save(tmp_path / "words.npz", found))
+    assert loaded.names == found.names
+    np.testing.assert_array_equal(loaded.values, found.values)
+    parts = [
+        xai.lime.strings(lambda ids: jnp.tanh(bag(ids)), TEXTS, by_words, **options)[rows] for rows in ([0], [1, 2])
+    ]
+    joined = xai.concatenate(parts)
+    assert joined.names == found.names
+    records = xai.records(found)
+    assert [record["name"] for record in records if record["example"] == 0] == list(WORDS[0])
+    bars = xai.plot.bars(found[1:2], names=found.player_names(1))
+    assert set(WORDS[1]) <= {label.get_text() for label in bars.get_yticklabels()}
+    assert xai.report(tmp_path / "report.html", [xai.Section(found)]).stat().st_size > 10_000
 
 
 def test_the_definitions_of_lime_are_those_of_its_text_explainer(key):
@@ -102,8 +115,8 @@ def test_the_definitions_of_lime_are_those_of_its_text_explainer(key):
     found = xai.lime.strings(model, [text], by_letters, key=key, pad_id=PAD, definitions="lime")
     settings = {"sampling": "sizes", "num_samples": 5000, "num_features": 10, "kernel_width": 0.25, "ridge": 1.0}
     by_hand = xai.lime.strings(model, [text], by_letters, key=key, pad_id=PAD, definitions="lime", **settings)
-    np.testing.assert_array_equal(found.attribution.values, by_hand.attribution.values)
-    assert (found.attribution.num_evaluations, sum(weight != 0 for _, weight in found.as_list())) == (5000, 10)
+    np.testing.assert_array_equal(found.values, by_hand.values)
+    assert (found.num_evaluations, (found.values != 0).sum()) == (5000, 10)
 
 
 def test_the_answer_of_a_text_does_not_depend_on_the_others(key):
@@ -111,16 +124,16 @@ def test_the_answer_of_a_text_does_not_depend_on_the_others(key):
     model = lambda ids: jnp.stack([jnp.tanh(bag(ids)), jnp.sin(bag(ids))], axis=1)  # noqa: E731
     long = " ".join(["why", "not", "God"] * 30)
     options = {"key": key, "pad_id": PAD, "num_samples": 100}
-    together = xai.lime.strings(model, [*TEXTS, long], by_words, target=[0, 1, 1, 0], **options)
+    batch = xai.lime.strings(model, [*TEXTS, long], by_words, target=[0, 1, 1, 0], **options)
     turned = xai.lime.strings(model, [long, *TEXTS[::-1]], by_words, target=[0, 1, 1, 0], ids=[3, 2, 1, 0], **options)
     for row, text in enumerate([*TEXTS, long]):
         target = [[0, 1, 1, 0][row]]
         alone = xai.lime.strings(model, [text], by_words, target=target, ids=[row], **options)
-        np.testing.assert_allclose(together.of(row).values, alone.of(0).values, atol=1e-6)
-        np.testing.assert_allclose(together.of(row).std_errors, alone.of(0).std_errors, atol=1e-6)
-        place = 3 - row
-        np.testing.assert_allclose(turned.of(place).values, alone.of(0).values, atol=1e-6)
-        assert turned.words[place] == alone.words[0]
+        count = alone.num_players
+        np.testing.assert_allclose(batch.values[row, :count], alone.values[0], atol=1e-6)
+        np.testing.assert_allclose(batch.std_errors[row, :count], alone.std_errors[0], atol=1e-6)
+        np.testing.assert_allclose(turned.values[3 - row, :count], alone.values[0], atol=1e-6)
+        assert words_of(turned, 3 - row) == words_of(alone, 0)
 
 
 def test_all_outputs_and_scores_of_examples_keep_their_rows(key):
@@ -128,20 +141,18 @@ def test_all_outputs_and_scores_of_examples_keep_their_rows(key):
     options = {"key": key, "pad_id": PAD, "num_samples": 100}
     texts = [" ".join(["why", "not"] * 20), *TEXTS]  # of two lengths
     every = xai.lime.strings(model, texts, by_words, target="all", **options)
-    one = xai.lime.strings(model, texts, by_words, target=[2, 0, 1, 2], **options)
+    single = xai.lime.strings(model, texts, by_words, target=[2, 0, 1, 2], **options)
     for row, output in enumerate([2, 0, 1, 2]):
-        np.testing.assert_allclose(every.of(row).values[..., output], one.of(row).values, atol=1e-4)
-    with pytest.raises(ValueError, match="all outputs at once: give a target"):
-        every.as_list(0)
+        np.testing.assert_allclose(every.values[row, :, output], single.values[row], atol=1e-4)
     score = xai.target.finer([2, 0, 1, 2], num_similar=2, gamma=1.0)  # 2: -1 - 1.5 of the sum; 0: 1 - .5; 1: 2 - 0
     finer = xai.lime.strings(model, texts, by_words, target=score, **options)
     for row, factor in enumerate([-2.5, 0.5, 2.0, -2.5]):
-        np.testing.assert_allclose(finer.of(row).values, factor * every.of(row).values[..., 0], atol=1e-4)
+        np.testing.assert_allclose(finer.values[row], factor * every.values[row, :, 0], atol=1e-4)
 
 
 def test_values_lie_on_the_tokens_of_their_words(key):
     found = xai.lime.strings(bag, [TEXTS[0], "why not"], by_words, key=key, pad_id=PAD, length=20, num_samples=100)
-    on_tokens = np.asarray(found.attribution.on_input())
+    on_tokens = np.asarray(found.on_input())
     assert on_tokens.shape == (2, 20)
     ids = np.zeros((2, 20), int)
     ids[0, :8], ids[1, :2] = by_words(TEXTS[0]), by_words("why not")
@@ -151,10 +162,61 @@ def test_values_lie_on_the_tokens_of_their_words(key):
     )
 
 
-def test_a_split_of_the_users_own_keeps_words_whole():
-    assert [piece.word for piece in pieces("don't stop", re.compile(r"[^\w']+"))] == ["don't", None, "stop"]
-    assert "".join(piece.text for piece in pieces("  a, b!", re.compile(r"\W+"))) == "  a, b!"
-    assert [piece.word for piece in pieces("two words", re.compile("x*"))] == ["two words"]
+def letters(text):
+    return [2 + ord(letter) for letter in text]
+
+
+def split_into(text, split=None):
+    """The words that a text is split into, each occurrence on its own."""
+    return list(Encoder(letters, split=split, bag_of_words=False, pad_id=PAD)(text, 0).words)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("good 😀 film 😀", ["good", "😀", "film", "😀"]),
+        ("family 👨‍👩‍👧 of 🇩🇪🇫🇷, 👍🏽!", ["family", "👨‍👩‍👧", "of", "🇩🇪", "🇫🇷", "👍🏽"]),
+        ("नमस्ते दुनिया", ["नमस्ते", "दुनिया"]),
+        ("e\u0301te\u0301 cafe\u0301", ["e\u0301te\u0301", "cafe\u0301"]),
+        ("我喜欢电影。", ["我", "喜", "欢", "电", "影"]),
+        ("don't stop: 3.14, a_b", ["don't", "stop", "3.14", "a_b"]),
+        ("שלום עולם", ["שלום", "עולם"]),
+        ("  two   words\r\n", ["two", "words"]),
+    ],
+)
+def test_words_are_those_of_the_unicode_standard(text, words):
+    assert split_into(text) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "words"),
+    [
+        ("don't stop", r"[^\w']+", ["don't", "stop"]),
+        ("don't stop", r"\W+", ["don", "t", "stop"]),
+        ("camelCase ID", r"(?=[A-Z])|\s+", ["camel", "Case", "I", "D"]),
+        ("two words", "x*", list("twowords")),
+        ("good film", r"\b", ["good", "film"]),
+        ("a,b;c", re.compile("[,;]"), ["a", "b", "c"]),
+        ("good, film!", str.split, ["good,", "film!"]),
+        ("我喜欢电影", lambda text: ["我", "喜欢", "电影"], ["我", "喜欢", "电影"]),
+        ("not not bad", lambda text: iter(["not", " ", "not", "bad"]), ["not", "not", "bad"]),
+    ],
+)
+def test_a_split_is_a_pattern_of_separators_or_a_function(text, split, words):
+    assert split_into(text, split) == words
+
+
+def test_an_emoji_counts_where_the_tokenizer_knows_it_and_separates_elsewhere(key):
+    weights = {"good": 2.0, "film": 0.5, "😀": 3.0}
+    ids, values = {word: 2 + index for index, word in enumerate(weights)}, jnp.array([0, 0, *weights.values()])
+    model = lambda ids: values[ids].sum(axis=1)  # noqa: E731
+    options = {"key": key, "pad_id": PAD, "num_samples": 100}
+    found = xai.lime.strings(model, ["good 😀 film 😀"], lambda text: [ids[word] for word in text.split()], **options)
+    assert found.names == (("good", "😀", "film"),)
+    np.testing.assert_allclose(found.values, [[2, 6, 0.5]], atol=1e-4)
+    without = lambda text: [ids[word] for word in re.findall(r"\w+", text)]  # noqa: E731
+    found = xai.lime.strings(model, ["good 😀 film 😀"], without, **options)
+    assert found.names == (("good", "film"),)
 
 
 def special(text):
@@ -172,35 +234,47 @@ def _strings(texts=TEXTS, tokenizer=by_words, **options):
 
 
 MISTAKES = {
-    "one string": (lambda: _strings("why"), r"it is one string: pass \[text\]"),
-    "no texts": (lambda: _strings([]), "texts is empty"),
-    "a text that is none": (lambda: _strings(["why", 3]), "text 1 is int"),
-    "an empty text": (lambda: _strings(["why", ""]), "text 1 has no words"),
-    "a text without words": (lambda: _strings(["?,?"]), "text 0 has no words"),
-    "no tokenizer": (lambda: _strings(tokenizer="bert"), "tokenizer must be callable"),
+    "one string": (lambda: _strings("why"), r"got one string: pass \[text\]"),
+    "no texts": (lambda: _strings([]), "at least one string, got none"),
+    "a text that is none": (lambda: _strings(["why", 3]), "got 3 as text 1"),
+    "an empty text": (lambda: _strings(["why", ""]), "got none in text 1"),
+    "a text without words": (lambda: _strings(["?,?"]), "got none in text 0"),
+    "no tokenizer": (lambda: _strings(tokenizer="bert"), "`tokenizer` must be callable"),
     "a tokenizer of strings": (
         lambda: _strings(tokenizer=str.split),
-        "'God, not a god: why not\\?' became list: .* give a function",
+        "got list for 'God, not a god: why not\\?': .* pass a function",
     ),
     "a tokenizer with special tokens": (
         lambda: _strings(["why not"], special),
-        r"in text 0 the word 'why' alone gets \[38, 6, 39\], while the whole text has \[38, 6, 3\] there \(token 2\)",
+        r"got \[38, 6, 39\] for the word 'why' alone, while the whole text 0 has \[38, 6, 3\] there \(token 2\)",
     ),
     "a tokenizer that joins words": (
         lambda: _strings(["a-b"], joining),
-        r"the word 'a' alone gets \[4\], while the whole text has \[12\] there \(token 0\).*choose a `split`",
+        r"got \[4\] for the word 'a' alone, while the whole text 0 has \[12\] there \(token 0\).*choose a `split`",
     ),
     "a lost word": (
         lambda: _strings(["why why not"], lambda text: [6] * text.count("why")),
-        r"no ids to the words \['not'\] of text 0.*unknown words an id",
+        r"got none for the words \['not'\] of text 0.*unknown words an id",
     ),
-    "a word of padding": (lambda: _strings(["a"], lambda text: [0]), "padding id 0 to 'a' in text 0"),
-    "a text too long": (lambda: _strings(length=5), "length must be at least .* 5 and text 0 has 8"),
-    "a split that is none": (lambda: _strings(split="["), "split must be a regular expression"),
-    "a row too far": (lambda: _strings().of(3), "row must lie between 0 and 2, but it is 3"),
+    "a word of padding": (
+        lambda: _strings(["a"], lambda text: [0]),
+        "got 0, which the tokenizer gives to 'a' in text 0",
+    ),
+    "a text too long": (lambda: _strings(length=5), "`length` must be at least .* got 5, while text 0 has 8"),
+    "a split that is no pattern": (lambda: _strings(split="["), "`split` must be a regular expression"),
+    "a split of another type": (lambda: _strings(split=3), "`split` must be a regular expression .*, got 3"),
+    "a function that returns a string": (
+        lambda: _strings(split=str.lower),
+        "must return the words of a text, got 'god, ",
+    ),
+    "a function that changes words": (
+        lambda: _strings(split=lambda text: text.lower().split()),
+        "words of the text in their order, got 'god,', which text 0 does not have there",
+    ),
+    "a flag that is a string": (lambda: _strings(bag_of_words="no"), "`bag_of_words` must be True or False, got 'no'"),
     "an unknown option": (lambda: _strings(num_sampels=3), "num_sampels"),
-    "definitions of nobody": (lambda: _strings(definitions="shap"), "definitions.? must be one of"),
-    "a target out of range": (lambda: _strings(target=1), "target must lie between 0 and 0"),
+    "unknown definitions": (lambda: _strings(definitions="shap"), "definitions.? must be one of"),
+    "a target out of range": (lambda: _strings(target=1), "`target` must be from 0 to 0"),
     "ids of another number": (lambda: _strings(ids=[1]), r"ids.? must be integers \[3\]"),
 }
 

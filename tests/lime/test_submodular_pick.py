@@ -67,12 +67,12 @@ def test_it_takes_attributions_and_works_under_jit():
     ("arguments", "message"),
     [
         ((jnp.ones((3, 2, 2)), 1), "pick for one output at a time"),
-        ((jnp.ones((3, 2)), 4), "num_picks must be at most"),
+        ((jnp.ones((3, 2)), 4), "num_picks.? must be at most"),
         ((jnp.ones((3, 2)), 0), "num_picks.? must be at least 1"),
     ],
 )
 def test_what_cannot_be_picked_is_said(arguments, message):
     with pytest.raises(ValueError, match=message):
         xai.lime.submodular_pick(*arguments)
-    with pytest.raises(ValueError, match="go together"):
+    with pytest.raises(ValueError, match="given both or not at all"):
         xai.lime.submodular_pick(jnp.ones((3, 2)), 1, sample_size=2)

@@ -20,8 +20,8 @@ WIDTH = 1.5
 
 def drawn(statistics, sampling, around="row", samples=401, rounds=100):
     """Points [n, D], weights [n] and rows [n, D] of many rounds, without the input's own."""
-    together = _rows.layout(sampling, samples)
-    round_ = jax.jit(jax.vmap(lambda key: _rows.draw(sampling, key, ROW, statistics, WIDTH, around, together)))
+    together = _rows.row_layout(sampling, samples)
+    round_ = jax.jit(jax.vmap(lambda key: _rows.draw_rows(sampling, key, ROW, statistics, WIDTH, around, together)))
     found, rows = round_(jax.random.split(jax.random.key(0), rounds))
     assert not found.points[:, 0].any()
     np.testing.assert_array_equal(rows[:, 0], jnp.broadcast_to(ROW, (rounds, 3)))
@@ -81,8 +81,10 @@ def test_bins_and_categories_are_drawn_by_their_frequencies_and_values_within_bi
 
 
 def test_within_a_block_normals_are_latin_hypercubes_in_antithetic_pairs():
-    together = _rows.layout("weighted", 1000)
-    found, _ = _rows.draw("weighted", jax.random.key(0), ROW, xai.lime.statistics(TRAINING), WIDTH, "row", together)
+    together = _rows.row_layout("weighted", 1000)
+    found, _ = _rows.draw_rows(
+        "weighted", jax.random.key(0), ROW, xai.lime.statistics(TRAINING), WIDTH, "row", together
+    )
     points = np.asarray(found.points[1 : 1 + together.number * together.length])
     blocks = points.reshape(together.number, 2, together.length // 2, 3)
     np.testing.assert_allclose(blocks[:, 0], -blocks[:, 1], atol=1e-5)
@@ -153,8 +155,8 @@ def test_definitions_of_lime_are_its_settings():
     width = 0.75 * np.sqrt(12)
     for row in range(2):
         own_key = jax.random.split(jax.random.fold_in(key, row))[0]
-        together = _rows.layout("independent", 4999)
-        _, rows = _rows.draw("independent", own_key, x[row], statistics, 99.0, "data", together)
+        together = _rows.row_layout("independent", 4999)
+        _, rows = _rows.draw_rows("independent", own_key, x[row], statistics, 99.0, "data", together)
         scaled = (np.asarray(rows, np.float64) - np.asarray(statistics.mean)) / np.asarray(statistics.deviation)
         distance = np.linalg.norm(scaled - scaled[0], axis=1)
         weights = np.sqrt(np.exp(-(distance**2) / width**2))
@@ -187,17 +189,6 @@ def test_num_features_leaves_the_others_at_zero_and_refits_the_rest(key):
                              statistics, key=key, num_features=2, target="all")  # fmt: skip
     assert (np.asarray(every.values[:, :, 0] != 0) == [True, False, True, False, False]).all()
     assert (np.asarray(every.values[:, :, 1] != 0) == [False, False, True, False, True]).all()
-
-
-def test_a_category_that_the_training_rows_do_not_hold_is_said_or_nan(key):
-    statistics = xai.lime.statistics(TRAINING, categorical=["RAD"], names=["LSTAT", "RM", "RAD"])
-    model = lambda x: x.sum(axis=1)  # noqa: E731
-    x = jnp.stack([ROW, ROW.at[2].set(4)])
-    with pytest.raises(ValueError, match=r"x\[1\] has the category 4 in RAD.*they hold \[0.0, 3.0, 7.0\]"):
-        xai.lime.tabular(model, x, statistics, key=key)
-    values = jax.jit(lambda x: xai.lime.tabular(model, x, statistics, key=key, num_samples=50).values)(x)
-    assert jnp.isfinite(values[0]).all()
-    assert jnp.isnan(values[1]).all()
 
 
 @pytest.mark.parametrize("low", [-0.9613, 1e4], ids=["standardized", "far from zero"])

@@ -80,7 +80,7 @@ def test_the_process_is_refitted_to_all_rounds(key):
     ("options", "message"),
     [
         ({"until": 0.0}, "until.? must be finite and above zero"),
-        ({"max_samples": 2000}, "max_samples is the cap of until"),
+        ({"max_samples": 2000}, "must be left out unless `until` is given"),
         ({"until": 0.1, "max_samples": 50}, "max_samples.? must be at least 100"),
     ],
 )

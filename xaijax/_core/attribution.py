@@ -342,6 +342,7 @@ class Surrogate(Attribution):
     stability: [N, K] the probability that another draw ranks the same players highest; NaN where there are too few
       samples to estimate it.
     slopes: [N, P, K] the coefficients for one unit of each feature, for tables of numbers; None elsewhere.
+    unseen: [N, P] whether a feature's bin, category or constant value occurs in no training row, for tables; None elsewhere.
     """
 
     intercept: Float[Array, "..."] = _array("N K")
@@ -351,6 +352,7 @@ class Surrogate(Attribution):
     effective_samples: Float[Array, "..."] | None = _array("N", optional=True)
     stability: Float[Array, "..."] | None = _array("N K", optional=True)
     slopes: Float[Array, "..."] | None = _array("N P K", optional=True)
+    unseen: Bool[Array, "..."] | None = _array("N P", optional=True)
 
 
 @jax.tree_util.register_dataclass
@@ -498,7 +500,9 @@ def _differ_between_examples(names: Names | None) -> bool:
 
 
 def _take_players(values: Array, regions: Array) -> Array:
-    return values[regions]
+    """Returns the value of the player at each position, and 0 where none is, at -1."""
+    belongs = (regions >= 0).reshape(regions.shape + (1,) * (values.ndim - 1))
+    return jnp.where(belongs, values[regions], 0)
 
 
 def _check_rows(rows: Any, count: int) -> Any:

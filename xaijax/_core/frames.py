@@ -21,10 +21,12 @@ class Columns:
 
     names: [D] their names.
     levels: [D] the names of a column's categories, by which their codes 0, 1, ... count; None for numeric columns.
+    integers: [D] whether a column holds integers, booleans or codes; empty where this is not known.
     """
 
     names: tuple[str, ...]
     levels: tuple[tuple[str, ...] | None, ...]
+    integers: tuple[bool, ...] = ()
 
     @property
     def categorical(self) -> tuple[bool, ...]:
@@ -77,7 +79,8 @@ def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[A
         for column, (_, own), earlier in zip(names, read, known, strict=True):
             _check_levels(name, column, own, earlier)
     coded = [_coded(name, column, values, own) for column, (values, _), own in zip(names, read, levels, strict=True)]
-    return _joined(name, names, coded), Columns(names, levels)
+    integers = tuple(values.dtype.kind in "biu" for values in coded)
+    return _joined(name, names, coded), Columns(names, levels, integers)
 
 
 def refuse_categories(name: str, columns: Columns | None, reason: str) -> None:

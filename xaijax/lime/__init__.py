@@ -3,15 +3,13 @@
 from xaijax.lime._fit import fit
 from xaijax.lime._image import image
 from xaijax.lime._statistics import Statistics, statistics
-from xaijax.lime._strings import Words, strings
 from xaijax.lime._submodular_pick import Pick, submodular_pick
 from xaijax.lime._tabular import tabular
-from xaijax.lime._text import text
+from xaijax.lime._text import strings, text
 
 __all__ = [
     "Pick",
     "Statistics",
-    "Words",
     "fit",
     "image",
     "statistics",

@@ -2,71 +2,100 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from xaijax import mask
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.game import game
-from xaijax._core.target import TargetLike
+from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax.lime._fit import fit
 
 _NUM_SUPERPIXELS = 50
-_PLACES_FOR_SUPERPIXELS = 32 * 32  # 20 for each of 50: with fewer there is no outline to follow
+_PIXELS_FOR_SUPERPIXELS = 32 * 32  # 20 for each of 50: smaller regions have no outline to follow
 _CELLS = 8
 
 
 def image(
-    model: Any,
-    x: Any,
-    regions: Any = None,
+    model: ModelLike,
+    x: Inputs,
+    masker: mask.Masker | ArrayOrSequence | None = None,
     *,
-    key: Any,
-    fill: Any = None,
+    key: KeyLike,
+    fill: str | ArrayOrSequence | None = None,
+    channel_axis: int | None = None,
     target: TargetLike = None,
-    **options: Any,
+    num_samples: int = 1000,
+    sampling: str | None = None,
+    distance: str = "cosine",
+    kernel_width: float | None = None,
+    ridge: float | None = None,
+    num_features: int | None = None,
+    feature_selection: str = "auto",
+    surrogate: str = "linear",
+    until: float | None = None,
+    max_samples: int | None = None,
+    top: int = 5,
+    definitions: str = "xaijax",
+    output_names: Sequence[str] | None = None,
+    ids: Ids = None,
+    batch_size: int | None = None,
 ) -> Surrogate:
-    """LIME for images: which regions of a picture speak for the output.
+    """Fits a linear surrogate to which regions of an image are present.
 
     Args:
       model: any model of images.
       x: [N, H, W, C] images.
-      regions: a masker that says what the regions are and what replaces them, such as
-        `xai.mask.superpixels(100, fill="blur")` or `xai.mask.grid(8)`; or [H, W] or [N, H, W] integer labels 0..M-1,
-        such as those of scikit-image's `quickshift`. Default: about 50 superpixels of each image's own, made within the
-        same program, for images of at least 32 x 32 places; a grid of at most 8 x 8 cells for smaller ones.
+      masker: says what the regions are and what replaces them, such as `xai.mask.superpixels(100, fill="blur")` or
+        `xai.mask.grid(8)`; or [H, W] or [N, H, W] integer labels 0..M-1, such as those of scikit-image's `quickshift`.
+        Default: about 50 superpixels of each image for images of at least 32 x 32 pixels; a grid of at most 8 x 8 cells
+        for smaller ones.
       key: a JAX random key.
-      fill: what replaces an absent region, as in `xai.mask.regions`: "mean" for its own mean color, "blur", "noise", a
+      fill: what replaces an absent region, as in `xai.mask.regions`: "mean" for its mean color, "blur", "noise", a
         number, a color [C] or an image. Default "mean", as in lime; a masker brings its own.
+      channel_axis: the axis of the channels, 1 for images [N, C, H, W]. Default None: the last axis, or the masker's; a
+        shape such as [N, 3, H, W] is refused without it.
       target: an int, ints [N], a callable, "all", or None for the top class.
-      **options: of `xai.lime.fit`: num_samples, sampling, distance, kernel_width, ridge, num_features, until, ids,
-        batch_size and the others. `definitions="lime"` is how the package lime explains images: 1000 fair coins, the
-        cosine distance, its kernel of width 0.25, ridge 1, and all regions.
+      num_samples, sampling, distance, kernel_width, ridge, num_features, feature_selection, surrogate, until,
+        max_samples, top, ids, batch_size: as for `xai.lime.fit`.
+      definitions: "lime" for those of the package lime for images: 1000 fair coins, the cosine distance, its kernel of
+        width 0.25, ridge 1, and all regions. Default "xaijax".
+      output_names: K names of the model's outputs. Default: none.
 
     Returns:
       As `xai.lime.fit`, with `regions` the label maps; `attribution.on_input()` lays the coefficients out over the
       image, [N, H, W].
 
     Raises:
-      TypeError, ValueError: if the labels have gaps or another size, the fill does not fit or is given beside a masker,
-        or an option is out of range.
+      TypeError, ValueError: if the labels have gaps or another size, the fill does not fit or a masker has its own, or an
+        option is out of range.
     """
-    x = check.numeric_array("x", x)
-    return fit(game(model, x, _masker(regions, fill, x.shape), target=target), key=key, **options)
+    if not isinstance(masker, mask.Masker):
+        x = check.numeric_array("x", x)
+        masker = _masker_of(masker, fill, x.shape, channel_axis)
+    elif fill is not None or channel_axis is not None:
+        name, value = ("fill", "'blur'") if fill is not None else ("channel_axis", "1")
+        raise ValueError(
+            f"`{name}` must be None where a masker is given, which has its own, got both: pass it to the masker, as in "
+            f"xai.mask.superpixels(50, {name}={value})."
+        )
+    return fit(
+        game(model, x, masker, target=target, output_names=output_names), key=key, num_samples=num_samples, sampling=sampling, distance=distance,
+        kernel_width=kernel_width, ridge=ridge, num_features=num_features, feature_selection=feature_selection,
+        surrogate=surrogate, until=until, max_samples=max_samples, top=top, definitions=definitions, ids=ids,
+        batch_size=batch_size,
+    )  # fmt: skip
 
 
-def _masker(regions: Any, fill: Any, shape: tuple[int, ...]) -> mask.Masker:
-    if isinstance(regions, mask.Masker):
-        if fill is not None:
-            raise ValueError(
-                "fill must be given to the masker where regions is one, as in xai.mask.superpixels(50, fill='blur'), "
-                "but it was given beside it."
-            )
-        return regions
-    fill = "mean" if fill is None else fill
-    if regions is not None:
-        return mask.regions(regions, fill=fill)
-    height, width = shape[1:3] if len(shape) == 4 else (_CELLS, _CELLS)  # other shapes are refused by the masker
-    if height * width >= _PLACES_FOR_SUPERPIXELS:
-        return mask.superpixels(_NUM_SUPERPIXELS, fill=fill)
-    return mask.grid((min(height, _CELLS), min(width, _CELLS)), fill=fill)
+def _masker_of(labels: Any, fill: Any, shape: tuple[int, ...], channel_axis: int | None) -> mask.Masker:
+    options = {"fill": "mean" if fill is None else fill, "channel_axis": channel_axis}
+    if labels is not None:
+        return mask.regions(labels, **options)
+    if len(shape) != 4:
+        return mask.grid(_CELLS, **options)  # refuses such a shape
+    axis = check.channel_axis("x", shape, channel_axis)
+    height, width = (size for index, size in enumerate(shape) if index not in (0, axis))
+    if height * width >= _PIXELS_FOR_SUPERPIXELS:
+        return mask.superpixels(_NUM_SUPERPIXELS, **options)
+    return mask.grid((min(height, _CELLS), min(width, _CELLS)), **options)

@@ -1,139 +1,141 @@
-"""Neighborhoods: the samples that LIME fits its line to, and how they were drawn.
+"""The neighborhood of an input: the samples that LIME fits its line to, their weights, and how they were drawn.
 
-The explanation is a line fitted under the law P(z) ∝ pi_x(z) P_0(z), where P_0 is the sampling of the paper (fair coins,
-Gaussians). The paper draws from P_0 and weighs each sample by pi_x. Drawing from P itself, every sample with weight one
-(GLIME: Tan, Tian & Li 2023), fits the same line, and no width makes the weights vanish.
+The explanation is a line fitted under the distribution P(z) ∝ pi_x(z) P_0(z). P_0 is the sampling of the paper (fair
+coins, Gaussians), and pi_x(z) = exp(-D(x, z)² / sigma²) is the kernel (Ribeiro, Singh & Guestrin 2016, section 3.4). The
+paper draws from P_0 and weights each sample by pi_x. Samples drawn from P itself, with weight one (GLIME: Tan, Tian & Li
+2023), give the same line, and no width makes their weights vanish.
 
-Samples come in blocks, each drawn on its own: within a block they are spread evenly (stratified, balanced, in
-antithetic pairs), between blocks they are independent. What varies from block to block is therefore what another draw
-would change, whatever the design within, and that is what the standard errors are made of.
+Samples come in blocks, each drawn independently of the others. Within a block they are spread evenly: stratified,
+balanced, in antithetic pairs. The variation between blocks therefore estimates what another draw would change, for any
+design within blocks. The standard errors are made of it.
+
+Default widths sigma. The package lime 0.2 takes the square root of the kernel, so that its width w is sigma = sqrt(2) w.
+
+| players | D | sigma | lime's w |
+|---|---|---|---|
+| features of a row | euclidean, in standard deviations or in conditions that fail | 0.75 sqrt(D) | 0.75 sqrt(D) |
+| regions, words | cosine, 1 - sqrt(share of players present) | 0.25 | 0.25 (words: 25, of 100 times the distance) |
+| regions, words | euclidean, sqrt(share of players absent) | 0.75 | |
+| regions, words | hamming, share of players absent | 0.4 | |
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import random
 from xaijax._core.typing import Array, Bool, Float
 
 
 class Samples(NamedTuple):
-    """points [S, M] measured from the input, which is at 0; weights [S]; drawn [S] False for what is there for certain.
+    """Samples around one input; the first is the input itself.
 
-    The input itself is there for certain, with the weight that the law gives it, and rows kept free for later.
-
-    beside [S, E] is what else is known of the samples and has mean 0 whatever the point, by the law: fitted together
-    with the points it takes nothing from their coefficients but noise (control variates).
+    points: [S, M] their positions relative to the input, which is at 0.
+    weights: [S] their weights in the fit.
+    drawn: [S] False for samples without randomness: the input, and rows that are reserved for later rounds.
+    controls: [S, E] control variates, whose mean is 0 at every point. Fitted together with the points, they reduce the
+      noise of the points' coefficients and leave their expectation as it is.
     """
 
     points: Float[Array, "S M"]
     weights: Float[Array, " S"]
     drawn: Bool[Array, " S"]
-    beside: Float[Array, "S E"]
+    controls: Float[Array, "S E"]
 
 
-def samples(points: Float[Array, "S M"], weights: Float[Array, " S"], beside: Array | None = None) -> Samples:
-    """Samples of which the first is the input's own."""
-    drawn = jnp.arange(len(points)) > 0
-    return Samples(points, weights, drawn, jnp.zeros((len(points), 0), points.dtype) if beside is None else beside)
+def samples(points: Float[Array, "S M"], weights: Float[Array, " S"], controls: Array | None = None) -> Samples:
+    """Returns samples of which the first is the input."""
+    if controls is None:
+        controls = jnp.zeros((len(points), 0), points.dtype)
+    return Samples(points, weights, jnp.arange(len(points)) > 0, controls)
 
 
 @dataclasses.dataclass(frozen=True)
-class Blocks:
-    """Which rows were drawn together: the first one is the input, then `rounds` times `number` blocks of `length` rows
-    and `rest` single ones."""
+class Layout:
+    """Which samples form a block: after the input's row come, `rounds` times, `number` blocks of `length` rows and `rest`
+    independent rows."""
 
     number: int
     length: int
     rest: int
     rounds: int = 1
 
-    def sums(self, rows: Float[Array, "S ..."]) -> Float[Array, "B ..."]:
-        """The sum of each block's rows; the input's row is left out."""
-        shape = rows.shape[1:]
-        rounds = rows[1:].reshape(self.rounds, -1, *shape)
-        cut = self.number * self.length
-        together = rounds[:, :cut].reshape(self.rounds * self.number, self.length, *shape).sum(axis=1)
-        return jnp.concatenate([together, rounds[:, cut:].reshape(self.rounds * self.rest, *shape)])
-
     @property
     def drawn(self) -> int:
-        """How many rows one round draws."""
+        """The number of rows drawn in one round."""
         return self.number * self.length + self.rest
 
+    def block_sums(self, rows: Float[Array, "S ..."]) -> Float[Array, "B ..."]:
+        """Returns the sum of each block's rows, without the input's row."""
+        shape = rows.shape[1:]
+        rounds = rows[1:].reshape(self.rounds, -1, *shape)
+        end = self.number * self.length
+        blocks = rounds[:, :end].reshape(self.rounds * self.number, self.length, *shape).sum(axis=1)
+        return jnp.concatenate([blocks, rounds[:, end:].reshape(self.rounds * self.rest, *shape)])
 
-# Blocks long enough to be spread evenly and short enough that there are many to compare: at least 40 where there are
-# enough samples for blocks at all, as for the t distribution of 40 degrees of freedom 1.96 is 2.02.
+
+# Blocks are long enough to be spread evenly, and short enough that at least 40 can be compared: the t distribution of 40
+# degrees of freedom has 2.02 where the normal one has 1.96.
 _FEWEST_BLOCKS, _LONGEST_BLOCK = 40, 64
 
 
-def blocks(drawn: int, lengths: list[int]) -> Blocks:
-    """Blocks of the longest of the possible lengths that leaves at least 40; what is over is drawn by itself."""
+def block_layout(drawn: int, lengths: list[int]) -> Layout:
+    """Returns blocks of the longest possible length that leaves at least 40 of them; the remaining rows are independent."""
     fitting = [length for length in lengths if length <= min(_LONGEST_BLOCK, drawn // _FEWEST_BLOCKS)]
     if not fitting:
-        return Blocks(0, 1, drawn)
-    length = max(fitting)
-    return Blocks(drawn // length, length, drawn % length)
+        return independent_layout(drawn)
+    return Layout(drawn // max(fitting), max(fitting), drawn % max(fitting))
 
 
-def independent(drawn: int) -> Blocks:
-    """Every row by itself."""
-    return Blocks(0, 1, drawn)
+def independent_layout(drawn: int) -> Layout:
+    """Returns the layout of rows that are all independent."""
+    return Layout(0, 1, drawn)
 
 
-LARGEST = 1 - 2e-7  # of what `spread` draws: at 1 the normal quantile is infinite
+def kernel(distances: Float[Array, "..."], width: float | Array) -> Float[Array, "..."]:
+    """Returns pi = exp(-D² / sigma²), with sigma the width."""
+    return jnp.exp(log_kernel(distances, width))
 
 
-class Seeds(NamedTuple):
-    """What the numbers of D columns are made of, all between 0 and 1: orders, starts, places [D, blocks], rest [D, rest]."""
-
-    orders: Float[Array, "*D blocks"]
-    starts: Float[Array, "*D blocks"]
-    places: Float[Array, "*D blocks"]
-    rest: Float[Array, "*D rest"]
+def log_kernel(distances: Float[Array, "..."], width: float | Array) -> Float[Array, "..."]:
+    """Returns log pi = -D² / sigma²."""
+    return -((distances / width) ** 2)
 
 
-def seeds(key: Array, layout: Blocks, num_columns: int) -> Seeds:
-    block_key, rest_key = jax.random.split(key)
-    orders, starts, places = random.uniform(block_key, (3, num_columns, layout.number))
-    return Seeds(orders, starts, places, random.uniform(rest_key, (num_columns, layout.rest)))
+# The distance D of a coalition from the grand coalition, between 0 and 1, from the share |z| / M of players in it.
+DISTANCES: dict[str, Callable[[Array], Array]] = {
+    "cosine": lambda share: 1 - jnp.sqrt(share),  # 1 - z·1 / (||z|| ||1||)
+    # ||z - 1|| / sqrt(M); rounding can lift a share slightly above 1.
+    "euclidean": lambda share: jnp.sqrt(jnp.maximum(1 - share, 0)),
+    "hamming": lambda share: 1 - share,
+}
+
+KERNEL_WIDTHS = {"cosine": 0.25, "euclidean": 0.75, "hamming": 0.4}
 
 
-def half_of_blocks(column: Seeds, length: int) -> Float[Array, "blocks half"]:
-    """Numbers uniform in (-1, 1) for one column, evenly spread in each block: Latin hypercubes in antithetic pairs.
-
-    Half of a block, p points for a prime p, takes in each column the p strata in an order of its own, i ↦ (g i + c) mod p
-    with random g and c; the other half is its negative. Over the draws of g and c two points of a column lie in any two
-    strata equally often, as in a random order, so that second moments are those of a Latin hypercube (McKay, Beckman &
-    Conover 1979), for a handful of random numbers in each column instead of a sorting.
-    """
-    return _strata(column, jnp.arange(length // 2, dtype=column.places.dtype), length // 2)
+def check_width(width: float, distance: str, num_players: int) -> None:
+    """Raises an error where all coalitions but the grand coalition have weight 0 in float32."""
+    nearest = _distance_without(1 / num_players, distance)
+    # M coalitions lack one player; coalitions that lack more weigh less or vanish as well.
+    if math.log(num_players) - (nearest / width) ** 2 < math.log(np.finfo(np.float32).tiny):
+        raise ValueError(too_narrow(width, distance, num_players, "every coalition but the grand coalition"))
 
 
-def whole_blocks(column: Seeds, length: int) -> Float[Array, "blocks length"]:
-    """Both halves, numbers and negatives, in one go."""
-    size = length // 2
-    points, sign = np.tile(np.arange(size), 2), np.repeat([1, -1], size)
-    return jnp.asarray(sign, column.places.dtype) * _strata(column, jnp.asarray(points, column.places.dtype), size)
+def too_narrow(width: float, distance: str, num_players: int, vanished: str) -> str:
+    """Returns the error text for a kernel under which `vanished` has weight 0."""
+    return (
+        f"`kernel_width` must leave weight to some coalitions, got {width:g}, at which {vanished} has weight 0: the "
+        f"{distance} distance of one absent player is {_distance_without(1 / num_players, distance):.3g}, the median "
+        f"distance of coalitions {_distance_without(0.5, distance):.3g}. Choose a width of this order, such as "
+        f"{KERNEL_WIDTHS[distance]}."
+    )
 
 
-def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:
-    steps, starts = 1 + jnp.floor(column.orders * (size - 1)), jnp.floor(column.starts * size)
-    # Whole numbers as floats, small enough to be exact: integer division is many times slower.
-    ranks = points * steps[:, None] + starts[:, None]
-    strata = ranks - size * jnp.floor((ranks + 0.5) * (1 / size))
-    # In this order no step depends on whether a compiler joins a product and a sum: the same bits in every program.
-    return within(2 * ((strata + column.places[:, None]) / size) - 1)
-
-
-def within(numbers: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Away from -1 and 1, where the normal quantile is infinite."""
-    return jnp.clip(numbers, -LARGEST, LARGEST)
-
-
-PAIRS_OF_PRIMES = [2 * prime for prime in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31)]
+def _distance_without(share: float, distance: str) -> float:
+    """D of a coalition that lacks this share of the players."""
+    return {"cosine": 1 - math.sqrt(1 - share), "euclidean": math.sqrt(share), "hamming": share}[distance]

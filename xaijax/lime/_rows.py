@@ -1,4 +1,4 @@
-"""Neighborhoods of rows of a table: every feature varies by itself, around the row or around the training data."""
+"""Neighborhoods of rows of a table: every feature varies independently, around the row or around the training data."""
 
 from __future__ import annotations
 
@@ -10,149 +10,181 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr
 
-from xaijax._core.typing import Array, Bool, Float, Key
-from xaijax.lime._kernel import kernel
-from xaijax.lime._neighborhood import (
+from xaijax._core import random
+from xaijax._core.numerics import ratio
+from xaijax._core.typing import Array, Bool, Float, Key, Shaped
+from xaijax.lime._hypercubes import (
     LARGEST,
     PAIRS_OF_PRIMES,
-    Blocks,
-    Samples,
     Seeds,
-    blocks,
-    half_of_blocks,
-    independent,
-    samples,
+    half_blocks,
+    normal_quantile,
+    rest_numbers,
     seeds,
     whole_blocks,
-    within,
 )
-from xaijax.lime._normal import normal_quantile
+from xaijax.lime._neighborhood import Layout, Samples, block_layout, independent_layout, kernel, samples
 from xaijax.lime._statistics import Statistics
 
 SAMPLINGS = ["weighted", "independent"]
+UNSEEN_PROBABILITY = 0.05  # of a condition that holds for no training row, before the kernel
 
 
-def layout(sampling: str, drawn: int, *, paired: bool = False) -> Blocks:
-    """How the rows are drawn together; paired: in pairs even where that leaves few blocks to compare."""
+def row_layout(sampling: str, drawn: int, *, paired: bool = False) -> Layout:
+    """Returns the layout in which rows are drawn; paired: in pairs even where that leaves few blocks to compare."""
     if sampling != "weighted":
-        return independent(drawn)
-    together = blocks(drawn, PAIRS_OF_PRIMES)
-    if paired and not together.number:
+        return independent_layout(drawn)
+    layout = block_layout(drawn, PAIRS_OF_PRIMES)
+    if paired and not layout.number:
         shortest = min(PAIRS_OF_PRIMES)
-        return Blocks(drawn // shortest, shortest, drawn % shortest)
-    return together
+        return Layout(drawn // shortest, shortest, drawn % shortest)
+    return layout
 
 
-def active(row: Float[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
-    """Which features vary in the training data at all."""
+def active_features(row: Shaped[Array, " D"], statistics: Statistics) -> Bool[Array, " D"]:
+    """Returns which features vary among the samples."""
     varies = statistics.deviation > 0
     if statistics.bins is None:
         return varies
-    return jnp.where(statistics.conditional, _own_frequency(row, statistics) < 1, varies)
+    return jnp.where(statistics.conditional, statistics.own_frequency(row) < 1, varies)
 
 
-def deviation_of_law(width: Any) -> Float[Array, ""]:
-    """The standard deviation of a number's point in the weighted law."""
+def weighted_deviation(width: Any) -> Float[Array, ""]:
+    """Returns the standard deviation of a number's point in the weighted distribution."""
     return 1 / jnp.sqrt(1 + 2 / jnp.asarray(width) ** 2)
 
 
-def draw(
+def draw_rows(
     sampling: str,
     key: Key[Array, ""],
-    row: Float[Array, " D"],
+    row: Shaped[Array, " D"],
     statistics: Statistics,
     width: float | Array,
     around: str,
-    together: Blocks,
-) -> tuple[Samples, Float[Array, "S D"]]:
-    """One round of rows, the row itself first, as points and as what the model sees.
+    layout: Layout,
+) -> tuple[Samples, Shaped[Array, "S D"]]:
+    """Draws one round of rows, the row itself first, as points and as model inputs in the dtype of the row.
 
-    A number's point is its distance from the row in standard deviations, and it is drawn from N(row, deviation²), or
-    N(mean, deviation²) around the training data. A condition's point is 0 where it holds and -1 where it fails; bins
-    are drawn by their frequency, and values within a bin from its normal distribution cut at its range, as in lime.
+    A number's point is its distance from the row in standard deviations, drawn from N(row, deviation²), or from
+    N(mean, deviation²) around the training data. A condition's point is 0 where it holds and -1 where it fails. Bins are
+    drawn by their frequency, and values within a bin from its normal distribution cut at its range, as in lime. The row's
+    own condition has the row's own value and the probability 0.05 where it holds for no training row.
 
-    D² is the sum of squares of the points. The kernel is a product over features, and so is the law
-    P(z) ∝ pi(z) P_0(z): normals become normals of precision 1 + 2/sigma², conditions hold with probability
+    D² is the sum of squares of the points. The kernel is a product over features, and so is the distribution
+    P(z) ∝ pi(z) P_0(z): normals become normals of precision 1 + 2/sigma², and conditions hold with probability
     p / (p + (1 - p) exp(-1/sigma²)) instead of p.
+
+    Integers are rounded up or down at random, such that the mean stays, and kept within the range of the training rows;
+    their points are those of the rounded values.
     """
     weighted = sampling == "weighted"
     conditional = statistics.conditional
     deviation = jnp.where(statistics.deviation > 0, statistics.deviation, 1)
-    center = (statistics.mean - row) / deviation if around == "data" else jnp.zeros_like(row)
+    center = (
+        difference(statistics.mean, row, deviation.dtype) / deviation if around == "data" else jnp.zeros_like(deviation)
+    )
     precision = 1 + 2 / width**2 if weighted else 1.0
     tilt = jnp.exp(-1 / width**2) if weighted else 1.0
-    varies = active(row, statistics)
-    seed = seeds(key, together, len(row))
+    varies = active_features(row, statistics)
+    seed = seeds(key, layout, len(row))
+    integers = np.array(statistics.integers) | (not jnp.issubdtype(row.dtype, jnp.floating))
+    coins = _coins(key, layout, len(row)) if integers.any() else jnp.zeros((1, len(row)))
     numbers, conditions = np.flatnonzero(~conditional), np.flatnonzero(conditional)
-    parts, around_mean = [], None
+    parts, controls = [], None
     if len(numbers):
-        normals = _normals(jax.tree.map(lambda leaf: leaf[numbers], seed), together)
+        normals = _normals(jax.tree.map(lambda leaf: leaf[numbers], seed), layout)
         steps = jnp.where(varies[numbers], center[numbers] / precision + normals / jnp.sqrt(precision), 0)
-        parts.append((steps, row[numbers] + statistics.deviation[numbers] * steps))
+        parts.append(_move(row, statistics, numbers, steps, integers[numbers], coins[:, numbers]))
     if len(conditions):
-        laws = _conditions(row, statistics, tilt)
-        seed, laws = jax.tree.map(lambda leaf: leaf[conditions], (seed, laws))
-        steps, values = _from_bins(seed, together, laws)
-        around_mean = laws.around_mean(steps, values) / deviation[conditions]
+        tables = _conditions(row, statistics, tilt)
+        seed, tables = jax.tree.map(lambda leaf: leaf[conditions], (seed, tables))
+        steps, values = _from_bins(seed, layout, tables, row.dtype, integers[conditions], coins[:, conditions])
+        controls = tables.around_mean(steps, values.astype(deviation.dtype)) / deviation[conditions]
         parts.append((jnp.where(varies[conditions], steps, 0), values))
-    steps, seen = (jnp.concatenate(them, axis=1) for them in zip(*parts, strict=True))
+    steps, inputs = (jnp.concatenate(columns, axis=1) for columns in zip(*parts, strict=True))
     if len(parts) == 2:
         order = np.argsort(np.concatenate([numbers, conditions]))
-        steps, seen = steps[:, order], seen[:, order]
-    beside = None
-    if weighted and around_mean is not None:
-        beside = jnp.concatenate([jnp.zeros_like(around_mean[:1]), around_mean])
+        steps, inputs = steps[:, order], inputs[:, order]
+    if weighted and controls is not None:
+        controls = jnp.concatenate([jnp.zeros_like(controls[:1]), controls])
+    else:
+        controls = None
     weights = jnp.ones(len(steps)) if weighted else kernel(jnp.linalg.norm(steps, axis=1), width)
-    # The law of numbers gives the row itself no share; in the paper it is a sample like the others.
+    # The distribution of numbers gives the row itself no share; in the paper it is a sample like the others.
     own = jnp.zeros(1) if weighted else jnp.ones(1)
     points = jnp.concatenate([jnp.zeros_like(steps[:1]), steps])
     weights = jnp.concatenate([own, weights]).astype(steps.dtype)
-    return samples(points, weights, beside), jnp.concatenate([row[None], seen])
+    return samples(points, weights, controls), jnp.concatenate([row[None], inputs])
 
 
-def _normals(seed: Seeds, together: Blocks) -> Float[Array, "n D"]:
-    """Standard normal numbers, in each block pairs of opposite ones."""
+def difference(left: Shaped[Array, " D"], row: Shaped[Array, " D"], dtype: Any) -> Float[Array, " D"]:
+    """Returns left - row as floats; whole parts of integers are subtracted before float32 rounds them."""
+    if jnp.issubdtype(row.dtype, jnp.floating):
+        return left - row
+    whole = left.astype(row.dtype)
+    above = jnp.where(whole >= row, (whole - row).astype(dtype), -(row - whole).astype(dtype))  # unsigned ones wrap
+    return above + (left - whole.astype(left.dtype)).astype(dtype)
+
+
+def _coins(key: Key[Array, ""], layout: Layout, num_columns: int) -> Float[Array, "n D"]:
+    """Draws the uniform numbers that round integers up or down; rows of a pair share theirs, and so stay opposite."""
+    half = layout.length // 2 if layout.number else 0
+    drawn = random.uniform(jax.random.fold_in(key, 1), (layout.number * half + layout.rest, num_columns))
+    pairs = drawn[: layout.number * half].reshape(layout.number, half, num_columns)
+    pairs = jnp.concatenate([pairs, pairs], axis=1).reshape(-1, num_columns)
+    return jnp.concatenate([pairs, drawn[layout.number * half :]])
+
+
+def _normals(seed: Seeds, layout: Layout) -> Float[Array, "n D"]:
+    """Returns standard normal numbers, in each block pairs of opposite ones."""
     parts = []
-    if together.number:
-        # Loops over the columns keep what they make; otherwise the compiler repeats the drawing wherever it is used. The
-        # quantile has a loop of its own, over flat vectors: of the short rows of blocks it takes three times as long.
-        uniform = jax.lax.map(lambda column: half_of_blocks(column, together.length).ravel(), seed)
-        half = jax.lax.map(normal_quantile, uniform).reshape(len(uniform), together.number, -1)
+    if layout.number:
+        # Loops over the columns keep their results; otherwise the compiler repeats the drawing wherever it is used. The
+        # quantile has its own loop over flat vectors: over the short rows of blocks it takes three times as long.
+        uniform = jax.lax.map(lambda column: half_blocks(column, layout.length).ravel(), seed)
+        half = jax.lax.map(normal_quantile, uniform).reshape(len(uniform), layout.number, -1)
         parts.append(jnp.concatenate([half, -half], axis=2).reshape(len(half), -1))
-    if together.rest:
-        parts.append(jax.lax.map(normal_quantile, within(2 * seed.rest - 1)))
+    if layout.rest:
+        parts.append(jax.lax.map(normal_quantile, rest_numbers(seed)))
     return jnp.concatenate(parts, axis=1).T
 
 
-def _from_bins(seed: Seeds, together: Blocks, laws: Condition) -> tuple[Array, Array]:
-    """Steps and values of every row, each [n, D]."""
-    parts = []
-    if together.number:
-        uniform = jax.lax.map(lambda column: whole_blocks(column, together.length).ravel(), seed)
-        parts.append(jax.lax.map(lambda one: one[1].draw(one[0]), (uniform, laws)))
-    if together.rest:
-        parts.append(jax.lax.map(lambda one: one[1].draw(within(2 * one[0] - 1)), (seed.rest, laws)))
-    columns = len(seed.orders)
-    steps, values = (
-        jnp.concatenate([part.reshape(columns, -1).T for part in them]) for them in zip(*parts, strict=True)
-    )
-    return steps, values
+def _move(
+    row: Shaped[Array, " D"],
+    statistics: Statistics,
+    columns: np.ndarray,
+    steps: Float[Array, "n d"],
+    integers: np.ndarray,
+    coins: Float[Array, "n d"],
+) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
+    """Returns the points and values of numbers that are `steps` deviations away from the row."""
+    own, deviation = row[columns], statistics.deviation[columns]
+    change = deviation * steps
+    if not integers.any():
+        return steps, own + change
+    low, high = (jnp.asarray(end)[columns].astype(row.dtype) for end in (statistics.low, statistics.high))
+    low, high = jnp.minimum(low, own), jnp.maximum(high, own)
+    down, up = difference(low, own, change.dtype), difference(high, own, change.dtype)
+    whole = jnp.clip(jnp.sign(change) * jnp.floor(jnp.abs(change) + coins), down, up)
+    change = jnp.where(integers, whole, change)
+    steps = jnp.where(integers, ratio(change, jnp.broadcast_to(deviation, change.shape)), steps)
+    if jnp.issubdtype(row.dtype, jnp.floating):
+        return steps, own + change
+    # In the row's own dtype, whose integers float32 may not hold.
+    size = jnp.abs(change).astype(row.dtype)
+    return steps, jnp.clip(jnp.where(change < 0, own - size, own + size), low, high)
 
 
-def _own_frequency(row: Float[Array, " D"], statistics: Statistics) -> Float[Array, " D"]:
-    bins = statistics.bins
-    assert bins is not None
-    own = jnp.minimum(statistics.own_bins(row), bins.mean.shape[1] - 1)
-    return jnp.take_along_axis(bins.frequency, own[:, None], axis=1)[:, 0]
+class Conditions(NamedTuple):
+    """The tables by which values are drawn from Q bins by numbers between -1 and 1: [D, Q], or [Q] for one column.
 
+    The row's own bin comes first.
 
-class Condition(NamedTuple):
-    """How columns' values are drawn from Q bins, the row's own first, by numbers between -1 and 1; all [D, Q], or [Q]
-    for one column.
-
-    ends: of each bin's share of the numbers; start, slope: of the straight line from a number to 2q - 1 for the quantile q
-    of the bin's normal; mean, deviation, low, high: of the values; kept, failed, dust [D]: the mean of the values where
-    the condition holds and where it fails, and what of a difference to it is rounding.
+    ends: of each bin's share of the numbers.
+    start, slope: of the straight line from a number to 2q - 1, for the quantile q of the bin's normal distribution.
+    mean, deviation, low, high: of the values, low and high in the dtype of the row.
+    kept, failed: [D] mean of the values where the condition holds and where it fails.
+    rounding: [D] bound of the rounding errors of the difference from these means.
     """
 
     ends: Float[Array, "*D Q"]
@@ -160,58 +192,95 @@ class Condition(NamedTuple):
     slope: Float[Array, "*D Q"]
     mean: Float[Array, "*D Q"]
     deviation: Float[Array, "*D Q"]
-    low: Float[Array, "*D Q"]
-    high: Float[Array, "*D Q"]
+    low: Shaped[Array, "*D Q"]
+    high: Shaped[Array, "*D Q"]
     kept: Float[Array, "*D"]
     failed: Float[Array, "*D"]
-    dust: Float[Array, "*D"]
+    rounding: Float[Array, "*D"]
 
-    def draw(self, numbers: Float[Array, "..."]) -> tuple[Float[Array, "..."], Float[Array, "..."]]:
-        """-1 where the condition fails and 0 elsewhere, and the values."""
+    def draw(self, numbers: Float[Array, "..."]) -> tuple[Array, Array, Array, Array]:
+        """Returns -1 where the condition fails and 0 elsewhere; the values as floats; and the range of their bins."""
 
-        def of(table: Float[Array, " Q"]) -> Float[Array, "..."]:
-            found = jnp.broadcast_to(table[0], numbers.shape)
+        def of(table: Shaped[Array, " Q"]) -> Shaped[Array, "..."]:
+            chosen = jnp.broadcast_to(table[0], numbers.shape)
             for q in range(1, len(table)):
-                found = jnp.where(numbers >= self.ends[q - 1], table[q], found)
-            return found
+                chosen = jnp.where(numbers >= self.ends[q - 1], table[q], chosen)
+            return chosen
 
         quantile = jnp.clip(of(self.start) + of(self.slope) * numbers, -LARGEST, LARGEST)
-        values = jnp.clip(of(self.mean) + of(self.deviation) * normal_quantile(quantile), of(self.low), of(self.high))
-        return jnp.where(numbers >= self.ends[0], -1.0, 0.0), values
+        values = of(self.mean) + of(self.deviation) * normal_quantile(quantile)
+        return jnp.where(numbers >= self.ends[0], -1.0, 0.0), values, of(self.low), of(self.high)
 
     def around_mean(self, steps: Float[Array, "n D"], values: Float[Array, "n D"]) -> Float[Array, "n D"]:
-        """How far the values are from their mean given that the condition holds or fails."""
-        found = values - jnp.where(steps < 0, self.failed, self.kept)
-        return jnp.where(jnp.abs(found) > self.dust, found, 0)
+        """Returns the difference of the values from their mean given that the condition holds or fails."""
+        difference = values - jnp.where(steps < 0, self.failed, self.kept)
+        return jnp.where(jnp.abs(difference) > self.rounding, difference, 0)
 
 
-def _conditions(row: Float[Array, " D"], statistics: Statistics, tilt: float | Array) -> Condition:
+def _from_bins(
+    seed: Seeds, layout: Layout, tables: Conditions, dtype: Any, integers: np.ndarray, coins: Float[Array, "n d"]
+) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
+    """Draws the points and the values of conditions."""
+    parts = []
+    if layout.number:
+        uniform = jax.lax.map(lambda column: whole_blocks(column, layout.length).ravel(), seed)
+        parts.append(jax.lax.map(lambda column: column[1].draw(column[0]), (uniform, tables)))
+    if layout.rest:
+        parts.append(jax.lax.map(lambda column: column[1].draw(rest_numbers(column[0])), (seed, tables)))
+    columns = len(seed.orders)
+    steps, values, low, high = (
+        jnp.concatenate([part.reshape(columns, -1).T for part in same]) for same in zip(*parts, strict=True)
+    )
+    if not integers.any():
+        return steps, jnp.clip(values, low, high)
+    lowest = low.astype(values.dtype)
+    above = jnp.clip(values - lowest, 0, high.astype(values.dtype) - lowest)
+    above = jnp.where(integers, jnp.floor(above + coins), above)
+    return steps, jnp.clip(low + above.astype(dtype), low, high)
+
+
+def _conditions(row: Shaped[Array, " D"], statistics: Statistics, tilt: float | Array) -> Conditions:
     """The row's own bin takes the numbers up to its probability, the others follow."""
     bins = statistics.bins
     assert bins is not None
-    own = statistics.own_bins(row)[:, None] == jnp.arange(bins.mean.shape[1])
-    chance = bins.frequency * jnp.where(own, 1.0, tilt)
-    order = jnp.argsort(~own, axis=1, stable=True)  # the row's own bin first
-    bins = jax.tree.map(lambda table: jnp.take_along_axis(table, order[:, : table.shape[1]], axis=1), bins)
-    chance = jnp.take_along_axis(chance / chance.sum(axis=1, keepdims=True), order, axis=1)
+    num_bins = bins.frequency.shape[1]
+    index = statistics.own_bins(row)[:, None]
+    is_own = index == jnp.arange(num_bins)
+    frequency = statistics.own_frequency(row)[:, None]
+    unseen = frequency == 0
+
+    def own_first(own: Array, others: Array) -> Array:
+        return jnp.concatenate([own, others], axis=1)
+
+    def of_own(table: Array, value: Array) -> Array:
+        own = jnp.take_along_axis(table, jnp.minimum(index, num_bins - 1), axis=1)
+        return own_first(jnp.where(unseen, value.astype(table.dtype), own), table)
+
+    others = jnp.where(is_own, 0, bins.frequency) * jnp.where(unseen, 1 - UNSEEN_PROBABILITY, 1)
+    chance = own_first(jnp.where(unseen, UNSEEN_PROBABILITY, frequency), others * tilt)
+    chance = chance / chance.sum(axis=1, keepdims=True)
     ends = jnp.cumsum(chance, axis=1)
     starts = ends - chance
-    ends = jnp.where(ends < ends[:, -1:], ends, 2)  # no number is beyond the last bin that has a chance
-    unit = jnp.where(bins.deviation > 0, bins.deviation, 1)
-    low, high = (bins.low - bins.mean) / unit, (bins.high - bins.mean) / unit
-    mass = ndtr(high) - ndtr(low)
+    ends = jnp.where(ends < ends[:, -1:], ends, 2)  # no number lies beyond the last bin that has a chance
+    value = row[:, None]
+    mean, deviation = of_own(bins.mean, value), of_own(bins.deviation, jnp.zeros_like(value))
+    low, high = (of_own(end.astype(row.dtype), value) for end in (bins.low, bins.high))
+    unit = jnp.where(deviation > 0, deviation, 1)
+    lowest, highest = (low.astype(mean.dtype) - mean) / unit, (high.astype(mean.dtype) - mean) / unit
+    mass = ndtr(highest) - ndtr(lowest)
     slope = mass / jnp.maximum(chance, 1e-30)
-    start = ndtr(low) - starts * slope
-    shift = (_density(low) - _density(high)) / jnp.maximum(mass, 1e-7)  # a normal's mean between its bounds
-    means = bins.mean + jnp.where(bins.deviation > 0, unit * shift, 0)
-    others = chance.at[:, 0].set(0)
-    failed = (others * means).sum(axis=1) / jnp.maximum(others.sum(axis=1), 1e-30)
-    # Where all values are one, what is left is rounding: as a column it would be the condition itself, scaled up.
-    dust = 16 * jnp.finfo(means.dtype).eps * jnp.maximum(jnp.abs(bins.low), jnp.abs(bins.high)).max(axis=1)
+    start = ndtr(lowest) - starts * slope
+    shift = (_density(lowest) - _density(highest)) / jnp.maximum(mass, 1e-7)  # mean of a normal between its bounds
+    means = mean + jnp.where(deviation > 0, unit * shift, 0)
+    failing = chance.at[:, 0].set(0)
+    failed = (failing * means).sum(axis=1) / jnp.maximum(failing.sum(axis=1), 1e-30)
+    # Where all values are equal the difference is a rounding error: scaled up, it would repeat the condition itself.
+    largest = jnp.maximum(jnp.abs(low.astype(mean.dtype)), jnp.abs(high.astype(mean.dtype))).max(axis=1)
+    rounding = 16 * jnp.finfo(means.dtype).eps * largest
     # A number u between -1 and 1 stands for (1 + u) / 2 between 0 and 1.
-    tables = 2 * ends - 1, 2 * start + slope - 1, slope, bins.mean, bins.deviation, bins.low, bins.high
-    return Condition(*tables, kept=means[:, 0], failed=failed, dust=dust)
+    tables = 2 * ends - 1, 2 * start + slope - 1, slope, mean, deviation, low, high
+    return Conditions(*tables, kept=means[:, 0], failed=failed, rounding=rounding)
 
 
-def _density(places: Array) -> Array:
-    return jnp.exp(-(places**2) / 2) / math.sqrt(2 * math.pi)
+def _density(x: Array) -> Array:
+    return jnp.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)

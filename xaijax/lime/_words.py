@@ -1,9 +1,11 @@
-"""A text as token ids, with the word that each of them belongs to."""
+"""Reads a text as token ids, with the word that each of them belongs to."""
 
 from __future__ import annotations
 
+import functools
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +13,13 @@ import numpy as np
 from xaijax._core import check
 
 Tokenizer = Callable[[str], Any]  # a string -> a sequence of ints
+Split = (
+    str | Callable[[str], Iterable[str]] | None
+)  # a pattern of separators, a function from a text to its words, or None
 
 
 class Encoded(NamedTuple):
-    """ids: [L] the tokens of a text; owners: [L] the word of each, -1 for separators; words: [M] what they are."""
+    """ids: [L] the tokens of a text. owners: [L] the word of each, -1 for separators. words: [M] the words."""
 
     ids: np.ndarray
     owners: np.ndarray
@@ -22,54 +27,49 @@ class Encoded(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A stretch of a text that is tokenized for itself, and the word in it, if there is one."""
+    """A part of a text that is tokenized separately, and the word in it, if there is one."""
 
     text: str
     word: str | None
 
 
 class Encoder:
-    """Texts to ids and owners.
+    """Encodes texts as ids and owners.
 
-    A player needs tokens of its own, so the tokenizer must give a piece of text the same ids alone as within the whole.
-    Pieces are the words and what separates them; for tokenizers that join a space to the word behind it (byte-pair
-    encodings), the spaces go with the words.
+    A player needs tokens of its own, so that the tokenizer must give a piece of text the same ids alone as within the
+    whole. Pieces are the words and the separators between them. For tokenizers that join a space to the following word
+    (byte-pair encodings), spaces belong to the words.
     """
 
-    def __init__(self, tokenizer: Tokenizer, *, split: str, bag_of_words: bool, pad_id: int):
+    def __init__(self, tokenizer: Tokenizer, *, split: Split, bag_of_words: bool, pad_id: int):
         if not callable(tokenizer):
-            raise TypeError(f"tokenizer must be callable as tokenizer(text), but it is {type(tokenizer).__name__}.")
-        try:
-            self.split = re.compile(split)
-        except (re.error, TypeError) as error:
-            raise ValueError(
-                f"split must be a regular expression of separators, but it is {split!r}: {error}"
-            ) from None
+            raise TypeError(f"`tokenizer` must be callable as tokenizer(text), got {check.shown(tokenizer)}.")
         self.tokenizer, self.bag_of_words, self.pad_id = tokenizer, bag_of_words, pad_id
-        self._known: dict[str, np.ndarray] = {}  # most words come again
+        self._spans = _read_split(split)
+        self._known: dict[str, np.ndarray] = {}  # most words occur more than once
 
     def __call__(self, text: str, number: int) -> Encoded:
-        """The tokens of a text, which messages call text `number`."""
+        """Encodes a text, which errors call text `number`."""
         whole = self._ids(text)
-        apart = list(pieces(text, self.split))
-        parts = [self._ids(piece.text) for piece in apart]
+        separate = [self._as_tokenized(piece) for piece in pieces(text, self._spans(text, number))]
+        parts = [self._ids(piece.text) for piece in separate]
         if not np.array_equal(_joined(parts), whole):
-            spaced = list(spaces_with_words(apart))
+            spaced = list(spaces_with_words(separate))
             spaced_parts = [self._ids(piece.text) for piece in spaced]
             if not np.array_equal(_joined(spaced_parts), whole):
-                raise ValueError(_difference(whole, apart, parts, number))
-            apart, parts = spaced, spaced_parts
-        self._check_words(apart, parts, number)
+                raise ValueError(_difference(whole, separate, parts, number))
+            separate, parts = spaced, spaced_parts
+        self._check_words(separate, parts, number)
         words: list[str] = []
-        places: dict[str, int] = {}
+        known: dict[str, int] = {}
         owners = []
-        for piece, part in zip(apart, parts, strict=True):
+        for piece, part in zip(separate, parts, strict=True):
             if piece.word is None:
                 owner = -1
-            elif self.bag_of_words and piece.word in places:
-                owner = places[piece.word]
+            elif self.bag_of_words and piece.word in known:
+                owner = known[piece.word]
             else:
-                owner = places[piece.word] = len(words)
+                owner = known[piece.word] = len(words)
                 words.append(piece.word)
             owners.append(np.full(len(part), owner, np.int32))
         return Encoded(whole, _joined(owners), tuple(words))
@@ -79,45 +79,115 @@ class Encoder:
             self._known[text] = _read_ids(self.tokenizer(text), text)
         return self._known[text]
 
-    def _check_words(self, apart: list[Piece], parts: list[np.ndarray], number: int) -> None:
-        if not any(piece.word for piece in apart):
-            raise ValueError(f"text {number} has no words: there is nothing to explain.")
-        lost = [piece.word for piece, part in zip(apart, parts, strict=True) if piece.word and not len(part)]
+    def _as_tokenized(self, piece: Piece) -> Piece:
+        """A symbol that the tokenizer ignores, such as an emoji, is a separator: the model never sees it."""
+        ignored = piece.word is not None and not any(map(str.isalnum, piece.word)) and not len(self._ids(piece.word))
+        return Piece(piece.text, None) if ignored else piece
+
+    def _check_words(self, separate: list[Piece], parts: list[np.ndarray], number: int) -> None:
+        if not any(piece.word for piece in separate):
+            raise ValueError(f"`texts` must have words to explain, got none in text {number}.")
+        lost = [piece.word for piece, part in zip(separate, parts, strict=True) if piece.word and not len(part)]
         if lost:
             raise ValueError(
-                f"tokenizer gives no ids to the words {list(dict.fromkeys(lost))[:5]} of text {number}, so that they "
-                "cannot be taken away: let it give unknown words an id of their own."
+                f"`tokenizer` must give every word an id, got none for the words {list(dict.fromkeys(lost))[:5]} of text "
+                f"{number}, which cannot be removed then: let it give unknown words an id of their own."
             )
-        padded = [piece.text for piece, part in zip(apart, parts, strict=True) if (part == self.pad_id).any()]
+        padded = [piece.text for piece, part in zip(separate, parts, strict=True) if (part == self.pad_id).any()]
         if padded:
             raise ValueError(
-                f"tokenizer gives the padding id {self.pad_id} to {padded[0]!r} in text {number}: pad_id must be an id "
-                "that no text has."
+                f"`pad_id` must be an id that no text has, got {self.pad_id}, which the tokenizer gives to {padded[0]!r} in "
+                f"text {number}."
             )
 
 
-def pieces(text: str, split: re.Pattern[str]) -> Iterator[Piece]:
-    """The words of a text and the separators between them, in order; joined they are the text."""
+Spans = Callable[[str, int], Iterable[tuple[int, int]]]  # (text, its number) -> start and end of its words, in order
+
+
+def _read_split(split: Split) -> Spans:
+    if split is None:
+        return _unicode_words
+    if hasattr(split, "finditer"):  # a compiled pattern
+        return functools.partial(_between_separators, split)
+    if isinstance(split, str):
+        try:
+            return functools.partial(_between_separators, re.compile(split))
+        except re.error as error:
+            raise ValueError(f"`split` must be a regular expression of separators, got {split!r}: {error}") from None
+    if callable(split):
+        return functools.partial(_words_of_function, split)
+    raise TypeError(
+        "`split` must be a regular expression of separators, a function from a text to its words, or None, got "
+        f"{check.shown(split)}."
+    )
+
+
+def _unicode_words(text: str, _: int) -> Iterator[tuple[int, int]]:
+    """The words of the Unicode standard (UAX 29): with combining marks and inner apostrophes; emoji; each ideograph."""
+    boundaries, content = _unicode_patterns()
+    edges = sorted({0, *(match.start() for match in boundaries.finditer(text)), len(text)})
+    for start, end in itertools.pairwise(edges):
+        if content.search(text, start, end):
+            yield start, end
+
+
+@functools.cache
+def _unicode_patterns() -> tuple[Any, Any]:
+    """Word boundaries, and the characters that make a word of what lies between two of them."""
+    import regex  # Python's `re` knows neither Unicode's boundaries nor its properties
+
+    content = r"[\w\p{Extended_Pictographic}\p{Regional_Indicator}]"
+    return regex.compile(r"\b", regex.WORD | regex.VERSION1), regex.compile(content, regex.VERSION1)
+
+
+def _between_separators(separators: Any, text: str, _: int) -> Iterator[tuple[int, int]]:
+    """The stretches between the matches of a pattern; empty matches separate as well."""
     start = 0
-    for separator in split.finditer(text):
-        if separator.group():
-            if separator.start() > start:
-                yield Piece(text[start : separator.start()], text[start : separator.start()])
-            yield Piece(separator.group(), None)
-            start = separator.end()
-    if start < len(text):
-        yield Piece(text[start:], text[start:])
+    for match in separators.finditer(text):
+        yield start, match.start()
+        start = match.end()
+    yield start, len(text)
 
 
-def spaces_with_words(apart: list[Piece]) -> Iterator[Piece]:
-    """The same pieces, with the white space before a word moved from the separator to the word's piece."""
+def _words_of_function(split: Callable[[str], Iterable[str]], text: str, number: int) -> Iterator[tuple[int, int]]:
+    words = split(text)
+    if isinstance(words, str) or not isinstance(words, Iterable):
+        raise TypeError(f"`split` must return the words of a text, got {check.shown(words)}.")
+    end = 0
+    for word in words:
+        start = text.find(word, end) if isinstance(word, str) else -1
+        if start < 0:
+            raise ValueError(
+                f"`split` must return words of the text in their order, got {check.shown(word)}, which text {number} does "
+                "not have there: keep the words as they are written."
+            )
+        end = start + len(word)
+        yield start, end
+
+
+def pieces(text: str, spans: Iterable[tuple[int, int]]) -> Iterator[Piece]:
+    """Returns the words of a text and the separators between them, in order; joined they are the text."""
+    end = 0
+    for start, stop in spans:
+        if not text[start:stop].strip():  # white space never is a word
+            continue
+        if start > end:
+            yield Piece(text[end:start], None)
+        yield Piece(text[start:stop], text[start:stop])
+        end = stop
+    if end < len(text):
+        yield Piece(text[end:], None)
+
+
+def spaces_with_words(separate: list[Piece]) -> Iterator[Piece]:
+    """Returns the same pieces, with the white space before a word moved from the separator to the word's piece."""
     space = ""
-    for place, piece in enumerate(apart):
+    for index, piece in enumerate(separate):
         if piece.word is not None:
             yield Piece(space + piece.text, piece.word)
             space = ""
             continue
-        before = piece.text.rstrip() if place + 1 < len(apart) else piece.text  # none follows the last
+        before = piece.text.rstrip() if index + 1 < len(separate) else piece.text  # no word follows the last piece
         space = piece.text[len(before) :]
         if before:
             yield Piece(before, None)
@@ -130,10 +200,10 @@ def _read_ids(ids: Any, text: str) -> np.ndarray:
         read = np.asarray(ids)
     if read.size == 0:
         return np.zeros(0, np.int32)
-    if read.ndim != 1 or not np.issubdtype(read.dtype, np.integer) or read.min() < 0:
+    if read.ndim != 1 or not np.issubdtype(read.dtype, np.integer) or read.min() < 0 or read.max() > 2**31 - 1:
         raise TypeError(
-            f"tokenizer must map a string to a sequence of ids, ints of at least 0, but {text[:40]!r} became "
-            f"{type(ids).__name__}: for tokenizers that return more give a function, such as "
+            f"`tokenizer` must map a string to a sequence of ids, ints of at least 0, got {type(ids).__name__} for "
+            f"{text[:40]!r}: for a tokenizer that returns more pass a function, such as "
             "lambda text: tokenizer.encode(text, add_special_tokens=False)."
         )
     return read.astype(np.int32)
@@ -143,52 +213,54 @@ def _joined(parts: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts) if parts else np.zeros(0, np.int32)
 
 
-def _difference(whole: np.ndarray, apart: list[Piece], parts: list[np.ndarray], number: int) -> str:
-    """The sentence that shows the first token at which the pieces and the whole text part."""
+def _difference(whole: np.ndarray, separate: list[Piece], parts: list[np.ndarray], number: int) -> str:
+    """Returns the error that shows the first token in which the pieces differ from the whole text."""
     joined = _joined(parts)
     common = min(len(joined), len(whole))
     first = int(np.append(np.flatnonzero(joined[:common] != whole[:common]), common)[0])
     ends = np.cumsum([len(part) for part in parts])
-    place = min(int(np.searchsorted(ends, first, side="right")), len(parts) - 1) if parts else 0
-    piece, part = (apart[place], parts[place]) if parts else (Piece("", None), joined)
-    what = "separator" if piece.word is None else "word"
-    start = int(ends[place] - len(part)) if parts else 0
+    index = min(int(np.searchsorted(ends, first, side="right")), len(parts) - 1) if parts else 0
+    piece, part = (separate[index], parts[index]) if parts else (Piece("", None), joined)
+    role = "separator" if piece.word is None else "word"
+    start = int(ends[index] - len(part)) if parts else 0
     return (
-        f"tokenizer must give the pieces of a text the ids that they have in the whole, but in text {number} the {what} "
-        f"{piece.text!r} alone gets {part.tolist()}, while the whole text has {whole[start : start + max(1, len(part))].tolist()} there "
-        f"(token {first}): leave out special tokens, or choose a `split` whose words the tokenizer treats apart."
+        f"`tokenizer` must give the pieces of a text the ids that they have in the whole text, got {part.tolist()} for the "
+        f"{role} {piece.text!r} alone, while the whole text {number} has "
+        f"{whole[start : start + max(1, len(part))].tolist()} there (token {first}): leave out special tokens, or choose a "
+        "`split` whose words the tokenizer separates."
     )
 
 
 def check_texts(texts: Any) -> list[str]:
+    """Returns texts as a list of strings."""
     if isinstance(texts, str):
-        raise TypeError("texts must be a sequence of strings, but it is one string: pass [text].")
+        raise TypeError("`texts` must be a sequence of strings, got one string: pass [text].")
     try:
         texts = list(texts)
     except TypeError:
-        raise TypeError(f"texts must be a sequence of strings, but it is {type(texts).__name__}.") from None
+        raise TypeError(f"`texts` must be a sequence of strings, got {check.shown(texts)}.") from None
     if not texts:
-        raise ValueError("texts is empty: pass at least one string.")
+        raise ValueError("`texts` must hold at least one string, got none.")
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise TypeError(f"texts must hold strings, but text {number} is {type(text).__name__}.")
+            raise TypeError(f"`texts` must hold strings, got {check.shown(text)} as text {number}.")
     return texts
 
 
 def padded_length(encoded: Encoded, length: int | None, number: int) -> int:
-    """L: as asked for, or one of few sizes, so that few are compiled, and from the text alone."""
+    """Returns L: the given length, or one of few sizes that depends only on the text, so that few programs are compiled."""
     if length is None:
         return one_of_few_sizes(len(encoded.ids))
     length = check.positive_int("length", length)
     if len(encoded.ids) > length:
         raise ValueError(
-            f"length must be at least the number of tokens of every text, but it is {length} and text {number} has "
+            f"`length` must be at least the number of tokens of every text, got {length}, while text {number} has "
             f"{len(encoded.ids)}: cut the text, or give a greater length."
         )
     return length
 
 
 def one_of_few_sizes(least: int) -> int:
-    """The smallest power of two, or half as much again, from 16 on, that is at least so much."""
+    """Returns the smallest power of two, or three quarters of one, that is at least `least` and 16."""
     size = max(16, 1 << (least - 1).bit_length())
     return size * 3 // 4 if size > 16 and least <= size * 3 // 4 else size

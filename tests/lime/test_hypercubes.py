@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import ndtri
 
-from xaijax.lime._neighborhood import LARGEST
-from xaijax.lime._normal import normal_quantile
+from xaijax.lime._hypercubes import LARGEST, normal_quantile
 
 
 def test_it_is_the_normal_quantile():

@@ -8,7 +8,7 @@ import pytest
 import xaijax as xai
 from tests import models
 from xaijax.lime import _rows
-from xaijax.lime._normal_process import METRICS, without_lines
+from xaijax.lime._row_process import METRICS, without_lines
 
 TRAINING = models.rows(100, 6, seed=1)
 STATISTICS = xai.lime.statistics(TRAINING)
@@ -186,21 +186,21 @@ def test_more_rounds_are_drawn_until_the_precision_is_reached(key):
 
 def test_all_rows_but_a_few_are_in_pairs():
     for drawn in (3, 4, 63, 159, 160, 999, 4095):
-        together = _rows.layout("weighted", drawn, paired=True)
+        together = _rows.row_layout("weighted", drawn, paired=True)
         assert together.drawn == drawn
         assert together.rest < max(together.length, 4)
-    assert _rows.layout("weighted", 63).number == 0
+    assert _rows.row_layout("weighted", 63).number == 0
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampling": "independent"}, "is for sampling='weighted'"),
-        ({"definitions": "lime"}, "is for sampling='weighted'"),
+        ({"sampling": "independent"}, "`sampling` must be 'weighted' with surrogate"),
+        ({"definitions": "lime"}, "`sampling` must be 'weighted' with surrogate"),
         ({"num_features": 3}, "gives every player a coefficient"),
-        ({"num_samples": 5000}, "at most 4096 samples"),
-        ({"until": 0.1}, "at most 4096 samples"),
-        ({"surrogate": "process"}, "surrogate must be"),
+        ({"num_samples": 5000}, "at most 4096 in all rounds"),
+        ({"until": 0.1}, "at most 4096 in all rounds"),
+        ({"surrogate": "process"}, "`surrogate` must be"),
     ],
 )
 def test_what_the_process_cannot_do_is_said(options, message, key):
@@ -210,5 +210,5 @@ def test_what_the_process_cannot_do_is_said(options, message, key):
 
 def test_the_process_is_for_numbers_alone(key):
     statistics = xai.lime.statistics(TRAINING, bins={"b": [0.0]}, names=list("abcdef"))
-    with pytest.raises(ValueError, match=r"all numbers, but b is a condition \(bins\)"):
+    with pytest.raises(ValueError, match=r"must be 'linear' for tables with conditions, .*while b is a condition"):
         xai.lime.tabular(ridge, ROW, statistics, key=key, **PROCESS)

@@ -10,7 +10,7 @@ import pytest
 
 import xaijax as xai
 from tests.lime.games import PLAYERS, best_line, interactions, perceptron, worth
-from xaijax.lime._gaussian_process import _without_lines
+from xaijax.lime._coalition_process import _without_lines
 
 
 @pytest.mark.parametrize("q", [0.5, 0.99])
@@ -97,10 +97,10 @@ def test_several_outputs_choose_their_own_process(key):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sampling": "coins"}, "is for sampling='weighted'"),
+        ({"sampling": "coins"}, "`sampling` must be 'weighted' with surrogate"),
         ({"num_features": 3}, "gives every player a coefficient"),
-        ({"num_samples": 5000}, "at most 4096 samples"),
-        ({"until": 0.1}, "at most 4096 samples"),
+        ({"num_samples": 5000}, "at most 4096 in all rounds"),
+        ({"until": 0.1}, "at most 4096 in all rounds"),
     ],
 )
 def test_what_the_process_cannot_do_is_said(options, message, key):
