@@ -107,3 +107,11 @@ def test_rows_have_full_gradients_but_no_map():
         xai.cam.full_grad(models.table_net(), models.rows(3))
     with pytest.raises(ValueError, match="rescale.? must be one of"):
         xai.cam.full_grad(models.relu_net(), models.images(), rescale="pixel")
+
+
+def test_infinite_constants_that_the_output_does_not_depend_on_count_nothing():
+    """The softmax of attention compares its scores with -inf."""
+    for rescale in ("channel", "none"):
+        values = xai.cam.full_grad(models.vision_transformer(), models.images(), target=1, rescale=rescale).values
+        assert values.shape == (4, 8, 8)
+        assert jnp.isfinite(values).all()

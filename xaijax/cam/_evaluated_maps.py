@@ -11,13 +11,12 @@ from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from xaijax._core import check, random
 from xaijax._core.blocks import in_blocks
 from xaijax._core.blur import gaussian_blur
 from xaijax._core.convolutions import with_fast_convolutions
-from xaijax._core.numerics import HIGHEST, ratio
+from xaijax._core.numerics import HIGHEST, ratio, safe_sqrt
 from xaijax._core.typing import Array, Float
 from xaijax.cam._evaluated import Example, evaluated
 from xaijax.cam._map import extremes, resize, weigh
@@ -173,7 +172,7 @@ def group_cam(
             f"`num_groups` must be at most the number of channels, {example.channels}, got {num_groups}: pass a smaller "
             "number."
         )
-    alphas = example.gradients().mean(axis=tuple(range(1, example.activations.ndim - 1)))[0]
+    alphas = example.gradients().mean(axis=tuple(range(1, example.activations.ndim - 1)), keepdims=True)[0]
     group_of_channel = jnp.arange(example.channels) * num_groups // example.channels
     members = jax.nn.one_hot(group_of_channel, num_groups, dtype=alphas.dtype)
     groups = jnp.tensordot(example.activations[0] * alphas, members, axes=1, precision=HIGHEST)
@@ -224,16 +223,19 @@ def opti_cam(
         masked = jax.tree.map(lambda leaf: leaf[None], example.masked(example.mask(saliency(logits))))
         return -example.target.select(example.model(masked))[0]
 
-    optimizer = optax.adam(learning_rate)
-
-    def step(state: tuple[Array, Any], _step: None) -> tuple[tuple[Array, Any], None]:
-        logits, moments = state
-        updates, moments = optimizer.update(jax.grad(loss)(logits), moments)
-        return (logits + jnp.asarray(updates), moments), None
+    def step(state: tuple[Array, Array, Array], count: Array) -> tuple[tuple[Array, Array, Array], None]:
+        """Adam (Kingma and Ba 2015, algorithm 1)."""
+        logits, mean, square = state
+        gradient = jax.grad(loss)(logits)
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        scale = safe_sqrt(square / (1 - 0.999**count)) + 1e-8
+        return (logits - learning_rate * (mean / (1 - 0.9**count)) / scale, mean, square), None
 
     start = jnp.zeros(example.channels, activations.dtype)
-    final, _states = jax.lax.scan(with_fast_convolutions(step), (start, optimizer.init(start)), length=num_steps)
-    return saliency(final[0])
+    counts = jnp.arange(1, num_steps + 1, dtype=activations.dtype)
+    (logits, *_moments), _steps = jax.lax.scan(with_fast_convolutions(step), (start, start, start), counts)
+    return saliency(logits)
 
 
 @evaluated("Ablation-CAM", every_class=True)

@@ -149,7 +149,9 @@ def _shown(term: Array, size: tuple[int, ...], rescale: str) -> Array:
     """Computes psi of one term [N, *space, C], summed over its channels, [N, *size]; other terms have no positions."""
     term = jnp.abs(term)
     if term.ndim != len(size) + 2:
-        total = term.reshape(len(term), -1).sum(axis=1) * (rescale == "none")
+        if rescale != "none":
+            return jnp.zeros((len(term), *size))
+        total = term.reshape(len(term), -1).sum(axis=1)
         return jnp.broadcast_to(total.reshape(-1, *(1,) * len(size)) / math.prod(size), (len(term), *size))
     space = tuple(range(1, term.ndim - 1))
     if rescale != "none":
@@ -195,7 +197,7 @@ def _terms(model: Model, x: Any, target: Target) -> tuple[FullGradients, Target,
     target, scores, (slopes, bias_slopes) = target.pull_back(answers, pull_back)
     given = iter([at_least_float32(leaf * slope) for leaf, slope in zip(movable, slopes, strict=True)])
     inputs = tree.unflatten([next(given) if _is_floating(leaf) else jnp.zeros(leaf.shape) for leaf in leaves])
-    products = [at_least_float32(constant * slope) for constant, slope in zip(constants, bias_slopes, strict=True)]
+    products = [_product(constant, slope) for constant, slope in zip(constants, bias_slopes, strict=True)]
     (rule, *_) = rules
     biases, layouts = _by_path(rule, products)
     return FullGradients(inputs, biases, scores), target, layouts, list(map(rule.layout.marked, rule.inputs))
@@ -274,6 +276,11 @@ class _Biases:
 
 def _layouts(values: list[Any]) -> list[Layout | None]:
     return [value.layout if isinstance(value, _FromInput) else None for value in values]
+
+
+def _product(constant: Array, slope: Array) -> Array:
+    """Computes b ⊙ df/db, and 0 where the output does not depend on b, such as the -inf of an attention mask."""
+    return at_least_float32(jnp.where(slope == 0, 0, constant) * slope)
 
 
 def _is_floating(value: Any) -> bool:
