@@ -82,9 +82,11 @@ def test_a_head_that_does_not_fit_is_named():
         ValueError, match=r"`head` must name .*kernel \[4, classes\].*got 'stem' .*'kernel': \[3, 3, 2, 4\]"
     ):
         xai.cam.cam(models.nnx_net(), models.images(), layer="blocks/1:1", head="stem")
-    with pytest.raises(ValueError, match="no module 'haed'.*did you mean 'head'"):
+    with pytest.raises(TypeError, match="`head` must be the path of a linear layer or None, got 3"):
+        xai.cam.cam(models.linen_net(), models.images(), head=3)
+    with pytest.raises(ValueError, match="`head` must be .*got 'haed' .did you mean 'head'"):
         xai.cam.cam(models.nnx_net(), models.images(), layer="blocks/1:1", head="haed")
-    with pytest.raises(ValueError, match="no parameters at 'haed'.*did you mean 'head'"):
+    with pytest.raises(ValueError, match="'haed'.*did you mean 'head'"):
         xai.cam.cam(models.linen_net(), models.images(), head="haed")
 
 

@@ -72,6 +72,8 @@ def cam(
       Zhou et al. (2016), Learning deep features for discriminative localization, arXiv:1512.04150, equations 1 and 2.
     """
     model, x, target = read_arguments(model, x, target)
+    if head is not None and not isinstance(head, str):
+        raise TypeError(f"`head` must be the path of a linear layer or None, got {check.shown(head)}.")
     if head is not None and target.score is not None:
         raise ValueError(
             "`target` must be a class or None where head= names the layer whose weights are read, got a score: leave out head."
