@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 import threading
 
 import jax
@@ -126,6 +128,16 @@ def test_without_a_rate_nothing_is_promised():
     assert describe(100_000, 200_000, 50.0, 0).startswith(
         "100,000 of 200,000 rows (50.0%), no failures, 2,000 rows/s, 50 s left"
     )
+
+
+def test_storage_and_display_are_imported_on_first_use():
+    code = """
+import sys, xaijax as xai
+xai.scale.explain_dataset, xai.scale.export, xai.scale.summarize, xai.metrics.benchmark_explainers
+print([name for name in ("tensorstore", "rich") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_on_a_terminal_there_is_a_bar(monkeypatch):
