@@ -182,6 +182,19 @@ def test_every_flipped_bit_of_a_store_is_noticed(finished):
     assert explain(Rows(), finished).rows_reused == ROWS
 
 
+@pytest.mark.parametrize("name", ["values", "target", "ids", "failed"])
+def test_numbers_that_another_program_wrote_are_noticed(finished, name):
+    """A whole chunk with a right CRC of its own."""
+    import tensorstore
+
+    where = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{finished}/{name}/"}}
+    array = tensorstore.open(where).result()
+    array[6:7] = ~array[6:7].read().result() if name == "failed" else array[6:7].read().result() + 1
+    with pytest.raises(ValueError, match=f"is damaged: {name} of the rows 5 to 9 differs from what was written"):
+        xai.load(finished)
+    assert len(xai.load(finished, rows=slice(10, 23))) == 13
+
+
 @pytest.mark.parametrize("name", ["xaijax/run.json", "zarr.json", "values/zarr.json", "xaijax/manifest.jsonl"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b"null", b"\xff\xfe", b"[" * 10000], ids=range(7))
 def test_damaged_descriptions_end_in_a_sentence(finished, name, content):

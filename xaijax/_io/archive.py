@@ -160,16 +160,14 @@ def _check_keys(value: Any, name: str, depth: int = 0) -> None:
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes | np.ndarray) -> None:
-    """Adds an entry; an array in NumPy's format, with the bytes as opaque elements where NumPy does not know the dtype."""
+    """Adds an entry; an array in NumPy's format, which keeps the bytes of dtypes that it does not know (bfloat16)."""
     entry = zipfile.ZipInfo(name)  # without a date, so that equal content makes equal files
     size = content.nbytes if isinstance(content, np.ndarray) else len(content)
     with archive.open(entry, "w", force_zip64=size > _LARGE) as file:
         if not isinstance(content, np.ndarray):
             file.write(content)
             return
-        array = np.ascontiguousarray(content).reshape(content.shape)
-        array = array.view(f"V{array.dtype.itemsize}") if array.dtype.kind == "V" else array
-        np.lib.format.write_array(file, array, allow_pickle=False)
+        np.lib.format.write_array(file, np.ascontiguousarray(content).reshape(content.shape), allow_pickle=False)
 
 
 def _seal(file: IO[bytes]) -> None:
