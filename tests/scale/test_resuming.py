@@ -61,7 +61,7 @@ def test_a_compiled_explainer_killed_and_resumed_gives_the_same_bytes(killed):
 def test_without_room_it_ends_with_a_sentence_and_resumes(killed, where):
     found = killed["full"][where]
     assert f"{errno.EFBIG} [Errno {errno.EFBIG}] the store" in found["said"]
-    assert "cannot be written, as a file there may not grow so large" in found["said"]
+    assert "cannot be written, as a file there may not grow that large" in found["said"]
     assert "start the same command again: what is finished is kept" in found["said"]
     assert (found["status"], found["again"], found["same"]) == (0, 0, True)
 
