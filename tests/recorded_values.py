@@ -579,7 +579,7 @@ def dataset() -> Any:
         out = f"{folder}/store"
         rows = np.asarray(models.rows(11))
         xai.scale.explain_dataset(permutations, rows, out, key=KEY, batch_size=8, progress=False)
-        return xai.scale.load(out), xai.scale.load_ids(out)
+        return xai.load(out), xai.scale.load_ids(out)
 
 
 SCALE: dict[str, Case] = {

@@ -63,7 +63,7 @@ def explain_by_permutation(model, x, masker, key, ids):
 
 
 def throughput(rows=512, batch_size=32, repeats=3, channels=48):
-    """Rows per second of a data set of pictures by Grad-CAM, beside those of the bare explainer on the same batches."""
+    """Rows per second of a data set of pictures by Grad-CAM, compared with those of the bare explainer on the same batches."""
     sizes = [(3, 3, 3, channels), (3, 3, channels, channels), (3, 3, channels, channels), (channels, 10)]
     keys = jax.random.split(jax.random.key(0), len(sizes))
     weights = [jax.random.normal(key, size) * 0.1 for key, size in zip(keys, sizes, strict=True)]

@@ -1,4 +1,4 @@
-"""What a store holds is what the explainer says of each row, whatever explains it and whatever the other rows are."""
+"""A store holds the answer of the explainer for each row, with any explainer and any other rows."""
 
 import os
 import re
