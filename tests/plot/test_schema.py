@@ -149,8 +149,9 @@ def test_units_of_values_are_stated():
     one = {"intercept": jnp.ones(1), "prediction": jnp.ones(1), "r_squared": jnp.ones(1)}
     lime = attribution([1.0], kind=xai.Surrogate, efficient=False, **one)
     slopes = attribution([1.0], kind=xai.Surrogate, efficient=False, slopes=jnp.ones((1, 1)), **one)
-    units = {unit, unit_of(lime), unit_of(slopes), unit_of(attribution([1.0], efficient=False))}
-    assert len(units) == 4
+    table = attribution([1.0], kind=xai.Surrogate, efficient=False, inputs=jnp.ones((1, 1)), **one)
+    units = {unit, unit_of(lime), unit_of(slopes), unit_of(table), unit_of(attribution([1.0], efficient=False))}
+    assert len(units) == 5
     assert unit_of(slopes).endswith("per standard deviation")
 
 

@@ -115,8 +115,7 @@ def cohort_bars(
         Default 8.
       order: players, by index or name, from the top down. Default: by mean |value| over all rows.
       output: the output, by index or name, where all K are explained.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method.
 
     Returns:

@@ -51,8 +51,7 @@ def decision(
         model is wrong. Default: none.
       output: the output, by index or name, where all K are explained; or the class whose rows are drawn, where rows
         explain different classes.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method and the number of rows.
 
     Returns:

@@ -67,8 +67,7 @@ def force(
       inputs: [N, M] or [M] the inputs, numbers or words, written after the names. Default: the attribution's own.
       top: how many players have an arrow of their own; the others are summed in one. Default 8.
       output: the output, by index or name, where all K are explained.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method.
       limits: the limits of the axis, to compare several rows on one scale. Default: those of the arrows.
 

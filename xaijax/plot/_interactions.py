@@ -44,8 +44,7 @@ def interactions(
       names: M names of the players. Default: the attribution's own.
       top: how many players to show, those with the largest sum of sizes in their row of the matrix. Default 10.
       output: the output, by index or name, where all K are explained; or the class whose rows are averaged.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method.
 
     Returns:

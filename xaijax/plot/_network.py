@@ -50,8 +50,7 @@ def network(
       top: how many players to show, those with the largest sum of sizes of their value and pairs. Default 10.
       num_edges: how many pairs of these players to show, the strongest. Default 20, as many as can be told apart.
       output: the output, by index or name, where all K are explained; or the class whose rows are averaged.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method, and how many players and pairs are left out.
 
     Returns:

@@ -44,8 +44,7 @@ def partial_dependence(
       attribution: of the same rows and target, with a value for each feature. Default: none.
       lines: how many rows have a thin line, evenly from the smallest to the largest output. Default 50; 0 for none.
       output: the output of the attribution, by index or name, where it explains all K.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the feature and the number of rows.
 
     Returns:

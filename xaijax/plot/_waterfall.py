@@ -42,8 +42,7 @@ def waterfall(
       top: how many players have a bar of their own. The others are summed in one bar, which has no whisker, since their
         errors are not independent. Default 10.
       output: the output, by index or name, where all K are explained.
-      output_names: names of the outputs. Default: the attribution's own.
-      ax: axes to draw on. Default: those of a new figure.
+      output_names, ax: as in `xai.plot.bars`.
       title: Default: the method.
 
     Returns:

@@ -265,6 +265,8 @@ def unit_of(attribution: Attribution) -> str:
     if isinstance(attribution, Surrogate):
         if attribution.slopes is not None:
             return "coefficient: change of the output per standard deviation"
+        if attribution.inputs is not None:
+            return "coefficient: change of the output per standard deviation, or if the condition holds"
         return "coefficient: change of the output if the player is present"
     if attribution.efficient:
         return "value: the player's share of output − base value"
