@@ -25,7 +25,7 @@ def test_every_name_can_be_drawn(name):
         xai.plot.dependence(GIVEN, 0, inputs=np.ones((4, 3)), names=names),
         xai.plot.image(MAPS, title=name),
         xai.plot.convergence([attribution([1.0, 2.0, 3.0], [0.1] * 3)] * 2, evaluations=[1, 2], names=names),
-        xai.plot.curves({name: xai.metrics.Curve(jnp.linspace(0, 1, 3), jnp.ones(3), jnp.ones(()), kind="insertion")}),
+        xai.plot.curves({name: xai.metrics.Curve(jnp.linspace(0, 1, 3), jnp.ones(3), jnp.ones(()), order="insertion")}),
         xai.plot.error_curves({name: {1: [1.0]}}),
         xai.plot.intervals([1.0], names=[name or " "], reference=1.0, reference_name=name),
         xai.plot.image_grid(MAPS, PICTURES, labels=[name] * 3, titles=[name] * 3)[0],

@@ -53,12 +53,12 @@ def curves(
     ['Shapley values: area 9.00']
     """
     named = _named(given)
-    kinds = {curve.order for _, curve in named}
-    if len(kinds) > 1:
+    orders = {curve.order for _, curve in named}
+    if len(orders) > 1:
         raise ValueError("`given` must be all of insertion or all of deletion, got both: draw each on its own axes.")
-    (kind,) = kinds
+    (order,) = orders
     lines = sorted((_line(name, curve, example) for name, curve in named), key=lambda line: line[3])
-    lines = lines[::-1] if kind == "insertion" else lines
+    lines = lines[::-1] if order == "insertion" else lines
 
     ax = new_axes(ax, (6.0, 4.0))
     for number, (label, shares, outputs, _, band) in enumerate(lines):
@@ -67,15 +67,15 @@ def curves(
         if band is not None:
             ax.fill_between(100 * shares, outputs - band, outputs + band, color=color, alpha=0.15, lw=0)
     ax.set_xlim(0, 100)
-    label_values(ax, f"% of the players {_DONE[kind]}, the strongest first")
+    label_values(ax, f"% of the players {_DONE[order]}, the strongest first")
     ax.set_ylabel("the model's output", fontsize=9)
     ax.tick_params(labelsize=8)
     without_frame(ax)
-    better = "a larger" if kind == "insertion" else "a smaller"
+    better = "a larger" if order == "insertion" else "a smaller"
     draw_legend(ax, title=f"{better} area is better", title_fontsize=8, alignment="left")
     count = max(curve.area.size for _, curve in named)
     whose = f"example {example}" if example is not None else "1 example" if count == 1 else f"mean of {count} examples"
-    titled(ax, title, f"{kind.capitalize()}: {whose}")
+    titled(ax, title, f"{order.capitalize()}: {whose}")
     return ax
 
 
