@@ -259,6 +259,7 @@ def test_ranks_are_those_of_scipy():
         ({"explainers": {"name": 3}}, TypeError, "must be callable as explainer.*, got 3 for 'name'"),
         ({"explainers": {"truth": scaled}}, ValueError, "must not contain the name 'truth'"),
         ({"budgets": (2, 2)}, ValueError, "all different"),
+        ({"keys": None}, TypeError, "`keys` must be a number of keys, or a list of them"),
         ({"keys": 0}, ValueError, "keys.? must be at least 1"),
         ({"repeats": 0}, ValueError, "repeats.? must be at least 1"),
         ({"explainers": {"name": lambda model, x: x}}, TypeError, "must return Attributions, got"),

@@ -311,8 +311,9 @@ def test_any_rows_of_a_store_can_be_read(tmp_path):
     assert xai.load(tmp_path / "s").method == "twice"
     with pytest.raises(IndexError, match="`rows` must lie within the 23 rows of the store, got 23"):
         xai.load(tmp_path / "s", rows=23)
-    with pytest.raises(TypeError, match="`rows` must be a number, a slice, numbers or 23 booleans"):
-        xai.load(tmp_path / "s", rows=[0.5])
+    for rows in ([0.5], slice("a"), [[1], [2, 3]], "1", [[1]], np.ma.array([1], mask=[True]), 10**30):
+        with pytest.raises(TypeError, match="`rows` must be a number, a slice, numbers or 23 booleans"):
+            xai.load(tmp_path / "s", rows=rows)
 
 
 def test_the_store_is_plain_zarr(tmp_path):
@@ -340,6 +341,7 @@ def test_the_store_is_plain_zarr(tmp_path):
         ({"options": {"ids": 2}}, "pass it to explain_dataset itself, as ids="),
         ({"options": [2]}, "`options` must be a dict"),
         ({"ids": np.arange(3)}, r"ids.? must be integers \[23\], one for each row of the source, got int64\[3\]"),
+        ({"ids": [[1], [2, 3]]}, r"`ids` must be integers \[23\]"),
         ({"ids": np.arange(ROWS) + 2**31}, "`ids` must fit 32 bits"),
         ({"ids": np.arange(ROWS) + 2**32}, "`ids` must fit 32 bits"),
         ({"ids": np.arange(ROWS, dtype=np.uint64) + 2**63}, "`ids` must fit 32 bits"),

@@ -175,6 +175,8 @@ def read_plan(
     budgets = [check.positive_int("budgets", budget) for budget in budgets]
     if not budgets or len(set(budgets)) < len(budgets):
         raise ValueError(f"`budgets` must be at least one, all different, got {budgets}.")
+    if not isinstance(keys, (int, list, tuple, np.ndarray, jax.Array)):
+        raise TypeError(f"`keys` must be a number of keys, or a list of them, got {check.shown(keys)}.")
     if isinstance(keys, int):
         keys = [jax.random.key(number) for number in range(check.positive_int("keys", keys))]
     keys = [check.random_key(key) for key in keys]

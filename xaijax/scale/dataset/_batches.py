@@ -106,10 +106,13 @@ def read_ids(ids: Any, num_rows: int) -> np.ndarray | None:
         return None
     if np.ma.is_masked(ids):
         raise TypeError("`ids` must be integers without missing values, got a masked array.")
-    array = np.asarray(ids)
+    try:
+        array = np.asarray(ids)
+    except ValueError:  # lists of different lengths
+        array = np.empty((), object)
     if array.shape != (num_rows,) or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
-            f"`ids` must be integers [{num_rows}], one for each row of the source, got {check.shown(array)}."
+            f"`ids` must be integers [{num_rows}], one for each row of the source, got {check.shown(array if array.shape else ids)}."
         )
     if array.min() < -(2**31) or array.max() >= 2**31:
         raise ValueError(

@@ -56,6 +56,8 @@ def connect(coordinator: str | None = None, hosts: int | None = None, host: int 
     Raises:
       TypeError, ValueError: if some of the three are given and JAX does not find the others.
     """
+    if coordinator is not None and not isinstance(coordinator, str):
+        raise TypeError(f"`coordinator` must be an address, such as 'host0:1234', got {check.shown(coordinator)}.")
     if jax.distributed.is_initialized():
         return jax.process_count()
     if hosts is not None:

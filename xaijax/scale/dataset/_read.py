@@ -123,11 +123,11 @@ def _open(out: str | Path) -> _Opened:
 def _wanted(rows: Any, num_rows: int) -> np.ndarray:
     if rows is None:
         rows = slice(None)
-    if isinstance(rows, slice):
-        return np.arange(num_rows)[rows]
     try:
+        if isinstance(rows, slice):
+            return np.arange(num_rows)[rows]
         chosen = np.asarray(rows)
-    except ValueError:
+    except (TypeError, ValueError):
         chosen = np.asarray(None)
     if not np.ma.is_masked(rows):
         if chosen.dtype == bool and chosen.shape == (num_rows,):
@@ -137,4 +137,6 @@ def _wanted(rows: Any, num_rows: int) -> np.ndarray:
             if missing.size:
                 raise IndexError(f"`rows` must lie within the {num_rows} rows of the store, got {missing[0]}.")
             return chosen.astype(np.int64) % num_rows
-    raise TypeError(f"`rows` must be a number, a slice, numbers or {num_rows} booleans, got {check.shown(rows)}.")
+    raise TypeError(
+        f"`rows` must be a number, a slice, numbers or {num_rows} booleans without missing values, got {check.shown(rows)}."
+    )

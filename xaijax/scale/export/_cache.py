@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from xaijax._io.files import checked_path
+
 
 def compilation_cache(folder: str | Path | None = None) -> Path:
     """Turns on JAX's persistent compilation cache, which lets later processes reuse compiled programs.
@@ -31,7 +33,7 @@ def compilation_cache(folder: str | Path | None = None) -> Path:
     """
     if folder is None:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xaijax" / "programs"
-    folder = Path(folder)
+    folder = checked_path("folder", folder)
     folder.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
