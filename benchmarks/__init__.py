@@ -1,1 +1,1 @@
-"""What explanations cost, beside the bare model."""
+"""The cost of explanations: time, memory and accuracy, compared with the bare model and with other packages."""

@@ -1,11 +1,11 @@
-"""What explanations cost.
+"""The cost of explanations.
 
   python -m benchmarks quick                       everything in a quick form, under 10 minutes on two CPU cores
   python -m benchmarks full                        everything in full
-  python -m benchmarks compare BEFORE.json AFTER.json   what became slower, less accurate or hungrier
+  python -m benchmarks compare BEFORE.json AFTER.json   what takes more time or memory, or is less accurate
   python -m benchmarks history FOLDER --out FILE   draws each case's ratio over the records in a folder
 
-Without a command: overhead, parts, solvers and memory in full; --peers or --errors, only these.
+Without a command: overhead, parts, solvers and memory in full; --peers or --errors measure only these.
 """
 
 from __future__ import annotations
@@ -20,47 +20,50 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import _compare, _history, _record
-from benchmarks._run import run
-from benchmarks._sections import SECTIONS, chosen_cases
-from benchmarks._sizes import Size
+from benchmarks._overhead import Size
+from benchmarks._run import SECTIONS, chosen_cases, run
 
 _USUAL = ("overhead", "parts", "solvers", "memory")
 _REPEATS = {"quick": 5, "full": 15}
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:
-    """Runs a command: returns what was measured, compared or drawn. Comparing exits with 1 where something is worse."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs a command and returns its result. Comparing exits with status 1 if something is worse."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"compare": _compare_files, "history": _draw_history}
-    if given and given[0] in commands:
-        return commands[given[0]](given[1:])
-    return _measure(given)
+    if words and words[0] in commands:
+        return commands[words[0]](words[1:])
+    return _measure(words)
 
 
-def _measure(given: list[str]) -> dict[str, Any]:
+def _measure(words: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("form", nargs="?", choices=["quick", "full"], help="all sections, quickly or in full")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
-    parser.add_argument("--keep", action="store_true", help="write it to benchmarks/results too, by device and date")
+    parser.add_argument("--keep", action="store_true", help="also write it to benchmarks/results, by device and date")
     parser.add_argument("--repeats", type=_positive, help="interleaved repeats of each case: 15, or 5 for quick")
-    parser.add_argument("--only", default="", help="a part of the names of the cases to run, such as CAM")
-    parser.add_argument("--sections", default="", help=f"some of {','.join(SECTIONS)}, with commas between them")
-    parser.add_argument("--small", action="store_true", help="tiny sizes: shows that it runs, and nothing else")
-    parser.add_argument("--peers", action="store_true", help="only this: explanations per second beside other packages")
+    parser.add_argument("--only", default="", help="part of the names of the cases to run, such as CAM")
+    parser.add_argument("--sections", default="", help=f"comma-separated sections, of {','.join(SECTIONS)}")
+    parser.add_argument("--small", action="store_true", help="tiny sizes, to test the code")
     parser.add_argument(
-        "--errors", action="store_true", help="only this: errors of Shapley estimators for each evaluation, beside shap"
+        "--peers", action="store_true", help="only explanations per second, compared with other packages"
     )
-    options = parser.parse_args(given)
+    parser.add_argument(
+        "--errors",
+        action="store_true",
+        help="only errors of Shapley estimators at equal evaluations, compared with shap",
+    )
+    options = parser.parse_args(words)
     form = options.form or "full"
     size: Size = "tiny" if options.small else form
     sections = _chosen_sections(options, parser)
     if options.only and "overhead" in sections and not chosen_cases("tiny", options.only):
         names = [case.name for case in chosen_cases("tiny", "")]
-        parser.error(f"no case has {options.only!r} in its name; there are: {names}")
+        parser.error(f"--only must be part of the name of a case, got {options.only!r}: choose among {names}")
     return run(
-        command=shlex.join(["python", "-m", "benchmarks", *given]),
+        command=shlex.join(["python", "-m", "benchmarks", *words]),
         form="small" if options.small else form,
         size=size,
         repeats=options.repeats or _REPEATS[form],
@@ -80,60 +83,61 @@ def _chosen_sections(options: argparse.Namespace, parser: argparse.ArgumentParse
     chosen = options.sections.split(",")
     for name in chosen:
         if name not in SECTIONS:
-            parser.error(f"there is no section {name!r}; there are: {list(SECTIONS)}")
+            parser.error(f"--sections must be sections, got {name!r}: choose among {list(SECTIONS)}")
     return [name for name in SECTIONS if name in chosen]
 
 
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError(f"it must be at least 1, but it is {number}")
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
     return number
 
 
-def _compare_files(given: list[str]) -> _compare.Comparison:
+def _compare_files(words: list[str]) -> _compare.Comparison:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks compare",
-        description="What became slower, less accurate or hungrier. The exit status is 1 where something did.",
+        description="What takes more time or memory, or is less accurate. The exit status is 1 if anything does.",
     )
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--all", action="store_true", help="show what did not change too")
-    options = parser.parse_args(given)
+    parser.add_argument("--all", action="store_true", help="show unchanged figures too")
+    options = parser.parse_args(words)
     try:
         before, after = (_record.read(path) for path in (options.before, options.after))
     except ValueError as problem:
         parser.error(str(problem))
-    found = _compare.compare(before, after)
+    comparison = _compare.compare(before, after)
     console = Console(width=150)
-    for warning in found.warnings:
+    for warning in comparison.warnings:
         console.print(f"warning: {warning}", markup=False, highlight=False)
-    shown = found.rows if options.all else [*found.called(_compare.WORSE), *found.called(_compare.BETTER)]
+    changed = [*comparison.called(_compare.WORSE), *comparison.called(_compare.BETTER)]
+    shown = comparison.rows if options.all else changed
     if shown:
         console.print(_compare.table(shown))
-    console.print(_compare.summary(found), markup=False, highlight=False)
-    if found.called(_compare.WORSE):
+    console.print(_compare.summary(comparison), markup=False, highlight=False)
+    if comparison.called(_compare.WORSE):
         raise SystemExit(1)
-    return found
+    return comparison
 
 
-def _draw_history(given: list[str]) -> _history.History:
+def _draw_history(words: list[str]) -> _history.History:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks history", description="Draws each case's ratio over the records in a folder."
     )
     parser.add_argument("folder", type=Path, nargs="?", default=_record.RESULTS)
     parser.add_argument("--out", type=Path, default=Path("out/history.png"), help="the picture")
-    parser.add_argument("--only", default="", help="a part of the names of the cases to draw")
-    options = parser.parse_args(given)
+    parser.add_argument("--only", default="", help="part of the names of the cases to draw")
+    options = parser.parse_args(words)
     console = Console(width=150)
     say = lambda line: console.print(line, markup=False, highlight=False)  # noqa: E731
     try:
-        found = _history.history(_history.read_folder(options.folder, say=say), options.only)
+        history = _history.history(_history.read_folder(options.folder, say=say), options.only)
     except ValueError as problem:
         parser.error(str(problem))
-    _history.save(found, options.out)
+    _history.save(history, options.out)
     say(f"wrote {options.out}")
-    return found
+    return history
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Explanations per second of ResNet-50 on an accelerator, in float32 and bfloat16, beside the bare model and torch's peers.
+"""Explanations per second of ResNet-50 on an accelerator, in float32 and bfloat16, compared with the bare model and torch.
 
 Grad-CAM of batches of 256 images; LIME and kernel SHAP of a grid of 49 superpixels with 1,000 evaluations.
 """
@@ -16,20 +16,30 @@ import numpy as np
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _torchvision_stub
-from benchmarks._bare import KEY, at_once
-from benchmarks._beside import Side, beside, missing
-from benchmarks._beside import table as table_beside
-from benchmarks._resnet50 import ResNet50, resnet50
-from benchmarks._resnet50_peers import torch_resnet50
-from benchmarks._timing import Case
-from benchmarks._timing import measure as measure_case
-from benchmarks._torch_peers import check_same, images, threads, without_gradients
+from benchmarks._models import KEY, ResNet50, resnet50
+from benchmarks._overhead import Case, at_once
+from benchmarks._overhead import measure as measure_case
+from benchmarks._peer_comparison import Side, compare_with_peer, missing
+from benchmarks._peer_comparison import table as peer_table
+from benchmarks._torch_models import (
+    check_equal,
+    images,
+    install_torchvision_stub,
+    threads,
+    torch_resnet50,
+    without_gradients,
+)
 
 
 class Sizes(NamedTuple):
-    """stages, width, classes and side of the network; Grad-CAM's batch; images, cells and samples of LIME and SHAP;
-    together: perturbations in one evaluation of captum's; blocks: rows in one evaluation of the bare model."""
+    """The sizes of the network and of the explanations.
+
+    stages, width, classes, side: of the network.
+    batch: images of Grad-CAM.
+    images, cells, samples: of LIME and SHAP.
+    rows: perturbations in one evaluation of captum.
+    blocks: rows in one evaluation of the bare model.
+    """
 
     stages: tuple[int, ...]
     width: int
@@ -39,7 +49,7 @@ class Sizes(NamedTuple):
     images: int
     cells: int
     samples: int
-    together: int
+    rows: int
     blocks: tuple[int, ...]
 
 
@@ -48,39 +58,39 @@ SMALL = Sizes((1, 1), 4, 5, 16, 2, 1, 2, 12, 12, (6,))
 
 
 def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Overheads on the accelerator, and where torch sees the same GPU, the peers.
+    """Measures overheads on the accelerator and, if torch has the same GPU, the peers.
 
     Args:
       quick: three interleaved repeats instead of nine.
-      small: a tiny network of the same code, on any device, timed once: shows that everything runs.
+      small: a tiny network of the same code, on any device, timed once, to test the code.
 
     Returns:
-      Rows with dtype, device, explanations_per_second, and those of the overhead benchmark (`_timing.measure`), or of
-      `_beside.beside` where they have a peer; one that says why it was skipped where there is no accelerator, and one
-      where there are no peers.
+      Rows with dtype, device, explanations_per_second, and the fields of `_overhead.measure`, or of
+      `_peer_comparison.compare_with_peer` for rows with a peer. Without an accelerator or without peers, a row states
+      why they were skipped.
     """
     if jax.default_backend() == "cpu" and not small:
-        sentence = "JAX sees no accelerator, and ResNet-50 in batches of 256 is not what a CPU is for."
+        sentence = "JAX has no accelerator, and ResNet-50 in batches of 256 takes too long on a CPU."
         return [{"name": "ResNet-50 on an accelerator", "skipped": sentence}]
     sizes, repeats = SMALL if small else FULL, 1 if small else 3 if quick else 9
     explained = [_Explained(sizes, dtype) for dtype in (jnp.float32, jnp.bfloat16)]
-    rows = [one.overhead(name, repeats) for one in explained for name in one.explainers(small)]
+    rows = [each.overhead(name, repeats) for each in explained for name in each.explainers(small)]
     sentence = _why_no_peers(small)
     if sentence is not None:
-        return [*rows, {"name": "ResNet-50 beside captum and pytorch-grad-cam", "skipped": sentence}]
-    return rows + [row for one in explained for row in _beside_torch(one, repeats, small)]
+        return [*rows, {"name": "ResNet-50 compared with captum and pytorch-grad-cam", "skipped": sentence}]
+    return rows + [row for each in explained for row in _compare_with_torch(each, repeats, small)]
 
 
 def table(rows: list[dict[str, Any]]) -> list[Table]:
-    """The overheads, and what stands beside the peers or was skipped."""
-    found = Table(title="ResNet-50: explanations per second, and the time over that of the bare model on as many rows")
-    left = ("explanation", "type", "device")
-    for name in (*left, "a second", "ratio", "quartiles", "bare, rows/s", "first call"):
-        found.add_column(name, justify="left" if name in left else "right")
+    """Returns the overheads, and the comparison with the peers."""
+    table = Table(title="ResNet-50: explanations per second, and their time ÷ that of the bare model on as many rows")
+    left = ("explanation", "dtype", "device")
+    for name in (*left, "per second", "ratio", "quartiles", "bare, rows/s", "first call"):
+        table.add_column(name, justify="left" if name in left else "right")
     for row in rows:
         if "ratio" in row:
             low, high = row["ratio_quartiles"]
-            found.add_row(
+            table.add_row(
                 row["name"],
                 row["dtype"],
                 row["device"],
@@ -90,11 +100,11 @@ def table(rows: list[dict[str, Any]]) -> list[Table]:
                 f"{row['rows'] / row['bare_seconds'][row['bare_best']]:,.0f}",
                 f"{row['first_seconds']:.1f} s",
             )
-    return [found, table_beside([row for row in rows if "ratio" not in row])]
+    return [table, peer_table([row for row in rows if "ratio" not in row])]
 
 
 class _Explained:
-    """The network in one type, its inputs, and what explains them."""
+    """The network in one dtype, its inputs, and its explainers."""
 
     def __init__(self, sizes: Sizes, dtype: Any):
         self.sizes, self.dtype = sizes, jnp.dtype(dtype).name
@@ -116,14 +126,14 @@ class _Explained:
         return xai.shap.kernel(game, key=KEY, num_evaluations=self.sizes.samples).values
 
     def explainers(self, small: bool = False) -> dict[str, tuple[Callable[[], jax.Array], int, int]]:
-        """What explains, how many inputs, and with how many rows for each; in a small run bfloat16 is tried once."""
+        """Returns the explainers, the numbers of inputs, and of rows for each; a small run uses bfloat16 once."""
         regions = f"{self.sizes.cells**2} superpixels, {self.sizes.samples:,} evaluations"
-        found = {
+        explainers = {
             f"Grad-CAM, batch {self.sizes.batch}": (self.grad_cam, self.sizes.batch, 1),
             f"LIME, {regions}": (self.lime, self.sizes.images, self.sizes.samples),
             f"kernel SHAP, {regions}": (self.kernel, self.sizes.images, self.sizes.samples),
         }
-        return dict(list(found.items())[:1]) if small and self.dtype == "bfloat16" else found
+        return dict(list(explainers.items())[:1]) if small and self.dtype == "bfloat16" else explainers
 
     def overhead(self, name: str, repeats: int) -> dict[str, Any]:
         explain, inputs, each = self.explainers()[name]
@@ -144,9 +154,9 @@ class _Explained:
 
 
 def _in_blocks(model: Any, rows: int, shape: tuple[int, ...], sizes: tuple[int, ...]) -> dict[str, Callable[[], Any]]:
-    """The bare model on `rows` rows in compiled loops over blocks of several sizes.
+    """Returns the bare model on `rows` rows in compiled loops over blocks of several sizes.
 
-    The rows of a block are those of the first with a number added: they take the memory of one block.
+    Each block is the first one plus a constant, so that all rows take the memory of one block.
     """
     run = jax.jit(lambda model, x, shifts: jax.lax.map(lambda shift: model(x + shift), shifts))
     ways = {}
@@ -157,18 +167,18 @@ def _in_blocks(model: Any, rows: int, shape: tuple[int, ...], sizes: tuple[int, 
 
 
 def _why_no_peers(small: bool) -> str | None:
-    """A sentence, where torch does not see the GPU or the peers are not there."""
+    """Returns a sentence if the peers are not installed or torch has no GPU."""
     if sentence := missing("torch", "captum", "pytorch_grad_cam"):
         return sentence
     torch: Any = importlib.import_module("torch")
     if small or torch.cuda.is_available():
         return None
-    return "torch sees no GPU here (torch.cuda.is_available() is false), so that its explainers would run on the CPU."
+    return "torch has no GPU (torch.cuda.is_available() is false), so that its explainers would run on the CPU."
 
 
-def _beside_torch(ours: _Explained, repeats: int, small: bool) -> list[dict[str, Any]]:
-    """The same network in torch: channels last, matrix products in TF32 as convolutions are, in inference mode."""
-    _torchvision_stub.install()
+def _compare_with_torch(ours: _Explained, repeats: int, small: bool) -> list[dict[str, Any]]:
+    """Compares with the same network in torch: channels last, matrix products in TF32 as convolutions, inference mode."""
+    install_torchvision_stub()
     torch: Any = importlib.import_module("torch")
     attr: Any = importlib.import_module("captum.attr")
     linear: Any = importlib.import_module("captum._utils.models.linear_model")
@@ -180,53 +190,53 @@ def _beside_torch(ours: _Explained, repeats: int, small: bool) -> list[dict[str,
     net = torch_resnet50(ours.module, ours.model)
     x = images(ours.x)
     if dtype == "float32":
-        check_same(ours.model, net, ours.x[:1], x[:1])
-    place = {"device": device, "dtype": getattr(torch, dtype), "memory_format": torch.channels_last}
-    net, x = net.to(**place), x.to(**place)
+        check_equal(ours.model, net, ours.x[:1], x[:1])
+    options = {"device": device, "dtype": getattr(torch, dtype), "memory_format": torch.channels_last}
+    net, x = net.to(**options), x.to(**options)
     across = np.arange(sizes.side) * sizes.cells // sizes.side
     labels = torch.from_numpy(across[:, None] * sizes.cells + across).to(device)
     mask = labels[None, None].expand(1, 3, sizes.side, sizes.side)
 
-    def done(answer: Any) -> Any:
+    def synchronized(result: Any) -> Any:
         if device.type == "cuda":
             torch.cuda.synchronize()
-        return answer
+        return result
 
     def each_image(explainer: Any) -> Callable[[], Any]:
         options = {
-            "target": 0, "feature_mask": mask, "n_samples": sizes.samples, "perturbations_per_eval": sizes.together,
+            "target": 0, "feature_mask": mask, "n_samples": sizes.samples, "perturbations_per_eval": sizes.rows,
             "return_input_shape": False,
         }  # fmt: skip
-        return lambda: done([explainer.attribute(one[None], **options) for one in x[: sizes.images]])
+        return lambda: synchronized([explainer.attribute(image[None], **options) for image in x[: sizes.images]])
 
     layer, forward, batch = net.blocks[-1], without_gradients(net), x[: sizes.batch]
-    map_of_captum = attr.LayerGradCam(net, layer)
+    captum_grad_cam = attr.LayerGradCam(net, layer)
     lime = attr.Lime(lambda x: forward(x).float(), interpretable_model=linear.SkLearnRidge(alpha=1e-3))
     kernel = attr.KernelShap(lambda x: forward(x).float())
     classes = [targets.ClassifierOutputTarget(0)] * sizes.batch
 
-    def map_of_package() -> Any:
-        # Its hooks would run within captum's passes as well. Not in a with-statement, which swallows every IndexError.
+    def package_grad_cam() -> Any:
+        # The hooks are released so that they do not run in captum's passes. A with-statement would swallow every IndexError.
         explainer = pytorch_grad_cam.GradCAM(net, [layer])
         try:
-            return done(explainer(batch, classes))
+            return synchronized(explainer(batch, classes))
         finally:
             explainer.activations_and_grads.release()
 
     theirs: dict[str, Callable[[], Any]] = {
-        "captum LayerGradCam": lambda: done(map_of_captum.attribute(batch, target=0, relu_attributions=True)),
+        "captum LayerGradCam": lambda: synchronized(captum_grad_cam.attribute(batch, target=0, relu_attributions=True)),
         "captum Lime": each_image(lime),
         "captum KernelShap": each_image(kernel),
     }
     pairs = list(zip(ours.explainers(small).items(), theirs.items(), strict=False))
-    if dtype == "float32":  # this package takes its activations to NumPy, which has no bfloat16
-        pairs.append((pairs[0][0], ("pytorch-grad-cam, GradCAM", map_of_package)))
+    if dtype == "float32":  # the package converts activations to NumPy, which has no bfloat16
+        pairs.append((pairs[0][0], ("pytorch-grad-cam, GradCAM", package_grad_cam)))
     tf32 = torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = True
     try:
         with threads(small):
             return [
-                beside(
+                compare_with_peer(
                     f"{name}, ResNet-50, {dtype}",
                     peer,
                     Side(explain, inputs, evaluations),

@@ -1,4 +1,4 @@
-"""The class activation maps of the overhead benchmark: every one beside the passes it is defined by; and their parts."""
+"""Class activation maps, compared with the passes by which each is defined; and the parts of their time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import jax
 
 import xaijax as xai
-from benchmarks._bare import KEY, Ways, at_once, bare
-from benchmarks._models import mobile_net, small_resnet, vision_transformer
+from benchmarks._models import KEY, mobile_net, small_resnet, vision_transformer
+from benchmarks._overhead import Case, Size, Ways, at_once, bare, blocks, pick
 from benchmarks._parts import Seconds, measure_parts
-from benchmarks._sizes import Size, blocks, pick
-from benchmarks._timing import Case
 
 ONE_PASS = (
     xai.cam.grad_cam,
@@ -32,7 +30,7 @@ _FEW = (xai.cam.grad_cam, xai.cam.layer_cam)
 
 
 def cam_cases(size: Size) -> list[Case]:
-    """A small ResNet with every map; its larger inputs, a network of depthwise convolutions and a transformer."""
+    """Returns every map of a small ResNet; some of larger inputs, of depthwise convolutions and of a transformer."""
     return [*_of_small_resnet(size), *_of_gradients(size), *_of_other_models(size)]
 
 
@@ -41,7 +39,7 @@ def _batch(model: Any, images: int, side: int) -> tuple[Any, jax.Array, dict[str
 
 
 def _of_small_resnet(size: Size) -> list[Case]:
-    """Ten classes at 64 x 64; the evaluated maps on one or two images."""
+    """Returns cases of ten classes at 64 x 64; maps of many evaluations have one or two images."""
     images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
     model, x, sizes = _batch(small_resnet, images, side)
     forward = partial(at_once, model, x)
@@ -50,8 +48,8 @@ def _of_small_resnet(size: Size) -> list[Case]:
         return Case(f"{title}, small ResNet", images, explain, forward, sizes)
 
     cases = [one_pass("CAM", lambda: xai.cam.cam(model, x))]
-    cases += [one_pass(one.title, lambda one=one: one(model, x)) for one in ONE_PASS]
-    cases.append(one_pass("all eleven together", lambda: xai.cam.several(model, x, ONE_PASS)))
+    cases += [one_pass(explain.title, lambda explain=explain: explain(model, x)) for explain in ONE_PASS]
+    cases.append(one_pass("all eleven in one pass", lambda: xai.cam.several(model, x, ONE_PASS)))
     cases.append(one_pass("HiResCAM of all ten classes", lambda: xai.cam.hires_cam(model, x, target="all")))
     cases.append(one_pass("Grad-CAM of all ten classes", lambda: xai.cam.grad_cam(model, x, target="all")))
     few = x[: pick(size, tiny=1, quick=1, full=2)]
@@ -59,7 +57,7 @@ def _of_small_resnet(size: Size) -> list[Case]:
 
 
 def _evaluations(size: Size) -> list[tuple[str, Any, int, dict[str, Any]]]:
-    """Title, explainer, forward passes for each image, options. The last block has 64 channels."""
+    """Returns title, explainer, forward passes for each image, and options. The last block has 64 channels."""
     groups = pick(size, tiny=2, quick=32, full=32)
     steps = pick(size, tiny=2, quick=2, full=4)
     return [
@@ -82,7 +80,7 @@ def _evaluated(
 
 
 def _of_gradients(size: Size) -> list[Case]:
-    """Maps that differentiate the whole network, beside its gradient: one for each image, or one for each step."""
+    """Returns maps that differentiate the whole network, compared with its gradient, for each image or step."""
     images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
     steps = pick(size, tiny=2, quick=20, full=100)
     model, x, sizes = _batch(small_resnet, images, side)
@@ -95,7 +93,7 @@ def _of_gradients(size: Size) -> list[Case]:
             "Opti-CAM, small ResNet",
             len(few) * steps,
             lambda: xai.cam.opti_cam(model, few, target=0, num_steps=steps),
-            # Steps follow one another: what can be together is the images.
+            # The steps are sequential; only the images form a batch.
             lambda: _again(bare(model, len(few), (side, side, 3), (), gradients=True), steps),
             {"images": len(few), "side": side, "steps": steps},
         ),
@@ -117,10 +115,10 @@ def _of_other_models(size: Size) -> list[Case]:
         model, x, sizes = _batch(make, *shape)
         forward = partial(at_once, model, x)
         explainers: dict[str, Callable[[], Any]] = {
-            one.title: lambda one=one, model=model, x=x: one(model, x) for one in maps
+            explain.title: lambda explain=explain, model=model, x=x: explain(model, x) for explain in maps
         }
         if size == "full" or (size == "quick" and shape[1] == 224):
-            explainers["all eleven together"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
+            explainers["all eleven in one pass"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
         if make is vision_transformer:
             explainers["attention rollout"] = lambda model=model, x=x: xai.cam.attention_rollout(model, x, token=None)
         cases += [Case(f"{title}, {name}", len(x), explain, forward, sizes) for title, explain in explainers.items()]
@@ -128,8 +126,8 @@ def _of_other_models(size: Size) -> list[Case]:
 
 
 def cam_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
-    """What the map adds to the forward pass, and what resizing it to the input adds to that."""
-    found = []
+    """Measures the time of the map beyond the forward pass, and of resizing it to the input."""
+    rows = []
     for name, make, shape in (
         ("small ResNet", small_resnet, pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))),
         ("small ResNet at 224", small_resnet, pick(size, tiny=(1, 32), quick=(2, 224), full=(8, 224))),
@@ -144,8 +142,8 @@ def cam_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
             "map": explain,
             "model": at_once(model, x)["at once"],
         }
-        found.append(measure_parts(f"Grad-CAM at the size of the input, {name}", runs, _split, repeats, sizes))
-    return found
+        rows.append(measure_parts(f"Grad-CAM at the size of the input, {name}", runs, _split, repeats, sizes))
+    return rows
 
 
 def _split(seconds: Seconds) -> Seconds:

@@ -1,22 +1,19 @@
-"""What became slower, less accurate or hungrier between two records, and what is noise."""
+"""The comparison of two records: what takes more time or memory or is less accurate, and what is noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
+from scipy import stats
 
-from benchmarks._figures import Figure, figures
-from benchmarks._noise import Change, change
-
-DOUBT = 0.05  # the chance that anything at all is called different that is not, by the noise of repeats
-# Differences that are not called so: where things lie in memory differs from process to process, which repeats in one do
-# not show.
+DOUBT = 0.05  # the probability that any equal figure is called different because of the noise of repeats
+# Smaller differences are ignored: the layout of memory differs between processes, which repeats in one process do not show.
 LEAST_TIME, LEAST_EXACT = 0.05, 0.01
-# One verdict for each figure that both records have.
+# The verdicts on figures that both records have.
 WORSE, BETTER, NOISE, UNKNOWN = "worse", "better", "noise", "unknown"
 _ORDER = (WORSE, BETTER, UNKNOWN, NOISE)
 
@@ -26,7 +23,7 @@ class Compared(NamedTuple):
 
     section: str
     name: str
-    what: str
+    measure: str
     before: float
     after: float
     change: Change
@@ -34,8 +31,8 @@ class Compared(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """rows: every figure that both have; warnings: sentences on what makes them hard to compare; drift: how many times as
-    long the bare models take, nan where there are none."""
+    """rows: every figure that both records have; warnings: sentences on differences of the runs; drift: the ratio of the bare
+    models' times, NaN if there are none."""
 
     rows: list[Compared]
     warnings: list[str]
@@ -48,92 +45,92 @@ class Comparison(NamedTuple):
 def compare(before: dict[str, Any], after: dict[str, Any]) -> Comparison:
     """Compares all figures that two records have in common, at the same sizes.
 
-    Times that are measured beside a bare model or a peer are compared as their ratio to it. Other times are called
-    different only if they are so both as they stand and after division by the drift of the bare models, so that a busy
-    device is not taken for a slower program. Counted figures (memory, operations, programs) have no noise.
+    Times with a bare model or a peer are compared as their ratio to it. Other times are called different only if they
+    differ both as measured and after division by the drift of the bare models, so that a busy device does not look like
+    a slower program. Counted figures (memory, operations, programs) have no noise.
     """
     warnings = _differences(before, after)
     drift = _drift(before, after)
     if not 1 / (1 + 2 * LEAST_TIME) < drift < 1 + 2 * LEAST_TIME and not math.isnan(drift):
         warnings.append(
-            f"the bare models took {drift:.2f} times as long: the device, its load or the libraries are not the same; "
-            "ratios to them are compared all the same"
+            f"the bare models took {drift:.2f} times as long: the device, its load or the libraries differ; "
+            "ratios to the bare models are still compared"
         )
-    first, second = ({_key(one): one for one in figures(record)} for record in (before, after))
+    first, second = ({_key(figure): figure for figure in figures(record)} for record in (before, after))
     warnings += _only_in_one(first, second)
     shared = [key for key in first if key in second and first[key].sizes == second[key].sizes]
     changed = [key for key in first if key in second and first[key].sizes != second[key].sizes]
     if changed:
         names = dict.fromkeys(f"{first[key].section}: {first[key].name}" for key in changed)
-        warnings.append(f"not compared, as the sizes differ: {_some(list(names))}")
-    measured = sum(first[key].kind != "exact" for key in shared)
+        warnings.append(f"not compared, as the sizes differ: {_shortened(list(names))}")
+    measured = sum(first[key].noise != "none" for key in shared)
     doubt = DOUBT / max(1, measured)
     return Comparison([_compared(first[key], second[key], doubt, drift) for key in shared], warnings, drift)
 
 
 def table(rows: Sequence[Compared]) -> Table:
-    """What became worse first."""
-    found = Table(title="after ÷ before: 1 is no change, more is worse")
-    left = ("section", "case", "of", "verdict")
-    for name in ("section", "case", "of", "before", "after", "ratio", "interval", "verdict"):
-        found.add_column(name, justify="left" if name in left else "right")
+    """Returns the rows as a table, worse figures first."""
+    table = Table(title="after ÷ before: 1 is no change, more is worse")
+    left = ("section", "case", "measure", "verdict")
+    for name in ("section", "case", "measure", "before", "after", "ratio", "interval", "verdict"):
+        table.add_column(name, justify="left" if name in left else "right")
     for row in sorted(rows, key=lambda row: _ORDER.index(row.verdict)):
         ratio, low, high = row.change
-        found.add_row(
+        table.add_row(
             row.section,
             row.name,
-            row.what,
+            row.measure,
             f"{row.before:.4g}",
             f"{row.after:.4g}",
             f"{ratio:.3f}",
-            "" if low == high else "not known" if math.isnan(low) else f"{low:.2f}-{high:.2f}",
+            "" if low == high else "unknown" if math.isnan(low) else f"{low:.2f}-{high:.2f}",
             row.verdict,
         )
-    return found
+    return table
 
 
 def summary(comparison: Comparison) -> str:
-    """One sentence."""
+    """Returns the numbers of verdicts in one sentence."""
     counts = {verdict: len(comparison.called(verdict)) for verdict in _ORDER}
     return (
         f"{len(comparison.rows)} figures compared: {counts[WORSE]} worse, {counts[BETTER]} better, {counts[NOISE]} within the "
-        f"noise, {counts[UNKNOWN]} with too few repeats to know"
+        f"noise, {counts[UNKNOWN]} with too few repeats"
     )
 
 
 def _compared(before: Figure, after: Figure, doubt: float, drift: float) -> Compared:
-    if before.kind == "exact":
-        (one,), (other,) = before.values, after.values
-        ratio = other / one if one else (1.0 if other == one else math.inf)
-        found = Change(ratio, ratio, ratio)
-        verdict = _verdict(found, LEAST_EXACT)
+    if before.noise == "none":
+        (old,), (new,) = before.values, after.values
+        ratio = new / old if old else (1.0 if new == old else math.inf)
+        measured = Change(ratio, ratio, ratio)
+        verdict = _verdict(measured, LEAST_EXACT)
     else:
-        paired = before.kind == "error" and len(before.values) == len(after.values)
-        found = change(before.values, after.values, doubt=doubt, paired=paired)
-        verdict = _verdict(found, LEAST_TIME)
-        if before.kind == "time" and not math.isnan(drift):
-            corrected = _verdict(Change(*(part / drift for part in found)), LEAST_TIME)
+        paired = before.noise == "seeds" and len(before.values) == len(after.values)
+        measured = change(before.values, after.values, doubt=doubt, paired=paired)
+        verdict = _verdict(measured, LEAST_TIME)
+        if before.noise == "device" and not math.isnan(drift):
+            corrected = _verdict(Change(*(part / drift for part in measured)), LEAST_TIME)
             verdict = verdict if verdict == corrected else NOISE
-    medians = [float(np.median(one.values)) for one in (before, after)]
-    return Compared(before.section, before.name, before.what, medians[0], medians[1], found, verdict)
+    medians = [float(np.median(figure.values)) for figure in (before, after)]
+    return Compared(before.section, before.name, before.measure, medians[0], medians[1], measured, verdict)
 
 
-def _verdict(found: Change, least: float) -> str:
-    if math.isnan(found.low):
+def _verdict(measured: Change, least: float) -> str:
+    if math.isnan(measured.low):
         return UNKNOWN
-    if found.low > 1 and found.ratio > 1 + least:
+    if measured.low > 1 and measured.ratio > 1 + least:
         return WORSE
-    if found.high < 1 and found.ratio < 1 / (1 + least):
+    if measured.high < 1 and measured.ratio < 1 / (1 + least):
         return BETTER
     return NOISE
 
 
 def _key(figure: Figure) -> tuple[str, str, str]:
-    return figure.section, figure.name, figure.what
+    return figure.section, figure.name, figure.measure
 
 
 def _drift(before: dict[str, Any], after: dict[str, Any]) -> float:
-    """The median ratio of the bare models' times."""
+    """Returns the median ratio of the bare models' times."""
     first, second = (
         {
             row["name"]: (row["sizes"], float(np.median(row["repeats"]["bare_seconds"])))
@@ -146,27 +143,165 @@ def _drift(before: dict[str, Any], after: dict[str, Any]) -> float:
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Sentences on how the two runs differ."""
-    found = []
-    for what in ("device", "versions", "peer_versions"):
-        one, other = before.get(what, {}), after.get(what, {})
-        changed = [name for name in {**one, **other} if one.get(name) != other.get(name)]
-        said = ", ".join(f"{name} {one.get(name, 'none')} and {other.get(name, 'none')}" for name in changed)
+    """Returns sentences on how the two runs differ."""
+    sentences = []
+    for part, title in (("device", "devices"), ("versions", "versions"), ("peer_versions", "peer versions")):
+        old, new = before.get(part, {}), after.get(part, {})
+        changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        details = ", ".join(f"{name} {old.get(name, 'none')} and {new.get(name, 'none')}" for name in changed)
         if changed:
-            found.append(f"the {what.replace('_', ' ')} differ: {said}")
+            sentences.append(f"the {title} differ: {details}")
     if before["form"] != after["form"]:
-        found.append(f"the forms differ: {before['form']} and {after['form']}")
-    return found
+        sentences.append(f"the forms differ: {before['form']} and {after['form']}")
+    return sentences
 
 
 def _only_in_one(first: dict[Any, Figure], second: dict[Any, Figure]) -> list[str]:
-    said = []
-    for which, one, other in (("first", first, second), ("second", second, first)):
-        names = dict.fromkeys(f"{one[key].section}: {one[key].name}" for key in one if key not in other)
+    sentences = []
+    for title, record, other in (("first", first, second), ("second", second, first)):
+        names = dict.fromkeys(f"{record[key].section}: {record[key].name}" for key in record if key not in other)
         if names:
-            said.append(f"only in the {which}: {_some(list(names))}")
-    return said
+            sentences.append(f"only in the {title}: {_shortened(list(names))}")
+    return sentences
 
 
-def _some(names: list[str]) -> str:
+def _shortened(names: list[str]) -> str:
     return "; ".join(names[:5]) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+LEAST_ERROR = 1e-10  # squared errors below are rounding errors
+
+
+class Figure(NamedTuple):
+    """A number of a record that can be compared with another record; lower is better.
+
+    values: repeats, or one number that is the same in every run of the same program.
+    noise: "repeats" of a ratio of two times of the same repeat; "device" of a time, which depends on the load of the
+      device; "seeds" of an error, whose repeats are paired by their seeds; "none" of counted numbers.
+    """
+
+    section: str
+    name: str
+    measure: str
+    sizes: Any
+    noise: str
+    values: list[float]
+
+
+def figures(record: dict[str, Any]) -> Iterator[Figure]:
+    """Yields all figures of a record."""
+    for section, figures_of_row in _ROWS.items():
+        for row in record.get(section, []):
+            yield from figures_of_row(section, row)
+
+
+def _overhead(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    name, sizes = row["name"], row["sizes"]
+    yield Figure(section, name, "time ÷ bare model", sizes, "repeats", row["repeats"]["ratio"])
+    yield Figure(section, name, "compiled again", sizes, "none", [row["second_compilations"]])
+    if row.get("flops_ratio") is not None:
+        yield Figure(section, name, "operations ÷ bare model", sizes, "none", [row["flops_ratio"]])
+
+
+def _solvers(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    sizes = {"players": row["players"], "evaluations": row["evaluations"]}
+    yield Figure(section, row["name"], "time", sizes, "device", row["repeats"]["milliseconds"])
+
+
+def _memory(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    yield Figure(section, row["name"], "bytes", row["rows"], "none", [row["bytes"]])
+
+
+def _growth(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    for size, seconds, size_in_bytes in zip(row["sizes"], row["seconds_each"], row["bytes"], strict=True):
+        yield Figure(section, f"{row['name']} {size:,}", "time", size, "device", seconds)
+        yield Figure(section, f"{row['name']} {size:,}", "bytes", size, "none", [size_in_bytes])
+
+
+def _devices(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    for count in ("collectives", "collectives_in_loops", "work_ratio"):
+        yield Figure(section, row["name"], count.replace("_", " "), row["inputs"], "none", [row[count]])
+    if not row["forced"]:
+        yield Figure(section, row["name"], "time", row["inputs"], "device", row["seconds_each"])
+
+
+def _peers(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    if "skipped" in row:
+        return
+    name = f"{row['name']}, compared with {row['peer']}"
+    sizes = {part: row[part] for part in ("inputs", "peer_inputs", "evaluations", "peer_evaluations")}
+    pairs = zip(row["seconds_each"], row["peer_seconds_each"], strict=True)
+    yield Figure(section, name, "time ÷ the peer's", sizes, "repeats", [ours / theirs for ours, theirs in pairs])
+
+
+def _accelerator(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    if "ratio" in row:
+        name, values = f"{row['name']}, {row['dtype']}", row["repeats"]["ratio"]
+        yield Figure(section, name, "time ÷ bare model", row["sizes"], "repeats", values)
+    else:
+        yield from _peers(section, row)
+
+
+def _errors(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    if row["package"] != "xaijax":
+        return
+    name = f"{row['estimator']} on {row['game']} with {row['budget']} evaluations per player"
+    yield Figure(section, name, "error", row["asked"], "seeds", [max(error, LEAST_ERROR) for error in row["errors"]])
+
+
+_ROWS = {
+    "overhead": _overhead,
+    "solvers": _solvers,
+    "memory": _memory,
+    "growth": _growth,
+    "devices": _devices,
+    "peers": _peers,
+    "accelerator": _accelerator,
+    "errors": _errors,
+}
+
+
+FEWEST = 3  # repeats, to estimate their spread
+# Of a normal distribution: the distance of the quartiles in standard deviations, and the ratio of the standard errors of
+# median and mean.
+_QUARTILES, _MEDIAN = 1.349, 1.2533
+
+
+class Change(NamedTuple):
+    """ratio: of the medians, b / a; low, high: its interval, NaN if there are too few repeats."""
+
+    ratio: float
+    low: float
+    high: float
+
+
+def change(a: Sequence[float], b: Sequence[float], *, doubt: float, paired: bool = False) -> Change:
+    """Returns the ratio of two medians with an interval that misses the true ratio with probability `doubt`.
+
+    The standard errors of the logarithms come from their quartiles, which are robust to a straggler among the repeats. The
+    interval is that of Student's distribution with half the usual degrees of freedom, since quartiles of few repeats are
+    uncertain. For samples of 5 to 15 normal numbers, the interval misses up to 1.4 times as often as `doubt` says at a
+    doubt of 5 %, and up to twice as often at 0.1 %.
+
+    paired: whether a's and b's numbers are pairs, such as errors with the same seeds. The noise is then that of the ratios.
+    """
+    first, second = (np.log(np.asarray(numbers, np.float64)) for numbers in (a, b))
+    if paired:
+        ratios = second - first
+        middle, error, freedom = float(np.median(ratios)), _error(ratios), (len(ratios) - 1) / 2
+        few = len(ratios) < FEWEST
+    else:
+        middle = float(np.median(second) - np.median(first))
+        error = math.hypot(_error(first), _error(second))
+        freedom = (len(first) + len(second) - 2) / 2
+        few = min(len(first), len(second)) < FEWEST
+    if few:
+        return Change(math.exp(middle), math.nan, math.nan)
+    width = float(stats.t.ppf(1 - doubt / 2, freedom)) * error
+    return Change(math.exp(middle), math.exp(middle - width), math.exp(middle + width))
+
+
+def _error(logarithms: np.ndarray) -> float:
+    """Returns the standard error of the median."""
+    low, high = np.quantile(logarithms, [0.25, 0.75])
+    return float(_MEDIAN * (high - low) / _QUARTILES / math.sqrt(len(logarithms)))

@@ -1,7 +1,7 @@
 """Strong and weak scaling over a mesh of devices: equal numbers, no collectives in loops, evenly split programs, and time.
 
-By itself, `python -m benchmarks._devices`, it forces eight devices onto one CPU and prints rows as JSON. These share the
-cores: their efficiencies say nothing, and the results, the collectives and the partitioned shapes everything.
+`python -m benchmarks._devices` forces eight devices onto one CPU and prints rows as JSON. These devices share the cores, so
+that their efficiencies mean nothing; the values, the collectives and the partitioned shapes are valid.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _partitioned
-from benchmarks._bare import KEY
-from benchmarks._growth import network, perceptron
+from benchmarks._models import KEY, plain_network, plain_perceptron
+from benchmarks._partitioned_programs import Partitioned, read_program
 
 FORCED = 8
 WAYS = ("sharded arrays", "shard_map")
@@ -33,7 +32,7 @@ Explain = Callable[[Any, Any, Any], Any]  # model, x [N, ...], ids [N] -> values
 
 
 class Case(NamedTuple):
-    """An explainer, its model, and a batch x [N, ...] of which each of n devices has the n-th part."""
+    """An explainer, its model, and a batch x [N, ...], of which each of n devices has N / n rows."""
 
     explainer: str
     explain: Explain
@@ -42,10 +41,10 @@ class Case(NamedTuple):
 
 
 def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Scaling over eight devices forced onto the CPU, in a process of its own, and over real ones if there are several.
+    """Measures scaling over eight devices forced onto the CPU, in a separate process, and over several accelerators if present.
 
     Args:
-      quick: three repeats, fewer inputs, one device and the most, and no LIME.
+      quick: three repeats, fewer inputs, one device and all devices, and no LIME.
       small: two explainers at tiny sizes over one and eight devices, timed once.
 
     Returns:
@@ -58,23 +57,23 @@ def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
 
 
 def scaling(devices: Sequence[Any], *, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Strong and weak scaling over these devices, with the data sharded over a mesh.
+    """Measures strong and weak scaling over these devices, with the data sharded over a mesh.
 
     "sharded arrays" is one call on a sharded batch, which the compiler partitions; "shard_map" explains the rows of each
-    device by themselves, as `xai.scale.explain_dataset` does. Strong: the same inputs on more devices; weak: as many
-    inputs for each device.
+    device separately, as `xai.scale.explain_dataset` does. Strong: the same inputs on more devices; weak: equal
+    numbers of inputs on each device.
 
     Returns:
       Rows of scaling, explainer, way, devices, inputs; program_inputs, the shape of the inputs in the partitioned
-      program; max_difference from one device; collectives, and collectives_in_loops; work_ratio, what all devices
-      compute in matrix products and convolutions over what one device does for the same inputs (1: evenly split);
-      seconds, seconds_each and efficiency (what one device takes over what all take together; for weak scaling, over
-      what each takes).
+      program; max_difference from one device; collectives, and collectives_in_loops; work_ratio, the work of all
+      devices in matrix products and convolutions divided by that of one device for the same inputs (1: evenly split);
+      seconds, seconds_each and efficiency (the time of one device divided by the summed time of all devices; for weak
+      scaling, by the time of each device).
     """
     repeats = 1 if small else 3 if quick else 7
     counts = [count for count in (1, 2, 4, 8) if count <= len(devices)]
     counts = sorted({1, counts[-1]}) if small or quick else counts
-    weak = counts[:0] if small else counts[:-1]  # the largest is that of strong scaling
+    weak = counts[:0] if small else counts[:-1]  # the largest number of devices is measured as strong scaling
     return [
         row
         for case in _cases(small, quick, counts[-1])
@@ -84,19 +83,19 @@ def scaling(devices: Sequence[Any], *, quick: bool, small: bool) -> list[dict[st
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """One line for each row of `measure`."""
+    """Returns a line for each row of `measure`."""
     forced = any(row["forced"] for row in rows)
-    found = Table(
-        title="many devices",
-        caption="devices forced onto one CPU share its cores: their efficiency says nothing" if forced else None,
+    table = Table(
+        title="scaling over devices",
+        caption="devices forced onto one CPU share its cores: their efficiency means nothing" if forced else None,
     )
-    left = ("scaling", "explainer", "split by", "kind")
+    left = ("scaling", "explainer", "split by", "device")
     for name in (
         *left, "devices", "inputs", "on each", "difference", "collectives", "in loops", "work", "time", "efficiency"
     ):  # fmt: skip
-        found.add_column(name, justify="left" if name in left else "right")
+        table.add_column(name, justify="left" if name in left else "right")
     for row in rows:
-        found.add_row(
+        table.add_row(
             row["scaling"],
             row["explainer"],
             row["way"],
@@ -111,28 +110,28 @@ def table(rows: list[dict[str, Any]]) -> Table:
             f"{1e3 * row['seconds']:,.1f} ms",
             f"{row['efficiency']:.2f}",
         )
-    return found
+    return table
 
 
 class _Program(NamedTuple):
-    """A compiled program on some devices, what it is called with, what its text says, and its answer."""
+    """A compiled program on some devices, its inputs, its text, and its values."""
 
     run: Callable[[], Any]
     inputs: int
     devices: int
-    partitioned: _partitioned.Partitioned
+    partitioned: Partitioned
     values: np.ndarray
 
 
 def _scaled(
     case: Case, way: str, devices: Sequence[Any], strong: Sequence[int], weak: Sequence[int], repeats: int
 ) -> list[dict[str, Any]]:
-    most = strong[-1]
-    each, forced = len(case.x) // most, devices[0].platform == "cpu"
+    largest = strong[-1]
+    each, forced = len(case.x) // largest, devices[0].platform == "cpu"
     programs = {("strong", count): _program(case, way, devices[:count], len(case.x)) for count in strong}
     programs |= {("weak", count): _program(case, way, devices[:count], each * count) for count in weak}
     if weak:
-        programs["weak", most] = programs["strong", most]
+        programs["weak", largest] = programs["strong", largest]
     seconds: dict[Any, list[float]] = {key: [] for key in programs}
     for _ in range(repeats):
         for key, program in programs.items():
@@ -142,15 +141,15 @@ def _scaled(
 
     reference = programs["strong", 1].values
     rows = []
-    for (kind, count), program in programs.items():
-        alone = programs[kind, 1]
-        shape = next(one for one in program.partitioned.arguments if one[1:] == case.x.shape[1:])
-        taken, taken_alone = (float(np.median(seconds[kind, number])) for number in (count, 1))
-        share = program.inputs // alone.inputs  # of the work that the single device does
+    for (scaling, count), program in programs.items():
+        alone = programs[scaling, 1]
+        shape = next(shape for shape in program.partitioned.arguments if shape[1:] == case.x.shape[1:])
+        taken, taken_alone = (float(np.median(seconds[scaling, number])) for number in (count, 1))
+        factor = program.inputs // alone.inputs  # of the work of the single device
         rows.append(
             {
-                "name": f"{kind} scaling of {case.explainer}, {way}, {count} {'forced ' if forced else ''}devices",
-                "scaling": kind,
+                "name": f"{scaling} scaling of {case.explainer}, {way}, {count} {'forced ' if forced else ''}devices",
+                "scaling": scaling,
                 "explainer": case.explainer,
                 "way": way,
                 "kind": devices[0].device_kind,
@@ -161,10 +160,10 @@ def _scaled(
                 "max_difference": float(np.abs(program.values - reference[: program.inputs]).max()),
                 "collectives": program.partitioned.collectives,
                 "collectives_in_loops": program.partitioned.in_loops,
-                "work_ratio": count * program.partitioned.work / (share * alone.partitioned.work),
+                "work_ratio": count * program.partitioned.work / (factor * alone.partitioned.work),
                 "seconds": taken,
-                "seconds_each": seconds[kind, count],
-                "efficiency": taken_alone / taken if kind == "weak" else taken_alone / (count * taken),
+                "seconds_each": seconds[scaling, count],
+                "efficiency": taken_alone / taken if scaling == "weak" else taken_alone / (count * taken),
             }
         )
     return rows
@@ -185,21 +184,23 @@ def _program(case: Case, way: str, devices: Sequence[Any], inputs: int) -> _Prog
     compiled = jax.jit(explain).lower(*arguments).compile()
     run = lambda: compiled(*arguments)  # noqa: E731
     values = np.asarray(run())
-    return _Program(run, inputs, len(devices), _partitioned.read(compiled.as_text() or ""), values)
+    return _Program(run, inputs, len(devices), read_program(compiled.as_text() or ""), values)
 
 
-def _cases(small: bool, quick: bool, most: int) -> list[Case]:
-    """Blocks hold at least one row of every device, as those of models that are worth several devices do.
+def _cases(small: bool, quick: bool, num_devices: int) -> list[Case]:
+    """Returns cases whose blocks hold at least one row of every device, as the blocks of large models do.
 
-    Except in the last case: a block of one example cannot be split, so that the compiler lets every device explain
-    everything, and what `shard_map` splits stays split.
+    The exception is the case of one example in a block, which cannot be split: the compiler lets every device explain all
+    examples, while `shard_map` splits them.
     """
-    inputs, side, features = (2 * most, 8, 6) if small else (4 * most if quick else 16 * most, 32, 30)
+    inputs, side, features = (
+        (2 * num_devices, 8, 6) if small else (4 * num_devices if quick else 16 * num_devices, 32, 30)
+    )
     permutations, background = (2, 4) if small else (4, 50)
     rows = background * 2 * permutations * (features - 1)  # of one example
     x = jax.random.normal(KEY, (inputs, features))
     masker = xai.mask.background(jax.random.normal(jax.random.key(1), (background, features)))
-    table, images = perceptron(features, 0), network(10)
+    table, images = plain_perceptron(features, 0), plain_network(10)
 
     def grad_cam(model: Any, x: Any, ids: Any) -> Any:
         return xai.cam.grad_cam(model, x, layer="last", target=0).values
@@ -213,31 +214,33 @@ def _cases(small: bool, quick: bool, most: int) -> list[Case]:
 
     def process(model: Any, x: Any, ids: Any) -> Any:
         game = xai.game(model, x, masker)
-        found = xai.shap.gaussian_process(game, key=KEY, ids=ids, num_evaluations=4 * features, batch_size=rows * most)
-        return found.values
+        budget: dict[str, Any] = {"num_evaluations": 4 * features, "batch_size": rows * num_devices}
+        return xai.shap.gaussian_process(game, key=KEY, ids=ids, **budget).values
 
     def lime(model: Any, x: Any, ids: Any) -> Any:
         grid = xai.mask.grid(4)
-        return xai.lime.image(model, x, grid, key=KEY, ids=ids, target=0, num_samples=64, batch_size=64 * most).values
+        return xai.lime.image(
+            model, x, grid, key=KEY, ids=ids, target=0, num_samples=64, batch_size=64 * num_devices
+        ).values
 
-    pictures = jax.random.normal(KEY, (inputs, side, side, 3))
-    found = [
-        Case("Grad-CAM", grad_cam, images, pictures),
-        Case("permutation SHAP", permutation(rows * most), table, x),
+    x_images = jax.random.normal(KEY, (inputs, side, side, 3))
+    cases = [
+        Case("Grad-CAM", grad_cam, images, x_images),
+        Case("permutation SHAP", permutation(rows * num_devices), table, x),
         Case("permutation SHAP, one example in a block", permutation(rows), table, x),
     ]
     if small:
-        return found
-    found.append(Case("Gaussian process SHAP", process, table, x))
-    return found if quick else [*found, Case("LIME of images", lime, images, pictures)]
+        return cases
+    cases.append(Case("Gaussian process SHAP", process, table, x))
+    return cases if quick else [*cases, Case("LIME of images", lime, images, x_images)]
 
 
 def _on_forced_devices(*, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Devices are forced before JAX starts, so in another process."""
+    """Measures in another process, since devices are forced before JAX starts."""
     flags = re.sub(r"--xla_force_host_platform_device_count=\d+", "", os.environ.get("XLA_FLAGS", ""))
     environment = {
         "XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={FORCED}",
-        # XLA's CPU client blocks a thread for each busy device; with none to spare, matrix products wait for ever.
+        # XLA's CPU client blocks a thread for each busy device; without further threads, matrix products deadlock.
         "NPROC": str(2 * FORCED),
         "JAX_PLATFORMS": "cpu",
     }
@@ -250,7 +253,7 @@ def _on_forced_devices(*, quick: bool, small: bool) -> list[dict[str, Any]]:
         text=True,
     )
     if finished.returncode:
-        raise RuntimeError(f"the process with {FORCED} forced devices failed:\n{finished.stderr[-2000:]}")
+        raise RuntimeError(f"The process with {FORCED} forced devices failed:\n{finished.stderr[-2000:]}")
     return json.loads(finished.stdout.splitlines()[-1])
 
 

@@ -1,9 +1,9 @@
-"""Floating-point operations of a program, by XLA's cost analysis, and how many of them the device can do in a second.
+"""Floating-point operations of a program, by XLA's cost analysis, and the peak of the device.
 
-XLA counts the body of a loop once, however often it runs, and nothing within the calls of libraries to which compiled
-programs hand convolutions and matrix products. So the program is counted as it is lowered, before XLA compiles it, and
-the bodies of loops of known length are counted as often as they run. What remains uncounted: factorizations, loops that
-end by a condition (once), and random bits, which are counted low.
+XLA counts the body of a loop once, and nothing within the libraries that compute convolutions and matrix products.
+Therefore the program is counted after lowering, before XLA compiles it, and the bodies of loops of known length are
+multiplied by their iterations. The count omits factorizations and all but one iteration of loops that end by a condition,
+and underestimates random bits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xaijax._core.jaxpr import apply, evaluate
 
 
 def flops(run: Callable[[], Any]) -> float | None:
-    """The operations of run() as one program; None where XLA does not say."""
+    """Returns the operations of run() as one program, or None if XLA has no cost analysis."""
     closed = jax.make_jaxpr(run)()
     try:
         return _once(closed) + _repeated(closed.jaxpr)
@@ -29,9 +29,9 @@ def flops(run: Callable[[], Any]) -> float | None:
 
 
 def peak_flops(side: int | None = None, repeats: int = 5) -> float:
-    """The fastest of several products of two float32 matrices, [side, side], at the default precision.
+    """Returns the operations per second of the fastest of several float32 products [side, side] at the default precision.
 
-    side: default 1,536 on CPUs, a tenth of a second or so, and 8,192 on accelerators.
+    side: default 1,536 on CPUs, which takes about a tenth of a second, and 8,192 on accelerators.
     """
     if side is None:
         side = 1536 if jax.default_backend() == "cpu" else 8192
@@ -46,18 +46,18 @@ class _Unknown(Exception):
 
 
 def _once(closed: core.ClosedJaxpr) -> float:
-    """With the body of every loop counted once."""
+    """Returns the operations with the body of every loop counted once."""
     jaxpr = closed.jaxpr
-    # Constants are arguments here, so that none is written into the program.
-    shapes = [jax.ShapeDtypeStruct(one.aval.shape, one.aval.dtype) for one in (*jaxpr.constvars, *jaxpr.invars)]
-    costs: Any = jax.jit(lambda *given: evaluate(jaxpr, given, apply)).lower(*shapes).cost_analysis()
+    # Constants become arguments, so that the program contains none of them.
+    shapes = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in (*jaxpr.constvars, *jaxpr.invars)]
+    costs: Any = jax.jit(lambda *arguments: evaluate(jaxpr, arguments, apply)).lower(*shapes).cost_analysis()
     if not costs:
         raise _Unknown
     return float(costs.get("flops", 0.0))
 
 
 def _repeated(jaxpr: core.Jaxpr) -> float:
-    """What the bodies of the loops add beyond the first time."""
+    """Returns the operations of the iterations of all loops after the first."""
     more = 0.0
     for equation in jaxpr.eqns:
         inner = list(_within(equation))
@@ -66,17 +66,17 @@ def _repeated(jaxpr: core.Jaxpr) -> float:
             once, deeper = _once(body), _repeated(body.jaxpr)
             more += equation.params["length"] * (once + deeper) - once
         elif equation.primitive.name == "cond":
-            more += max(_repeated(one.jaxpr) for one in inner)
+            more += max(_repeated(each.jaxpr) for each in inner)
         else:
-            more += sum(_repeated(one.jaxpr) for one in inner)
+            more += sum(_repeated(each.jaxpr) for each in inner)
     return more
 
 
 def _within(equation: Any) -> Iterator[core.ClosedJaxpr]:
-    """The programs that an operation is made of."""
+    """Yields the programs within an operation."""
     for parameter in equation.params.values():
-        for one in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
-            if isinstance(one, core.ClosedJaxpr):
-                yield one
-            elif isinstance(one, core.Jaxpr):
-                yield core.ClosedJaxpr(one, ())
+        for program in parameter if isinstance(parameter, (tuple, list)) else (parameter,):
+            if isinstance(program, core.ClosedJaxpr):
+                yield program
+            elif isinstance(program, core.Jaxpr):
+                yield core.ClosedJaxpr(program, ())

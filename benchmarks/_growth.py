@@ -1,7 +1,7 @@
-"""How time and temporary memory grow with each size of a problem: exponents fitted to a few points, beside the expected.
+"""Growth of time and temporary memory with each size of a problem: exponents fitted to a few points, and expected ones.
 
-One size grows while the others stay. The memory is what XLA plans beside arguments and results for the compiled
-program; explainers evaluate in blocks of `batch_size` model rows, so that it stays flat in whatever makes more blocks.
+One size grows while the others are constant. The memory is the temporary memory that XLA plans for the compiled program.
+Explainers evaluate in blocks of `batch_size` model rows, so that the number of blocks does not change the memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from jax.tree_util import Partial
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks._bare import KEY
+from benchmarks._models import KEY, perceptron, plain_network, plain_perceptron
+from benchmarks._overhead import Size, pick
 from xaijax.shap import _gaussian_process, _kernel, _paired, _permutation
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression
@@ -28,7 +29,7 @@ ROWS, IMAGES = 256, 16  # model rows in one block: every case has more than one 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """lowered: what is compiled; arguments: what the compiled program is called with."""
+    """lowered: the program to compile; arguments: of the compiled program."""
 
     lowered: Any
     arguments: tuple[Any, ...]
@@ -36,9 +37,11 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Growth:
-    """An explainer and the one size of its that grows.
+    """An explainer and the size that grows.
 
-    build: the program for a size; time, memory: the exponents that are expected for large sizes, the least and the most;
+    build: the program for a size.
+    time, memory: the smallest and the largest exponent that is expected for large sizes.
+    small, quick, full: the sizes of each form.
     """
 
     explainer: str
@@ -55,33 +58,33 @@ FLAT, LINEAR, SQUARE, AT_MOST_LINEAR, AT_MOST_SQUARE, TO_SQUARE = (0, 0), (1, 1)
 
 
 def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Time and temporary memory of every case at every size, with the fitted exponents.
+    """Measures time and temporary memory of every case at every size, and fits the exponents.
 
     Args:
       quick: two or three sizes and three repeats, of fewer cases; instead of three to five sizes and five repeats.
-      small: two tiny sizes, timed once: shows that it runs, and whether memory is flat, but nothing about time.
+      small: two tiny sizes, timed once, to test the code and whether memory is constant.
 
     Returns:
       A row for each case: its sizes, and for each of these seconds (medians), seconds_each, compile_seconds, bytes
-      (temporary), argument_bytes and output_bytes; time_exponent and memory_exponent beside the expected ones, from
-      the least to the most.
+      (temporary), argument_bytes and output_bytes; time_exponent and memory_exponent, and the range of the
+      expected ones.
     """
     form, repeats = ("small", 1) if small else ("quick", 3) if quick else ("full", 5)
     return [_grown(case, getattr(case, form), repeats) for case in growths() if getattr(case, form)]
 
 
 def growths() -> list[Growth]:
-    """The explainers and what grows."""
+    """Returns the explainers and the sizes that grow."""
     return [*_of_maps(), *_of_permutations(), *_of_pairs(), *_of_lime()]
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """One line for each case: the sizes, the times and memory at their ends, fitted and expected exponents."""
-    found = Table(title="time and temporary memory ~ size^exponent (fitted to all sizes; expected for large ones)")
+    """Returns a line for each case: sizes, times and memory of the smallest and largest, and both exponents."""
+    table = Table(title="time and temporary memory ~ size^exponent (fitted to all sizes; expected for large ones)")
     for name in ("explainer", "grows", "sizes", "time", "exponent", "expected", "memory", "exponent", "expected"):
-        found.add_column(name, justify="left" if name in ("explainer", "grows") else "right")
+        table.add_column(name, justify="left" if name in ("explainer", "grows") else "right")
     for row in rows:
-        found.add_row(
+        table.add_row(
             row["explainer"],
             row["axis"],
             _ends(f"{size:,}" for size in row["sizes"]),
@@ -92,15 +95,15 @@ def table(rows: list[dict[str, Any]]) -> Table:
             f"{row['memory_exponent']:.2f}",
             _range(row["expected_memory_exponent"]),
         )
-    return found
+    return table
 
 
 def exponent(sizes: Sequence[float], amounts: Sequence[float]) -> float:
-    """The slope of the least-squares line through the logarithms: p of amount = c · size^p."""
-    at = np.log(np.asarray(sizes, np.float64))
-    seen = np.log(np.maximum(np.asarray(amounts, np.float64), np.finfo(np.float64).tiny))
-    at -= at.mean()
-    return float(at @ (seen - seen.mean()) / (at @ at))
+    """Returns p of amount = c · size^p: the slope of the least-squares line through the logarithms."""
+    x = np.log(np.asarray(sizes, np.float64))
+    y = np.log(np.maximum(np.asarray(amounts, np.float64), np.finfo(np.float64).tiny))
+    x -= x.mean()
+    return float(x @ (y - y.mean()) / (x @ x))
 
 
 def _grown(case: Growth, sizes: Sequence[int], repeats: int) -> dict[str, Any]:
@@ -141,11 +144,11 @@ def _point(program: Program, repeats: int) -> dict[str, Any]:
 
 
 def _of_maps() -> list[Growth]:
-    """Grad-CAM: everything at once, one forward pass; the tail once more for each class."""
+    """Returns cases of Grad-CAM: one forward pass of all inputs at once, and a backward pass for each class."""
 
     def build(batch: int = 4, side: int = 32, classes: int = 10, target: Any = 0) -> Program:
         explain = jax.jit(lambda model, x: xai.cam.grad_cam(model, x, layer="last", target=target).values)
-        arguments = (network(classes), jax.random.normal(KEY, (batch, side, side, 3)))
+        arguments = (plain_network(classes), jax.random.normal(KEY, (batch, side, side, 3)))
         return Program(explain.lower(*arguments), arguments)
 
     def of(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
@@ -162,7 +165,7 @@ def _of_maps() -> list[Growth]:
 
 
 def _of_permutations() -> list[Growth]:
-    """Permutation SHAP: nothing is kept of an evaluation but its share in the means."""
+    """Returns cases of permutation SHAP, which keeps only running means of its evaluations."""
 
     def build(
         batch: int = 4, background: int = 16, permutations: int = 4, features: int = 10, classes: int = 0
@@ -178,7 +181,7 @@ def _of_permutations() -> list[Growth]:
         of("batch", lambda n: build(batch=n), LINEAR, FLAT, (2, 8), (1, 256), (1, 8, 64, 512, 4096)),
         of("samples", lambda n: build(permutations=n), LINEAR, FLAT, (2, 8), (4, 32, 256), (4, 16, 64, 256, 1024)),
         of("background", lambda n: build(background=n), LINEAR, FLAT, (64, 256), (64, 256, 1024), (64, 256, 1024, 4096)),
-        # The coalitions of one order, times what one row costs the model.
+        # The coalitions of one order, times the cost of a model row.
         of("features", lambda n: build(features=n), TO_SQUARE, LINEAR, (), (10, 256), (10, 32, 100, 320, 1024)),
         of(
             "classes, all at once", lambda n: build(classes=n), AT_MOST_LINEAR, AT_MOST_LINEAR,
@@ -188,7 +191,7 @@ def _of_permutations() -> list[Growth]:
 
 
 def _of_pairs() -> list[Growth]:
-    """Kernel and Gaussian process SHAP: they keep the design and one value for each of its coalitions."""
+    """Returns cases of kernel and Gaussian process SHAP, which keep the design and a value of each coalition."""
 
     def kernel(batch: int = 4, background: int = 16, evaluations: int = 40, features: int = 10) -> Program:
         pairs = design(features, ((evaluations - 2) // 2,))
@@ -205,8 +208,8 @@ def _of_pairs() -> list[Growth]:
         options = {"stages": (len(coalitions),), "until": None, "estimator": "", "title": "", "batch_size": ROWS}
         return Program(_paired._explain.lower(*arguments, **options), arguments)
 
-    def of(name: str, build: Callable[..., Program], samples: tuple[float, float], most: int) -> list[Growth]:
-        quick = name.startswith("Gaussian")  # the two differ in their solvers alone
+    def of(name: str, build: Callable[..., Program], samples: tuple[float, float], largest: int) -> list[Growth]:
+        quick = name.startswith("Gaussian")  # the two differ only in their solvers
         return [
             Growth(
                 name, "batch", lambda n: build(batch=n), LINEAR, FLAT,
@@ -214,20 +217,20 @@ def _of_pairs() -> list[Growth]:
             ),
             Growth(
                 name, "samples", lambda n: build(evaluations=n, features=30), samples, AT_MOST_LINEAR,
-                (), (60, 960) if quick else (), (60, 240, 960, most),
+                (), (60, 960) if quick else (), (60, 240, 960, largest),
             ),
             Growth(
                 name, "background", lambda n: build(background=n), LINEAR, FLAT,
                 (), (), (64, 256, 1024, 4096),
             ),
-            # As many evaluations for each feature, rows that cost the model as much more, and the solver.
+            # Equal evaluations per feature, rows whose cost grows with the features, and the solver.
             Growth(
                 name, "features", lambda n: build(features=n, evaluations=4 * n), TO_SQUARE, TO_SQUARE,
                 (), (10, 200) if quick else (), (10, 32, 100, 320, 1000),
             ),
         ]  # fmt: skip
 
-    # The process's values are those of 24 models, each of them a factor [m/2, m/2] times the odd parts.
+    # The process averages 24 models, each a factor [m/2, m/2] times the odd parts.
     return [
         *of("kernel SHAP", kernel, LINEAR, 20_000),
         *of("Gaussian process SHAP", process, TO_SQUARE, 4_000),
@@ -235,11 +238,11 @@ def _of_pairs() -> list[Growth]:
 
 
 def _of_lime() -> list[Growth]:
-    """LIME: it keeps the samples of the neighborhood that it fits at a time, never their inputs."""
+    """Returns cases of LIME, which keeps the samples of the neighborhood that it fits, but not their inputs."""
 
     def tables(batch: int = 4, samples: int = 512, features: int = 10) -> Program:
         x = jax.random.normal(KEY, (batch, features))
-        arguments = (perceptron(features, 0), x, xai.lime.statistics(jax.random.normal(KEY, (50, features))))
+        arguments = (plain_perceptron(features, 0), x, xai.lime.statistics(jax.random.normal(KEY, (50, features))))
         explain = jax.jit(
             lambda model, x, statistics: (
                 xai.lime.tabular(
@@ -250,7 +253,7 @@ def _of_lime() -> list[Growth]:
         return Program(explain.lower(*arguments), arguments)
 
     def images(batch: int = 2, samples: int = 64, side: int = 32, cells: int = 4) -> Program:
-        arguments = (network(10), jax.random.normal(KEY, (batch, side, side, 3)))
+        arguments = (plain_network(10), jax.random.normal(KEY, (batch, side, side, 3)))
         explain = jax.jit(
             lambda model, x: (
                 xai.lime.image(
@@ -283,42 +286,10 @@ def _of_lime() -> list[Growth]:
 
 def _game(features: int, background: int, batch: int, classes: int = 0) -> xai.Game:
     model, (x, rows) = (
-        perceptron(features, classes),
+        plain_perceptron(features, classes),
         (jax.random.normal(KEY, (n, features)) for n in (batch, background)),
     )
     return xai.game(model, x, xai.mask.background(rows + 1), target="all" if classes else None)
-
-
-def perceptron(features: int, classes: int) -> xai.Model:
-    """Two hidden layers of 64; `classes` outputs, or one number for each row."""
-
-    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
-        for one in weights[:-1]:
-            x = jax.nn.relu(x @ one)
-        return x @ weights[-1] if classes else (x @ weights[-1])[:, 0]
-
-    return xai.function(apply, _weights((features, 64), (64, 64), (64, max(1, classes))))
-
-
-def network(classes: int) -> xai.Model:
-    """Two convolutions, the second with a stride of two, averages and a line: nothing but the head knows the classes."""
-
-    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
-        for stride, kernel in enumerate(weights[:-1], start=1):
-            layout = ("NHWC", "HWIO", "NHWC")
-            x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=layout)
-            x = jax.nn.relu(x)
-        return xai.tag(x, "last").mean(axis=(1, 2)) @ weights[-1]
-
-    return xai.function(apply, _weights((3, 3, 3, 16), (3, 3, 16, 32), (32, classes)))
-
-
-def _weights(*shapes: tuple[int, ...]) -> list[jax.Array]:
-    """Random, of a size that keeps numbers about as large from layer to layer."""
-    return [
-        jax.random.normal(jax.random.key(number), shape) * (2 / np.prod(shape[:-1])) ** 0.5
-        for number, shape in enumerate(shapes)
-    ]
 
 
 def _ends(texts: Any) -> str:
@@ -329,3 +300,34 @@ def _ends(texts: Any) -> str:
 def _range(exponents: list[float]) -> str:
     low, high = exponents
     return f"{low:g}" if low == high else f"{low:g}-{high:g}"
+
+
+FEATURES, INPUTS = 30, 20
+
+
+def measure_memory(size: Size) -> list[dict[str, Any]]:
+    """Measures the temporary memory of permutation SHAP by block size, and the memory of all rows at once."""
+    model = perceptron(FEATURES)
+    rows_measured = []
+    for batch_size in pick(size, tiny=(64,), quick=(2048, 16384), full=(2048, 16384)):
+        for background, permutations in pick(
+            size, tiny=((10, 2),), quick=((100, 10), (10_000, 1000)), full=((100, 10), (1000, 100), (10_000, 1000))
+        ):
+            masker = xai.mask.background(jnp.zeros((background, FEATURES)))
+            game = xai.game(model, jnp.zeros((INPUTS, FEATURES)), masker, target=0)
+            lowered = _permutation._permutation.lower(
+                game, jax.random.key(0), None, num_permutations=permutations, batch_size=batch_size
+            )
+            rows = INPUTS * 2 * permutations * (FEATURES - 1) * background
+            rows_measured.append(
+                {
+                    "name": f"batch_size {batch_size}, {background} background rows, {permutations} permutations",
+                    "batch_size": batch_size,
+                    "background": background,
+                    "permutations": permutations,
+                    "rows": rows,
+                    "bytes": lowered.compile().memory_analysis().temp_size_in_bytes,
+                    "bytes_at_once": rows * FEATURES * 4,
+                }
+            )
+    return rows_measured

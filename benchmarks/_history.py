@@ -1,4 +1,4 @@
-"""How the ratios of all cases went over the records in a folder: a small picture for each case."""
+"""The history of the ratios of all cases over the records in a folder: a small panel for each case."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from benchmarks import _record
 
 COLUMNS = 4
-_LEAST_RANGE = (0.8, 1.25)  # of ratios: so that noise about 1 does not fill a panel
+_LEAST_RANGE = (0.8, 1.25)  # of ratios, so that noise near 1 does not fill a panel
 _COLORS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
 
 
@@ -42,59 +42,61 @@ History = dict[Line, list[Point]]
 
 
 def read_folder(folder: Path, *, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """All records in a folder and those within it, by date; says which files are none."""
+    """Returns all records in a folder and its subfolders, by date, and names files that are not records."""
     if not folder.is_dir():
-        raise ValueError(f"the folder of records must be a folder, but there is none at {folder}.")
+        raise ValueError(f"`folder` must be a folder of records, got {folder}: there is no such folder.")
     records = []
     for path in sorted(folder.rglob("*.json")):
         try:
             records.append(_record.read(path))
         except ValueError as problem:
-            say(f"left out: {problem}")
+            say(f"ignored: {problem}")
     if not records:
-        raise ValueError(f"there are no records in {folder}: `python -m benchmarks quick --keep` makes one.")
+        raise ValueError(
+            f"`folder` must hold records, got no record in {folder}: measure with `python -m benchmarks quick --keep`."
+        )
     return sorted(records, key=lambda record: record["date"])
 
 
 def history(records: Sequence[dict[str, Any]], only: str = "") -> History:
-    """The points of all lines, in order of their dates."""
-    found: History = {}
+    """Returns the points of all lines, in order of their dates."""
+    points: History = {}
     for record in sorted(records, key=lambda record: record["date"]):
         date = datetime.datetime.fromisoformat(record["date"])
         for row in record.get("overhead", []):
             if only.lower() in row["name"].lower():
                 line = Line(row["name"], _record.device_name(record["device"]), record["form"])
-                found.setdefault(line, []).append(Point(date, row["ratio"], *row["ratio_quartiles"]))
-    if not found:
+                points.setdefault(line, []).append(Point(date, row["ratio"], *row["ratio_quartiles"]))
+    if not points:
         raise ValueError(
-            f"the records must have cases with {only!r} in their names, but there are none."
+            f"`only` must be part of the name of a case, got {only!r}: no record has such a case."
             if only
             else "the records must have the section overhead, but none of them does."
         )
-    return found
+    return points
 
 
-def draw(found: History) -> Figure:
-    """A panel for each case, on one scale of time; colors are devices and forms, bars quartiles."""
-    cases = list(dict.fromkeys(line.case for line in found))
-    kinds = list(dict.fromkeys((line.device, line.form) for line in found))
+def draw(lines: History) -> Figure:
+    """Draws a panel for each case, on one time axis; colors are devices and forms, bars are quartiles."""
+    cases = list(dict.fromkeys(line.case for line in lines))
+    groups = list(dict.fromkeys((line.device, line.form) for line in lines))
     rows = math.ceil(len(cases) / COLUMNS)
     figure = Figure(figsize=(3.3 * min(COLUMNS, len(cases)), 1.7 * rows + 0.9), layout="constrained")
     axes: list[Axes] = list(figure.subplots(rows, min(COLUMNS, len(cases)), squeeze=False, sharex=True).flat)
     handles: dict[tuple[str, str], Any] = {}
-    for case, one in zip(cases, axes, strict=False):
-        _prepare(one, case)
-        for number, kind in enumerate(kinds):
-            points = found.get(Line(case, *kind), [])
+    for case, ax in zip(cases, axes, strict=False):
+        _prepare(ax, case)
+        for number, group in enumerate(groups):
+            points = lines.get(Line(case, *group), [])
             if points:
-                handles.setdefault(kind, _draw_line(one, points, number))
+                handles.setdefault(group, _draw_line(ax, points, number))
     for spare in axes[len(cases) :]:
         spare.remove()
     for column in range(min(COLUMNS, len(cases))):
         lowest = axes[range(column, len(cases), COLUMNS)[-1]]
         lowest.tick_params(labelbottom=True)
     figure.legend(
-        list(handles.values()), [", ".join(kind) for kind in handles], loc="outside lower center",
+        list(handles.values()), [", ".join(group) for group in handles], loc="outside lower center",
         ncols=min(4, len(handles)), frameon=False, fontsize=8,
     )  # fmt: skip
     figure.suptitle(
@@ -103,9 +105,9 @@ def draw(found: History) -> Figure:
     return figure
 
 
-def save(found: History, path: Path) -> None:
+def save(lines: History, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw(found).savefig(path, dpi=130)
+    draw(lines).savefig(path, dpi=130)
 
 
 def _prepare(axes: Axes, case: str) -> None:
@@ -123,7 +125,7 @@ def _prepare(axes: Axes, case: str) -> None:
 
 
 def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
-    """The ratios with their quartiles as bars, and the marks of the scale near them."""
+    """Draws the ratios with their quartiles as bars, and sets the ticks near them."""
     below = [point.ratio - point.low for point in points]
     above = [point.high - point.ratio for point in points]
     drawn = axes.errorbar(
@@ -144,9 +146,9 @@ def _draw_line(axes: Axes, points: Sequence[Point], number: int) -> Any:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, and what a few doublings, or more, to both sides of it say."""
+    """Returns 1 and powers of 2 on both sides of it, at most about five."""
     doublings = np.log2([low, high])
     step = max(1, int(np.ceil((doublings[1] - doublings[0]) / 4)))
     counts = np.arange(np.ceil(doublings[0] / step), np.floor(doublings[1] / step) + 1)
-    found = [float(2.0 ** (step * count)) for count in counts]
-    return found if len(found) > 1 else [*_LEAST_RANGE[:1], *found, *_LEAST_RANGE[1:]]
+    ticks = [float(2.0 ** (step * count)) for count in counts]
+    return ticks if len(ticks) > 1 else [*_LEAST_RANGE[:1], *ticks, *_LEAST_RANGE[1:]]

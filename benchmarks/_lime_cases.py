@@ -1,4 +1,4 @@
-"""LIME of tables, images and text, beside the bare model on as many rows; and where the time goes."""
+"""LIME of tables, images and texts, compared with the bare model on as many rows; and the parts of its time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 import xaijax as xai
-from benchmarks._bare import KEY, bare
 from benchmarks._models import (
+    KEY,
     VOCABULARY,
     bag_of_words,
     mobile_net,
@@ -19,9 +19,8 @@ from benchmarks._models import (
     text_transformer,
     vision_transformer,
 )
+from benchmarks._overhead import Case, Size, bare, blocks, pick
 from benchmarks._parts import Run, Seconds, measure_parts, parts_of_game
-from benchmarks._sizes import Size, blocks, pick
-from benchmarks._timing import Case
 from xaijax.lime import _coalitions, _explain, _rows
 from xaijax.lime._neighborhood import KERNEL_WIDTHS
 
@@ -96,38 +95,40 @@ def _texts(size: Size) -> list[Case]:
 
 
 def lime_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
-    """The parts of LIME of tables, of images and of texts."""
+    """Measures the parts of LIME of tables, of images and of texts."""
     of_tables = [_parts_of_table(repeats, size, bins) for bins in (None, "quartile")]
     return [*of_tables, _parts_of_images(repeats, size), _parts_of_texts(repeats, size)]
 
 
 def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any]:
-    """The explainer's own functions for drawing and solving, one example after another as it takes them."""
+    """Measures the explainer's own functions for drawing and solving, for one example after another."""
     inputs, samples, features = pick(size, tiny=(3, 50, 5), quick=(20, 5000, 30), full=(1000, 5000, 30))
     model = perceptron(features)
     x = jax.random.normal(KEY, (inputs, features))
     statistics = xai.lime.statistics(x, bins=bins)
-    together = _rows.row_layout("weighted", samples - 1)
+    layout = _rows.row_layout("weighted", samples - 1)
     recipe = _explain.read_recipe(
-        together, num_players=features, sampling="weighted", as_lime=False, surrogate="linear", ridge=None,
+        layout, num_players=features, sampling="weighted", as_lime=False, surrogate="linear", ridge=None,
         num_features=None, feature_selection="auto", until=None, max_samples=None, top=5,
     )  # fmt: skip
 
     def draw(key: Any, row: Any) -> Any:
-        return _rows.draw_rows("weighted", key, row, statistics, 0.75 * features**0.5, "row", together)
+        return _rows.draw_rows("weighted", key, row, statistics, 0.75 * features**0.5, "row", layout)
 
     drawn, rows = jax.jit(draw)(KEY, x[0])
     values = model(rows)
 
+    no_process: Any = None  # for the linear surrogate
+
     def fit(key: Any, samples: Any, values: Any) -> Any:
         return _explain.explain(
             lambda _: (samples, values), lambda values: values, key, recipe, active=jnp.ones(features, bool),
-            improve=None,
+            improve=no_process,
         )  # fmt: skip
 
     keys = jax.random.split(KEY, inputs)
     draw_all = jax.jit(lambda keys, x: jax.lax.map(lambda pair: _sums(draw(*pair)), (keys, x)))
-    # The samples differ from key to key, so that no part can be computed once for all.
+    # The samples differ from key to key, so that the compiler cannot share a part between examples.
     evaluate_all = jax.jit(lambda x, rows: jax.lax.map(lambda row: model(rows + row).sum(), x))
     fit_all = jax.jit(
         lambda keys, drawn, values: jax.lax.map(
@@ -141,8 +142,8 @@ def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any
         "solving": lambda: fit_all(keys, drawn, values),
     }
     sizes = {"inputs": inputs, "samples": samples, "features": features}
-    what = "numbers" if bins is None else f"{bins}s"
-    return measure_parts(f"LIME of {what}, perceptron", runs, _with_rest, repeats, sizes)
+    features_as = "numbers" if bins is None else f"{bins}s"
+    return measure_parts(f"LIME of {features_as}, perceptron", runs, _with_rest, repeats, sizes)
 
 
 def _with_rest(times: Seconds) -> Seconds:
@@ -180,12 +181,12 @@ def _parts_of_texts(repeats: int, size: Size) -> dict[str, Any]:
 
 
 def _drawing(inputs: int, players: int, samples: int) -> Run:
-    """The neighborhoods of coalitions alone, for as many inputs, one after another."""
-    together = _coalitions.coalition_layout("weighted", samples - 1)
+    """Returns a function that only draws the neighborhoods of coalitions of all inputs, one after another."""
+    layout = _coalitions.coalition_layout("weighted", samples - 1)
     active = jnp.ones(players, bool)
 
     def draw(key: Any) -> Any:
-        return _sums(_coalitions.draw_coalitions("weighted", key, active, "cosine", KERNEL_WIDTHS["cosine"], together))
+        return _sums(_coalitions.draw_coalitions("weighted", key, active, "cosine", KERNEL_WIDTHS["cosine"], layout))
 
     draw_all = jax.jit(lambda keys: jax.lax.map(draw, keys))
     keys = jax.random.split(KEY, inputs)
@@ -193,5 +194,5 @@ def _drawing(inputs: int, players: int, samples: int) -> Run:
 
 
 def _sums(tree: Any) -> Any:
-    """So that nothing of it is left out."""
+    """Returns the sums of all leaves, so that the compiler must compute them."""
     return jax.tree.map(jnp.sum, tree)

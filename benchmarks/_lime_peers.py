@@ -1,7 +1,7 @@
-"""Explanations per second beside the package lime: the same model, inputs and number of samples, in the same run.
+"""Explanations per second compared with the package lime: the same model, inputs and samples, in the same run.
 
-lime explains one input after another; its model is the same one, jitted, and its batches are as large as it lets them be.
-The errors are those of sampling: the variance between two seeds, relative to the squared coefficients.
+lime explains one input after another. Its model is the same one, jitted, with batches as large as lime allows. The errors
+are those of sampling: the variance between two seeds, relative to the squared coefficients.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import jax
 import numpy as np
 
 import xaijax as xai
-from benchmarks._beside import Side, beside, missing, quietly, skipped, spread
 from benchmarks._models import bag_of_words, perceptron, small_resnet
+from benchmarks._peer_comparison import Side, compare_with_peer, missing, quietly, skipped, spread
 from xaijax._model import Model
 
-Explain = Callable[[int], Any]  # of a seed: the coefficients
+Explain = Callable[[int], Any]  # seed -> coefficients
 
 
 class _Compared(NamedTuple):
@@ -30,22 +30,23 @@ class _Compared(NamedTuple):
 
 
 def measure(repeats: int, *, small: bool = False, quick: bool = False) -> list[dict[str, Any]]:
-    """Medians of interleaved repeats; lime on the first few of the inputs."""
+    """Measures medians of interleaved repeats; lime explains the first few inputs."""
     if sentence := missing("lime"):
         return [skipped("lime", sentence)]
-    return [_measured(one, repeats) for one in (*_tables(small, quick), _image(small, quick), _text(small, quick))]
+    return [_measured(pair, repeats) for pair in (*_tables(small, quick), _image(small, quick), _text(small, quick))]
 
 
-def _measured(one: _Compared, repeats: int) -> dict[str, Any]:
+def _measured(pair: _Compared, repeats: int) -> dict[str, Any]:
     def error(explain: Explain) -> float:
         return spread(*(quietly(lambda seed=seed: explain(seed)) for seed in (0, 1)))
 
     ours, theirs = (
-        Side(lambda explain=explain: explain(0), inputs, one.samples)
-        for explain, inputs in ((one.ours, one.inputs), (one.theirs, one.peer_inputs))
+        Side(lambda explain=explain: explain(0), inputs, pair.samples)
+        for explain, inputs in ((pair.ours, pair.inputs), (pair.theirs, pair.peer_inputs))
     )
-    errors = lambda: (error(one.ours), error(one.theirs))  # noqa: E731
-    return beside(one.name, "lime", ours, theirs, repeats=repeats, errors=errors, error_is="spread between seeds")
+    errors = lambda: (error(pair.ours), error(pair.theirs))  # noqa: E731
+    options: dict[str, Any] = {"errors": errors, "error_is": "spread between seeds"}
+    return compare_with_peer(pair.name, "lime", ours, theirs, repeats=repeats, **options)
 
 
 def _tables(small: bool, quick: bool) -> list[_Compared]:
@@ -54,8 +55,8 @@ def _tables(small: bool, quick: bool) -> list[_Compared]:
     features, samples, inputs, peer_inputs = (5, 50, 3, 1) if small else (30, 5000, 50 if quick else 1000, 5)
     model = perceptron(features)
     x = jax.random.normal(jax.random.key(0), (inputs, features))
-    predict = _of_numpy(model)
-    found = []
+    predict = _in_numpy(model)
+    pairs = []
     for bins in (None, "quartile"):
         statistics = xai.lime.statistics(x, bins=bins)
         explainer = LimeTabularExplainer(np.asarray(x), mode="regression", discretize_continuous=bins is not None)
@@ -63,8 +64,8 @@ def _tables(small: bool, quick: bool) -> list[_Compared]:
         def theirs(seed: int, explainer: Any = explainer) -> Any:
             explainer.random_state = explainer.base.random_state = np.random.RandomState(seed)
             options = {"num_samples": samples, "num_features": features}
-            found = [explainer.explain_instance(row, predict, **options) for row in np.asarray(x[:peer_inputs])]
-            return np.array([_coefficients(one, 1, features) for one in found])
+            explanations = [explainer.explain_instance(row, predict, **options) for row in np.asarray(x[:peer_inputs])]
+            return np.array([_coefficients(each, 1, features) for each in explanations])
 
         for definitions in (("xaijax", "lime")[bins is None],) if small else ("xaijax", "lime"):
 
@@ -74,8 +75,8 @@ def _tables(small: bool, quick: bool) -> list[_Compared]:
 
             name = f"table, {'numbers' if bins is None else 'quartiles'}"
             name += ", lime's definitions" if definitions == "lime" else ""
-            found.append(_Compared(name, samples, ours, inputs, theirs, peer_inputs))
-    return found
+            pairs.append(_Compared(name, samples, ours, inputs, theirs, peer_inputs))
+    return pairs
 
 
 def _image(small: bool, quick: bool) -> _Compared:
@@ -86,7 +87,7 @@ def _image(small: bool, quick: bool) -> _Compared:
     x = np.asarray(jax.random.normal(jax.random.key(0), (inputs, side, side, 3)))
     labels = np.arange(side) * cells // side
     labels = labels[:, None] * cells + labels
-    predict = _of_numpy(model)
+    predict = _in_numpy(model)
     explainer = LimeImageExplainer()
 
     def ours(seed: int) -> Any:
@@ -103,11 +104,11 @@ def _image(small: bool, quick: bool) -> _Compared:
             "num_features": cells**2,
             "random_seed": seed,
         }
-        found = [
-            explainer.explain_instance(one, predict, segmentation_fn=lambda _: labels, **options)
-            for one in x.astype(np.double)
+        explanations = [
+            explainer.explain_instance(image, predict, segmentation_fn=lambda _: labels, **options)
+            for image in x.astype(np.double)
         ]
-        return np.array([_coefficients(one, 0, cells**2) for one in found])
+        return np.array([_coefficients(each, 0, cells**2) for each in explanations])
 
     return _Compared(f"image, {cells**2} regions", samples, ours, inputs, theirs, inputs)
 
@@ -119,14 +120,14 @@ def _text(small: bool, quick: bool) -> _Compared:
     model = bag_of_words(length)
     ids = np.stack([np.random.default_rng(row).permutation(np.arange(1, 1000))[:length] for row in range(inputs)])
     texts = [" ".join(f"w{number}" for number in row) for row in ids]
-    predict = _of_numpy(model)
+    predict = _in_numpy(model)
 
     def of_texts(texts: list[str]) -> np.ndarray:
-        read = np.zeros((len(texts), length), np.int32)
+        ids = np.zeros((len(texts), length), np.int32)
         for row, text in enumerate(texts):
             numbers = [int(word[1:]) for word in text.split()]
-            read[row, : len(numbers)] = numbers
-        return predict(read)
+            ids[row, : len(numbers)] = numbers
+        return predict(ids)
 
     explainer = LimeTextExplainer()
 
@@ -138,23 +139,23 @@ def _text(small: bool, quick: bool) -> _Compared:
     def theirs(seed: int) -> Any:
         explainer.random_state = explainer.base.random_state = np.random.RandomState(seed)
         options = {"labels": (0,), "num_samples": samples, "num_features": 10}
-        found = [explainer.explain_instance(text, of_texts, **options) for text in texts[:peer_inputs]]
-        return np.array([_coefficients(one, 0, length) for one in found])
+        explanations = [explainer.explain_instance(text, of_texts, **options) for text in texts[:peer_inputs]]
+        return np.array([_coefficients(each, 0, length) for each in explanations])
 
     return _Compared(f"text, {length} words", samples, ours, inputs, theirs, peer_inputs)
 
 
 def _coefficients(explanation: Any, label: int, players: int) -> np.ndarray:
-    """Of every player, [M]; those that lime left out have none."""
-    found = np.zeros(players)
+    """Returns the coefficient of every player, [M], 0 for players that lime did not select."""
+    coefficients = np.zeros(players)
     for player, coefficient in explanation.local_exp[label]:
-        found[player] = coefficient
-    return found
+        coefficients[player] = coefficient
+    return coefficients
 
 
-def _of_numpy(model: Model) -> Callable[[Any], np.ndarray]:
-    """The model as lime wants it: arrays in, two columns out for one output (one for regression)."""
+def _in_numpy(model: Model) -> Callable[[Any], np.ndarray]:
+    """Returns the model as a function of NumPy arrays, for lime."""
     apply = jax.jit(lambda model, x: model(x))
     return lambda rows: np.asarray(
-        apply(model, np.asarray(rows).astype(np.int32 if rows.dtype.kind == "i" else np.float32))
+        apply(model, np.asarray(rows).astype(np.int32 if np.issubdtype(rows.dtype, np.integer) else np.float32))
     )

@@ -1,4 +1,4 @@
-"""The models that are explained, with random weights: a perceptron, three networks of images and two of text."""
+"""The explained models, with random weights: networks of tables, images and texts in Flax, and two plain functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import numpy as np
 
 import xaijax as xai
 
+KEY = jax.random.key(0)
 VOCABULARY = 1000
 _CONSTANTS = {"bias": 0.0, "scale": 1.0, "mean": 0.0, "var": 1.0}
-_DEVIATIONS = {"embedding": 1.0, "places": 0.02}
+_DEVIATIONS = {"embedding": 1.0, "positions": 0.02}
 
 
 class ResidualBlock(nn.Module):
@@ -45,7 +46,7 @@ class SmallResNet(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Wider, a convolution of each channel by itself, narrower again (Sandler et al. 2018, MobileNetV2)."""
+    """Expansion, a depthwise convolution, and projection (Sandler et al. 2018, MobileNetV2)."""
 
     channels: int
     strides: int
@@ -74,7 +75,7 @@ class MobileNet(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Attention of four heads and a hidden layer of four times the width, each behind a normalization."""
+    """Attention of four heads and a hidden layer of four times the width, each after a normalization."""
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None) -> jax.Array:
@@ -91,7 +92,7 @@ class VisionTransformer(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         x = nn.Conv(64, (8, 8), 8)(x)
         x = x.reshape(len(x), -1, 64)
-        x = x + self.param("places", nn.initializers.normal(0.02), (1, *x.shape[1:]))
+        x = x + self.param("positions", nn.initializers.normal(0.02), (1, *x.shape[1:]))
         for _ in range(3):
             x = TransformerBlock()(x)
         return nn.Dense(10)(nn.LayerNorm()(x).mean(axis=1))
@@ -108,7 +109,7 @@ class Perceptron(nn.Module):
 
 
 class BagOfWords(nn.Module):
-    """The mean of the embeddings of token ids, id 0 left out; one hidden layer, two classes."""
+    """The mean of the embeddings of token ids, without id 0; one hidden layer, two classes."""
 
     @nn.compact
     def __call__(self, ids: jax.Array) -> jax.Array:
@@ -121,13 +122,13 @@ class TextTransformer(nn.Module):
 
     @nn.compact
     def __call__(self, ids: jax.Array) -> jax.Array:
-        there = ids > 0
+        present = ids > 0
         x = nn.Embed(VOCABULARY, 64)(ids)
-        x = x + self.param("places", nn.initializers.normal(0.02), (1, *x.shape[1:]))
+        x = x + self.param("positions", nn.initializers.normal(0.02), (1, *x.shape[1:]))
         for _ in range(2):
-            x = TransformerBlock()(x, mask=there[:, None, None, :])
-        words = jnp.where(there[..., None], nn.LayerNorm()(x), 0)
-        return nn.Dense(2)(words.sum(axis=1) / jnp.maximum(there.sum(axis=1), 1)[:, None])
+            x = TransformerBlock()(x, mask=present[:, None, None, :])
+        words = jnp.where(present[..., None], nn.LayerNorm()(x), 0)
+        return nn.Dense(2)(words.sum(axis=1) / jnp.maximum(present.sum(axis=1), 1)[:, None])
 
 
 @functools.cache
@@ -162,12 +163,12 @@ def text_transformer(length: int) -> xai.Model:
 
 
 def _with_random_weights(module: nn.Module, x: jax.Array) -> xai.Model:
-    """Drawn on the host: to compile what Flax draws them with takes a second for each model."""
+    """Draws the weights on the host: compiling Flax's initializers takes a second for each model."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), x)
     rng = np.random.default_rng(0)
 
     def draw(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-        names = [one.key for one in path]
+        names = [entry.key for entry in path]
         if names[-1] in _CONSTANTS:
             return jnp.full(leaf.shape, _CONSTANTS[names[-1]], leaf.dtype)
         deviation = _DEVIATIONS.get(names[-1], _summed(names, leaf.shape) ** -0.5)
@@ -177,9 +178,100 @@ def _with_random_weights(module: nn.Module, x: jax.Array) -> xai.Model:
 
 
 def _summed(names: list[str], shape: tuple[int, ...]) -> int:
-    """How many numbers one output of a kernel sums: by these, activations stay about as large from layer to layer."""
+    """Returns how many numbers an output of a kernel sums, by which weights are scaled to keep activations constant in size."""
     if "out" in names:
         return math.prod(shape[:2])  # of attention: heads, width of a head, width
     if len(shape) == 3:
         return shape[0]  # of its queries, keys and values: width, heads, width of a head
     return math.prod(shape[:-1])
+
+
+class Bottleneck(nn.Module):
+    """1 x 1, 3 x 3 and 1 x 1 convolutions to four times the channels, plus the input."""
+
+    channels: int
+    stride: int
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def convolved(x: jax.Array, number: int, channels: int, side: int, stride: int = 1) -> jax.Array:
+            pad = side // 2
+            options = {"strides": stride, "padding": ((pad, pad), (pad, pad)), "use_bias": False, "dtype": self.dtype}
+            x = nn.Conv(channels, (side, side), name=f"conv{number}", **options)(x)
+            return nn.BatchNorm(use_running_average=True, dtype=self.dtype, name=f"norm{number}")(x)
+
+        y = nn.relu(convolved(x, 1, self.channels, 1))
+        y = nn.relu(convolved(y, 2, self.channels, 3, self.stride))
+        y = convolved(y, 3, 4 * self.channels, 1)
+        if x.shape != y.shape:
+            x = convolved(x, 4, 4 * self.channels, 1, self.stride)
+        return nn.relu(x + y)
+
+
+class ResNet50(nn.Module):
+    """Sixteen bottlenecks in four stages; with other stages and widths, a smaller network of the same code."""
+
+    stages: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    classes: int = 1000
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.astype(self.dtype)
+        padding = ((3, 3), (3, 3))
+        x = nn.Conv(self.width, (7, 7), 2, padding=padding, use_bias=False, dtype=self.dtype, name="conv")(x)
+        x = nn.relu(nn.BatchNorm(use_running_average=True, dtype=self.dtype, name="norm")(x))
+        x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
+        for stage, blocks in enumerate(self.stages):
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                x = Bottleneck(self.width * 2**stage, stride, self.dtype, name=f"stage{stage}_block{block}")(x)
+        return nn.Dense(self.classes, dtype=self.dtype, name="head")(x.mean(axis=(1, 2)))
+
+    @property
+    def last(self) -> str:
+        """Returns the path of the last block."""
+        return f"stage{len(self.stages) - 1}_block{self.stages[-1] - 1}"
+
+
+def resnet50(module: ResNet50, side: int) -> xai.Model:
+    """Returns the network with random weights; convolutions and head are stored in the dtype of its computation."""
+    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    # Statistics other than 0 and 1, so that a comparison with the network in torch tests them.
+    statistics = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.arange(len(leaf)) / len(leaf), variables["batch_stats"])
+    weights = jax.tree.map(lambda leaf: leaf.astype(module.dtype), variables["params"])
+    return xai.linen(module, {"params": weights, "batch_stats": statistics})
+
+
+def plain_perceptron(features: int, classes: int) -> xai.Model:
+    """Returns a function with two hidden layers of 64 and `classes` outputs; without classes, one number for each row."""
+
+    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        for layer in weights[:-1]:
+            x = jax.nn.relu(x @ layer)
+        return x @ weights[-1] if classes else (x @ weights[-1])[:, 0]
+
+    return xai.function(apply, _weights((features, 64), (64, 64), (64, max(1, classes))))
+
+
+def plain_network(classes: int) -> xai.Model:
+    """Returns a function with two convolutions, the second with a stride of two, average pooling and a linear head."""
+
+    def apply(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        for stride, kernel in enumerate(weights[:-1], start=1):
+            layout = ("NHWC", "HWIO", "NHWC")
+            x = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "SAME", dimension_numbers=layout)
+            x = jax.nn.relu(x)
+        return xai.tag(x, "last").mean(axis=(1, 2)) @ weights[-1]
+
+    return xai.function(apply, _weights((3, 3, 3, 16), (3, 3, 16, 32), (32, classes)))
+
+
+def _weights(*shapes: tuple[int, ...]) -> list[jax.Array]:
+    """Returns random weights, scaled to keep activations about constant in size."""
+    return [
+        jax.random.normal(jax.random.key(number), shape) * (2 / np.prod(shape[:-1])) ** 0.5
+        for number, shape in enumerate(shapes)
+    ]

@@ -1,13 +1,12 @@
-"""Where the time of an explanation goes: its parts are measured by what is missing when they are left out.
+"""The parts of an explanation's time, measured as differences between runs without one of them.
 
-The public explainer runs with its own model; then with a model that costs next to nothing, so that what is left is
-drawing, masking and solving; then, with that model, on rows of numbers in which each player is one number and one row of
-zeros stands for all that is absent, so that there is next to nothing to mask. All of these and the bare model are timed
-in turn, in every repeat, and the parts are medians of differences within a repeat: a part within the noise of the others
-may come out below zero.
+The public explainer runs with its own model. It runs with a model of negligible cost, so that drawing, masking and solving
+remain. It runs with that model on rows in which each player is one number and absent players are zeros, so that masking
+is negligible too. These runs and the bare model are timed in turn in every repeat. The parts are medians of differences
+within a repeat, so that a small part may be below zero because of noise.
 
-What this cannot see: the compiler may sum masked inputs without writing them down, which no model of any size lets it do;
-the writing is then in the rest, beside what blocks and averages cost.
+One limit: with the model of negligible cost, the compiler may sum masked inputs without writing them to memory, which a
+real model does not allow. The time of writing is then in the rest, with that of blocks and averages.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import xaijax as xai
-from benchmarks._bare import KEY
+from benchmarks._models import KEY
 from benchmarks._timing import interleaved, seconds
 
-Seconds = dict[str, Any]  # of each run, or of each part: [repeats]
+Seconds = dict[str, Any]  # by run or by part: [repeats]
 Run = Callable[[], Any]
 Explain = Callable[[xai.Game], Any]
 
@@ -32,19 +31,19 @@ Explain = Callable[[xai.Game], Any]
 def measure_parts(
     name: str, runs: dict[str, Run], split: Callable[[Seconds], Seconds], repeats: int, sizes: dict[str, int]
 ) -> dict[str, Any]:
-    """The medians of the whole and of its parts, in seconds.
+    """Measures the medians of the whole and of its parts, in seconds.
 
-    runs: what is timed, "whole" among it. split: from the times of the runs to those of the parts.
+    runs: the timed functions, including "whole". split: times of the runs -> times of the parts.
     """
     for run in runs.values():
         seconds(run)
     times = interleaved(runs, repeats)
-    parts = split({run: np.array(one) for run, one in times.items()})
+    parts = split({run: np.array(taken) for run, taken in times.items()})
     return {
         "name": name,
         "sizes": sizes,
         "whole": float(np.median(times["whole"])),
-        "parts": {part: float(np.median(one)) for part, one in parts.items()},
+        "parts": {part: float(np.median(taken)) for part, taken in parts.items()},
         "runs": times,
     }
 
@@ -63,11 +62,11 @@ def parts_of_game(
     draw: Run | None = None,
     both: str = "solving",
 ) -> dict[str, Any]:
-    """The parts of an explanation of games: regions, drawing, masks, model, solving, and the rest.
+    """Measures the parts of an explanation of games: regions, drawing, masks, model, solving, and the rest.
 
-    bare: ways to evaluate the model; the one that is fastest on the first go counts. solve, draw: that part alone, for all
-    inputs, where it can be run alone: the other one is then the difference. both: what the two are called, if neither is
-    given.
+    bare: ways to evaluate the model; the fastest in a first run counts.
+    solve, draw: this part alone, for all inputs, if it can run alone; the other part is then the difference.
+    both: the name of the sum of the two, if neither can run alone.
     """
     game = xai.game(model, x, masker, target=0)
     runs: dict[str, Run] = {
@@ -105,11 +104,11 @@ def _sum(x: jax.Array) -> jax.Array:
     return x.reshape(len(x), -1).astype(jnp.float32).sum(axis=1, keepdims=True)
 
 
-FREE = xai.function(lambda parameters, x: _sum(x) * parameters, jnp.ones(()))  # it looks at all of its input, once
+FREE = xai.function(lambda parameters, x: _sum(x) * parameters, jnp.ones(()))  # reads all of its input once
 
 
 def _of_numbers(players: int, inputs: int) -> xai.Game:
-    """Games with as many players, in which a coalition is hardly more than its own row."""
+    """Returns games with as many players, in which masking a coalition is negligible."""
     rows = 1 + jax.random.uniform(KEY, (inputs, players))
     return xai.game(FREE, rows, xai.mask.baseline(jnp.zeros(players)), target=0)
 

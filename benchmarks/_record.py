@@ -1,4 +1,4 @@
-"""The file that a run writes: what was measured, where, with which versions, and every repeat."""
+"""The file of a run: measurements with every repeat, the device and the versions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PEERS = ("shap", "lime", "captum", "grad-cam", "shapiq", "torch")
 
 
 def head(command: str, form: str, repeats: int) -> dict[str, Any]:
-    """All that is known before anything is measured."""
+    """Returns the fields that are known before any measurement."""
     return {
         "schema": SCHEMA,
         "command": command,
@@ -43,27 +43,27 @@ def head(command: str, form: str, repeats: int) -> dict[str, Any]:
 
 
 def device() -> dict[str, Any]:
-    """kind: the accelerator's or the processor's name; count: of JAX's devices; cores: those this process may use."""
-    kind = jax.devices()[0].device_kind
+    """Returns kind, the name of the accelerator or processor; count, of JAX's devices; cores, which this process may use."""
+    name = jax.devices()[0].device_kind
     backend = jax.default_backend()
     return {
-        "kind": _processor() or kind if backend == "cpu" else kind,
+        "kind": _processor() or name if backend == "cpu" else name,
         "platform": backend,
         "count": jax.device_count(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
 
 
-def device_name(found: dict[str, Any]) -> str:
-    """A name for folders: cpu-2-cores, nvidia-h100-80gb-hbm3, 4-nvidia-a100."""
-    if found["platform"] == "cpu":
-        return f"cpu-{found['cores']}-cores"
-    name = re.sub(r"[^a-z0-9]+", "-", found["kind"].lower()).strip("-")
-    return name if found["count"] == 1 else f"{found['count']}-{name}"
+def device_name(device: dict[str, Any]) -> str:
+    """Returns a name for folders: cpu-2-cores, nvidia-h100-80gb-hbm3, 4-nvidia-a100."""
+    if device["platform"] == "cpu":
+        return f"cpu-{device['cores']}-cores"
+    name = re.sub(r"[^a-z0-9]+", "-", device["kind"].lower()).strip("-")
+    return name if device["count"] == 1 else f"{device['count']}-{name}"
 
 
 def kept_path(record: dict[str, Any], folder: Path = RESULTS) -> Path:
-    """Where the results of a run are kept: by the device, the day and the form."""
+    """Returns the file in which a run is kept: by device, day and form."""
     return folder / device_name(record["device"]) / f"{record['date'][:10]}-{record['form']}.json"
 
 
@@ -73,32 +73,32 @@ def write(record: dict[str, Any], path: Path) -> None:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The record in a file.
+    """Reads a record.
 
     Raises:
-      ValueError: if it is no JSON, or not of this schema.
+      ValueError: if the file is not JSON, or not of this schema.
     """
     try:
         record = json.loads(path.read_text())
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as problem:
-        raise ValueError(
-            f"{path} must be a file that `python -m benchmarks` wrote, but reading it says: {problem}."
-        ) from None
+        raise ValueError(f"{path} must be a record that `python -m benchmarks` wrote, got: {problem}.") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
         raise ValueError(
-            f"{path} must be of schema {SCHEMA}, but it is of "
-            f"{'none' if schema is None else f'schema {schema}'}: measure it again with this version."
+            f"{path} must be of schema {SCHEMA}, got {'none' if schema is None else f'schema {schema}'}: "
+            "measure it again with this version."
         )
     return record
 
 
 def commit() -> str | None:
-    """The commit that is measured, with a + where files differ from it; None outside of a repository."""
-    here = Path(__file__).parent
+    """Returns the measured commit, with a + if files differ from it; None outside of a repository."""
+    folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "../xaijax", ".")
@@ -108,17 +108,17 @@ def commit() -> str | None:
 
 
 def _installed(packages: Sequence[str]) -> dict[str, str]:
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _processor() -> str | None:
-    """The processor's name, where Linux says it."""
+    """Returns the processor's name, if Linux states it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

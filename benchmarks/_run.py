@@ -1,20 +1,158 @@
-"""A run: one section after another, written down after each, so that nothing is lost where one fails."""
+"""A run: its sections, measured one after another; the record is written after each, so that a failure loses nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _record
-from benchmarks._compiling import without_stored_programs
+from benchmarks import _accelerator, _devices, _growth, _lime_peers, _record, _shap_peers, _tables, _torch_peers
+from benchmarks._cam_cases import cam_cases, cam_parts
 from benchmarks._flops import peak_flops
-from benchmarks._sections import SECTIONS, Settings
-from benchmarks._sizes import Size
+from benchmarks._lime_cases import lime_cases, lime_parts
+from benchmarks._overhead import Case, Size, overhead
+from benchmarks._peer_comparison import table as peer_table
+from benchmarks._shap_cases import shap_cases, shap_parts, solvers
+from benchmarks._timing import without_stored_programs
+from experiments import error_per_evaluation
+from experiments._estimators import ours, peers
+
+Rows = list[dict[str, Any]]
+_PARTS = {"cam": cam_parts, "shap": shap_parts, "lime": lime_parts}
+
+
+class Settings(NamedTuple):
+    """The settings of a run.
+
+    size: of the problems.
+    repeats: interleaved repeats of each case.
+    only: part of the names to measure, or "".
+    peak: operations of the device per second.
+    say: prints a line during the run.
+    """
+
+    size: Size
+    repeats: int
+    only: str
+    peak: float | None
+    say: Callable[[str], None]
+
+    @property
+    def form(self) -> dict[str, bool]:
+        """Returns the size as the options of sections that choose their own sizes."""
+        return {"quick": self.size == "quick", "small": self.size == "tiny"}
+
+    def wants(self, group: str) -> bool:
+        return self.only.lower() in ("", group)
+
+
+class Section(NamedTuple):
+    """measure: settings -> rows; tables: rows -> printed tables."""
+
+    measure: Callable[[Settings], Rows]
+    tables: Callable[[Rows], list[Table]]
+
+
+def cases(size: Size) -> list[Case]:
+    """Returns all cases of the overhead; tiny cases take seconds and only test the code."""
+    return [*cam_cases(size), *shap_cases(size), *lime_cases(size)]
+
+
+def chosen_cases(size: Size, only: str) -> list[Case]:
+    return [case for case in cases(size) if only.lower() in case.name.lower()]
+
+
+def _overhead(settings: Settings) -> Rows:
+    chosen = chosen_cases(settings.size, settings.only)
+    return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
+
+
+def _parts(settings: Settings) -> Rows:
+    wanted = [measure for group, measure in _PARTS.items() if settings.wants(group)]
+    return [row for measure in wanted for row in measure(settings.repeats, settings.size)]
+
+
+def _solvers(settings: Settings) -> Rows:
+    return solvers(settings.repeats, settings.size) if settings.wants("shap") else []
+
+
+def _memory_of(settings: Settings) -> Rows:
+    return [] if settings.only else _growth.measure_memory(settings.size)
+
+
+def _growth_of(settings: Settings) -> Rows:
+    return [] if settings.only else _growth.measure(**settings.form)
+
+
+def _devices_of(settings: Settings) -> Rows:
+    return [] if settings.only else _devices.measure(**settings.form)
+
+
+def _accelerator_of(settings: Settings) -> Rows:
+    return [] if settings.only else _accelerator.measure(**settings.form)
+
+
+def _peers_of(settings: Settings) -> Rows:
+    """Measures each peer; the row of a package that is not installed says so."""
+    rows = []
+    for name in filter(settings.wants, PEERS):
+        rows += measure_peers(settings.repeats, only=(name,), **settings.form)
+        settings.say(f"compared with {name}")
+    return rows
+
+
+def _errors_of(settings: Settings) -> Rows:
+    """Measures in full four instances of ten games with six seeds each, at six budgets: 45 minutes on two cores."""
+    if settings.only:
+        return []
+    fewer: dict[str, Any] = {
+        "tiny": {"games": ["teams (12)"], "budgets": (5,), "instances": 1, "seeds": 2},
+        "quick": {"games": ["teams (12)", "teams (60)"], "budgets": (10,), "instances": 2, "seeds": 6},
+        "full": {},
+    }[settings.size]
+    estimators = ours() if settings.size == "quick" else [*ours(), *peers()]
+    return error_per_evaluation.measure(estimators, say=settings.say, **fewer)
+
+
+PEERS: dict[str, Callable[..., Rows]] = {
+    "cam": _torch_peers.measure_pytorch_grad_cam,
+    "lime": _lime_peers.measure,
+    "shap": _shap_peers.measure_shap,
+    "captum": _torch_peers.measure_captum,
+    "shapiq": _shap_peers.measure_shapiq,
+}
+
+
+def measure_peers(
+    repeats: int, *, quick: bool = False, small: bool = False, only: tuple[str, ...] = tuple(PEERS)
+) -> list[dict[str, Any]]:
+    """Returns the rows of each comparison; for a package that is not installed, a row with a sentence, `skipped`.
+
+    Args:
+      repeats: interleaved repeats of each pair.
+      quick: fewer inputs, and fewer evaluations of images.
+      small: tiny sizes, to test the code.
+      only: the comparisons to measure, of `PEERS`.
+    """
+    return [row for name in only for row in PEERS[name](repeats, small=small, quick=quick)]
+
+
+SECTIONS = {
+    "overhead": Section(_overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)]),
+    "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),
+    "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
+    "memory": Section(_memory_of, lambda rows: [_tables.memory_table(rows)]),
+    "growth": Section(_growth_of, lambda rows: [_growth.table(rows)]),
+    "devices": Section(_devices_of, lambda rows: [_devices.table(rows)]),
+    "accelerator": Section(_accelerator_of, _accelerator.table),
+    "errors": Section(_errors_of, error_per_evaluation.tables),
+    "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
+}
 
 
 def run(
@@ -29,9 +167,9 @@ def run(
     keep: bool,
     console: Console,
 ) -> dict[str, Any]:
-    """Measures, writes and prints; returns the record.
+    """Measures the sections, writes and prints the record, and returns it.
 
-    paths: the files that are written. keep: write to the folder of results too.
+    paths: the files to write. keep: whether to write to the folder of results too.
     """
     record = _record.head(command, form, repeats)
     paths = [*paths, _record.kept_path(record)] if keep else paths

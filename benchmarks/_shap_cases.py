@@ -1,4 +1,4 @@
-"""Shapley values of tables, images and texts, beside the bare model on as many rows; and where their time goes."""
+"""Shapley values of tables, images and texts, compared with the bare model on as many rows; and the parts of their time."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ import jax.numpy as jnp
 import numpy as np
 
 import xaijax as xai
-from benchmarks._bare import KEY, bare
-from benchmarks._models import VOCABULARY, mobile_net, perceptron, small_resnet, text_transformer, vision_transformer
+from benchmarks._models import (
+    KEY,
+    VOCABULARY,
+    mobile_net,
+    perceptron,
+    small_resnet,
+    text_transformer,
+    vision_transformer,
+)
+from benchmarks._overhead import Case, Size, bare, blocks, pick
 from benchmarks._parts import parts_of_game
-from benchmarks._sizes import Size, blocks, pick
-from benchmarks._timing import Case, seconds
-from xaijax.shap import _gaussian_process, _kernel
+from benchmarks._timing import seconds
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression, solve
 from xaijax.shap._process import mixture, process
 
 Explain = Callable[[xai.Game], xai.Attribution]
-_SHOWN_QUICKLY = ("permutation SHAP", "Gaussian process SHAP", "kernel SHAP")  # of the parts
+_QUICK_PARTS = ("permutation SHAP", "Gaussian process SHAP", "kernel SHAP")
 
 
 def shap_cases(size: Size) -> list[Case]:
-    """Every estimator on a table of 30 features; one of them on every other model."""
+    """Returns every estimator on a table of 30 features, and one of them on every other model."""
     return [*_of_tables(size), *_of_groups(size), *_of_gradients(size), *_of_images(size), _of_texts(size)]
 
 
@@ -42,7 +48,7 @@ def _table(size: Size) -> dict[str, int]:
 
 
 def _game_of_table(sizes: dict[str, int], groups: int | None = None) -> tuple[xai.Model, jax.Array, Any]:
-    """A perceptron, inputs, and a masker with its background."""
+    """Returns a perceptron, inputs, and a masker with a background."""
     features = sizes["features"]
     x = jax.random.normal(KEY, (sizes["inputs"], features))
     rows = jax.random.normal(jax.random.key(1), (sizes["background"], features))
@@ -51,24 +57,24 @@ def _game_of_table(sizes: dict[str, int], groups: int | None = None) -> tuple[xa
 
 
 def _estimators(sizes: dict[str, int]) -> dict[str, tuple[int, Explain]]:
-    """The coalitions that each evaluates for one input, and how it is called."""
-    walks, evaluations = sizes["permutations"], sizes["evaluations"]
-    walked = 2 * walks * (sizes["features"] - 1) + 2
-    at = {"num_evaluations": evaluations, "key": KEY}
+    """Returns the number of coalitions of one input and the call of each estimator."""
+    permutations, evaluations = sizes["permutations"], sizes["evaluations"]
+    walked = 2 * permutations * (sizes["features"] - 1) + 2
+    budget = {"num_evaluations": evaluations, "key": KEY}
     return {
-        "permutation SHAP": (walked, lambda game: xai.shap.permutation(game, num_permutations=walks, key=KEY)),
+        "permutation SHAP": (walked, lambda game: xai.shap.permutation(game, num_permutations=permutations, key=KEY)),
         "orthogonal permutation SHAP": (
             walked,
-            lambda game: xai.shap.permutation(game, num_permutations=walks, orders="orthogonal", key=KEY),
+            lambda game: xai.shap.permutation(game, num_permutations=permutations, orders="orthogonal", key=KEY),
         ),
-        "Gaussian process SHAP": (evaluations, lambda game: xai.shap.gaussian_process(game, **at)),
+        "Gaussian process SHAP": (evaluations, lambda game: xai.shap.gaussian_process(game, **budget)),
         "per-player Gaussian process SHAP": (
             evaluations,
-            lambda game: xai.shap.gaussian_process(game, scales="per_player", **at),
+            lambda game: xai.shap.gaussian_process(game, scales="per_player", **budget),
         ),
-        "kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, **at)),
-        "published kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, sampling="published", **at)),
-        "interactions SHAP": (evaluations, lambda game: xai.shap.interactions(game, **at)),
+        "kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, **budget)),
+        "published kernel SHAP": (evaluations, lambda game: xai.shap.kernel(game, sampling="published", **budget)),
+        "interactions SHAP": (evaluations, lambda game: xai.shap.interactions(game, **budget)),
     }
 
 
@@ -76,7 +82,7 @@ def _of_tables(size: Size) -> list[Case]:
     cases = []
     for name, (coalitions, explain) in _estimators(_table(size)).items():
         sizes = _table(size)
-        if name.startswith("per-player"):  # seconds for each input, whatever the model costs
+        if name.startswith("per-player"):  # takes seconds for each input with any model
             sizes["inputs"] = pick(size, tiny=1, quick=1, full=2)
         model, x, masker = _game_of_table(sizes)
         cases.append(
@@ -99,7 +105,7 @@ def _case(
 
 
 def _of_groups(size: Size) -> list[Case]:
-    """All coalitions of ten groups of features; Owen's of groups within groups."""
+    """Returns cases of all coalitions of ten groups of features, and Owen values of groups within groups."""
     groups = pick(size, tiny=4, quick=10, full=10)
     sizes = _table(size) | {"groups": groups}
     sizes["features"] = pick(size, tiny=8, quick=30, full=30)
@@ -107,7 +113,7 @@ def _of_groups(size: Size) -> list[Case]:
     game = xai.game(model, x, masker, target=0)
     half = groups // 2
     tree = [list(range(half)), list(range(half, groups))]
-    # Nobody, all, and with either half whole or absent the others' proper parts.
+    # Both halves absent or complete, and the proper subsets of one half with the other half absent or complete.
     owen = 4 + 4 * (2**half - 2) if 2 * half == groups else 0
     explainers: dict[str, tuple[int, Explain]] = {
         "exact SHAP": (2**groups, xai.shap.exact),
@@ -122,7 +128,7 @@ def _of_groups(size: Size) -> list[Case]:
 
 
 def _of_gradients(size: Size) -> list[Case]:
-    """Expected gradients beside bare gradients; the closed form of a linear model beside the few rows it looks at."""
+    """Returns expected gradients, compared with bare gradients, and the closed form of a linear model."""
     sizes = _table(size)
     sizes["samples"] = pick(size, tiny=32, quick=256, full=256)
     sizes["inputs"] = pick(size, tiny=2, quick=200, full=400)
@@ -189,7 +195,7 @@ def _of_texts(size: Size) -> Case:
 
 
 def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
-    """The parts of the estimators on a table, and of one on the grid of an image."""
+    """Measures the parts of the estimators on a table, and of one estimator on the grid of an image."""
     sizes = _table(size)
     model, x, masker = _game_of_table(sizes)
     pairs = design(sizes["features"], ((sizes["evaluations"] - 2) // 2,))
@@ -197,12 +203,12 @@ def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
         name: _solver(constants, solver, pairs.stages[0], sizes["inputs"])
         for name, constants, solver in _solvers_of(pairs)
     }
-    found = []
+    measured = []
     for name, (coalitions, explain) in _estimators(sizes).items():
-        if name.startswith("per-player") or (size == "quick" and name not in _SHOWN_QUICKLY):
+        if name.startswith("per-player") or (size == "quick" and name not in _QUICK_PARTS):
             continue
         rows = sizes["inputs"] * sizes["background"] * coalitions
-        found.append(
+        measured.append(
             parts_of_game(
                 f"{name}, perceptron", lambda game, explain=explain: explain(game).values, model, x, masker,
                 bare=bare(model, rows, (sizes["features"],), blocks("tables", size)), repeats=repeats, sizes=sizes,
@@ -210,7 +216,7 @@ def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
                 both="drawing" if "permutation" in name else "drawing and solving",
             )
         )  # fmt: skip
-    return [*found, _parts_on_a_grid(repeats, size)]
+    return [*measured, _parts_on_a_grid(repeats, size)]
 
 
 def _parts_on_a_grid(repeats: int, size: Size) -> dict[str, Any]:
@@ -227,28 +233,28 @@ def _parts_on_a_grid(repeats: int, size: Size) -> dict[str, Any]:
 
 
 def _solvers_of(pairs: Any) -> list[tuple[str, Callable[[], Any], Callable[[Any, Any], Any]]]:
-    """Names, how the constants are made, and what solves with them."""
+    """Returns names, functions that compute the constants, and solvers that use them."""
     return [
-        ("Gaussian process", lambda: _gaussian_process._constants(pairs, pairs.stages[0], False), mixture),
-        ("kernel", lambda: _kernel._constants(pairs, 0), solve),
+        ("Gaussian process", lambda: process(pairs, pairs.stages[0]), mixture),
+        ("kernel", lambda: regression(pairs, 0), solve),
     ]
 
 
 def _solver(constants: Callable[[], Any], solver: Callable[[Any, Any], Any], pairs: int, inputs: int) -> Any:
-    """The solver alone, for as many inputs, one after another."""
-    made, odd = constants(), jax.random.normal(KEY, (inputs, pairs + 1, 1))
-    run = jax.jit(lambda made, odd: jax.lax.map(lambda one: solver(made, one), odd))
-    return lambda: run(made, odd)
+    """Returns a function that only solves, for all inputs, one after another."""
+    computed, odd = constants(), jax.random.normal(KEY, (inputs, pairs + 1, 1))
+    run = jax.jit(lambda computed, odd: jax.lax.map(lambda values: solver(computed, values), odd))
+    return lambda: run(computed, odd)
 
 
 def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
-    """Milliseconds that the solvers take for one input once the coalitions are evaluated, and their constants, once."""
-    found = []
+    """Measures milliseconds of the solvers for one input after the evaluations, and seconds of their constants."""
+    rows = []
     for players in pick(size, tiny=(5,), quick=(30,), full=(30, 64, 200)):
         inputs = 20
         pairs = design(players, (min(10 * players - 1, 2 ** (players - 1) - 2),))
         for name, constants, solver in _solvers_of(pairs):
-            for cached in (_gaussian_process._constants, _kernel._constants, process, regression):
+            for cached in (process, regression):
                 cached.cache_clear()
             start = time.perf_counter()
             jax.block_until_ready(constants())
@@ -256,7 +262,7 @@ def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
             run = _solver(constants, solver, pairs.stages[0], inputs)
             seconds(run)
             times = [1e3 * seconds(run) / inputs for _ in range(repeats)]
-            found.append(
+            rows.append(
                 {
                     "name": f"{name}, {players} players",
                     "solver": name,
@@ -267,4 +273,4 @@ def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
                     "repeats": {"milliseconds": times},
                 }
             )
-    return found
+    return rows

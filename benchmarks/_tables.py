@@ -1,4 +1,4 @@
-"""What was measured, as tables."""
+"""The printed tables of a run: overheads, programs, parts, solvers and memory."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def overhead_table(rows: Rows) -> Table:
 
 def programs_table(rows: Rows) -> Table:
     table = _table(
-        "what is compiled and computed: operations ÷ those of the bare model, by XLA's cost analysis; share of the peak",
+        "programs: compilation, and operations ÷ those of the bare model by XLA's cost analysis, with the share of the peak",
         ("explanation",),
         (
             "explanation",
@@ -64,10 +64,10 @@ def programs_table(rows: Rows) -> Table:
 def parts_table(rows: Rows) -> Table:
     shown = [part for part in _PARTS if any(part in row["parts"] for row in rows)]
     table = _table(
-        "where the time goes: milliseconds, and the shares of the parts",
+        "parts of the time: milliseconds of the whole, and shares",
         ("explanation",),
         ("explanation", "whole", *shown),
-        caption="parts are medians of differences within a repeat: below zero is within the noise of the others",
+        caption="parts are medians of differences within a repeat: below zero means within the noise of the other parts",
     )
     for row in rows:
         shares = {part: f"{seconds / row['whole']:.0%}" for part, seconds in row["parts"].items()}
@@ -77,7 +77,7 @@ def parts_table(rows: Rows) -> Table:
 
 def solvers_table(rows: Rows) -> Table:
     table = _table(
-        "what Shapley solvers take once the coalitions are evaluated, for each input and output",
+        "time of Shapley solvers after the coalitions are evaluated, for each input and output",
         ("solver",),
         ("solver", "players", "evaluations", "time", "constants, once"),
     )
@@ -111,7 +111,7 @@ def memory_table(rows: Rows) -> Table:
 
 
 def _table(title: str, left: Sequence[str], columns: Sequence[str], caption: str | None = None) -> Table:
-    """An empty one, with numbers to the right."""
+    """Returns an empty table with numbers aligned to the right."""
     table = Table(title=title, caption=caption)
     for name in columns:
         table.add_column(name, justify="left" if name in left else "right")
@@ -119,4 +119,4 @@ def _table(title: str, left: Sequence[str], columns: Sequence[str], caption: str
 
 
 def _known(value: float | None, form: str) -> str:
-    return "not known" if value is None else form.format(value)
+    return "unknown" if value is None else form.format(value)

@@ -1,72 +1,18 @@
-"""Time of an explanation over the time of the bare model on as many rows, in the same run."""
+"""Clocks: seconds of a function, interleaved repeats of several, and the programs that JAX compiles meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import numpy as np
-
-from benchmarks._compiling import compiling
-
-
-@dataclasses.dataclass(frozen=True)
-class Case:
-    """explain() computes an explanation; bare() makes the ways to evaluate the model alone on as many `rows`.
-
-    The ways hold these rows, which are large: they are made where the case is measured, and let go after it.
-    """
-
-    name: str
-    rows: int
-    explain: Callable[[], Any]
-    bare: Callable[[], dict[str, Callable[[], Any]]]
-    sizes: dict[str, int]
-
-
-def measure(case: Case, repeats: int) -> dict[str, Any]:
-    """The case's times: medians of interleaved repeats, and the quartiles of the paired ratios.
-
-    Of the ways to evaluate the bare model (at once, in blocks) the one that is faster in the median counts. The first
-    explanation is timed with what is compiled for it; the second must find all of it.
-    """
-    with compiling() as first_compiling:
-        first = seconds(case.explain)
-    with compiling() as second_compiling:
-        second = seconds(case.explain)
-    ways = case.bare()
-    for bare in ways.values():
-        seconds(bare)
-    times = interleaved({"": case.explain} | ways, repeats)
-    explained = times.pop("")
-    best = min(times, key=lambda name: float(np.median(times[name])))
-    ratios = np.array(explained) / np.array(times[best])
-    quartiles = np.quantile(ratios, [0.25, 0.5, 0.75])
-    return {
-        "name": case.name,
-        "rows": case.rows,
-        "sizes": case.sizes,
-        "seconds": float(np.median(explained)),
-        "bare_seconds": {name: float(np.median(one)) for name, one in times.items()},
-        "bare_best": best,
-        "ratio": float(quartiles[1]),
-        "ratio_quartiles": [float(quartiles[0]), float(quartiles[2])],
-        "first_seconds": first,
-        "lower_seconds": first_compiling.lower_seconds,
-        "compile_seconds": first_compiling.compile_seconds,
-        "compilations": first_compiling.compiled,
-        "second_seconds": second,
-        "second_compilations": second_compiling.compiled + second_compiling.traced,
-        "rows_per_second": case.rows / float(np.median(explained)),
-        "repeats": {"ratio": ratios.tolist(), "seconds": explained, "bare_seconds": times[best]},
-    }
 
 
 def interleaved(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """The seconds of each, one after another and all over again: what slows the device down slows all of them."""
+    """Returns the seconds of each function, called in turn in every repeat, so that a busy device slows all of them."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():
@@ -75,7 +21,58 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str
 
 
 def seconds(run: Callable[[], Any]) -> float:
-    """The wall-clock time until the result is there."""
+    """Returns the wall-clock time until the result is computed."""
     start = time.perf_counter()
     jax.block_until_ready(run())
     return time.perf_counter() - start
+
+
+_TRACED = "/jax/core/compile/jaxpr_trace_duration"
+_LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_STORE = "jax_enable_compilation_cache"
+
+
+@dataclasses.dataclass
+class Compiling:
+    """traced, compiled: numbers of programs; lower_seconds: from traces to HLO; compile_seconds: spent by XLA.
+
+    The time of tracing is left out: nested programs are traced within each other and would count twice.
+    """
+
+    traced: int = 0
+    compiled: int = 0
+    lower_seconds: float = 0.0
+    compile_seconds: float = 0.0
+
+
+@contextlib.contextmanager
+def compiling() -> Iterator[Compiling]:
+    """Records the programs that are compiled within a `with` block."""
+    seen = Compiling()
+
+    def listen(event: str, duration_secs: float, **_: Any) -> None:
+        if event == _TRACED:
+            seen.traced += 1
+        elif event == _LOWERED:
+            seen.lower_seconds += duration_secs
+        elif event == _COMPILED:
+            seen.compiled += 1
+            seen.compile_seconds += duration_secs
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@contextlib.contextmanager
+def without_stored_programs() -> Iterator[None]:
+    """Disables JAX's store of compiled programs on disk, which would hide the time of compiling."""
+    before = getattr(jax.config, _STORE)
+    jax.config.update(_STORE, False)
+    try:
+        yield
+    finally:
+        jax.config.update(_STORE, before)

@@ -1,144 +1,223 @@
-"""The benchmark's models in torch, with the same weights, for the peers that explain torch models."""
+"""Explanations per second compared with pytorch-grad-cam and captum: the same architecture, weights, inputs and evaluations.
+
+This needs the packages of the extra `peers` (`.ci/run` shows how they are installed without their dependencies). captum's
+explainers evaluate in torch's inference mode if they need no gradients, with enough perturbations at once for large
+batches of the model (`perturbations_per_eval`), and with all inputs at once if possible. `torch.compile` is not used, since
+hooks and changing batches make it compile repeatedly.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Iterator
+import importlib
+import warnings
 from typing import Any
 
 import jax
 import numpy as np
 
 import xaijax as xai
+from benchmarks._models import KEY, small_resnet
+from benchmarks._peer_comparison import Side, compare_with_peer, missing, skipped, spread, squared_error
+from benchmarks._shap_peers import evaluations_of, known_table, permutations_for, values
+from benchmarks._torch_models import (
+    check_equal,
+    images,
+    in_fastest_layout,
+    install_torchvision_stub,
+    threads,
+    torch_perceptron,
+    torch_resnet,
+    without_gradients,
+)
+
+# Our maps, and the classes of pytorch-grad-cam.
+PAIRS = {
+    "grad_cam": "GradCAM",
+    "grad_cam_plus_plus": "GradCAMPlusPlus",
+    "hires_cam": "HiResCAM",
+    "xgrad_cam": "XGradCAM",
+    "layer_cam": "LayerCAM",
+    "elementwise_grad_cam": "GradCAMElementWise",
+    "shapley_cam": "ShapleyCAM",
+    "eigen_cam": "EigenCAM",
+    "eigen_grad_cam": "EigenGradCAM",
+    "kpca_cam": "KPCA_CAM",
+    "fem": "FEM",
+    "ablation_cam": "AblationCAM",
+    "score_cam": "ScoreCAM",
+    "full_grad": "FullGrad",
+}
+_EVALUATED = ("ablation_cam", "score_cam")  # tens of passes for each image, so that fewer images are explained
 
 
-@contextlib.contextmanager
-def threads(small: bool) -> Iterator[None]:
-    """torch with a thread for each core, as XLA has, whatever OMP_NUM_THREADS says; one for tiny sizes."""
-    import torch  # pyright: ignore[reportMissingImports]
+def measure_pytorch_grad_cam(repeats: int, *, small: bool = False, quick: bool = False) -> list[dict[str, Any]]:
+    """Measures every map that both packages have, at the size of the input."""
+    if sentence := missing("torch", "pytorch_grad_cam"):
+        return [skipped("pytorch-grad-cam", sentence)]
+    install_torchvision_stub()
+    import pytorch_grad_cam  # pyright: ignore[reportMissingImports]
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # pyright: ignore[reportMissingImports]
 
-    before = torch.get_num_threads()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(1 if small else cores)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    number, side = (2, 16) if small else (8, 64) if quick else (32, 64)
+    model = small_resnet(side)
+    x = np.random.default_rng(0).normal(size=(number, side, side, 3)).astype(np.float32)
+    rows = []
+    with threads(small):
+        net, theirs_x = in_fastest_layout(torch_resnet(model), images(x))
+        check_equal(model, net, x, theirs_x)
+        for name, peer in PAIRS.items():
+            count = min(number, 2) if name in _EVALUATED else number
+            targets = [ClassifierOutputTarget(0)] * count
+            layers = [] if name == "full_grad" else [net.blocks[-1]]
+            explainer = getattr(pytorch_grad_cam, peer)(net, layers)
+            explainer.batch_size = 32
+            options = {} if name == "full_grad" else {"upsample": True, "normalize": True}
 
+            def ours(name: str = name, count: int = count, options: Any = options) -> Any:
+                return getattr(xai.cam, name)(model, x[:count], target=0, **options).values
 
-def without_gradients(net: Any) -> Callable[[Any], Any]:
-    """The net in torch's inference mode, for explainers that only evaluate it."""
-    import torch  # pyright: ignore[reportMissingImports]
+            def theirs(explainer: Any = explainer, count: int = count, targets: Any = targets) -> Any:
+                return explainer(theirs_x[:count], targets)
 
-    def evaluate(x: Any) -> Any:
-        with torch.inference_mode():
-            return net(x)
-
-    return evaluate
-
-
-def images(x: Any) -> Any:
-    """[N, H, W, C] as torch wants it."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    return torch.from_numpy(np.ascontiguousarray(np.asarray(x).transpose(0, 3, 1, 2)))
-
-
-def in_fastest_layout(net: Any, x: Any) -> tuple[Any, Any]:
-    """The net and images [N, C, H, W] with channels first or last in memory, whichever is faster here."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    def seconds(layout: Any) -> float:
-        moved, inputs, taken = net.to(memory_format=layout), x.contiguous(memory_format=layout), []
-        for _ in range(4):
-            start = time.perf_counter()
-            with torch.inference_mode():
-                moved(inputs).sum().item()
-            taken.append(time.perf_counter() - start)
-        return float(np.median(taken[1:]))
-
-    layout = min((torch.contiguous_format, torch.channels_last), key=seconds)
-    return net.to(memory_format=layout), x.contiguous(memory_format=layout)
+            title = f"pytorch-grad-cam, {peer}"
+            rows.append(compare_with_peer(name, title, Side(ours, count, 1), Side(theirs, count, 1), repeats=repeats))
+            if hasattr(explainer, "activations_and_grads"):
+                explainer.activations_and_grads.release()  # its hooks would run in the passes of the next map
+    return rows
 
 
-def check_same(model: Any, net: Any, x: Any, theirs_x: Any) -> None:
-    """Raises where the two models answer differently."""
-    import torch  # pyright: ignore[reportMissingImports]
-
-    with torch.inference_mode():
-        theirs = net(theirs_x).float().cpu().numpy()
-    ours = np.asarray(jax.jit(lambda model, x: model(x))(model, x), np.float32).reshape(theirs.shape)
-    gap = np.abs(theirs - ours).max() / np.abs(ours).max()
-    if not gap < 1e-3:
-        raise RuntimeError(f"the two models disagree by {gap:.1e}: the comparison would be of different networks.")
-
-
-def torch_perceptron(model: xai.Model) -> Any:
-    """The perceptron of `_growth.py`: products and ReLUs, one number for each row."""
-    import torch  # pyright: ignore[reportMissingImports]
-    from torch import nn  # pyright: ignore[reportMissingImports]
-
-    layers: list[Any] = []
-    for weights in jax.tree.leaves(model):
-        layer = nn.Linear(*weights.shape, bias=False)
-        layer.weight.data = torch.from_numpy(np.asarray(weights).T.copy())
-        layers += [layer, nn.ReLU()]
-    return nn.Sequential(*layers[:-1], nn.Flatten(0)).eval()
+def measure_captum(repeats: int, *, small: bool = False, quick: bool = False) -> list[dict[str, Any]]:
+    """Measures LayerGradCam, Lime, KernelShap and ShapleyValueSampling."""
+    if sentence := missing("torch", "captum"):
+        return [skipped("captum", sentence)]
+    with threads(small), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # captum advises one input at a time, as it is called here
+        return [
+            _grad_cam(repeats, small=small, quick=quick),
+            *_tables(repeats, small=small, quick=quick),
+            *_images(repeats, small=small, quick=quick),
+        ]
 
 
-def torch_resnet(model: xai.Model) -> Any:
-    """The small ResNet of `_models.py` in torch, with the same weights."""
-    import torch  # pyright: ignore[reportMissingImports]
-    from torch import nn  # pyright: ignore[reportMissingImports]
+def _grad_cam(repeats: int, *, small: bool, quick: bool) -> dict[str, Any]:
+    """Compares the signed Grad-CAM of a batch, values included."""
+    attr: Any = importlib.import_module("captum.attr")
 
-    variables = jax.tree.map(np.asarray, model.content)
-    parameters, statistics = variables["params"], variables["batch_stats"]
+    number, side = (2, 16) if small else (8, 64) if quick else (32, 64)
+    model = small_resnet(side)
+    x = np.asarray(jax.random.normal(KEY, (number, side, side, 3)))
+    net, theirs_x = in_fastest_layout(torch_resnet(model), images(x))
+    check_equal(model, net, x, theirs_x)
+    explainer = attr.LayerGradCam(net, net.blocks[-1])
 
-    def conv(weights: Any, stride: int = 1) -> Any:
-        outputs, inputs, side, _ = weights["kernel"].transpose(3, 2, 0, 1).shape
-        # Flax pads "SAME": for a stride of two and an even side, nothing before and one behind.
-        pad = nn.ZeroPad2d((0, 1, 0, 1)) if stride == 2 and side == 3 else nn.ZeroPad2d(side // 2)
-        layer = nn.Conv2d(inputs, outputs, side, stride, bias="bias" in weights)
-        layer.weight.data = torch.from_numpy(weights["kernel"].transpose(3, 2, 0, 1).copy())
-        if layer.bias is not None:
-            layer.bias.data = torch.from_numpy(weights["bias"].copy())
-        return nn.Sequential(pad, layer)
+    def ours() -> Any:
+        return xai.cam.grad_cam(model, x, target=0, relu=False).values
 
-    def norm(weights: Any, running: Any) -> Any:
-        layer = nn.BatchNorm2d(len(weights["scale"]), eps=1e-5)
-        layer.weight.data, layer.bias.data = (torch.from_numpy(weights[name].copy()) for name in ("scale", "bias"))
-        layer.running_mean, layer.running_var = (torch.from_numpy(running[name].copy()) for name in ("mean", "var"))
-        return layer
+    def theirs() -> Any:
+        return explainer.attribute(theirs_x, target=0)
 
-    class Block(nn.Module):
-        def __init__(self, weights: Any, running: Any, stride: int):
-            super().__init__()
-            norms = [norm(weights[f"BatchNorm_{i}"], running[f"BatchNorm_{i}"]) for i in range(len(running))]
-            first, second = conv(weights["Conv_0"], stride), conv(weights["Conv_1"])
-            self.main = nn.Sequential(first, norms[0], nn.ReLU(), second, norms[1])
-            self.skip = nn.Sequential(conv(weights["Conv_2"], stride), norms[2]) if len(norms) > 2 else nn.Identity()
-            self.relu = nn.ReLU()
+    difference = squared_error(ours(), theirs().detach().numpy()[:, 0])
+    if not difference < 1e-6:
+        raise RuntimeError(f"The maps of LayerGradCam and grad_cam differ by {difference:.1e} of their squares.")
+    sides = Side(ours, number, 1), Side(theirs, number, 1)
+    options: dict[str, Any] = {"repeats": repeats, "difference": difference}
+    return compare_with_peer("Grad-CAM, small ResNet", "captum LayerGradCam", *sides, **options)
 
-        def forward(self, x: Any) -> Any:
-            return self.relu(self.main(x) + self.skip(x))
 
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.stem = nn.Sequential(conv(parameters["Conv_0"]), nn.ReLU())
-            self.blocks = nn.Sequential(
-                *[
-                    Block(parameters[f"ResidualBlock_{i}"], statistics[f"ResidualBlock_{i}"], 2 if i in (2, 4) else 1)
-                    for i in range(6)
-                ]
-            )
-            self.head = nn.Linear(*parameters["Dense_0"]["kernel"].shape)
-            self.head.weight.data = torch.from_numpy(parameters["Dense_0"]["kernel"].T.copy())
-            self.head.bias.data = torch.from_numpy(parameters["Dense_0"]["bias"].copy())
+def _tables(repeats: int, *, small: bool, quick: bool) -> list[dict[str, Any]]:
+    """Compares equal estimators, and our default with each, on games with known values."""
+    torch: Any = importlib.import_module("torch")
+    attr: Any = importlib.import_module("captum.attr")
 
-        def forward(self, x: Any) -> Any:
-            return self.head(self.blocks(self.stem(x)).mean(dim=(2, 3)))
+    players, inputs, peer_inputs = (5, 4, 2) if small else (12, 200 if quick else 1000, 10)
+    budget = 4 * players if small else 20 * players
+    table = known_table(players, inputs)
+    net = torch_perceptron(table.model)
+    x = torch.from_numpy(np.array(table.x[:peer_inputs]))
+    check_equal(table.model, net, table.x[:peer_inputs], x)
+    zeros = torch.zeros(1, players)
+    regression, sampling = (
+        explainer(without_gradients(net)) for explainer in (attr.KernelShap, attr.ShapleyValueSampling)
+    )
 
-    return Net().eval()
+    def by_regression() -> Any:
+        torch.manual_seed(0)
+        options = {"n_samples": budget, "perturbations_per_eval": budget}
+        return torch.cat([regression.attribute(row[None], baselines=zeros, **options) for row in x])
+
+    orders = budget // players
+
+    def by_sampling() -> Any:
+        torch.manual_seed(0)
+        return sampling.attribute(x, baselines=zeros, n_samples=orders, perturbations_per_eval=players)
+
+    permutations = permutations_for(budget, players)
+    process = lambda: values(xai.shap.gaussian_process, table.game, num_evaluations=budget)  # noqa: E731
+    kernel = lambda: values(xai.shap.kernel, table.game, num_evaluations=budget)  # noqa: E731
+    permutation = lambda: values(xai.shap.permutation, table.game, num_permutations=permutations)  # noqa: E731
+    rows = []
+    for name, ours, evaluations, peer, theirs, peer_evaluations in (
+        ("kernel", kernel, budget, "KernelShap", by_regression, budget),
+        ("Gaussian process", process, budget, "KernelShap", by_regression, budget),
+        ("permutation", permutation, evaluations_of(permutations, players), "ShapleyValueSampling", by_sampling, orders * players + 1),
+        ("Gaussian process", process, budget, "ShapleyValueSampling", by_sampling, orders * players + 1),
+    ):  # fmt: skip
+
+        def errors(ours: Any = ours, theirs: Any = theirs) -> tuple[float, float]:
+            return squared_error(ours(), table.truth), squared_error(theirs().numpy(), table.truth[:peer_inputs])
+
+        sides = Side(ours, inputs, evaluations), Side(theirs, peer_inputs, peer_evaluations)
+        title = f"{name} SHAP, table, {players} features"
+        rows.append(compare_with_peer(title, f"captum {peer}", *sides, repeats=repeats, errors=errors))
+    return rows
+
+
+def _images(repeats: int, *, small: bool, quick: bool) -> list[dict[str, Any]]:
+    """Compares superpixels of a grid, with absent ones black; the errors are the spread between seeds."""
+    torch: Any = importlib.import_module("torch")
+    attr: Any = importlib.import_module("captum.attr")
+    linear: Any = importlib.import_module("captum._utils.models.linear_model")
+
+    side, cells, samples, perturbations = (16, 2, 12, 12) if small else (64, 7, 200 if quick else 1000, 50)
+    model = small_resnet(side)
+    x = np.asarray(jax.random.normal(KEY, (1, side, side, 3)))
+    net, theirs_x = in_fastest_layout(torch_resnet(model), images(x))
+    check_equal(model, net, x, theirs_x)
+    across = np.arange(side) * cells // side
+    labels = across[:, None] * cells + across
+    mask = torch.from_numpy(labels)[None, None].expand(1, 3, side, side)
+    game = xai.game(model, x, xai.mask.regions(labels, fill=0.0), target=0)
+    options = {
+        "target": 0, "feature_mask": mask, "n_samples": samples, "perturbations_per_eval": perturbations,
+        "return_input_shape": False,
+    }  # fmt: skip
+    explainers = {
+        "Lime": attr.Lime(without_gradients(net), interpretable_model=linear.SkLearnRidge(alpha=1e-3)),
+        "KernelShap": attr.KernelShap(without_gradients(net)),
+    }
+
+    def theirs(name: str, seed: int) -> Any:
+        torch.manual_seed(seed)
+        return explainers[name].attribute(theirs_x, **options)
+
+    def lime(seed: int) -> Any:
+        return xai.lime.fit(game, key=jax.random.key(seed), num_samples=samples).values
+
+    def kernel(seed: int) -> Any:
+        return xai.shap.kernel(game, key=jax.random.key(seed), num_evaluations=samples).values
+
+    rows = []
+    pairs = (("LIME", lime, "Lime"), ("kernel SHAP", kernel, "KernelShap"))
+    for name, ours, peer in pairs[:1] if small else pairs:
+
+        def errors(ours: Any = ours, peer: str = peer) -> tuple[float, float]:
+            return spread(ours(0), ours(1)), spread(theirs(peer, 0), theirs(peer, 1))
+
+        sides = (
+            Side(lambda ours=ours: ours(0), 1, samples),
+            Side(lambda peer=peer: theirs(peer, 0), 1, samples),
+        )
+        title = f"{name}, small ResNet, {cells**2} regions"
+        more = {"errors": errors, "error_is": "spread between seeds"}
+        rows.append(compare_with_peer(title, f"captum {peer}", *sides, repeats=repeats, **more))
+    return rows

@@ -1,7 +1,8 @@
-"""Games whose Shapley values are known exactly: tables of all coalitions, and sums of terms. For tests and studies.
+"""Games with known Shapley values, for tests and studies: tables of all coalitions, and sums of terms.
 
-A term pays when some players are present and others are absent. Its Shapley values are in closed form for any number of
-players; forests are such sums, with one term for each leaf and background row.
+A table holds the values of all 2^M coalitions, for up to about 16 players. A term pays if some players are present and
+others are absent. Its Shapley values have a closed form for any number of players. A forest is a sum of terms, one for
+each leaf and background row.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import xaijax as xai
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """worth: [2^M] or [2^M, K] of every coalition, by the number whose bits are the players.
+    """worth: [2^M] or [2^M, K] of every coalition, by the integer whose bits are the players.
 
-    An array, so that other games compile nothing new.
+    The table is an array leaf, so that games of one size share compiled programs.
     """
 
     worth: jax.Array
@@ -38,26 +39,26 @@ class Table:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """present, absent: [T, M] who must be there and who must not for a term to pay; pay: [T]."""
+    """present, absent: [T, M] the players that must be present and absent for a term to pay; pay: [T]."""
 
     present: jax.Array
     absent: jax.Array
     pay: jax.Array
 
     def __call__(self, coalitions: jax.Array) -> jax.Array:
-        there = coalitions.astype(jnp.float32)
-        missing = (1 - there) @ self.present.T.astype(jnp.float32) + there @ self.absent.T.astype(jnp.float32)
-        return jnp.matmul((missing < 0.5).astype(jnp.float32), self.pay, precision=jax.lax.Precision.HIGHEST)
+        members = coalitions.astype(jnp.float32)
+        violated = (1 - members) @ self.present.T.astype(jnp.float32) + members @ self.absent.T.astype(jnp.float32)
+        return jnp.matmul((violated < 0.5).astype(jnp.float32), self.pay, precision=jax.lax.Precision.HIGHEST)
 
     def in_numpy(self, coalitions: np.ndarray) -> np.ndarray:
-        there = coalitions.astype(np.float32)
+        members = coalitions.astype(np.float32)
         present, absent = np.asarray(self.present, np.float32), np.asarray(self.absent, np.float32)
-        return ((1 - there) @ present.T + there @ absent.T < 0.5) @ np.asarray(self.pay, np.float64)
+        return ((1 - members) @ present.T + members @ absent.T < 0.5) @ np.asarray(self.pay, np.float64)
 
 
 @dataclasses.dataclass(frozen=True)
 class KnownGame:
-    """value: of coalitions [S, M], one of a number of instances alike; exact: [M] its Shapley values in float64."""
+    """value: the game, coalitions [S, M] -> [S]; exact: [M] its Shapley values in float64."""
 
     value: Table | Terms
     exact: np.ndarray
@@ -68,7 +69,7 @@ class KnownGame:
 
 
 def of_table(worth: np.ndarray) -> KnownGame:
-    """Shapley values by the sum over all coalitions, in float64."""
+    """Returns the game of a table, with Shapley values by the sum over all coalitions in float64."""
     return KnownGame(Table(jnp.asarray(worth, jnp.float32)), shapley(worth))
 
 
@@ -78,7 +79,7 @@ def shapley(worth: np.ndarray) -> np.ndarray:
 
 
 def shapley_matrix(num_players: int) -> np.ndarray:
-    """Returns [M, 2^M] the sum over all coalitions that is the Shapley value, in float64."""
+    """Returns the matrix [M, 2^M] of the sum over all coalitions that is the Shapley value, in float64."""
     subsets = np.arange(2**num_players)
     matrix = np.zeros((num_players, len(subsets)))
     for player in range(num_players):
@@ -91,7 +92,11 @@ def shapley_matrix(num_players: int) -> np.ndarray:
 
 
 def of_terms(present: np.ndarray, absent: np.ndarray, pay: np.ndarray) -> KnownGame:
-    """Shapley values of each term in closed form: (p-1)! a! / (p+a)! for those present, -p! (a-1)! / (p+a)! for absent ones."""
+    """Returns the game of a sum of terms, with Shapley values in closed form.
+
+    A term with p present and a absent players gives (p-1)! a! / (p+a)! to each present player and -p! (a-1)! / (p+a)! to
+    each absent player.
+    """
     members, outsiders = present.sum(axis=1), absent.sum(axis=1)
     both = [math.factorial(int(p) + int(a)) for p, a in zip(members, outsiders, strict=True)]
     gains = [
@@ -106,21 +111,22 @@ def of_terms(present: np.ndarray, absent: np.ndarray, pay: np.ndarray) -> KnownG
     return KnownGame(Terms(jnp.asarray(present), jnp.asarray(absent), jnp.asarray(pay, jnp.float32)), exact)
 
 
-def alike(games: Sequence[KnownGame]) -> list[KnownGame]:
-    """The games with as many terms each, so that they share compiled programs: those that are added pay nothing."""
-    counts = [len(one.value.pay) for one in games if isinstance(one.value, Terms)]
+def with_equal_shapes(games: Sequence[KnownGame]) -> list[KnownGame]:
+    """Returns the games padded with terms that pay 0 to equal numbers of terms, so that they share compiled programs."""
+    counts = [len(game.value.pay) for game in games if isinstance(game.value, Terms)]
 
-    def filled(one: KnownGame) -> KnownGame:
-        terms = one.value
+    def padded(game: KnownGame) -> KnownGame:
+        terms = game.value
         if not isinstance(terms, Terms):
-            return one
+            return game
         missing = max(counts) - len(terms.pay)
         rows = [(0, missing), (0, 0)]
         terms = Terms(jnp.pad(terms.present, rows), jnp.pad(terms.absent, rows), jnp.pad(terms.pay, rows[:1]))
-        return KnownGame(terms, one.exact)
+        return KnownGame(terms, game.exact)
 
-    return [filled(one) for one in games]
+    return [padded(game) for game in games]
 
 
 def all_coalitions(num_players: int) -> np.ndarray:
+    """Returns all coalitions [2^M, M], in the order of a table."""
     return (np.arange(2**num_players)[:, None] >> np.arange(num_players) & 1).astype(bool)

@@ -1,4 +1,4 @@
-"""The tour's networks: one Flax NNX, two Flax Linen."""
+"""The networks of the studies, in Flax NNX (digits) and Flax Linen (tables and texts)."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TableNet(nn.Module):
 
 
 class TextNet(nn.Module):
-    """Token ids [N, L] to two logits: the mean embedding of the words that are there, one hidden layer."""
+    """Token ids [N, L] to two logits: the mean embedding of the known words and one hidden layer."""
 
     vocabulary: int
 
@@ -64,28 +64,63 @@ class TextNet(nn.Module):
 
 
 class SmallTransformer(nn.Module):
-    """Token ids [N, L] to two logits: two blocks of attention over the words that are there, their mean at the end."""
+    """Token ids [N, L] to two logits: two blocks of attention over the words, without padding, and their mean."""
 
     vocabulary: int
 
     @nn.compact
     def __call__(self, ids: Any) -> jax.Array:
-        there = ids > 0
-        mask = nn.make_attention_mask(there, there)
-        places = self.param("places", nn.initializers.normal(0.02), (ids.shape[1], 32))
-        x = nn.Embed(self.vocabulary, 32)(ids) + places
+        present = ids > 0
+        mask = nn.make_attention_mask(present, present)
+        positions = self.param("positions", nn.initializers.normal(0.02), (ids.shape[1], 32))
+        x = nn.Embed(self.vocabulary, 32)(ids) + positions
         for _ in range(2):
             x = x + nn.MultiHeadDotProductAttention(num_heads=4)(nn.LayerNorm()(x), mask=mask)
             x = x + nn.Dense(32)(nn.gelu(nn.Dense(64)(nn.LayerNorm()(x))))
-        x = jax.numpy.where(there[..., None], nn.LayerNorm()(x), 0)
-        return nn.Dense(2)(x.sum(axis=1) / jax.numpy.maximum(there.sum(axis=1, keepdims=True), 1))
+        x = jax.numpy.where(present[..., None], nn.LayerNorm()(x), 0)
+        return nn.Dense(2)(x.sum(axis=1) / jax.numpy.maximum(present.sum(axis=1, keepdims=True), 1))
 
 
 class SmallDigitNet(nn.Module):
-    """Digits [N, 8, 8, 1] to ten logits: two convolutions, a hidden layer over all places."""
+    """Digits [N, 8, 8, 1] to ten logits: two convolutions and a hidden layer over all pixels."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         for channels in (16, 32):
             x = nn.relu(nn.Conv(channels, (3, 3))(x))
         return nn.Dense(10)(nn.relu(nn.Dense(32)(x.reshape(len(x), -1))))
+
+
+class PooledDigitNet(DigitNet):
+    """The digit network in two parts, features and head, so that a figure can show the channel maps between them."""
+
+    def features(self, x: jax.Array) -> jax.Array:
+        """The channel maps [N, 10, 10, 48]."""
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number < 2:
+                x = nnx.max_pool(x, (2, 2), strides=(2, 2))
+        return x
+
+    def classify(self, maps: jax.Array) -> jax.Array:
+        """Logits [N, 10] of the channel maps."""
+        return self.head(maps.mean(axis=(1, 2)))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.classify(self.features(x))
+
+
+class HiddenDigitNet(PooledDigitNet):
+    """The same features, then one more block, pooling and a hidden layer: no weight of the head belongs to a channel.
+
+    Without the additional block, a channel's gradient would be the same at all pixels.
+    """
+
+    def __init__(self, rngs: nnx.Rngs):
+        super().__init__(rngs)
+        self.mixing = DigitBlock(self.head.in_features, 64, rngs=rngs)
+        self.hidden = nnx.Linear(64, 32, rngs=rngs)
+        self.head = nnx.Linear(32, self.head.out_features, rngs=rngs)
+
+    def classify(self, maps: jax.Array) -> jax.Array:
+        return self.head(nnx.relu(self.hidden(self.mixing(maps).mean(axis=(1, 2)))))

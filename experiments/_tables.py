@@ -1,4 +1,4 @@
-"""Two real tables that ship with scikit-learn and one that no longer does, split and standardized by their training rows."""
+"""Two tables of scikit-learn and one that it withdrew, split and standardized by their training rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRICE = "medv"
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows in standard deviations from the training mean, their labels, and how to say them in their own units."""
+    """Rows in standard deviations from the training mean, and their labels; mean and deviation restore the original units."""
 
     train_x: np.ndarray
     train_y: np.ndarray
@@ -29,64 +29,68 @@ class Table:
     deviation: np.ndarray
 
     def in_units(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(x) * self.deviation + self.mean
+        return (np.asarray(x) * self.deviation + self.mean).astype(np.float32)
 
 
 def breast_cancer(seed: int) -> Table:
-    """569 tumors, 30 measurements of cell nuclei (Wolberg, Street & Mangasarian 1995); 1 is benign."""
-    data: Any = load_breast_cancer()
-    return _split(data.data, data.target.astype(np.int32), list(data.feature_names), seed)
+    """Returns 569 tumors, 30 measurements of cell nuclei (Wolberg, Street & Mangasarian 1995); 1 is benign."""
+    table: Any = load_breast_cancer()
+    return _split(table.data, table.target.astype(np.int32), list(table.feature_names), seed)
 
 
 def diabetes(seed: int) -> Table:
-    """442 patients, 10 measurements, disease progression a year later (Efron et al. 2004), in its own units."""
-    data: Any = load_diabetes(scaled=False)
-    return _split(data.data, data.target.astype(np.float32), list(data.feature_names), seed)
+    """Returns 442 patients, 10 measurements and the disease progression a year later (Efron et al. 2004), in its own units."""
+    table: Any = load_diabetes(scaled=False)
+    return _split(table.data, table.target.astype(np.float32), list(table.feature_names), seed)
 
 
 def boston_from(path: Path, seed: int) -> Table:
-    """506 districts of Boston, 13 of their features, the median price of a house in $1000 (Harrison & Rubinfeld 1978).
+    """Returns 506 districts of Boston, 13 features and the median price of a house in $1000 (Harrison & Rubinfeld 1978).
 
-    From a CSV file with a row of names, in any order and case; further columns are not read.
+    The CSV file begins with a row of names, in any order and case. Further columns are ignored.
     """
     if not path.is_file():
-        raise ValueError(f"there is no file {path}: pass the path of a CSV file with the columns {BOSTON + [PRICE]}.")
+        raise ValueError(
+            f"`path` must be a CSV file with the columns {BOSTON + [PRICE]}, got {path}: there is no such file."
+        )
     with path.open(newline="", encoding="utf-8-sig") as file:
         header, *rows = [row for row in csv.reader(file) if row] or [[]]
-    found = [name.strip().lower() for name in header]
-    missing = [name for name in BOSTON + [PRICE] if name not in found]
+    columns = [name.strip().lower() for name in header]
+    missing = [name for name in BOSTON + [PRICE] if name not in columns]
     if missing:
-        raise ValueError(f"{path} must have a row of names and these columns, too: {missing}; it has {header}.")
-    places = [found.index(name) for name in BOSTON + [PRICE]]
+        raise ValueError(f"{path} must begin with a row of names, got {header}: add the columns {missing}.")
+    order = [columns.index(name) for name in BOSTON + [PRICE]]
     numbers = []
     for line, row in enumerate(rows, start=2):
         try:
-            numbers.append([float(row[place]) for place in places])
+            numbers.append([float(row[column]) for column in order])
         except (ValueError, IndexError):
-            raise ValueError(f"{path} must hold a number in each of these columns, but row {line} is {row}.") from None
+            raise ValueError(
+                f"{path} must hold numbers in the columns {BOSTON + [PRICE]}, got row {line}: {row}."
+            ) from None
     if len(numbers) < 8:
-        raise ValueError(f"{path} must hold rows to train on, but it has {len(numbers)}.")
+        raise ValueError(f"{path} must hold at least 8 rows to train on, got {len(numbers)}.")
     table = np.array(numbers)
     return _split(table[:, :-1], table[:, -1].astype(np.float32), BOSTON, seed)
 
 
 def boston_from_openml(seed: int) -> Table:
-    """The same table through scikit-learn, which downloads and keeps it."""
+    """Returns the same table through scikit-learn, which downloads and caches it."""
     from sklearn.datasets import fetch_openml
 
     try:
-        data: Any = fetch_openml(name="boston", version=1, as_frame=False, parser="liac-arff")
+        table: Any = fetch_openml(name="boston", version=1, as_frame=False, parser="liac-arff")
     except (OSError, HTTPException) as error:  # no network: URLError is an OSError
         raise ConnectionError(
-            f"the table cannot be downloaded from openml.org ({error}): pass a file of it with --boston."
+            f"The table cannot be downloaded from openml.org ({error}): pass a file of it with --boston."
         ) from error
-    found = [name.lower() for name in data.feature_names]
-    columns = np.array(data.data, np.float64)
-    for name, categories in data.categories.items():  # codes of "0", "1" and so on, which are numbers here
-        place = list(data.feature_names).index(name)
-        columns[:, place] = np.array(categories, np.float64)[columns[:, place].astype(int)]
-    columns = columns[:, [found.index(name) for name in BOSTON]]
-    return _split(columns, np.array(data.target, np.float32), BOSTON, seed)
+    names = [name.lower() for name in table.feature_names]
+    rows = np.array(table.data, np.float64)
+    for name, categories in table.categories.items():  # codes of categories "0", "1" and so on, which are numbers here
+        column = names.index(name.lower())
+        rows[:, column] = np.array(categories, np.float64)[rows[:, column].astype(int)]
+    rows = rows[:, [names.index(name) for name in BOSTON]]
+    return _split(rows, np.array(table.target, np.float32), BOSTON, seed)
 
 
 def _split(x: np.ndarray, y: np.ndarray, names: list[str], seed: int) -> Table:

@@ -1,8 +1,8 @@
-"""Which Shapley estimator has the smallest error for the model evaluations it is given?
+"""The error of Shapley estimators at equal numbers of model evaluations.
 
-Every estimator of this library, and those of shap and shapiq where they are installed, on ten games whose Shapley values
-are known exactly: perceptrons, forests, a convolutional network and a transformer on real data, and games of teams and
-of neighbors. The figure has one panel for each game; the tables say ratios, and the coverage of the intervals.
+Every estimator of this library, and those of shap and shapiq if they are installed, are measured on ten games with known
+Shapley values: perceptrons, forests, a convolutional network and a transformer on real data, and games of teams and of
+neighbors. The figure has one panel for each game; the tables show ratios of errors and the coverage of the intervals.
 
 python -m experiments.error_per_evaluation --out out/error_per_evaluation
 """
@@ -11,37 +11,296 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
+from rich.table import Table
 
-from experiments import _errors, _errors_report
-from experiments._estimators import ours, peers
-from experiments._games import GAMES
+import xaijax as xai
+from experiments._benchmark_games import GAMES
+from experiments._estimators import Estimator, ours, peers
+from experiments._known_games import KnownGame, with_equal_shapes
 from experiments._report import Report
+
+Entries = Sequence[dict[str, Any]]  # as `measure` returns them
+Cell = dict[str, dict[str, Any]]  # the entries of one game and budget, by estimator
+BUDGETS = (2, 3, 5, 10, 20, 50)  # evaluations per player
+REFERENCE = "shap: PermutationExplainer"
+
+
+def measure(
+    estimators: Sequence[Estimator],
+    *,
+    games: Sequence[str] = tuple(GAMES),
+    budgets: Sequence[int] = BUDGETS,
+    instances: int = 4,
+    seeds: int = 6,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> list[dict[str, Any]]:
+    """Returns one entry for each game, budget and estimator.
+
+    errors: [instances * seeds] squared errors of the values, divided by the sum of their squares. coverage: the share of
+    the values in the 95 % intervals. evaluations: the number that the estimator used.
+    """
+    entries = []
+    for name in games:
+        start = time.perf_counter()
+        known = with_equal_shapes(GAMES[name](seed=seed, count=instances))
+        players = len(known[0].exact)
+        say(f"{name}: {len(known)} games, computed in {time.perf_counter() - start:.0f} s")
+        for budget in budgets:
+            # 2 M + 1 evaluations are those of one permutation, walked in both directions.
+            evaluations = max(budget * players, 2 * players + 1)
+            if evaluations >= 2**players:
+                continue
+            for estimator in estimators:
+                if budget <= estimator.most:
+                    sizes = {"game": name, "players": players, "budget": budget, "asked": evaluations}
+                    entries.append(sizes | _measure_estimator(estimator, known, evaluations, seeds))
+        say(f"{name}: measured, {time.perf_counter() - start:.0f} s in total")
+    return entries
+
+
+def _measure_estimator(
+    estimator: Estimator, known: Sequence[KnownGame], evaluations: int, seeds: int
+) -> dict[str, Any]:
+    errors, covered, used = [], [], []
+    for number, game in enumerate(known):
+        estimate = estimator.estimate(game, evaluations, range(number * seeds, (number + 1) * seeds))
+        difference = estimate.values - game.exact
+        errors += ((difference**2).sum(axis=1) / (game.exact**2).sum()).tolist()
+        used.append(estimate.evaluations)
+        if estimate.half_widths is not None and np.isfinite(estimate.half_widths).all():
+            bounds = estimate.half_widths + 1e-6 * np.abs(game.exact).max()  # with an allowance for rounding errors
+            covered += (np.abs(difference) <= bounds).mean(axis=1).tolist()
+    return {
+        "estimator": f"{estimator.package}: {estimator.name}",
+        "package": estimator.package,
+        "errors": errors,
+        "mean_error": float(np.mean(errors)),
+        "coverage": float(np.mean(covered)) if covered else None,
+        "evaluations": float(np.mean(used)),
+    }
+
+
+def cells_of(entries: Entries) -> dict[tuple[str, int], Cell]:
+    """Returns the entries of the estimators by name, for each game and budget."""
+    by_cell: dict[tuple[str, int], Cell] = {}
+    for entry in entries:
+        by_cell.setdefault((entry["game"], entry["budget"]), {})[entry["estimator"]] = entry
+    return by_cell
+
+
+def ratio(entry: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
+    """Returns the ratio of the mean errors of two entries, and its standard error by the jackknife over the repeats."""
+    mine, theirs = np.asarray(entry["errors"]), np.asarray(other["errors"])
+    whole = mine.mean() / theirs.mean()
+    left_out = ((mine.sum() - mine) / (theirs.sum() - theirs)) if len(mine) > 1 else np.array([whole])
+    count = len(left_out)
+    return float(whole), float(np.sqrt((count - 1) / count * ((left_out - left_out.mean()) ** 2).sum()))
+
+
+def geometric_means(
+    entries: Entries, estimator: str, rival: Callable[[Cell], dict[str, Any] | None]
+) -> dict[int, tuple[float, float, int]]:
+    """Returns for each budget the geometric mean over the games of the error ratio, its maximum, and the number of games.
+
+    The ratio is that of the estimator's error to that of its rival, the entry that `rival` chooses of a cell.
+    """
+    ratios: dict[int, list[float]] = {}
+    for (_, budget), cell in cells_of(entries).items():
+        other = rival(cell)
+        if other is not None and estimator in cell:
+            ratios.setdefault(budget, []).append(ratio(cell[estimator], other)[0])
+    return {
+        budget: (float(np.exp(np.mean(np.log(each)))), max(each), len(each)) for budget, each in sorted(ratios.items())
+    }
+
+
+def best_of(package: str) -> Callable[[Cell], dict[str, Any] | None]:
+    """Returns a function that chooses a package's entry with the smallest error, which requires the exact values."""
+
+    def best(cell: Cell) -> dict[str, Any] | None:
+        entries = [entry for entry in cell.values() if entry["package"] == package]
+        return min(entries, key=lambda entry: entry["mean_error"]) if entries else None
+
+    return best
+
+
+DEFAULT, PRECISE, OWN = "xaijax: default", "xaijax: high precision", "xaijax: permutations"
+_BEST = "shapiq, its best"
+_COLORS = {
+    DEFAULT: "#b2432b",
+    PRECISE: "#7b2d8b",
+    OWN: "#d98e3a",
+    REFERENCE: "#2166ac",
+    _BEST: "#3b8f6b",
+}
+
+
+def reference_of(entries: Entries) -> str:
+    """Returns the estimator that others are compared with: shap's permutations if measured, otherwise our own."""
+    return REFERENCE if any(entry["estimator"] == REFERENCE for entry in entries) else OWN
+
+
+def tables(entries: Entries) -> list[Table]:
+    reference = reference_of(entries)
+    shown = [_ratios(entries, DEFAULT, reference), _ratios(entries, PRECISE, reference)]
+    if any(entry["package"] == "shapiq" for entry in entries):
+        shown += [_ratios_to_best(entries, DEFAULT, "shapiq"), _ratios_to_best(entries, PRECISE, "shapiq")]
+    return [*shown, _means(entries, reference), _coverage(entries)]
+
+
+def _budgets(entries: Entries) -> list[int]:
+    return sorted({entry["budget"] for entry in entries})
+
+
+def _games(entries: Entries) -> list[str]:
+    return list(dict.fromkeys(entry["game"] for entry in entries))
+
+
+def _empty_table(title: str, first: str, budgets: Sequence[int]) -> Table:
+    shown = Table(title=title)
+    shown.add_column(first)
+    for budget in budgets:
+        shown.add_column(f"{budget} M", justify="right")
+    return shown
+
+
+def _ratios(entries: Entries, estimator: str, reference: str) -> Table:
+    """Returns the error ratios of an estimator on every game, with the geometric mean."""
+    budgets, cells = _budgets(entries), cells_of(entries)
+    shown = _empty_table(f"squared error of {estimator} ÷ that of {reference}, ± its standard error", "game", budgets)
+    for game in _games(entries):
+        row = []
+        for budget in budgets:
+            cell = cells.get((game, budget), {})
+            measured = estimator in cell and reference in cell
+            row.append("{:.3f} ± {:.3f}".format(*ratio(cell[estimator], cell[reference])) if measured else "")
+        shown.add_row(game, *row)
+    means = geometric_means(entries, estimator, lambda cell: cell.get(reference))
+    shown.add_section()
+    shown.add_row("geometric mean", *(f"{means[budget][0]:.3f}" if budget in means else "" for budget in budgets))
+    return shown
+
+
+def _ratios_to_best(entries: Entries, estimator: str, package: str) -> Table:
+    """Returns the error ratios of an estimator to the best of a package on the same game, with the name of the best."""
+    budgets, cells, best = _budgets(entries), cells_of(entries), best_of(package)
+    shown = _empty_table(f"squared error of {estimator} ÷ that of {package}'s best on the game", "game", budgets)
+    for game in _games(entries):
+        row = []
+        for budget in budgets:
+            cell = cells.get((game, budget), {})
+            other = best(cell)
+            if other is None or estimator not in cell:
+                row.append("")
+                continue
+            name = other["estimator"].partition(": ")[2]
+            row.append(f"{ratio(cell[estimator], other)[0]:.3f} {name}")
+        shown.add_row(game, *row)
+    means = geometric_means(entries, estimator, best)
+    shown.add_section()
+    shown.add_row("geometric mean", *(f"{means[budget][0]:.3f}" if budget in means else "" for budget in budgets))
+    return shown
+
+
+def _means(entries: Entries, reference: str) -> Table:
+    """Returns the geometric means over the games of every estimator."""
+    budgets = _budgets(entries)
+    shown = _empty_table(
+        f"geometric mean over the games of the squared error ÷ that of {reference}", "estimator", budgets
+    )
+    for name in dict.fromkeys(entry["estimator"] for entry in entries):
+        means = geometric_means(entries, name, lambda cell: cell.get(reference))
+        shown.add_row(name, *(f"{means[budget][0]:.3f}" if budget in means else "" for budget in budgets))
+    return shown
+
+
+def _coverage(entries: Entries) -> Table:
+    """Returns the smallest and the largest coverage over the games."""
+    budgets = _budgets(entries)
+    shown = _empty_table(
+        "share of the values in their 95 % intervals, from the smallest to the largest over the games",
+        "estimator",
+        budgets,
+    )
+    for name in dict.fromkeys(entry["estimator"] for entry in entries if entry["coverage"] is not None):
+        row = []
+        for budget in budgets:
+            shares = [
+                entry["coverage"]
+                for entry in entries
+                if entry["estimator"] == name and entry["budget"] == budget and entry["coverage"] is not None
+            ]
+            row.append(f"{min(shares):.2f}-{max(shares):.2f}" if shares else "")
+        shown.add_row(name, *row)
+    return shown
+
+
+def curves(entries: Entries) -> Figure:
+    """Draws one panel for each game: the errors of the main estimators against the evaluations per player."""
+    games, cells = _games(entries), cells_of(entries)
+    columns = min(5, len(games))
+    lines = -(-len(games) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(3.1 * columns, 2.7 * lines + 0.5), layout="constrained", squeeze=False
+    )
+    for ax, game in zip(axes.flat, games, strict=False):
+        errors = {}
+        for name in _COLORS:
+            pick = best_of("shapiq") if name == _BEST else lambda cell, name=name: cell.get(name)
+            picked = {budget: pick(cell) for (name_of_game, budget), cell in cells.items() if name_of_game == game}
+            errors[name] = {budget: entry["errors"] for budget, entry in picked.items() if entry}
+        errors = {name: by_budget for name, by_budget in errors.items() if by_budget}
+        xai.plot.error_curves(errors, colors=[_COLORS[name] for name in errors], legend=False, ax=ax, title=game)
+        ax.set(xlabel="", ylabel="")
+    for ax in axes.flat[len(games) :]:
+        ax.set_axis_off()
+    figure.supxlabel("evaluations per player", fontsize=9)
+    figure.supylabel("squared error ÷ sum of the squared values", fontsize=9)
+    handles = {}
+    for ax in axes.flat:
+        handles |= dict(zip(*ax.get_legend_handles_labels()[::-1], strict=True))
+    names = [name for name in _COLORS if name in handles]
+    figure.legend(
+        [handles[name] for name in names],
+        names,
+        loc="outside upper center",
+        ncols=len(names),
+        fontsize=8,
+        frameon=False,
+    )
+    return figure
 
 
 def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
-    parser = argparse.ArgumentParser(description="The error of Shapley estimators for each evaluation.")
+    parser = argparse.ArgumentParser(description="The error of Shapley estimators at equal numbers of evaluations.")
     parser.add_argument("--out", type=Path, default=Path("out/error_per_evaluation"), help="the folder for the figure")
-    parser.add_argument("--read", type=Path, help="numbers.json of a former run: draws it, and measures nothing")
-    parser.add_argument("--games", default="", help="a part of the names of the games, such as forest")
-    parser.add_argument("--budgets", type=int, nargs="+", default=list(_errors.BUDGETS), help="for each player")
-    parser.add_argument("--instances", type=int, default=4, help="of each game")
-    parser.add_argument("--seeds", type=int, default=6, help="of each instance")
+    parser.add_argument("--read", type=Path, help="numbers.json of an earlier run: draws it and measures nothing")
+    parser.add_argument("--games", default="", help="part of the games' names, such as forest")
+    parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="evaluations per player")
+    parser.add_argument("--instances", type=int, default=4, help="instances of each game")
+    parser.add_argument("--seeds", type=int, default=6, help="seeds of each instance")
     parser.add_argument("--no-peers", action="store_true", help="only this library's estimators")
     options = parser.parse_args(arguments)
 
     games = [name for name in GAMES if options.games.lower() in name.lower()]
     if not games:
-        parser.error(f"no game has {options.games!r} in its name; there are: {list(GAMES)}")
+        parser.error(f"--games must be part of the name of a game, got {options.games!r}: choose among {list(GAMES)}")
     report = Report(options.out)
     if options.read:
-        found = json.loads(options.read.read_text())["errors"]
+        entries = json.loads(options.read.read_text())["errors"]
     else:
         estimators = ours() + ([] if options.no_peers else peers())
-        found = _errors.measure(
+        entries = measure(
             estimators,
             games=games,
             budgets=options.budgets,
@@ -50,14 +309,14 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
             say=report.say,
         )
     console = Console(width=130)
-    for table in _errors_report.tables(found):
+    for table in tables(entries):
         console.print(table)
-    report.numbers["errors"] = found
+    report.numbers["errors"] = entries
     report.figure(
-        "error_per_evaluation", _errors_report.curves(found), "the error of Shapley estimators for each evaluation"
+        "error_per_evaluation", curves(entries), "the error of Shapley estimators by the number of evaluations"
     )
     report.close()
-    return found
+    return entries
 
 
 if __name__ == "__main__":

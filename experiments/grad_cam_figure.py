@@ -1,13 +1,13 @@
-"""How a Grad-CAM heat map comes about, step by step, for a network that CAM cannot explain.
+"""How a Grad-CAM heat map is computed, step by step, for a network that CAM cannot explain.
 
 Selvaraju et al. (2017), Grad-CAM: Visual explanations from deep networks via gradient-based localization,
 arXiv:1610.02391, equations 1 and 2,
 
   alpha_k = 1/Z sum_ij dy_c / dA_ij^k,        L = ReLU(sum_k alpha_k A^k),
 
-for a network with a convolution and a hidden layer behind these channel maps, so that no weight of the head belongs to
-one channel: the gradients say what a channel is worth around this image. Every step is computed here by hand, and the result compared
-with xai.cam.grad_cam.
+for a network with a convolution and a hidden layer after these channel maps, so that no weight of the head belongs to one
+channel. The gradients measure the effect of a channel near this image. Every step is computed here without the library,
+and the result is compared with xai.cam.grad_cam.
 
 python -m experiments.grad_cam_figure --out out/grad_cam_figure
 """
@@ -26,9 +26,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import xaijax as xai
-from experiments._featured import LAYER, HiddenDigitNet, first_right, trained
+from experiments._networks import HiddenDigitNet
 from experiments._report import Report
+from experiments._training import first_correct, trained_digit_net
 
+LAYER = "blocks/3"  # the layer whose output the features are
 _SHOWN = 5
 
 
@@ -53,13 +55,14 @@ class Steps:
 
 
 def compute(model: HiddenDigitNet, image: Any, label: int) -> Steps:
-    """Every step by hand: features forward, then the gradient of the logit behind them."""
+    """Returns every step, computed without the library: the features, and the gradient of the logit at them."""
     activations = model.features(image[None])
     gradients = jax.grad(lambda maps: model.classify(maps)[0, label])(activations)
     return Steps(np.asarray(activations[0]), np.asarray(gradients[0]))
 
 
 def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> Figure:
+    """Draws activations, gradients and their products for five channels, then the sums and the heat map."""
     shown = np.argsort(-np.abs(steps.weighted).sum(axis=(0, 1)))[:_SHOWN]
     figure = plt.figure(figsize=(12.4, 10.4), layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=[2.75, 1.2])
@@ -75,9 +78,9 @@ def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> 
         channels = xai.Attribution(jnp.asarray(values[..., shown]).transpose(2, 0, 1), jnp.ones(_SHOWN))
         xai.plot.image_grid(channels, titles=[""] * _SHOWN, signed=signed, axes=axes)
         axes[0].set_ylabel(name, fontsize=12)
-    for place, channel in enumerate(shown):
-        grid[0, place].set_title(f"channel {channel}", fontsize=11)
-        grid[1, place].set_xlabel(f"mean = $\\alpha_{{{channel}}}$ = {steps.weights[channel]:+.4f}", fontsize=11)
+    for column, channel in enumerate(shown):
+        grid[0, column].set_title(f"channel {channel}", fontsize=11)
+        grid[1, column].set_xlabel(f"mean = $\\alpha_{{{channel}}}$ = {steps.weights[channel]:+.4f}", fontsize=11)
 
     axes = below.subplots(1, 4)
     drawn = axes[0].imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
@@ -101,7 +104,7 @@ def draw(attribution: xai.Attribution, image: Any, steps: Steps, label: int) -> 
 
 
 def cam_refuses(model: HiddenDigitNet, image: Any) -> bool:
-    """Whether CAM says that this network is not of its form, as it must."""
+    """Returns whether CAM refuses this network, which has no linear head over the channel maps."""
     try:
         xai.cam.cam(model, image[None])
     except ValueError:
@@ -110,18 +113,18 @@ def cam_refuses(model: HiddenDigitNet, image: Any) -> bool:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="How a Grad-CAM heat map comes about, with one image's numbers.")
+    parser = argparse.ArgumentParser(description="How a Grad-CAM heat map is computed, with the numbers of one image.")
     parser.add_argument("--out", type=Path, default=Path("out/grad_cam_figure"), help="the folder for the figure")
-    parser.add_argument("--digit", type=int, default=5, help="the class that is explained")
-    parser.add_argument("--epochs", type=int, default=6, help="of training")
-    parser.add_argument("--seed", type=int, default=0, help="of the data and the training")
+    parser.add_argument("--digit", type=int, default=5, help="the explained class")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data and the training")
     options = parser.parse_args(arguments)
 
     with Report(options.out, total=2) as report:
         report.step("training the digit network")
-        model, test, accuracy = trained(HiddenDigitNet, epochs=options.epochs, seed=options.seed)
+        model, test, accuracy = trained_digit_net(HiddenDigitNet, epochs=options.epochs, seed=options.seed)
         report.step("explaining")
-        image = test.images[first_right(model, test, options.digit)]
+        image = test.images[first_correct(model, test, options.digit)]
         steps = compute(model, image, options.digit)
         attribution = xai.cam.grad_cam(model, image[None], layer=LAYER, target=options.digit)
         gap = float(np.abs(np.maximum(steps.total, 0) - np.asarray(attribution.values[0])).max())
@@ -135,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
         "largest gap between the map by hand and xai.cam.grad_cam": gap,
         "xai.cam.cam refuses this network": cam_refuses(model, image),
     }
-    report.say(f"by hand and by xai.cam.grad_cam the map is the same within {gap:.1e}")
+    report.say(f"the map computed step by step and that of xai.cam.grad_cam differ by at most {gap:.1e}")
     report.close()
 
 

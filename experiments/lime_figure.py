@@ -1,12 +1,12 @@
-"""What LIME does, in two dimensions: a curved boundary, an instance, samples around it, and the line fitted to them.
+"""LIME in two dimensions: a curved boundary, an instance, samples around it, and the line fitted to them.
 
 Ribeiro, Singh and Guestrin (2016), "Why should I trust you?", arXiv:1602.04938, figure 3 and equation 1,
 
   xi(x) = argmin_g  sum_z pi_x(z) (f(z) - g(z))² + Omega(g),        pi_x(z) = exp(-D(x, z)² / sigma²),
 
-drawn from real fits to a small Flax network: on the left with the paper's samples, drawn widely and weighted, on the
-right with samples drawn where the weight is, each with weight one, which is the library's default. The dashed line is
-where the surrogate says one half; the fainter ones are those of other draws.
+drawn from fits to a small Flax network. Left: the paper's samples, drawn widely and weighted. Right: samples drawn in
+proportion to the weight, each with weight one, which is the library's default. On the dashed line the surrogate equals one
+half. The fainter lines are those of other draws.
 
 python -m experiments.lime_figure --out out/lime_figure
 """
@@ -28,14 +28,14 @@ from matplotlib.lines import Line2D
 
 import xaijax as xai
 from experiments._report import Report
-from experiments._train import cross_entropy, train
+from experiments._training import accuracy_of, train_classifier
 from xaijax._core.blocks import example_keys
 from xaijax.lime import _rows
 
-SAMPLINGS = {"independent": "drawn widely, weighted as in the paper", "weighted": "drawn where the weight is"}
+SAMPLINGS = {"independent": "drawn widely, weighted as in the paper", "weighted": "drawn in proportion to the weight"}
 INSTANCE = (0.5, 0.7)
-_WIDTH = 0.35  # of the kernel, in standard deviations: the boundary goes up and down within three of them
-_LIMIT = 3.0  # of the square that is shown
+_WIDTH = 0.35  # of the kernel, in standard deviations: the boundary rises and falls within three of them
+_LIMIT = 3.0  # of the square in the figure
 
 
 class Network(nn.Module):
@@ -49,54 +49,40 @@ class Network(nn.Module):
 
 
 def make_points(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points [count, 2] all over a square, and on which side of a wave they lie, with labels that are unsure near it."""
+    """Returns points [count, 2] in a square and noisy labels: the side of a wave on which they lie."""
     rng = np.random.default_rng(seed)
     points = rng.uniform(-3, 3, (count, 2)).astype(np.float32)
     above = points[:, 1] - 1.5 * np.sin(1.4 * points[:, 0])
     return points, (above + 0.3 * rng.standard_normal(count) > 0).astype(np.int32)
 
 
-def trained(points: np.ndarray, labels: np.ndarray, *, epochs: int, seed: int) -> Any:
-    module = Network()
-    variables = module.init(jax.random.key(seed), jnp.asarray(points[:1]))
-
-    def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        logits: Any = module.apply(variables, batch["x"])
-        return cross_entropy(logits, batch["y"]), state
-
-    data = {"x": points, "y": labels}
-    variables, _ = train(loss, variables, (), data, epochs=epochs, batch_size=50, rate=1e-2, seed=seed)
-    return xai.linen(module, variables)
-
-
 def neighborhood(
     statistics: xai.lime.Statistics, sampling: str, key: jax.Array, num_samples: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows [S, 2] that `xai.lime.tabular` draws for its first example, and their weights [S]."""
+    """Returns the rows [S, 2] that `xai.lime.tabular` draws for its first example, and their weights [S]."""
     layout = _rows.row_layout(sampling, num_samples - 1)
     draw_key, _ = jax.random.split(example_keys(key, jnp.arange(1))[0])
     samples, rows = _rows.draw_rows(sampling, draw_key, jnp.asarray(INSTANCE), statistics, _WIDTH, "row", layout)
     return np.asarray(rows), np.asarray(samples.weights)
 
 
-def line_by_hand(rows: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Slopes and the value at the instance [3], by least squares on what is shown."""
+def fitted_line(rows: np.ndarray, weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Returns the slopes and the value at the instance [3], by weighted least squares on the rows of the figure."""
     columns = np.concatenate([rows - np.array(INSTANCE), np.ones((len(rows), 1))], axis=1).astype(np.float64)
     roots = np.sqrt(weights.astype(np.float64))
     return np.linalg.lstsq(roots[:, None] * columns, roots * values, rcond=None)[0]
 
 
 def probability(model: Any) -> Any:
-    """That of class 1, of rows [n, 2]."""
+    """Returns the function of rows [n, 2] to the probability of class 1."""
     return lambda rows: jax.nn.softmax(model(jnp.asarray(rows)))[:, 1]
 
 
 def draw(ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray, title: str) -> None:
-    """The network, the samples with areas that are their shares of the weight, and the lines of all fits."""
+    """Draws the network's output, the samples with their weight as area, and the lines of all fits."""
     grid = np.linspace(-_LIMIT, _LIMIT, 121, dtype=np.float32)
-    surface = xai.metrics.partial_dependence(
-        probability(model), np.array([INSTANCE], np.float32), (0, 1), grids=(grid, grid)
-    )
+    instance = np.array([INSTANCE], np.float32)
+    surface = xai.metrics.partial_dependence(probability(model), instance, (0, 1), grids=(grid, grid))
     xai.plot.neighborhood(
         rows, probability(model)(rows), instance=INSTANCE, weights=weights, surrogate=fits, repeats=True,
         surface=surface, legend=False, ax=ax, title=title,
@@ -106,25 +92,27 @@ def draw(ax: Axes, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: n
 
 
 def caption(sampling: str, fits: xai.Surrogate, num_samples: int) -> str:
-    found, slopes = spread(fits.r_squared), np.asarray(fits.slopes)
+    """Returns the title of a panel: what was drawn, the first fit, and how much the fits differ."""
+    scores, slopes = spread(fits.r_squared), np.asarray(fits.slopes)
     angles = np.degrees(np.unwrap(np.arctan2(slopes[:, 1], slopes[:, 0])))
     assert fits.effective_samples is not None
     return (
         f"{num_samples} samples {SAMPLINGS[sampling]}: effectively {float(fits.effective_samples[0]):.0f}\n"
-        f"the line says {float(fits.prediction[0]):.2f}; local R² {found['first']:.2f};\n"
-        f"over {len(slopes)} draws R² ± {found['sd']:.2f}, direction ± {angles.std(ddof=1):.1f}°"
+        f"the line predicts {float(fits.prediction[0]):.2f}; local R² {scores['first']:.2f};\n"
+        f"over {len(slopes)} draws R² ± {scores['sd']:.2f}, direction ± {angles.std(ddof=1):.1f}°"
     )
 
 
-def spread(found: Any) -> dict[str, float]:
-    found = np.asarray(found, np.float64)
-    return {"first": float(found[0]), "mean": float(found.mean()), "sd": float(found.std(ddof=1))}
+def spread(numbers: Any) -> dict[str, float]:
+    """Returns the first of several numbers, their mean and their standard deviation."""
+    numbers = np.asarray(numbers, np.float64)
+    return {"first": float(numbers[0]), "mean": float(numbers.mean()), "sd": float(numbers.std(ddof=1))}
 
 
 def legend(figure: Figure, ax: Axes) -> None:
     handles, labels = ax.get_legend_handles_labels()
     handles.append(Line2D([], [], color="black", alpha=0.4, lw=0.9, ls="--"))
-    labels.append("and of other draws")
+    labels.append("surrogates of other draws")
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
 
 
@@ -132,21 +120,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="LIME's samples and line in two dimensions, from a real fit.")
     parser.add_argument("--out", type=Path, default=Path("out/lime_figure"), help="the folder for the figure")
     parser.add_argument("--samples", type=int, default=200, help="for each fit")
-    parser.add_argument("--draws", type=int, default=40, help="how many fits, of samples of their own")
-    parser.add_argument("--epochs", type=int, default=30, help="of training")
-    parser.add_argument("--seed", type=int, default=0, help="of the points, the training and the samples")
+    parser.add_argument("--draws", type=int, default=40, help="number of fits, each with its own samples")
+    parser.add_argument("--epochs", type=int, default=30, help="epochs of training")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the points, the training and the samples")
     options = parser.parse_args(arguments)
     if options.draws < 2:
-        parser.error("--draws must be at least 2, to say what another draw changes")
+        parser.error(f"--draws must be at least 2, got {options.draws}: a single draw has no spread")
 
     with Report(options.out, total=3) as report:
         report.step("training the network")
         points, labels = make_points(1000, seed=options.seed)
-        model = trained(points, labels, epochs=options.epochs, seed=options.seed)
-        accuracy = float((np.asarray(model(jnp.asarray(points))).argmax(axis=1) == labels).mean())
-        report.numbers["training accuracy"] = accuracy
+        training: dict[str, Any] = {"epochs": options.epochs, "batch_size": 50, "rate": 1e-2}
+        key = jax.random.key(options.seed)
+        model = train_classifier(Network(), points, labels, key, options.seed, **training)
+        report.numbers["training accuracy"] = accuracy_of(model(jnp.asarray(points)), labels)
         statistics, key = xai.lime.statistics(points), jax.random.key(options.seed + 1)
-        x = jnp.tile(jnp.asarray(INSTANCE), (options.draws, 1))  # the same instance, with samples of each id's own
+        x = jnp.tile(jnp.asarray(INSTANCE), (options.draws, 1))  # one instance, whose samples differ from id to id
         figure, axes = plt.subplots(1, 2, figsize=(11.4, 6.3), layout="constrained")
         for ax, sampling in zip(axes, SAMPLINGS, strict=True):
             report.step(f"explaining, {sampling}")
@@ -159,8 +148,10 @@ def main(arguments: list[str] | None = None) -> None:
             report.keep(f"lime_{sampling}", fits)
             record(report, sampling, model, fits, rows, weights)
         legend(figure, axes[0])
-        said = float(probability(model)(np.array([INSTANCE], np.float32))[0])
-        figure.suptitle(f"LIME around one instance: the network says class 1 with probability {said:.2f}", fontsize=13)
+        predicted = float(probability(model)(np.array([INSTANCE], np.float32))[0])
+        figure.suptitle(
+            f"LIME around one instance: the network predicts class 1 with probability {predicted:.2f}", fontsize=13
+        )
         report.figure("lime", figure, "samples around an instance, and the line fitted to them")
     report.close()
 
@@ -168,9 +159,9 @@ def main(arguments: list[str] | None = None) -> None:
 def record(
     report: Report, sampling: str, model: Any, fits: xai.Surrogate, rows: np.ndarray, weights: np.ndarray
 ) -> None:
-    """The numbers of the figure, and how far the fit to what is shown is from the library's."""
+    """Reports the numbers of the figure, and the largest difference between a fit to its rows and the library's fit."""
     values = np.asarray(probability(model)(rows), np.float64)
-    *slopes, prediction = line_by_hand(rows, weights, values)
+    *slopes, prediction = fitted_line(rows, weights, values)
     gap = max(np.abs(np.array(slopes) - np.asarray(fits.slopes)[0]).max(), abs(prediction - float(fits.prediction[0])))
     assert fits.std_errors is not None
     assert fits.effective_samples is not None
@@ -182,8 +173,10 @@ def record(
         "effective samples": float(fits.effective_samples[0]),
         "largest gap between the line fitted by hand and xai.lime.tabular": float(gap),
     }
-    found = report.numbers[sampling]["local R², over the draws"]
-    report.say(f"{sampling}: local R² {found['mean']:.3f} ± {found['sd']:.3f} over the draws, gap by hand {gap:.1e}")
+    scores = report.numbers[sampling]["local R², over the draws"]
+    report.say(
+        f"{sampling}: local R² {scores['mean']:.3f} ± {scores['sd']:.3f} over the draws, gap of the fits {gap:.1e}"
+    )
 
 
 if __name__ == "__main__":

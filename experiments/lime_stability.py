@@ -1,7 +1,7 @@
-"""How much another draw changes LIME: xaijax beside the definitions of the package lime, on tables, images and texts.
+"""The stability of LIME: xaijax compared with the definitions of the package lime, on tables, images and texts.
 
-Each input is explained with many keys, at lime's own kernel width and at a fifth of it, where the surrogate is local.
-The truth that errors are measured from is the explanation of 200,000 samples of the same kernel.
+Each input is explained with many keys, at the kernel width of lime and at a fifth of it, where the surrogate is local.
+Errors are relative to the explanation of 200,000 samples with the same kernel.
 
 python -m experiments.lime_stability --out out/lime_stability   (ten minutes on two cores)
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,28 +22,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import xaijax as xai
-from experiments._digits import load_scenes, train_digit_net
+from experiments._digits import load_scenes
 from experiments._report import Report
-from experiments._stability import coverage, jaccard, of_keys, relative_error
+from experiments._sentences import PADDING, UNKNOWN, load_corpus
 from experiments._tables import Table, breast_cancer, diabetes
-from experiments._texts import PADDING, UNKNOWN, load_corpus
-from experiments._tour_tables import train_on_cancer, train_on_diabetes
-from experiments._tour_texts import train_on_docstrings
+from experiments._training import train_digit_net, train_on_cancer, train_on_diabetes, train_on_docstrings
 
 WIDTHS = {"lime's width": 1.0, "a fifth of it": 0.2}
 _LIME, _PAPER, _OURS, _PROCESS = "lime", "the paper's sampling", "xaijax", "xaijax, Gaussian process"
 _MORE = f"{_LIME}, 5 times the samples"
-WAYS: tuple[str, ...] = (_LIME, _PAPER, _OURS, _PROCESS)
-_COLORS: dict[str, str] = dict(zip(WAYS, ("#9a9a9a", "#d6a24a", "#3b6fb0", "#7a3f98"), strict=True))
+VARIANTS: tuple[str, ...] = (_LIME, _PAPER, _OURS, _PROCESS)
+_COLORS: dict[str, str] = dict(zip(VARIANTS, ("#9a9a9a", "#d6a24a", "#3b6fb0", "#7a3f98"), strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
     """Inputs [E, ...] to explain by `explain(inputs, **options)`; width: lime's default for them.
 
-    paper: the options of samples drawn one by one and weighted by the kernel, as in the paper; lime: those of the
-    package besides `definitions`; process: whether there is a Gaussian process surrogate (none for the conditions of a
-    table).
+    paper: the options of independent samples that are weighted by the kernel, as in the paper.
+    lime: the options of the package lime, in addition to `definitions`.
+    process: whether there is a Gaussian process surrogate (there is none for the conditions of a table).
     """
 
     inputs: np.ndarray
@@ -52,31 +51,35 @@ class Case:
     lime: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     process: bool = True
 
-    def options(self, way: str, scale: float) -> dict[str, Any]:
-        """lime's kernel is the root of exp(-D²/width²): the same one is sqrt(2) times wider in the paper's formula."""
-        if way == _LIME:
+    def options(self, variant: str, scale: float) -> dict[str, Any]:
+        """Returns the options of a variant at `scale` times the width.
+
+        The kernel of lime is the root of exp(-D²/width²), so that the same kernel is sqrt(2) times wider in the paper's
+        formula.
+        """
+        if variant == _LIME:
             return {"definitions": "lime", "kernel_width": scale * self.width, **self.lime}
-        given: dict[str, Any] = {"kernel_width": math.sqrt(2) * scale * self.width}
-        if way == _PAPER:
-            return given | dict(self.paper)
-        return given | ({"surrogate": "gaussian_process"} if way == _PROCESS else {})
+        options: dict[str, Any] = {"kernel_width": math.sqrt(2) * scale * self.width}
+        if variant == _PAPER:
+            return options | dict(self.paper)
+        return options | ({"surrogate": "gaussian_process"} if variant == _PROCESS else {})
 
 
 def patients(seed: int, examples: int) -> dict[str, Case]:
-    """Ten measurements, and how a disease goes on."""
+    """Returns ten measurements of patients, and a forecast of a disease's progression."""
     table = diabetes(seed)
-    return _of_table("patients", table, train_on_diabetes(table, jax.random.key(seed), seed), None, examples)
+    return _table_cases("patients", table, train_on_diabetes(table, jax.random.key(seed), seed), None, examples)
 
 
 def tumors(seed: int, examples: int) -> dict[str, Case]:
-    """Thirty measurements, many of them nearly the same, and the log odds that a tumor is malignant."""
+    """Returns thirty measurements of tumors, many of them correlated, and the log odds of malignant."""
     table = breast_cancer(seed)
     model = train_on_cancer(table, jax.random.key(seed), seed)
-    return _of_table("tumors", table, model, lambda logits: logits[:, 0] - logits[:, 1], examples)
+    return _table_cases("tumors", table, model, lambda logits: logits[:, 0] - logits[:, 1], examples)
 
 
-def _of_table(name: str, table: Table, model: xai.Model, target: Any, examples: int) -> dict[str, Case]:
-    """By the measurements themselves and by the quartiles that these lie in."""
+def _table_cases(name: str, table: Table, model: xai.Model, target: Any, examples: int) -> dict[str, Case]:
+    """Returns a case of the measurements themselves, and one of their quartiles."""
     inputs = table.test_x[:examples]
 
     def case(bins: str | None, process: bool) -> Case:
@@ -92,7 +95,7 @@ def _of_table(name: str, table: Table, model: xai.Model, target: Any, examples: 
 
 
 def pictures(seed: int, examples: int) -> dict[str, Case]:
-    """Digits in photographs, by superpixels."""
+    """Returns digits in photographs, explained by superpixels."""
     training, test = load_scenes(train_copies=3, seed=seed)
     model = train_digit_net(training, seed)
 
@@ -103,111 +106,146 @@ def pictures(seed: int, examples: int) -> dict[str, Case]:
 
 
 def sentences(seed: int, examples: int) -> dict[str, Case]:
-    """Sentences of two packages' documentation, by words."""
+    """Returns sentences of two packages' documentation, explained by words."""
     corpus = load_corpus(vocabulary=2000, seed=seed)
     model = train_on_docstrings(corpus, jax.random.key(seed), seed)
     lengths = (corpus.test_ids > UNKNOWN).sum(axis=1)
-    inputs = corpus.test_ids[np.flatnonzero(lengths >= 12)[:examples]]  # long enough for ten words to choose among
+    inputs = corpus.test_ids[np.flatnonzero(lengths >= 12)[:examples]]  # long enough for a choice of ten words
 
     def explain(x: np.ndarray, **options: Any) -> xai.Surrogate:
         return xai.lime.text(model, x, mask_id=UNKNOWN, pad_id=PADDING, target=xai.target.probability(1), **options)
 
-    lime = {"num_features": inputs.shape[1], "sampling": "coins"}  # the same law for all, so that all mean the same
+    lime = {
+        "num_features": inputs.shape[1],
+        "sampling": "coins",
+    }  # one distribution for all variants, so that they estimate the same coefficients
     return {"texts": Case(inputs, explain, 0.25, {"sampling": "coins"}, lime)}
 
 
-ROOMS = {"patients": patients, "tumors": tumors, "images": pictures, "texts": sentences}
+MODELS = {"patients": patients, "tumors": tumors, "images": pictures, "texts": sentences}
 
 
 def study(case: Case, *, samples: int, keys: int, reference: int, key: Any) -> dict[str, dict[str, dict[str, float]]]:
-    """For each width and way: the relative error, the Jaccard index of the top five, and the coverage of intervals."""
+    """Returns for each width and variant the relative error, the Jaccard index of the top five and the coverage."""
     examples = len(case.inputs)
     repeated = np.repeat(case.inputs, keys, axis=0)
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    scores: dict[str, dict[str, dict[str, float]]] = {}
     for width, scale in WIDTHS.items():
-        found[width] = {}
+        scores[width] = {}
         options = case.options(_OURS, scale)
         truth = np.asarray(
             case.explain(case.inputs, key=jax.random.fold_in(key, 1), num_samples=reference, **options).values
         )
-        for way in WAYS if case.process else WAYS[:-1]:
-            options = case.options(way, scale)
+        for variant in VARIANTS if case.process else VARIANTS[:-1]:
+            options = case.options(variant, scale)
             values, errors = of_keys(case.explain(repeated, key=key, num_samples=samples, **options), examples)
-            found[width][way] = {
+            scores[width][variant] = {
                 "relative error": relative_error(values, truth),
                 "Jaccard of the top 5": jaccard(values),
                 "coverage of 95 %": coverage(values, errors, truth),
             }
         options = case.options(_LIME, scale)
         values, _ = of_keys(case.explain(repeated, key=key, num_samples=5 * samples, **options), examples)
-        found[width][_MORE] = {
+        scores[width][_MORE] = {
             "relative error": relative_error(values, truth),
             "Jaccard of the top 5": jaccard(values),
         }
-    return found
+    return scores
 
 
-def say(report: Report, name: str, found: Mapping[str, Any]) -> None:
-    for width, ways in found.items():
-        for way, numbers in ways.items():
-            ratio = numbers["relative error"] / ways[_LIME]["relative error"]
+def say(report: Report, name: str, scores: Mapping[str, Any]) -> None:
+    for width, variants in scores.items():
+        for variant, numbers in variants.items():
+            ratio = numbers["relative error"] / variants[_LIME]["relative error"]
             covered = f", coverage {numbers['coverage of 95 %']:.1%}" if "coverage of 95 %" in numbers else ""
             report.say(
-                f"{name}, {width}, {way}: relative error {numbers['relative error']:.3g} ({ratio:.3g} of lime's), "
+                f"{name}, {width}, {variant}: relative error {numbers['relative error']:.3g} ({ratio:.3g} of lime's), "
                 f"Jaccard {numbers['Jaccard of the top 5']:.2f}{covered}"
             )
 
 
-def draw(found: Mapping[str, Any], samples: int) -> Figure:
-    """Errors, and how alike the five largest coefficients are from key to key: a column for each width, a row of each model."""
-    size = (13.5, 1.9 + 0.85 * len(found))
+def draw(scores: Mapping[str, Any], samples: int) -> Figure:
+    """Draws errors and Jaccard indices: a column for each width, a row for each model."""
+    size = (13.5, 1.9 + 0.85 * len(scores))
     figure, axes = plt.subplots(1, 2 * len(WIDTHS), figsize=size, sharey=True, layout="constrained")
-    names = {_MORE: f"lime with {5 * samples:,} samples", **{way: way for way in WAYS}}
-    panels = {  # the measure, what it is called, and how its numbers are written
+    names = {_MORE: f"lime with {5 * samples:,} samples", **{variant: variant for variant in VARIANTS}}
+    panels = {  # the measure: its label, and the format of its numbers
         "relative error": ("squared error ÷ squared coefficients", ".1g"),
         "Jaccard of the top 5": ("Jaccard index of the five largest,\nbetween keys", ".2f"),
     }
-    for of_measure, (measure, (what, written)) in zip(np.split(axes, len(panels)), panels.items(), strict=True):
+    for of_measure, (measure, (label, written)) in zip(np.split(axes, len(panels)), panels.items(), strict=True):
         for width, ax in zip(WIDTHS, of_measure, strict=True):
             if ax is not of_measure[0]:
                 ax.sharex(of_measure[0])
-            values = [[widths[width].get(way, {}).get(measure, np.nan) for way in names] for widths in found.values()]
+            values = [[widths[width].get(key, {}).get(measure, np.nan) for key in names] for widths in scores.values()]
             xai.plot.intervals(
-                values, names=list(found), groups=list(names.values()), colors=["black", *_COLORS.values()],
+                values, names=list(scores), groups=list(names.values()), colors=["black", *_COLORS.values()],
                 log=measure == "relative error", notes=[[f"{value:{written}}" for value in row] for row in values],
                 legend=False, ax=ax, title=width,
             )  # fmt: skip
-            ax.set_xlabel(what, fontsize=9)
+            ax.set_xlabel(label, fontsize=9)
     axes[-1].set_xlim(-0.03, 1.05)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
-    figure.suptitle(f"What another draw changes: LIME with {samples:,} samples at the same kernel", fontsize=13)
+    figure.suptitle(f"How much LIME changes from draw to draw: {samples:,} samples of the same kernel", fontsize=13)
     return figure
 
 
+def relative_error(values: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the mean squared error over keys and examples, relative to the square of each example's coefficients.
+
+    values: [E, K, M] coefficients for E examples and K keys; truth: [E, M] the coefficients of very many samples.
+    """
+    values, truth = np.asarray(values, np.float64), np.asarray(truth, np.float64)
+    return float((((values - truth[:, None]) ** 2).sum(axis=2) / (truth**2).sum(axis=1)[:, None]).mean())
+
+
+def jaccard(values: np.ndarray, top: int = 5) -> float:
+    """Returns the Jaccard index of the `top` largest coefficients of two keys, averaged over pairs of keys."""
+    first = np.argsort(-np.abs(values), axis=2, kind="stable")[:, :, :top]
+    shares = [
+        len(set(players) & set(others)) / len(set(players) | set(others))
+        for example in first
+        for players, others in itertools.combinations(example.tolist(), 2)
+    ]
+    return float(np.mean(shares))
+
+
+def coverage(values: np.ndarray, errors: np.ndarray, truth: np.ndarray) -> float:
+    """Returns the share of 95 % intervals that contain the truth. Players that are padding (error 0) have no interval."""
+    inside = np.abs(values - truth[:, None]) <= 1.96 * errors
+    return float(inside[errors > 0].mean())
+
+
+def of_keys(surrogates: xai.Surrogate, examples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns coefficients and standard errors [E, K, M] of E examples that were repeated K times each."""
+    values, errors = np.asarray(surrogates.values), np.asarray(surrogates.std_errors)
+    return values.reshape(examples, -1, values.shape[1]), errors.reshape(examples, -1, values.shape[1])
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="How much another draw changes an explanation by LIME.")
+    parser = argparse.ArgumentParser(description="How much an explanation by LIME changes from draw to draw.")
     parser.add_argument("--out", type=Path, default=Path("out/lime_stability"), help="the folder for the results")
-    parser.add_argument("--rooms", nargs="+", choices=list(ROOMS), default=list(ROOMS), help="which models")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="models to explain")
     parser.add_argument("--examples", type=int, default=3, help="inputs of each model")
     parser.add_argument("--keys", type=int, default=20, help="explanations of each input")
     parser.add_argument("--samples", type=int, default=1000, help="model rows for an explanation")
-    parser.add_argument("--reference", type=int, default=200_000, help="model rows for what counts as the truth")
-    parser.add_argument("--seed", type=int, default=0, help="for training and explaining")
+    parser.add_argument("--reference", type=int, default=200_000, help="model rows for the reference")
+    parser.add_argument("--seed", type=int, default=0, help="seed of training and explaining")
     options = parser.parse_args(arguments)
     if options.keys < 2:
-        parser.error("--keys must be at least 2, to say what another draw changes")
+        parser.error(f"--keys must be at least 2, got {options.keys}: a single key has no spread")
 
-    found = {}
+    scores = {}
     with Report(options.out) as report:
-        for room in options.rooms:
-            for name, case in ROOMS[room](options.seed, options.examples).items():
-                found[name] = study(
+        for model in options.models:
+            for name, case in MODELS[model](options.seed, options.examples).items():
+                scores[name] = study(
                     case, samples=options.samples, keys=options.keys, reference=options.reference,
                     key=jax.random.key(options.seed + 1),
                 )  # fmt: skip
-                say(report, name, found[name])
-        report.numbers |= found
-        report.figure("lime_stability", draw(found, options.samples), "what another draw changes, beside lime")
+                say(report, name, scores[name])
+        report.numbers |= scores
+        report.figure("lime_stability", draw(scores, options.samples), "the stability of LIME, compared with lime")
     report.close()
 
 

@@ -1,17 +1,19 @@
-"""Which map points where it should? Every activation map of the library on images whose answer is known.
+"""The localization of every activation map of the library, on images where the position of the evidence is known.
 
-Three measures, explained for the true class of test images that the tour's digit network has not seen:
-the pointing game (Zhang et al. 2018): is the map's strongest place within the box of the digit? Chance is the box's
-share of the image. It asks for the object, not for the class, and bright digits are easy to find: the picture itself,
-which explains nothing, always does it.
-The grid pointing game (Böhle et al. 2021, arXiv:2104.00032): four images of four classes, each rightly classified with
-confidence, side by side, and a map for each of the four. Is its strongest place in the cell of its own class (chance
-1/4), and what share of its positive mass? A map that does not depend on the class is right in one of the four.
+Three measures for the true class of test images that the tour's digit network has not seen:
+- The pointing game (Zhang et al. 2018): is the strongest pixel of the map in the box of the digit? Chance is the box's
+  share of the image. This measures the object, not the class, and bright digits are easy to detect: the image itself,
+  which explains nothing, always succeeds.
+- The grid pointing game (Böhle et al. 2021, arXiv:2104.00032): four images of four classes, each classified correctly
+  and with confidence, form one mosaic with a map for each class. Is the strongest pixel of a map in the cell of its own
+  class (chance 1/4)? A map that does not depend on the class is right in one cell of four.
+- The share of the positive mass of these maps in the cell of their own class.
 
-125 mosaics of 500 different images give 500 maps, one for each cell. Shares have Wilson intervals and means normal ones,
-as if all maps were independent, which the four of one mosaic are only nearly. Where a network ends in global average
-pooling and a linear layer, CAM, Grad-CAM, HiResCAM, XGrad-CAM and Shapley-CAM are the same map of its last layer up to
-a factor (and ReLU), as are LayerCAM and the element-wise map: so maps are also made one layer earlier.
+125 mosaics of 500 different images give 500 maps, one for each cell. Shares have Wilson intervals and means have normal
+intervals. Both treat all maps as independent, which is an approximation for the four maps of one mosaic. If a network
+ends in global average pooling and a linear layer, CAM, Grad-CAM, HiResCAM, XGrad-CAM and Shapley-CAM are the same map of
+its last layer up to a factor (and ReLU), as are LayerCAM and the element-wise map. Therefore maps are computed one layer
+earlier as well.
 
 python -m experiments.pointing --out out/pointing
 """
@@ -21,30 +23,45 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from rich.table import Table
 
-from experiments._digits import DIGIT, Scenes, load_scenes, train_digit_net
-from experiments._maps import METHODS, Method
-from experiments._mosaics import CELLS, Interval, Mosaics, make_mosaics, mass_within, mean_interval, points_into, wilson
-from experiments._pointing_figures import draw_gallery, draw_intervals
+import xaijax as xai
+from experiments._activation_maps import CLASSLESS, EVALUATED, GRADIENT, METHODS, PIXELS, Method
+from experiments._digits import DIGIT, Scenes, load_scenes
+from experiments._pointing_game import (
+    CELLS,
+    Interval,
+    Mosaics,
+    make_mosaics,
+    mass_within,
+    mean_interval,
+    points_into,
+    wilson,
+)
 from experiments._report import Report
+from experiments._training import accuracy_of, train_digit_net
 
 LEAST_PROBABILITY = 0.9  # of the true class, for an image to be part of a mosaic
 EARLIER_LAYER = "blocks/2"
-_GALLERY_MAP = 1  # the upper right cell of the first mosaic
+_DRAWN_MAP = 1  # the upper right cell of the first mosaic
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """How one map did; `example` is its map of the gallery's mosaic, and seconds include compiling."""
+    """The scores of one map; `example` is its map of the drawn mosaic; `seconds` includes compiling."""
 
     title: str
-    kind: str
+    source: str
     layer: str | None
     maps: int
     box: Interval
@@ -54,13 +71,13 @@ class Score:
     example: np.ndarray
 
     def numbers(self) -> dict[str, Any]:
-        kept = {"kind": self.kind, "maps": self.maps, "seconds": round(self.seconds, 1)}
+        counts = {"source": self.source, "maps": self.maps, "seconds": round(self.seconds, 1)}
         intervals = {"pointing game": self.box, "grid pointing game": self.grid, "mass in its cell": self.mass}
-        return kept | {name: interval._asdict() for name, interval in intervals.items()}
+        return counts | {name: interval._asdict() for name, interval in intervals.items()}
 
 
 def measure(method: Method, layer: str | None, model: Any, scenes: Scenes, mosaics: Mosaics, key: Any) -> Score:
-    """Plays all three games with one map."""
+    """Computes the three measures of one map."""
     start = time.perf_counter()
     count = max(1, round(method.share * len(mosaics.images)))
     maps = count * CELLS
@@ -72,21 +89,23 @@ def measure(method: Method, layer: str | None, model: Any, scenes: Scenes, mosai
     grid = wilson(int(points_into(heat, cells).sum()), maps)
     mass = mean_interval(mass_within(heat, cells))
     seconds = time.perf_counter() - start
-    return Score(method.title, method.kind, layer, maps, box, grid, mass, seconds, heat[_GALLERY_MAP])
+    return Score(method.title, method.source, layer, maps, box, grid, mass, seconds, heat[_DRAWN_MAP])
 
 
 def choose(model: Any, scenes: Scenes, count: int, rng: np.random.Generator) -> tuple[float, Mosaics]:
-    """The network's accuracy, and mosaics of images that it classifies rightly and with confidence."""
+    """Returns the network's accuracy, and mosaics of images that it classifies correctly and with confidence."""
     probabilities = np.asarray(jax.jit(lambda model, x: jax.nn.softmax(model(x)))(model, scenes.images))
-    accuracy = float((probabilities.argmax(axis=1) == scenes.labels).mean())
+    accuracy = accuracy_of(probabilities, scenes.labels)
     sure = np.flatnonzero(probabilities[np.arange(len(scenes.labels)), scenes.labels] >= LEAST_PROBABILITY)
     return accuracy, make_mosaics(scenes.images[sure], scenes.labels[sure], count, rng)
 
 
 def tabulate(scores: list[Score], title: str) -> Table:
-    """Estimates and intervals in percent, narrow enough for eighty columns."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)  # rules would not fit
-    for name in ("map", "maps", "in the box", "own cell", "mass there", "s"):
+    """Returns estimates and intervals in percent, in at most eighty columns."""
+    table = Table(
+        title=title, title_justify="left", box=None, pad_edge=False
+    )  # eighty columns leave no space for rules
+    for name in ("map", "maps", "in the box", "own cell", "mass in cell", "s"):
         table.add_column(name, justify="left" if name == "map" else "right", no_wrap=True)
     for score in scores:
         shares = (f"{100 * a:.0f} ({100 * b:.0f}-{100 * c:.0f})" for a, b, c in (score.box, score.grid, score.mass))
@@ -94,14 +113,76 @@ def tabulate(scores: list[Score], title: str) -> Table:
     return table
 
 
+COLORS = {GRADIENT: "#2b6ca3", EVALUATED: "#c44e2b", PIXELS: "#3a8f5c", CLASSLESS: "#7a7a7a"}
+_COLUMNS = 5
+_NONE = Interval(np.nan, np.nan, np.nan)
+
+
+def draw_intervals(scores: Sequence[Score], chance_box: float, chance_cell: float) -> Figure:
+    """Draws a row for each map: filled dots for the last layer, hollow dots for an earlier layer, dashed lines for chance."""
+    last = sorted((score for score in scores if score.layer is None), key=lambda score: -score.grid.value)
+    earlier = {score.title: score for score in scores if score.layer is not None}
+    sources = [score.source for score in last]
+    figure, axes = plt.subplots(1, 3, figsize=(12, 1.6 + 0.3 * len(last)), sharey=True, layout="constrained")
+    panels = {
+        "strongest pixel in the digit's box": ("box", chance_box),
+        "strongest pixel in its own cell of four": ("grid", chance_cell),
+        "positive mass in its own cell of four": ("mass", chance_cell),
+    }
+    for ax, (title, (measure, chance)) in zip(axes, panels.items(), strict=True):
+        shown = [[getattr(score, measure), getattr(earlier.get(score.title), measure, _NONE)] for score in last]
+        xai.plot.intervals(
+            *np.moveaxis(np.array(shown), -1, 0), names=[score.title for score in last], categories=sources,
+            groups=["last layer", "one layer earlier"], colors=[COLORS[source] for source in dict.fromkeys(sources)],
+            reference=chance, reference_name="chance", percent=True, legend=False, ax=ax, title=title,
+        )  # fmt: skip
+        ax.set_xlim(-0.02, 1.02)
+    figure.suptitle(
+        "Localization of the maps, with 95 % intervals (wider for expensive maps, which explain fewer images)",
+        fontsize=12,
+    )
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
+    return figure
+
+
+def draw_mosaic(scores: Sequence[Score], mosaics: Mosaics, number: int) -> Figure:
+    """Draws the map of one cell's class by every method, as a share of its largest value, since their units differ."""
+    mosaic, cell = divmod(number, len(mosaics.cells()))
+    label, image = mosaics.labels[mosaic, cell], mosaics.images[mosaic]
+    rows = -(-(len(scores) + 1) // _COLUMNS)
+    figure, grid = plt.subplots(rows, _COLUMNS, figsize=(2 * _COLUMNS + 0.8, 2.2 * rows), layout="constrained")
+    panels = list(np.ravel(grid))
+    for ax in panels[len(scores) + 1 :]:
+        ax.set_axis_off()
+    shares = {score.title: score.example / (score.example.max() or 1) for score in scores}
+    maps = {title: xai.Attribution(jnp.asarray(share)[None], jnp.ones(1)) for title, share in shares.items()}
+    panels = panels[: len(scores) + 1]
+    xai.plot.compare(maps, image[None], labels=[f"evidence for the {label}"], alpha=0.85, axes=panels)
+    rows_of_cell, columns_of_cell = np.nonzero(mosaics.cells()[cell])
+    corner, side = (columns_of_cell.min() - 0.5, rows_of_cell.min() - 0.5), float(np.ptp(rows_of_cell)) + 1
+    for ax in panels:
+        ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="#4fd0d0", lw=1.5, zorder=3, clip_on=False))
+    for ax, score in zip(panels[1:], scores, strict=True):
+        ax.title.set_color(COLORS[score.source])
+    figure.suptitle(
+        f"What speaks for the {label}, whose cell is framed. Each map as a share of its largest value",
+        fontsize=12,
+    )
+    return figure
+
+
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Every activation map on images whose answer is known.")
+    parser = argparse.ArgumentParser(
+        description="The localization of every activation map on images whose evidence has a known position."
+    )
     parser.add_argument("--out", type=Path, default=Path("out/pointing"), help="the folder for figures and numbers")
-    parser.add_argument("--images", type=int, default=500, help="how many images and maps of mosaics, at most 500")
-    parser.add_argument("--full", action="store_true", help="as many images for the expensive maps, too (half an hour)")
-    parser.add_argument("--epochs", type=int, default=6, help="of training")
-    parser.add_argument("--maps", nargs="*", help="the titles of the maps to try; default: all")
-    parser.add_argument("--seed", type=int, default=0, help="of the data, the training and the sampling")
+    parser.add_argument("--images", type=int, default=500, help="number of images and of maps of mosaics, at most 500")
+    parser.add_argument(
+        "--full", action="store_true", help="explain as many images by the expensive maps too (half an hour)"
+    )
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of training")
+    parser.add_argument("--maps", nargs="*", help="titles of the maps to measure; default: all")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data, the training and the sampling")
     options = parser.parse_args(arguments)
     methods = [method for method in METHODS if not options.maps or method.title in options.maps]
     if options.full:
@@ -122,14 +203,14 @@ def main(arguments: list[str] | None = None) -> None:
 
         for layer, title in {None: "last layer", EARLIER_LAYER: EARLIER_LAYER}.items():
             part = [score for score in scores if score.layer == layer]
-            report.console.print(tabulate(part, f"Where the maps point: {title}, percent (95 % interval)"))
+            report.console.print(tabulate(part, f"Localization of the maps: {title}, percent (95 % interval)"))
         chance = DIGIT**2 / np.prod(test.images.shape[1:3])
         report.numbers |= {"test accuracy": accuracy, "chance of the box": float(chance), "chance of a cell": 1 / CELLS}
         report.numbers |= {f"{score.title}, {score.layer or 'last layer'}": score.numbers() for score in scores}
         figure = draw_intervals(scores, float(chance), 1 / CELLS)
         report.figure("pointing", figure, "how often each map points into the digit's box and into its own cell")
-        figure = draw_gallery([each for each in scores if each.layer is None], mosaics, _GALLERY_MAP)
-        report.figure("pointing_maps", figure, "one mosaic as every map sees it")
+        figure = draw_mosaic([each for each in scores if each.layer is None], mosaics, _DRAWN_MAP)
+        report.figure("pointing_maps", figure, "the maps of one mosaic by every method")
         report.numbers["seconds"] = round(time.perf_counter() - start, 1)
     report.close()
 

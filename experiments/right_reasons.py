@@ -1,14 +1,15 @@
-"""Right for the right reasons: a network that is trained not to look where the answer is given away.
+"""Right for the right reasons: a network that is trained to ignore a decoy that reveals the label.
 
 Ross, Hughes and Doshi-Velez (2017), Right for the right reasons: training differentiable models by constraining their
-explanations, arXiv:1703.03717, with a class activation map (HiResCAM) in the place of the input gradient: maps of xaijax
-are differentiable with respect to the parameters, so that an explanation can be part of the loss,
+explanations, arXiv:1703.03717, with a class activation map (HiResCAM) instead of the input gradient. Maps of xaijax are
+differentiable with respect to the parameters, so that an explanation can be part of the loss,
 
   loss = cross entropy + lambda · mean over the images of the share of the map's positive mass on the decoy.
 
-The training images carry a swatch whose color is the label; the test images carry none, or one of a random color.
-Four trainings, for every seed: without the explanation loss; with it on the map of the label's logit; with it on the
-map of the label against all others; and, to know what is possible, on the same images without decoys.
+The images are noisy digits with decoys, after the decoy MNIST of section 4.2, with colors for its grays. The training
+images have a swatch in a corner whose color is the label; the test images have none, or one of a random color. There are
+four trainings for every seed: without the explanation loss; with the loss on the map of the label's logit; with the loss
+on the map of the label against all others; and, as a reference, on the same images without decoys.
 
 python -m experiments.right_reasons --out out/right_reasons
 """
@@ -16,6 +17,7 @@ python -m experiments.right_reasons --out out/right_reasons
 from __future__ import annotations
 
 import argparse
+import colorsys
 import dataclasses
 import time
 from pathlib import Path
@@ -26,11 +28,62 @@ import matplotlib.pyplot as plt
 import numpy as np
 from flax import nnx
 from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 import xaijax as xai
-from experiments._decoys import CANVAS, CLASSES, Pictures, load_pictures, with_decoys
 from experiments._report import Report
-from experiments._train import cross_entropy, train
+from experiments._training import accuracy_of, cross_entropy, train
+
+CLASSES, DIGIT, SWATCH = 10, 8, 4
+# Two convolutions with a pooling between them have a reach of four pixels, so that activations up to four pixels from a
+# swatch depend on its color. Half of that separates swatch and digit.
+MARGIN = 2
+CANVAS = DIGIT + 2 * (SWATCH + MARGIN)
+COLORS = np.array([colorsys.hsv_to_rgb(hue / CLASSES, 1, 1) for hue in range(CLASSES)], np.float32)
+_NOISE, _INK = 0.25, 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """images: [N, 20, 20, 3] in [0, 1]; labels: [N]; regions: [N, 20, 20], 1 on the decoy and its margin, else 0."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    regions: np.ndarray
+
+
+def load_pictures(*, copies: int, seed: int) -> tuple[Pictures, Pictures]:
+    """Returns training and test images without decoys; each training digit is drawn `copies` times over new noise."""
+    digits: Any = load_digits()
+    split: Any = train_test_split(
+        digits.images.astype(np.float32) / 16, digits.target, test_size=0.3, random_state=seed, stratify=digits.target
+    )
+    train_ink, test_ink, train_labels, test_labels = split
+    rng = np.random.default_rng(seed)
+    train = _in_noise(np.tile(train_ink, (copies, 1, 1)), np.tile(train_labels, copies), rng)
+    return train, _in_noise(test_ink, test_labels, rng)
+
+
+def with_decoys(pictures: Pictures, codes: np.ndarray, rng: np.random.Generator) -> Pictures:
+    """Returns the same pictures, each with a swatch in a random corner, in the colors of the codes [N]."""
+    images, regions = pictures.images.copy(), np.zeros_like(pictures.regions)
+    corners = rng.choice([0, CANVAS - SWATCH], size=(len(images), 2))
+    for number, (row, column) in enumerate(corners):
+        images[number, row : row + SWATCH, column : column + SWATCH] = COLORS[codes[number]]
+        around = [slice(max(side - MARGIN, 0), side + SWATCH + MARGIN) for side in (row, column)]
+        regions[number, around[0], around[1]] = 1
+    return Pictures(images, pictures.labels, regions)
+
+
+def _in_noise(ink: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Pictures:
+    """Draws each digit in the middle of a noisy canvas."""
+    images = rng.uniform(0, _NOISE, size=(len(ink), CANVAS, CANVAS, 3)).astype(np.float32)
+    start = SWATCH + MARGIN
+    inside = images[:, start : start + DIGIT, start : start + DIGIT]
+    inside[:] = inside * (1 - ink[..., None]) + _INK * ink[..., None]
+    return Pictures(images, labels.astype(np.int32), np.zeros(images.shape[:3], np.float32))
+
 
 STRENGTH = 10.0  # lambda: 30 gives the same accuracies within a percent; 1 is too weak, six percent less without decoys
 NO_DECOYS = "no decoys"  # the test that counts
@@ -39,7 +92,7 @@ _EXAMPLES = (0, 3, 5, 8)
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """A way to train: lambda, whose map is in the loss, and whether the training images have decoys."""
+    """How to train: lambda, the explained output, and whether the training images have decoys."""
 
     title: str
     color: str
@@ -66,11 +119,11 @@ class Outcome:
 
 
 class DecoyNet(nnx.Module):
-    """Pictures [N, 20, 20, 3] to ten logits: two convolutions and a linear layer over all places.
+    """Pictures [N, 20, 20, 3] to ten logits: two convolutions and a linear layer over all pixels.
 
-    With a linear layer behind it HiResCAM is exact: the map sums to the logit without its bias, so that mass on the
-    decoy is influence of the decoy. Few and small convolutions keep the decoy's color where the decoy is; a deep
-    network could carry it to where the map may be.
+    Before a linear layer HiResCAM is exact: the map sums to the logit without its bias, so that mass on the decoy is
+    influence of the decoy. Few and small convolutions keep the decoy's color near the decoy; a deep network could move
+    it to pixels that the loss allows.
     """
 
     def __init__(self, rngs: nnx.Rngs):
@@ -84,23 +137,23 @@ class DecoyNet(nnx.Module):
 
 
 def explain(model: DecoyNet, images: Any, labels: Any, against_others: bool) -> xai.Attribution:
-    """What speaks for the labels, upsampled and normalized.
+    """Returns the evidence for the labels, upsampled and normalized.
 
-    The logit alone leaves a way out: colors that speak against the other classes are no evidence for the label's own.
-    The label's logit minus the mean of all others counts both.
+    The logit alone leaves a loophole: colors that speak against the other classes are no evidence for the label's logit.
+    The label's logit minus the mean of all others includes both.
     """
     target = xai.target.finer(labels, num_similar=CLASSES - 1, gamma=1.0) if against_others else labels
     return xai.cam.hires_cam(model, images, target=target, relu=True, upsample=True, normalize=True)
 
 
 def share_on(regions: Any, maps: Any) -> jax.Array:
-    """The share of each map's mass in its region, [N]; 0 for a map without mass."""
+    """Returns the share of each map's mass in its region, [N]; 0 for a map without mass."""
     total = maps.sum(axis=(1, 2))
     return (maps * regions).sum(axis=(1, 2)) / jax.numpy.where(total > 0, total, 1)
 
 
 def fit(pictures: Pictures, training: Training, *, epochs: int, seed: int) -> DecoyNet:
-    """Trains a network; without the explanation loss where its strength is 0."""
+    """Trains a network; without the explanation loss if its strength is 0."""
     structure, parameters = nnx.split(DecoyNet(nnx.Rngs(seed)))
 
     def loss(parameters: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
@@ -111,18 +164,17 @@ def fit(pictures: Pictures, training: Training, *, epochs: int, seed: int) -> De
             value += training.strength * share_on(batch["regions"], maps).mean()
         return value, state
 
-    data = {"x": pictures.images, "y": pictures.labels, "regions": pictures.regions}
-    parameters, _ = train(loss, parameters, (), data, epochs=epochs, batch_size=64, rate=2e-3, seed=seed)
+    batches = {"x": pictures.images, "y": pictures.labels, "regions": pictures.regions}
+    parameters, _ = train(loss, parameters, (), batches, epochs=epochs, batch_size=64, rate=2e-3, seed=seed)
     return nnx.merge(structure, parameters)
 
 
 def accuracy(model: DecoyNet, pictures: Pictures) -> float:
-    logits = nnx.jit(lambda model, x: model(x))(model, pictures.images)
-    return float((np.asarray(logits).argmax(axis=1) == pictures.labels).mean())
+    return accuracy_of(nnx.jit(lambda model, x: model(x))(model, pictures.images), pictures.labels)
 
 
 def compare(report: Report, *, epochs: int, seed: int) -> tuple[list[Outcome], Pictures]:
-    """The outcome of every training on the same images, and the test images with truthful decoys."""
+    """Returns the outcome of every training on the same images, and the test images with decoys of their labels."""
     clean, test = load_pictures(copies=2, seed=seed)
     rng = np.random.default_rng(seed)
     decoyed, truthful = with_decoys(clean, clean.labels, rng), with_decoys(test, test.labels, rng)
@@ -139,39 +191,40 @@ def compare(report: Report, *, epochs: int, seed: int) -> tuple[list[Outcome], P
 
 
 def draw_accuracies(outcomes: list[list[Outcome]]) -> Figure:
-    """A row for each training: the mean over the seeds, and a small dot for each of them."""
+    """Draws a row for each training: the mean over the seeds, and a small dot for each seed."""
     tests = list(outcomes[0][0].accuracies)
     figure, axes = plt.subplots(1, len(tests), figsize=(11.5, 2.6), sharey=True, layout="constrained")
     titles = [training.title for training in TRAININGS]
     for ax, test in zip(axes, tests, strict=True):
-        found = np.array([[outcome.accuracies[test] for outcome in of_seed] for of_seed in outcomes]).T
+        points = np.array([[outcome.accuracies[test] for outcome in of_seed] for of_seed in outcomes]).T
+        means = points.mean(axis=1)
         xai.plot.intervals(
-            found.mean(axis=1), names=titles, categories=titles, colors=[training.color for training in TRAININGS],
-            points=found, notes=[f"{mean:.1%}" for mean in found.mean(axis=1)], reference=1 / CLASSES,
+            means, names=titles, categories=titles, colors=[training.color for training in TRAININGS],
+            points=points, notes=[f"{mean:.1%}" for mean in means], reference=1 / CLASSES,
             reference_name="chance", percent=True, legend=False, ax=ax, title=f"test: {test}",
         )  # fmt: skip
         ax.set_xlim(-0.02, 1.02)
     figure.supxlabel("accuracy", fontsize=9)
     figure.suptitle(
-        "Trained where a swatch's color is the label (large dots: means; small dots: seeds; dashed: chance)",
+        "Trained on images in which a swatch's color is the label (large dots: means; small dots: seeds; dashed: chance)",
         fontsize=11,
     )
     return figure
 
 
 def draw_maps(outcomes: list[Outcome], pictures: Pictures) -> Figure:
-    """Test pictures with a decoy, and what speaks for the label rather than the others before and after."""
+    """Draws test pictures with a decoy, and the evidence for the label against the others without and with the loss."""
     chosen = np.array([np.flatnonzero(pictures.labels == label)[0] for label in _EXAMPLES])
     images, labels, regions = pictures.images[chosen], pictures.labels[chosen], pictures.regions[chosen]
-    shown = [(place, training) for place, training in enumerate(TRAININGS) if training.decoyed]
+    shown = [(number, training) for number, training in enumerate(TRAININGS) if training.decoyed]
     size = (3.1 * (1 + len(shown)), 2.45 * len(chosen))
     figure, grid = plt.subplots(len(chosen), 1 + len(shown), figsize=size, layout="constrained")
     for row, label in enumerate(labels):
         grid[row, 0].imshow(images[row])
         grid[row, 0].set_title(f"a {label} with its decoy", fontsize=10)
         grid[row, 0].set_axis_off()
-    for column, (place, training) in enumerate(shown, start=1):
-        attribution = explain(outcomes[place].model, images, labels, against_others=True)
+    for column, (number, training) in enumerate(shown, start=1):
+        attribution = explain(outcomes[number].model, images, labels, against_others=True)
         shares = np.asarray(share_on(regions, attribution.values))
         for row, share in enumerate(shares):
             title = f"{share:.0%} on the decoy"
@@ -182,15 +235,15 @@ def draw_maps(outcomes: list[Outcome], pictures: Pictures) -> Figure:
 
 
 def summarize(report: Report, outcomes: list[list[Outcome]]) -> None:
-    """Mean and standard deviation over the seeds, in words and numbers."""
-    for place, training in enumerate(TRAININGS):
-        of_training = [of_seed[place] for of_seed in outcomes]
+    """Reports mean and standard deviation over the seeds."""
+    for number, training in enumerate(TRAININGS):
+        of_training = [of_seed[number] for of_seed in outcomes]
         parts = []
         for test in of_training[0].accuracies:
-            found = np.array([outcome.accuracies[test] for outcome in of_training])
-            spread = float(found.std(ddof=1)) if len(found) > 1 else 0.0
-            parts.append(f"{test} {found.mean():.1%} ± {spread:.1%}")
-            numbers = {"mean": float(found.mean()), "sd": spread, "seeds": found.tolist()}
+            accuracies = np.array([outcome.accuracies[test] for outcome in of_training])
+            spread = float(accuracies.std(ddof=1)) if len(accuracies) > 1 else 0.0
+            parts.append(f"{test} {accuracies.mean():.1%} ± {spread:.1%}")
+            numbers = {"mean": float(accuracies.mean()), "sd": spread, "seeds": accuracies.tolist()}
             report.numbers[f"{training.title}: accuracy, {test}"] = numbers
         on_decoy = [outcome.on_decoy for outcome in of_training]
         report.numbers[f"{training.title}: share of the map on the decoy"] = on_decoy
@@ -200,8 +253,8 @@ def summarize(report: Report, outcomes: list[list[Outcome]]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Training with an explanation loss on digits with decoys.")
     parser.add_argument("--out", type=Path, default=Path("out/right_reasons"), help="the folder for the results")
-    parser.add_argument("--seeds", type=int, default=3, help="how many trainings of each kind")
-    parser.add_argument("--epochs", type=int, default=12, help="of each training")
+    parser.add_argument("--seeds", type=int, default=3, help="number of repetitions of each training")
+    parser.add_argument("--epochs", type=int, default=12, help="epochs of each training")
     options = parser.parse_args(arguments)
 
     start = time.perf_counter()
@@ -209,9 +262,11 @@ def main(arguments: list[str] | None = None) -> None:
         outcomes, pictures = zip(
             *(compare(report, epochs=options.epochs, seed=seed) for seed in range(options.seeds)), strict=True
         )
-        report.figure("right_reasons_maps", draw_maps(outcomes[0], pictures[0]), "the maps before and after")
+        report.figure(
+            "right_reasons_maps", draw_maps(outcomes[0], pictures[0]), "the maps without and with the explanation loss"
+        )
         figure = draw_accuracies(list(outcomes))
-        report.figure("right_reasons", figure, "what the networks know when the decoy is gone")
+        report.figure("right_reasons", figure, "the accuracies with and without decoys")
     summarize(report, list(outcomes))
     report.numbers["seconds"] = round(time.perf_counter() - start, 1)
     report.close()

@@ -1,4 +1,4 @@
-"""SLIC inside the compiled program beside scikit-image's on the host: how good, how alike, how fast.
+"""SLIC in the compiled program, compared with scikit-image on the host: quality and speed.
 
 python -m experiments.superpixels --out out/superpixels
 """
@@ -15,12 +15,94 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.ndimage import binary_dilation
+from skimage import data
+from skimage.segmentation import felzenszwalb
 from skimage.segmentation import slic as slic_of_scikit_image
 from skimage.transform import resize
 
 import xaijax as xai
 from experiments._report import Report
-from experiments._segmentation import MEASURES, photographs, reference, squares
+
+_TOLERANCE = 2  # pixels, as in Neubert & Protzel (2012)
+
+
+def boundaries(labels: np.ndarray) -> np.ndarray:
+    """Returns which pixels [H, W] have a right or lower neighbor in another segment."""
+    edges = np.zeros(labels.shape, bool)
+    edges[:-1] |= labels[:-1] != labels[1:]
+    edges[:, :-1] |= labels[:, :-1] != labels[:, 1:]
+    return edges
+
+
+def boundary_recall(labels: np.ndarray, reference: np.ndarray) -> float:
+    """Returns the share of the reference's boundary within 2 rows and columns of a superpixel's boundary.
+
+    Neubert & Protzel (2012), Superpixel benchmark and comparison, section 2.
+    """
+    truth = boundaries(reference)
+    near = binary_dilation(boundaries(labels), np.ones((2 * _TOLERANCE + 1,) * 2))
+    return float((truth & near).sum() / truth.sum())
+
+
+def undersegmentation(labels: np.ndarray, reference: np.ndarray) -> float:
+    """Returns 1/N sum of min(|P and S|, |P without S|) over intersecting superpixels P and reference segments S.
+
+    Neubert & Protzel (2012), equation 3: the area of superpixels that crosses the reference's borders.
+    """
+    meet = np.zeros((labels.max() + 1, reference.max() + 1))
+    np.add.at(meet, (labels.ravel(), reference.ravel()), 1)
+    return float(np.minimum(meet, meet.sum(axis=1, keepdims=True) - meet).sum() / labels.size)
+
+
+def compactness(labels: np.ndarray) -> float:
+    """Returns sum_P |P|/N · 4 pi |P| / (perimeter of P)²: 1 for discs, pi/4 for squares.
+
+    Schick, Fischer & Stiefelhagen (2012), Measuring and evaluating the compactness of superpixels, equation 2.
+    """
+    areas = np.bincount(labels.ravel())
+    padded = np.pad(labels, 1, constant_values=-1)
+    perimeters = np.zeros(len(areas))
+    for down, right in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        neighbors = padded[down : down + labels.shape[0], right : right + labels.shape[1]]
+        perimeters += np.bincount(labels[neighbors != labels], minlength=len(areas))
+    return float((areas / labels.size * 4 * np.pi * areas / perimeters**2).sum())
+
+
+MEASURES = {
+    "boundary recall": boundary_recall,
+    "undersegmentation error": undersegmentation,
+    "compactness": lambda labels, _: compactness(labels),
+}
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """Returns the four photographs that scikit-image contains, [H, W, 3] bytes."""
+    return {name: getattr(data, name)() for name in ("astronaut", "coffee", "chelsea", "rocket")}
+
+
+def squares(count: int, side: int = 224, seed: int = 0) -> np.ndarray:
+    """Returns `count` random squares of each photograph, resized to one size, [4 count, side, side, 3] bytes."""
+    generator = np.random.default_rng(seed)
+    cut = []
+    for photograph in photographs().values():
+        for _ in range(count):
+            height, width = photograph.shape[:2]
+            size = generator.integers(min(height, width) * 3 // 4, min(height, width) + 1)
+            top, left = generator.integers(height - size + 1), generator.integers(width - size + 1)
+            square = photograph[top : top + size, left : left + size]
+            cut.append(np.round(255 * np.asarray(resize(square, (side, side), anti_aliasing=True))).astype(np.uint8))
+    return np.stack(cut)
+
+
+def reference(image: np.ndarray) -> np.ndarray:
+    """Returns the regions of Felzenszwalb & Huttenlocher as the reference, since there are no outlines drawn by people.
+
+    They follow another principle than SLIC and have any size and shape. Regions below 0.1 % of the image are too small to
+    be objects.
+    """
+    return felzenszwalb(image, scale=300, sigma=0.8, min_size=image.shape[0] * image.shape[1] // 1000)
+
 
 _NAMES = ("xaijax", "scikit-image")
 _SHOWN = 100
@@ -35,14 +117,14 @@ def theirs(images: np.ndarray, num_segments: int) -> np.ndarray:
 
 
 def measured(labels: np.ndarray, truths: list[np.ndarray]) -> dict[str, float]:
-    """The mean of each measure over the pictures, and how many segments they got."""
+    """Returns the mean of each measure over the images, and the mean number of segments."""
     pairs = list(zip(labels, truths, strict=True))
-    means = {name: float(np.mean([of(one, truth) for one, truth in pairs])) for name, of in MEASURES.items()}
-    return means | {"segments": float(np.mean([one.max() + 1 for one in labels]))}
+    means = {name: float(np.mean([of(*pair) for pair in pairs])) for name, of in MEASURES.items()}
+    return means | {"segments": float(np.mean([each.max() + 1 for each in labels]))}
 
 
 def seconds(run: Callable[[], Any]) -> tuple[float, float]:
-    """Of the first call, with what it compiles, and the median of three more."""
+    """Returns the seconds of the first call, compiling included, and the median of three more."""
     taken = []
     for _ in range(4):
         start = time.perf_counter()
@@ -52,10 +134,9 @@ def seconds(run: Callable[[], Any]) -> tuple[float, float]:
 
 
 def compare(report: Report, images: np.ndarray, counts: list[int]) -> None:
+    """Reports the measures of both packages, and their times."""
     truths = [reference(image) for image in images]
-    report.say(
-        f"{len(images)} pictures of {images.shape[1]} x {images.shape[2]}, cut out of scikit-image's photographs"
-    )
+    report.say(f"{len(images)} squares of {images.shape[1]} x {images.shape[2]} from scikit-image's photographs")
     report.say(f"{'segments':<10}{'measure':<26}" + "".join(f"{name:>14}" for name in _NAMES) + f"{'ratio':>8}")
     for count in counts:
         report.step(f"{count} segments")
@@ -68,18 +149,18 @@ def compare(report: Report, images: np.ndarray, counts: list[int]) -> None:
             report.say(
                 f"{count:<10}{measure:<26}" + "".join(f"{v:>14.3f}" for v in values) + f"{values[0] / values[1]:>8.3f}"
             )
-    report.step("how long it takes")
-    jax.clear_caches()  # so that the first call is a first call
+    report.step("timing")
+    jax.clear_caches()  # so that the first call compiles
     timed = {
         name: seconds(lambda slic=slic: slic(images, _SHOWN)) for name, slic in zip(_NAMES, (ours, theirs), strict=True)
     }
     for name, (first, later) in timed.items():
-        report.say(f"{name}: {later:.2f} s for the {len(images)} pictures ({first:.2f} s the first time)")
+        report.say(f"{name}: {later:.2f} s for the {len(images)} squares ({first:.2f} s the first time)")
     report.numbers["seconds"] = {name: {"first call": first, "later": later} for name, (first, later) in timed.items()}
 
 
 def draw(side: int, num_segments: int) -> Figure:
-    """Each photograph, its middle square, with the outlines of both."""
+    """Draws the central square of each photograph with the outlines by both packages."""
     images = []
     for photograph in photographs().values():
         height, width = photograph.shape[:2]
@@ -94,16 +175,16 @@ def draw(side: int, num_segments: int) -> Figure:
             xai.plot.borders(picture[None], labels, ax=ax, title="")
             ax.set_xlabel(f"{labels.max() + 1} superpixels")
         row[0].set_ylabel(name, fontsize=13)
-    figure.suptitle(f"SLIC superpixels, {num_segments} asked for: within the compiled program, and on the host")
+    figure.suptitle(f"SLIC superpixels, {num_segments} requested: in the compiled program, and on the host")
     return figure
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Superpixels beside those of scikit-image.")
+    parser = argparse.ArgumentParser(description="Superpixels compared with those of scikit-image.")
     parser.add_argument("--out", type=Path, default=Path("out/superpixels"), help="the folder for the results")
-    parser.add_argument("--counts", type=int, nargs="+", default=[50, 100, 200], help="how many segments are asked for")
-    parser.add_argument("--views", type=int, default=8, help="squares cut out of each of the four photographs")
-    parser.add_argument("--side", type=int, default=224, help="of the squares, in places")
+    parser.add_argument("--counts", type=int, nargs="+", default=[50, 100, 200], help="numbers of requested segments")
+    parser.add_argument("--views", type=int, default=8, help="squares of each of the four photographs")
+    parser.add_argument("--side", type=int, default=224, help="side of the squares in pixels")
     options = parser.parse_args(arguments)
     with Report(options.out, total=len(options.counts) + 2) as report:
         compare(report, squares(options.views, options.side), options.counts)

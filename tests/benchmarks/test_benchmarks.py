@@ -1,4 +1,4 @@
-"""The benchmark runs, and its file says what was measured."""
+"""The benchmark: its commands, its record, its times and its parts."""
 
 import json
 import math
@@ -9,22 +9,20 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from benchmarks import _cam_cases, _lime_cases, _run, _sections, _shap_cases, _timing
+from benchmarks import _cam_cases, _lime_cases, _run, _shap_cases, _timing
 from benchmarks.__main__ import main
-from benchmarks._bare import bare
 from benchmarks._cam_cases import ONE_PASS
-from benchmarks._cases import cases
-from benchmarks._compiling import compiling
-from benchmarks._overhead import overhead
+from benchmarks._overhead import Case, bare, measure, overhead
 from benchmarks._parts import measure_parts, parts_of_game
-from benchmarks._timing import Case, measure
+from benchmarks._run import cases
+from benchmarks._timing import compiling
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    found = cases("tiny")
-    by_name = {case.name: case for case in found}
-    assert len(by_name) == len(found)
+    tiny_cases = cases("tiny")
+    by_name = {case.name: case for case in tiny_cases}
+    assert len(by_name) == len(tiny_cases)
     return by_name
 
 
@@ -55,51 +53,51 @@ def test_the_quick_form_has_every_section_and_is_written_after_each(tmp_path, mo
     asked = []
 
     def section(name):
-        def found(settings):
+        def measure_section(settings):
             asked.append((name, settings.size, settings.repeats, len(list(tmp_path.iterdir()))))
             return [{"name": name}]
 
-        return _sections.Section(found, lambda rows: [])
+        return _run.Section(measure_section, lambda rows: [])
 
-    monkeypatch.setattr(_run, "SECTIONS", {name: section(name) for name in _sections.SECTIONS})
+    monkeypatch.setattr(_run, "SECTIONS", {name: section(name) for name in _run.SECTIONS})
     main(["quick", "--out", str(tmp_path / "results.json")])
-    assert [one[:3] for one in asked] == [(name, "quick", 5) for name in _sections.SECTIONS]
-    assert [one[3] for one in asked] == [0] + [1] * (len(asked) - 1)
+    assert [call[:3] for call in asked] == [(name, "quick", 5) for name in _run.SECTIONS]
+    assert [call[3] for call in asked] == [0] + [1] * (len(asked) - 1)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert all(results[name] == [{"name": name}] for name in _sections.SECTIONS)
+    assert all(results[name] == [{"name": name}] for name in _run.SECTIONS)
 
 
 @pytest.mark.parametrize(
-    ("given", "sections", "size", "repeats"),
+    ("words", "sections", "size", "repeats"),
     [
         ([], ["overhead", "parts", "solvers", "memory"], "full", 15),
         (["--peers", "--repeats", "3"], ["peers"], "full", 3),
         (["--errors", "--small"], ["errors"], "tiny", 15),
         (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15),
-        (["quick", "--small"], list(_sections.SECTIONS), "tiny", 5),
+        (["quick", "--small"], list(_run.SECTIONS), "tiny", 5),
     ],
 )
-def test_commands_choose_sections_and_sizes(given, sections, size, repeats, monkeypatch):
+def test_commands_choose_sections_and_sizes(words, sections, size, repeats, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.run", lambda **options: options)
-    found = main(given)
-    assert (found["sections"], found["size"], found["repeats"]) == (sections, size, repeats)
+    options = main(words)
+    assert (options["sections"], options["size"], options["repeats"]) == (sections, size, repeats)
 
 
 @pytest.mark.parametrize(
-    ("given", "sentence"),
+    ("words", "sentence"),
     [
-        (["quick", "--sections", "speed"], "no section 'speed'"),
-        (["--repeats", "0"], "must be at least 1, but it is 0"),
-        (["quick", "--only", "no such case"], "no case has 'no such case' in its name"),
+        (["quick", "--sections", "speed"], "--sections must be sections, got 'speed'"),
+        (["--repeats", "0"], "must be at least 1, got 0"),
+        (["quick", "--only", "no such case"], "--only must be part of the name of a case, got 'no such case'"),
     ],
 )
-def test_what_there_is_not_is_said(given, sentence, capsys):
+def test_unknown_sections_cases_and_repeats_are_refused(words, sentence, capsys):
     with pytest.raises(SystemExit):
-        main(given)
+        main(words)
     assert sentence in capsys.readouterr().err
 
 
-# One of each kind and each model.
+# One case of each method and each model.
 RUN = [
     "Grad-CAM, MobileNet",
     "attention rollout, ViT",
@@ -112,8 +110,8 @@ RUN = [
 
 @pytest.mark.slow
 def test_the_other_explainers_can_be_traced(tiny):
-    """Each with one of its models; the maps from one pass together."""
-    seen = {name.rpartition(", ")[0] for name in RUN} | {one.title for one in ONE_PASS}
+    """Traces each explainer with one model, and the maps of one pass as one explainer."""
+    seen = {name.rpartition(", ")[0] for name in RUN} | {explain.title for explain in ONE_PASS}
     for name, case in tiny.items():
         explainer = name.rpartition(", ")[0]
         if explainer not in seen:
@@ -128,9 +126,8 @@ def test_the_second_explanation_compiles_nothing(tiny, name):
     (row,) = overhead([tiny[name]], 1, say=lambda _: None)
     assert row["second_compilations"] == 0
     assert row["flops"] > 0.9 * row["bare_flops"] > 0
-    assert row["peak_fraction"] is None  # of no peak
-    found = tiny[name].explain()
-    assert bool(jnp.isfinite(found.values).all())
+    assert row["peak_fraction"] is None  # without a peak
+    assert bool(jnp.isfinite(tiny[name].explain().values).all())
 
 
 @pytest.mark.parametrize(
@@ -142,7 +139,7 @@ def test_rows_are_those_that_the_explanation_evaluates(tiny, name):
     assert case.rows == case.sizes["inputs"] * case.sizes["background"] * evaluated
 
 
-def test_a_program_that_is_compiled_again_is_seen():
+def test_a_program_that_is_compiled_again_is_recorded():
     jitted = jax.jit(lambda x: x + 1)
     with compiling() as first:
         jitted(np.ones(3, np.float32))
@@ -153,11 +150,11 @@ def test_a_program_that_is_compiled_again_is_seen():
     assert [seen.compiled for seen in (first, second, other)] == [1, 0, 1]
     assert first.compile_seconds > 0 == second.compile_seconds
     jitted(np.ones(5, np.float32))
-    assert other.compiled == 1  # nothing is seen after the end
+    assert other.compiled == 1  # nothing is recorded after the end
 
 
 class _Clock:
-    """Takes the given times, one after another."""
+    """A clock that advances by the given times."""
 
     def __init__(self, monkeypatch):
         self.now = 0.0
@@ -200,7 +197,7 @@ def test_the_parts_of_a_game_sum_to_the_whole(monkeypatch):
     seen = []
 
     def explain(game):
-        """Takes a second for each player, two for its masks and four for its model."""
+        """Takes one second for each player, two for masks and four for the model."""
         own, masked = game.model is model, isinstance(game.masker, xai.mask.Grid)
         seen.append((own, masked, game.num_players))
         clock.now += game.num_players + 2 * masked + 4 * own

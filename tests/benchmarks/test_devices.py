@@ -1,4 +1,4 @@
-"""What a partitioned program does is read rightly, and explainers split evenly with nothing to wait for in loops."""
+"""Partitioned programs are read correctly, and explainers split evenly without collectives in loops."""
 
 import io
 
@@ -9,7 +9,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from benchmarks import _devices, _partitioned
+from benchmarks import _devices
+from benchmarks._partitioned_programs import read_program
 
 TEXT = """HloModule jit_f, is_scheduled=true, entry_computation_layout={(f32[2,6]{1,0}, s32[])->(f32[2,3]{1,0}, f32[])}, num_partitions=8
 
@@ -47,26 +48,26 @@ def rows():
 
 
 def test_a_program_is_read_from_its_text():
-    found = _partitioned.read(TEXT)
-    assert found.arguments == ((2, 6), ())
-    assert found.results == ((2, 3), ())
-    assert (found.collectives, found.in_loops) == (2, 1)
-    assert found.work == 5 * 2 * 4 + 2 * 3
-    with pytest.raises(ValueError, match="must be that of a compiled XLA program, but it begins with 'module"):
-        _partitioned.read("module @jit_f")
+    program = read_program(TEXT)
+    assert program.arguments == ((2, 6), ())
+    assert program.results == ((2, 3), ())
+    assert (program.collectives, program.in_loops) == (2, 1)
+    assert program.work == 5 * 2 * 4 + 2 * 3
+    with pytest.raises(ValueError, match="must be that of a compiled XLA program, got 'module"):
+        read_program("module @jit_f")
 
 
-def test_a_collective_in_a_loop_is_found():
+def test_a_collective_in_a_loop_is_counted():
     mesh = Mesh(np.array(jax.devices()), ("rows",))
     x = jax.device_put(jnp.ones((16, 4)), NamedSharding(mesh, PartitionSpec("rows")))
     each = lambda x: jax.lax.fori_loop(0, 3, lambda _, x: x + x.sum(axis=0), x)  # noqa: E731
-    found = _partitioned.read(jax.jit(each).lower(x).compile().as_text() or "")
-    assert found.in_loops >= 1
-    assert found.arguments[0] == (2, 4)
+    program = read_program(jax.jit(each).lower(x).compile().as_text() or "")
+    assert program.in_loops >= 1
+    assert program.arguments[0] == (2, 4)
 
 
 @pytest.mark.slow
-def test_eight_devices_say_what_one_says(rows):
+def test_eight_devices_give_the_values_of_one(rows):
     assert {row["devices"] for row in rows} == {1, 8}
     for row in rows:
         assert row["forced"]
@@ -82,22 +83,24 @@ def test_no_loop_waits_for_other_devices(rows):
 
 @pytest.mark.slow
 def test_the_work_is_split_evenly(rows):
-    """But for blocks of one example, which the compiler has nothing to split in."""
+    """Except for blocks of one example, which the compiler cannot split."""
     split = [row for row in rows if row["way"] == "shard_map" or "one example" not in row["name"]]
     assert len(split) == len(rows) - 2
     assert [row["work_ratio"] for row in split] == [1] * len(split)
 
 
 @pytest.mark.slow
-def test_rows_say_what_was_measured(rows):
+def test_rows_hold_every_time_and_the_efficiency(rows):
     assert len({row["name"] for row in rows}) == len(rows)
     for row in rows:
         assert row["seconds_each"] == [row["seconds"]]
         alone = next(
-            one for one in rows if (one["explainer"], one["way"], one["devices"]) == (row["explainer"], row["way"], 1)
+            other
+            for other in rows
+            if (other["explainer"], other["way"], other["devices"]) == (row["explainer"], row["way"], 1)
         )
         assert row["efficiency"] == pytest.approx(alone["seconds"] / row["seconds"] / row["devices"])
     printed = io.StringIO()
     Console(file=printed, width=250).print(_devices.table(rows))
     assert printed.getvalue().count("forced cpu") == len(rows)
-    assert "their efficiency says nothing" in printed.getvalue()
+    assert "their efficiency means nothing" in printed.getvalue()

@@ -1,4 +1,4 @@
-"""Operations are counted as often as they run."""
+"""The count of operations includes every iteration of loops."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def test_bodies_of_loops_count_as_often_as_they_run(run, products):
     assert flops(run) == pytest.approx(products * PRODUCT, rel=0.02)
 
 
-def test_nothing_is_made_up_where_the_cost_is_not_known(monkeypatch):
+def test_operations_are_none_where_the_cost_is_unknown(monkeypatch):
     def unknown(_):
         raise _flops._Unknown
 

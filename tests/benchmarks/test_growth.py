@@ -1,4 +1,4 @@
-"""Growth is fitted rightly, and memory is flat in everything that is evaluated in blocks."""
+"""Exponents are fitted correctly, and memory is constant in sizes that are evaluated in blocks."""
 
 import io
 
@@ -36,7 +36,7 @@ def test_an_exponent_is_the_slope_of_the_logarithms():
         ("LIME of images", "samples", 1.1),
     ],
 )
-def test_memory_does_not_grow_with_what_is_evaluated_in_blocks(rows, explainer, axis, most):
+def test_memory_does_not_grow_with_sizes_that_are_evaluated_in_blocks(rows, explainer, axis, most):
     row = rows[explainer, axis]
     assert row["expected_memory_exponent"] == [0, 0]
     assert row["sizes"][1] == 4 * row["sizes"][0]
@@ -44,7 +44,7 @@ def test_memory_does_not_grow_with_what_is_evaluated_in_blocks(rows, explainer, 
 
 
 @pytest.mark.slow
-def test_memory_of_what_is_evaluated_at_once_is_seen_to_grow(rows):
+def test_memory_grows_where_all_inputs_are_evaluated_at_once(rows):
     row = rows["Grad-CAM", "batch"]
     assert row["memory_exponent"] == pytest.approx(1, abs=0.05)
     assert row["expected_memory_exponent"] == [1, 1]
@@ -72,7 +72,7 @@ def test_the_table_has_both_exponents(rows):
         assert cells[7] == f"{row['memory_exponent']:.2f}"
 
 
-def test_the_full_form_reaches_the_sizes_that_it_promises():
+def test_the_full_form_reaches_large_sizes():
     full = {(case.explainer, case.axis): case.full for case in _growth.growths()}
     assert len(full) == len(_growth.growths())
     for (_, axis), sizes in full.items():
@@ -87,7 +87,7 @@ def test_the_full_form_reaches_the_sizes_that_it_promises():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in _growth.growths() if case.explainer.startswith("Gaussian")][:1])
-def test_what_the_small_form_leaves_out_can_be_lowered(case):
+def test_cases_without_a_small_form_can_be_lowered(case):
     program = case.build(2)
     assert "while" in program.lowered.as_text()
     assert len(program.arguments[4]) == 1

@@ -1,4 +1,4 @@
-"""The history shows the ratio of every case over the dates of the records."""
+"""The history of the ratio of every case over the dates of the records."""
 
 import json
 
@@ -46,10 +46,10 @@ def test_devices_have_names_for_folders():
 
 
 def test_each_case_has_a_panel_with_its_ratios_by_date(folder):
-    said = []
-    figure = _history.draw(_history.history(_history.read_folder(folder, say=said.append)))
-    assert len(said) == 1
-    assert "old.json must be of schema 1, but it is of none" in said[0]
+    lines = []
+    figure = _history.draw(_history.history(_history.read_folder(folder, say=lines.append)))
+    assert len(lines) == 1
+    assert "old.json must be of schema 1, got none" in lines[0]
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert set(panels) == {"Grad-CAM", "LIME"}
     assert len(figure.axes) == 2
@@ -75,16 +75,16 @@ def test_each_case_has_a_panel_with_its_ratios_by_date(folder):
 
 def test_the_command_draws_a_picture_of_the_cases_that_are_asked_for(folder, tmp_path):
     out = tmp_path / "pictures" / "history.png"
-    found = main(["history", str(folder), "--out", str(out), "--only", "lime"])
-    assert {line.case for line in found} == {"LIME"}
+    history = main(["history", str(folder), "--out", str(out), "--only", "lime"])
+    assert {line.case for line in history} == {"LIME"}
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("name", "only", "sentence"),
-    [("nowhere", "", "there is none"), ("empty", "", "no records in"), ("results", "SHAP", "'SHAP' in their names")],
+    [("nowhere", "", "there is no such folder"), ("empty", "", "got no record in"), ("results", "SHAP", "got 'SHAP'")],
 )
-def test_where_there_is_nothing_to_draw_it_is_said(folder, name, only, sentence, capsys):
+def test_folders_without_matching_records_are_refused(folder, name, only, sentence, capsys):
     (folder.parent / "empty").mkdir()
     with pytest.raises(SystemExit):
         main(["history", str(folder.parent / name), "--only", only])

@@ -1,4 +1,4 @@
-"""The comparison with other packages adds up, says what is missing, and runs with those that are installed."""
+"""The comparison with other packages: its ratios, missing packages, and small runs with installed ones."""
 
 import importlib.util
 import io
@@ -8,21 +8,23 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks import _accelerator, _beside, _cam_peers, _peers, _resnet50, _torchvision_stub
-from benchmarks._beside import Side, beside
+from benchmarks import _accelerator, _models, _peer_comparison, _torch_peers
+from benchmarks._peer_comparison import Side, compare_with_peer, spread, squared_error, table
+from benchmarks._run import measure_peers
+from benchmarks._torch_models import install_torchvision_stub
 
 
-def printed(table):
+def printed(shown):
     out = io.StringIO()
-    Console(file=out, width=220).print(table)
+    Console(file=out, width=220).print(shown)
     return out.getvalue()
 
 
 @pytest.fixture
 def work(monkeypatch):
-    """Makes functions that take these seconds, one after another."""
+    """Returns functions that take the given seconds, one after another."""
     now = 0.0
-    monkeypatch.setattr(_beside.time, "perf_counter", lambda: now)
+    monkeypatch.setattr(_peer_comparison.time, "perf_counter", lambda: now)
 
     def taking(*seconds):
         times = iter(seconds)
@@ -38,7 +40,7 @@ def work(monkeypatch):
 
 def test_ratios_are_of_explanations_at_equal_evaluations(work):
     ours, theirs = Side(work(9, 2, 1, 2), 10, 30), Side(work(7, 4, 2, 6), 5, 20)
-    row = beside("sums", "abacus", ours, theirs, repeats=3, note="beads")
+    row = compare_with_peer("sums", "abacus", ours, theirs, repeats=3, note="beads")
     assert (row["explanations_per_second"], row["peer_explanations_per_second"]) == (5, 1.25)
     # Theirs takes 4, 4 and 6 times as long for an explanation, with two evaluations where ours has three.
     assert row["times_faster"] == pytest.approx(4 * 1.5)
@@ -62,33 +64,33 @@ def test_ratios_are_of_explanations_at_equal_evaluations(work):
     ],
 )
 def test_equal_error_follows_the_law_of_1_over_n(work, errors, ratio, winner):
-    """Ours takes twice as long for as many evaluations: it pays where its error is less than half of theirs."""
+    """Ours takes twice as long for equal evaluations, so that it wins if its error is less than half of theirs."""
     sides = Side(work(1, 2, 2, 2), 1, 100), Side(work(1, 1, 1, 1), 1, 100)
-    row = beside("sums", "abacus", *sides, repeats=3, errors=lambda: errors)
+    row = compare_with_peer("sums", "abacus", *sides, repeats=3, errors=lambda: errors)
     assert row["wins"] == "abacus"
     assert row["times_faster_at_equal_error"] == pytest.approx(ratio)
     assert row["wins_at_equal_error"] == winner
-    shown = printed(_beside.table([row]))
+    shown = printed(table([row]))
     assert "0.5 (peer)" in shown
     assert ("exact" in shown) == (ratio is None and winner is not None)
 
 
-def test_errors_are_those_of_definition():
-    assert _beside.squared_error([[3.0, 5.0]], [[3.0, 4.0]]) == pytest.approx(1 / 25)
-    with pytest.raises(ValueError, match=r"must have the shape \[1, 2\] of the truth, but have \[2\]"):
-        _beside.squared_error([3.0, 5.0], [[3.0, 4.0]])
+def test_errors_follow_their_definitions():
+    assert squared_error([[3.0, 5.0]], [[3.0, 4.0]]) == pytest.approx(1 / 25)
+    with pytest.raises(ValueError, match=r"must have the shape \[1, 2\] of `truth`, got \[2\]"):
+        squared_error([3.0, 5.0], [[3.0, 4.0]])
     # Two draws of x + noise with the variance v: half their squared difference is v on average.
     draws = 5 + 0.5 * np.random.default_rng(0).normal(size=(2, 100_000))
-    assert _beside.spread(*draws) == pytest.approx(0.25 / 25.25, rel=0.02)
+    assert spread(*draws) == pytest.approx(0.25 / 25.25, rel=0.02)
 
 
-def test_what_is_not_installed_is_skipped_with_a_sentence(monkeypatch):
+def test_missing_packages_are_skipped_with_a_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    rows = _peers.measure(1, small=True)
+    rows = measure_peers(1, small=True)
     assert [row["peer"] for row in rows] == ["pytorch-grad-cam", "lime", "shap", "captum", "shapiq"]
     assert rows[0]["skipped"].startswith("torch, pytorch_grad_cam are not installed: the extra `peers`")
     assert rows[1]["skipped"].startswith("lime is not installed")
-    assert "beside shapiq: shapiq is not installed" in printed(_peers.table(rows))
+    assert "compared with shapiq: shapiq is not installed" in printed(table(rows))
 
 
 def check(rows, count):
@@ -103,11 +105,11 @@ def check(rows, count):
 
 @pytest.mark.slow
 def test_pytorch_grad_cam_and_captum(monkeypatch):
-    _torchvision_stub.install()
+    install_torchvision_stub()
     for package in ("torch", "pytorch_grad_cam", "captum"):
         pytest.importorskip(package)
-    monkeypatch.setattr(_cam_peers, "PAIRS", {"grad_cam": "GradCAM", "full_grad": "FullGrad"})
-    rows = _peers.measure(1, small=True, only=("cam", "captum"))
+    monkeypatch.setattr(_torch_peers, "PAIRS", {"grad_cam": "GradCAM", "full_grad": "FullGrad"})
+    rows = measure_peers(1, small=True, only=("cam", "captum"))
     check(rows, 2 + 6)
     errors = {(row["name"], row["peer"]): (row["error"], row["peer_error"]) for row in rows}
     for ours, theirs in [value for (name, _), value in errors.items() if "table" in name]:
@@ -120,7 +122,7 @@ def test_pytorch_grad_cam_and_captum(monkeypatch):
 @pytest.mark.slow
 def test_lime():
     pytest.importorskip("lime")
-    rows = _peers.measure(1, small=True, only=("lime",))
+    rows = measure_peers(1, small=True, only=("lime",))
     check(rows, 4)
     for row in rows:
         assert 1e-4 < row["error"] < 1
@@ -131,7 +133,7 @@ def test_lime():
 def test_shap_and_shapiq():
     pytest.importorskip("shap")
     pytest.importorskip("shapiq")
-    rows = _peers.measure(1, small=True, only=("shap", "shapiq"))
+    rows = measure_peers(1, small=True, only=("shap", "shapiq"))
     check(rows, 7 + 4)
     (exact,) = (row for row in rows if row["peer"] == "shap ExactExplainer")
     assert exact["difference"] < 1e-10
@@ -143,8 +145,8 @@ def test_shap_and_shapiq():
 
 
 def test_resnet50_has_the_parameters_of_the_paper():
-    """25.6 million, as everywhere; and the last block's channels are seen at a stride of 32."""
-    module = _resnet50.ResNet50()
+    """The network has 25.6 million parameters, and the last block has a stride of 32."""
+    module = _models.ResNet50()
     x = jax.ShapeDtypeStruct((1, 224, 224, 3), np.float32)
     variables = jax.eval_shape(module.init, jax.random.key(0), x)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == 25_557_032
@@ -165,13 +167,13 @@ def test_the_accelerator_form_runs_small_anywhere():
         check(rest, 5)
     else:
         assert [sorted(row) for row in rest] == [["name", "skipped"]]
-    overhead, other = map(printed, _accelerator.table(rows))
+    overhead, comparison = map(printed, _accelerator.table(rows))
     assert overhead.count("bfloat16") == 1
-    assert "ResNet-50" in other
+    assert "ResNet-50" in comparison
 
 
-def test_without_an_accelerator_there_is_a_sentence():
+def test_without_an_accelerator_the_row_is_skipped_with_a_sentence():
     if jax.default_backend() != "cpu":
         pytest.skip("there is an accelerator")
     (row,) = _accelerator.measure(quick=True, small=False)
-    assert row["skipped"].startswith("JAX sees no accelerator")
+    assert row["skipped"].startswith("JAX has no accelerator")

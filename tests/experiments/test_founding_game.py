@@ -1,4 +1,4 @@
-"""The founding example, as it is printed and as it is drawn."""
+"""The founding example: its printed numbers and its figure."""
 
 import json
 import re
@@ -32,9 +32,9 @@ def test_the_six_orders_and_their_mean(capsys, tmp_path):
 
 def cells(ax):
     (table,) = (artist for artist in ax.get_children() if isinstance(artist, Table))
-    placed = {place: cell.get_text().get_text() for place, cell in table.get_celld().items()}
-    rows, columns = (1 + max(place[axis] for place in placed) for axis in range(2))
-    return [[placed[row, column] for column in range(columns)] for row in range(rows)]
+    texts = {position: cell.get_text().get_text() for position, cell in table.get_celld().items()}
+    rows, columns = (1 + max(position[axis] for position in texts) for axis in range(2))
+    return [[texts[row, column] for column in range(columns)] for row in range(rows)]
 
 
 def test_the_figure_has_the_pay_the_contributions_and_the_shapley_values():
@@ -42,7 +42,7 @@ def test_the_figure_has_the_pay_the_contributions_and_the_shapley_values():
     figure = founding_game.draw(founding_game.contributions(), attribution)
     pay, orders, shares = figure.axes
     assert cells(pay)[1:] == [
-        ["nobody", "0"],
+        ["empty", "0"],
         ["A", "4"],
         ["B", "7"],
         ["C", "5"],
@@ -71,6 +71,6 @@ def test_the_figure_has_the_pay_the_contributions_and_the_shapley_values():
     plt.close(figure)
 
 
-def test_the_game_pays_each_team_what_the_table_says():
+def test_the_game_pays_each_team_as_in_the_table():
     coalitions = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
     np.testing.assert_array_equal(founding_game.pay_of(coalitions), list(founding_game.PAY.values()))

@@ -1,4 +1,4 @@
-"""The gallery: every figure beside an index that says what it shows, what from, and how to draw it again."""
+"""The gallery: every figure, and an index with descriptions, data, commands and numbers."""
 
 import dataclasses
 import json
@@ -10,9 +10,9 @@ from flax import nnx
 
 from experiments import cam_figure, gallery
 from experiments._digits import load_scenes
-from experiments._gallery_page import Entry, flat, png_size, write_index
-from experiments._gallery_studies import STUDIES
+from experiments._gallery_figures import STUDIES
 from experiments._tables import BOSTON, PRICE
+from experiments.gallery import Entry, flat, png_size, write_index
 
 
 class Page(HTMLParser):
@@ -20,18 +20,18 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.elements, self.said = [], []
+        self.elements, self.texts = [], []
         self.feed(path.read_text())
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
 
     def handle_data(self, data):
-        self.said.append(data)
+        self.texts.append(data)
 
     @property
     def text(self):
-        return "".join(self.said)
+        return "".join(self.texts)
 
     def of(self, tag):
         return [attributes for name, attributes in self.elements if name == tag]
@@ -44,12 +44,12 @@ def untrained(monkeypatch):
         model.eval()
         return model, load_scenes(train_copies=1, seed=0)[1], 0.1
 
-    monkeypatch.setattr(cam_figure, "trained", of)
+    monkeypatch.setattr(cam_figure, "trained_digit_net", of)
 
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Studies that write files of the right names, without the work, and what they were asked for."""
+    """Replaces the studies by functions that only write files of the right names, and records their arguments."""
     calls = {}
     head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (640).to_bytes(4, "big") + (480).to_bytes(4, "big")
 
@@ -72,11 +72,11 @@ def asked(monkeypatch):
 def test_the_figures_of_the_notes_are_seven_in_order():
     assert [figure.number for study in STUDIES for figure in study.figures] == [1, 2, 3, 4, 5, 6, 7]
     files = [picture.file for study in STUDIES for figure in study.figures for picture in figure.pictures]
-    assert len(set(files)) == len(files)  # they lie in one folder
+    assert len(set(files)) == len(files)  # they are written into one folder
 
 
 @pytest.mark.usefixtures("untrained")
-def test_figures_are_drawn_beside_an_index_with_their_numbers(tmp_path, capsys):
+def test_figures_are_drawn_with_an_index_of_their_numbers(tmp_path, capsys):
     gallery.main(["--out", str(tmp_path), "--quick", "--only", "1", "2", "6"])
     page = Page(tmp_path / "index.html")
     pictures = {"cam.png", "cam_looks.png", "founding_game.png"}
@@ -137,12 +137,12 @@ def test_without_files_stand_ins_are_asked_for_and_labeled(asked, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--boston", "none.csv"], "there is no file none.csv"),
+        (["--boston", "none.csv"], "got none.csv: there is no such file"),
         (["--newsgroups", "none.jsonl"], "none.jsonl"),
         (["--only", "8"], "invalid choice: 8"),
     ],
 )
-def test_what_cannot_be_drawn_is_said_before_anything_is(asked, arguments, sentence, tmp_path, capsys):
+def test_wrong_arguments_are_refused_before_any_study_runs(asked, arguments, sentence, tmp_path, capsys):
     with pytest.raises(SystemExit):
         gallery.main(["--out", str(tmp_path / "out"), *arguments])
     assert sentence in capsys.readouterr().err
@@ -164,29 +164,31 @@ def test_the_index_needs_no_network_no_script_and_no_mouse(tmp_path):
     assert links[0] == "#content"  # past the contents, by the first key
     for link in links:
         assert link[1:] in targets if link.startswith("#") else (tmp_path / link).exists()
-    assert {link for link in links if link.startswith("#section")} == {f"#section-{place}" for place in range(1, 8)}
+    assert {link for link in links if link.startswith("#section")} == {
+        f"#section-{position}" for position in range(1, 8)
+    }
     for section in page.of("section"):
         assert section["aria-labelledby"] in targets
     assert all(image["alt"] for image in page.of("img"))
 
 
-def test_what_studies_found_is_text(tmp_path):
+def test_numbers_and_names_are_escaped(tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + 2 * (8).to_bytes(4, "big"))
-    found = {"<b>": 1 / 3, "each": {"one": [1, 2.5], "more": list(range(20))}, "holds": True}
-    assert flat(found) == [
+    results = {"<b>": 1 / 3, "each": {"some": [1, 2.5], "more": list(range(20))}, "holds": True}
+    assert flat(results) == [
         ("<b>", "0.3333"),
-        ("each: one", "1, 2.5"),
+        ("each: some", "1, 2.5"),
         ("each: more", "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, and 8 more"),
         ("holds", "yes"),
     ]
-    entry = Entry(1, "t", "", "<script>", False, {"a.png": 'a "b"'}, "python", found, 1.0)
+    entry = Entry(1, "t", "", "<script>", False, {"a.png": 'a "b"'}, "python", results, 1.0)
     page = Page(write_index(tmp_path, [entry], "python"))
     assert not page.of("script")
     assert page.of("img")[0]["alt"] == 'a "b"'
     assert "<b>" in page.text
 
 
-def test_a_picture_that_is_none_is_said(tmp_path):
+def test_a_file_that_is_no_picture_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"GIF89a")
-    with pytest.raises(ValueError, match="must be a PNG file, but it begins with b'GIF89a'"):
+    with pytest.raises(ValueError, match="must be a PNG file, got a file that begins with b'GIF89a'"):
         png_size(tmp_path / "a.png")

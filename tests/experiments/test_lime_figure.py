@@ -1,4 +1,4 @@
-"""The figure of LIME in two dimensions shows what was fitted. (A hardly trained network will do.)"""
+"""The figure of LIME in two dimensions shows the fitted samples. (A hardly trained network suffices.)"""
 
 import json
 
@@ -15,19 +15,19 @@ FEW = ["--samples", "60", "--draws", "3", "--epochs", "2"]
 
 def test_the_line_is_fitted_to_the_samples_shown(tmp_path, capsys):
     lime_figure.main(["--out", str(tmp_path), *FEW])
-    numbers, said = json.loads((tmp_path / "numbers.json").read_text()), capsys.readouterr().out
+    numbers, printed = json.loads((tmp_path / "numbers.json").read_text()), capsys.readouterr().out
     for sampling in lime_figure.SAMPLINGS:
-        found = numbers[sampling]
-        assert found["largest gap between the line fitted by hand and xai.lime.tabular"] < 1e-5
-        assert f"{sampling}: local R² {found['local R², over the draws']['mean']:.3f}" in said
+        results = numbers[sampling]
+        assert results["largest gap between the line fitted by hand and xai.lime.tabular"] < 1e-5
+        assert f"{sampling}: local R² {results['local R², over the draws']['mean']:.3f}" in printed
         kept = xai.load(tmp_path / f"lime_{sampling}.npz")
-        assert kept.r_squared[0] == pytest.approx(found["local R², over the draws"]["first"])
+        assert kept.r_squared[0] == pytest.approx(results["local R², over the draws"]["first"])
     assert numbers["independent"]["effective samples"] < numbers["weighted"]["effective samples"]
     assert (tmp_path / "lime.png").stat().st_size > 50_000
 
 
 @pytest.mark.parametrize("sampling", lime_figure.SAMPLINGS)
-def test_the_samples_shown_are_those_that_the_model_saw(sampling, key):
+def test_the_samples_in_the_figure_are_those_that_the_model_evaluated(sampling, key):
     seen = []
 
     def model(x):
@@ -49,6 +49,6 @@ def test_the_samples_shown_are_those_that_the_model_saw(sampling, key):
         assert set(weights.tolist()) == {0.0, 1.0}
 
 
-def test_one_draw_does_not_say_what_another_would_change(tmp_path):
+def test_a_single_draw_is_refused(tmp_path):
     with pytest.raises(SystemExit):
         lime_figure.main(["--out", str(tmp_path), "--draws", "1"])

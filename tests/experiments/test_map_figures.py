@@ -1,4 +1,4 @@
-"""The two figures of how a map comes about: their steps are the library's numbers. (Untrained networks will do.)"""
+"""The figures of how maps are computed: their steps give the library's numbers. (Untrained networks suffice.)"""
 
 import json
 
@@ -21,7 +21,7 @@ def untrained(monkeypatch):
         return model, load_scenes(train_copies=1, seed=0)[1], 0.1
 
     for module in (cam_figure, grad_cam_figure):
-        monkeypatch.setattr(module, "trained", of)
+        monkeypatch.setattr(module, "trained_digit_net", of)
 
 
 @pytest.mark.usefixtures("untrained")
@@ -35,7 +35,7 @@ def test_the_mean_of_the_cam_and_the_bias_are_the_logit(tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("untrained")
-def test_grad_cam_by_hand_is_that_of_the_library_where_cam_does_not_apply(tmp_path):
+def test_grad_cam_step_by_step_is_that_of_the_library_where_cam_does_not_apply(tmp_path):
     grad_cam_figure.main(["--out", str(tmp_path)])
     numbers = json.loads((tmp_path / "numbers.json").read_text())
     assert numbers["xai.cam.cam refuses this network"]

@@ -1,4 +1,4 @@
-"""Two classifiers of posts: the stand-in has the defect and LIME finds it; posts come from where they are said to."""
+"""Two classifiers of posts: LIME detects the defect of generated posts; posts are read from each source."""
 
 import gzip
 import json
@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from experiments import newsgroups
-from experiments._newsgroups import GROUPS, LONGEST, Vocabulary, cut, header_words, load_posts, without_header
+from experiments._posts import GROUPS, LONGEST, Vocabulary, cut, header_words, load_posts, without_header
 from experiments.newsgroups import TESTS, TRAINED
 
 POST = "From: someone@example.edu\nSubject: Re: words\n\nA body with words.\n\nAnd more."
 STAND_IN = "STAND-IN: generated posts, not 20 newsgroups"
 
 
-def test_the_explanations_show_which_classifier_reads_the_headers_and_what_it_costs(tmp_path, capsys):
+def test_explanations_show_which_classifier_depends_on_the_headers(tmp_path, capsys):
     few = ["--seeds", "1", "--posts", "4", "--samples", "300"]
     newsgroups.main(["--stand-in", "--out", str(tmp_path), *few])
     numbers = json.loads((tmp_path / "numbers.json").read_text())
@@ -29,12 +29,12 @@ def test_the_explanations_show_which_classifier_reads_the_headers_and_what_it_co
     accuracies = {name: [numbers[f"{name}: accuracy, {test}"]["mean"] for test in TESTS] for name in TRAINED}
     as_posted, stripped, swapped = accuracies[TRAINED[0]]
     assert as_posted > stripped + 0.1 > swapped + 0.2
-    assert max(accuracies[TRAINED[1]]) - min(accuracies[TRAINED[1]]) < 0.02  # reads none
-    assert as_posted > max(accuracies[TRAINED[1]])  # what makes one choose it
+    assert max(accuracies[TRAINED[1]]) - min(accuracies[TRAINED[1]]) < 0.02  # depends on none
+    assert as_posted > max(accuracies[TRAINED[1]])  # the reason to prefer it
     heaviest, of_bodies = (numbers[f"{name}: heaviest words of the post shown"] for name in TRAINED)
     assert {"NNTP", "Posting", "Host"} < set(list(heaviest)[:5])
     assert not {"NNTP", "Posting", "Host"} & set(of_bodies)
-    assert max(heaviest[word] for word in ("NNTP", "Posting", "Host")) < 0  # they speak for atheism
+    assert max(heaviest[word] for word in ("NNTP", "Posting", "Host")) < 0  # evidence for atheism
     assert numbers[f"{TRAINED[0]}: local R² of the explanations, mean"] > 0.9
     assert (tmp_path / "newsgroups.png").stat().st_size > 50_000
 
@@ -44,7 +44,7 @@ def test_header_words_are_those_of_the_header_alone():
     assert without_header(POST) == "A body with words.\n\nAnd more."
 
 
-def test_posts_are_cut_behind_a_word_and_unknown_words_share_an_id():
+def test_posts_are_cut_after_a_word_and_unknown_words_share_an_id():
     assert cut("word, " * (LONGEST + 5)) == ("word, " * LONGEST)[:-2]
     tokenizer = Vocabulary(["a b", "a c", "a b"], at_least=2)
     assert tokenizer("a b c A") == [2, 3, 1, 1]
@@ -75,10 +75,10 @@ def test_posts_are_read_from_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (lines(POSTS[:3]), r"no posts of soc.religion.christian with split 'test'"),
-        ('{"split": "train", "text": "words"}\n', "line 1 has no group"),
-        (lines(POSTS) + "[]\n", "line 5 has no split"),
-        (lines(POSTS) + "words\n", "line 5 is none"),
+        (lines(POSTS[:3]), r"got none of soc.religion.christian with split 'test'"),
+        ('{"split": "train", "text": "words"}\n', "line 1 without group"),
+        (lines(POSTS) + "[]\n", "line 5 without split"),
+        (lines(POSTS) + "words\n", "must hold lines of JSON, got line 5"),
     ],
 )
 def test_a_file_of_something_else_is_refused(content, sentence, tmp_path):
@@ -87,18 +87,18 @@ def test_a_file_of_something_else_is_refused(content, sentence, tmp_path):
         load_posts(tmp_path / "posts.jsonl", stand_in=False, seed=0)
 
 
-def test_a_file_that_is_not_there_is_no_reason_for_the_stand_in(tmp_path):
+def test_a_missing_file_is_not_replaced_by_generated_posts(tmp_path):
     with pytest.raises(FileNotFoundError):
         load_posts(tmp_path / "posts.jsonl", stand_in=False, seed=0)
 
 
-def test_posts_come_through_scikit_learn_where_there_is_a_network(monkeypatch):
+def test_posts_can_be_downloaded_through_scikit_learn(monkeypatch):
     datasets = pytest.importorskip("sklearn.datasets")
     asked = []
 
     def fetch(**options):
         asked.append(options["subset"])
-        names = options["categories"][::-1]  # labels are of its own names, not of ours
+        names = options["categories"][::-1]  # the labels follow its own order of names
         return SimpleNamespace(data=[POST, POST + options["subset"]], target=[0, 1], target_names=names)
 
     monkeypatch.setattr(datasets, "fetch_20newsgroups", fetch)
@@ -109,7 +109,7 @@ def test_posts_come_through_scikit_learn_where_there_is_a_network(monkeypatch):
     assert "STAND-IN" not in posts.corpus
 
 
-def test_without_a_network_the_stand_in_takes_their_place_and_says_so(monkeypatch, capsys):
+def test_without_a_network_posts_are_generated_and_labeled_so(monkeypatch, capsys):
     datasets = pytest.importorskip("sklearn.datasets")
 
     def fetch(**_):

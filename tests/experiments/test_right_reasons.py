@@ -1,4 +1,4 @@
-"""Decoys that tell the label, and a loss that takes the maps off them."""
+"""Decoys that reveal the label, and a loss that removes the maps' mass from them."""
 
 import json
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments import right_reasons
-from experiments._decoys import CANVAS, COLORS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
+from experiments.right_reasons import CANVAS, COLORS, DIGIT, MARGIN, SWATCH, load_pictures, with_decoys
 
 
 def test_a_decoy_is_a_swatch_of_its_codes_color_and_leaves_the_digit_alone():
@@ -24,7 +24,7 @@ def test_a_decoy_is_a_swatch_of_its_codes_color_and_leaves_the_digit_alone():
     assert inside.stop + SWATCH + MARGIN == CANVAS
     assert not decoyed.regions[:, inside, inside].any()
     assert not pictures.regions.any()
-    assert len({tuple(np.argwhere(one)[0]) for one in changed}) == 4, "in every corner"
+    assert len({tuple(np.argwhere(mask)[0]) for mask in changed}) == 4, "in every corner"
 
 
 def test_the_share_on_a_region_is_one_where_all_mass_is_there_and_zero_without_mass():
@@ -46,15 +46,15 @@ def test_the_figure_shows_the_mean_over_the_seeds_and_each_of_them():
     assert titles == [training.title for training in right_reasons.TRAININGS]
     for test, ax in enumerate(figure.axes):
         drawn = {tuple(line.get_xdata()) for line in ax.lines}
-        for training, found in enumerate(shares[..., test].T):
-            assert tuple(found) in drawn
-            assert any(xs == pytest.approx((found.mean(),)) for xs in drawn)
-            assert ax.texts[training].get_text() == f"{found.mean():.1%}"
+        for training, of_seeds in enumerate(shares[..., test].T):
+            assert tuple(of_seeds) in drawn
+            assert any(xs == pytest.approx((of_seeds.mean(),)) for xs in drawn)
+            assert ax.texts[training].get_text() == f"{of_seeds.mean():.1%}"
         assert (0.1, 0.1) in drawn  # chance
     plt.close(figure)
 
 
-def test_the_explanation_loss_takes_the_map_off_the_decoy(tmp_path, monkeypatch):
+def test_the_explanation_loss_removes_the_mass_on_the_decoy(tmp_path, monkeypatch):
     without, _, contrast, _ = right_reasons.TRAININGS
     monkeypatch.setattr(right_reasons, "TRAININGS", (without, contrast))
     right_reasons.main(["--out", str(tmp_path), "--seeds", "1", "--epochs", "3"])

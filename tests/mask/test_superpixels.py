@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 import xaijax as xai
-from experiments._segmentation import squares
+from experiments.superpixels import squares
 
 SIDE = 40
 IMAGES = jnp.asarray(squares(1, side=SIDE), jnp.float32) / 255

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmarks import _torchvision_stub
+from benchmarks._torch_models import install_torchvision_stub
 from tests.parity._models import TARGETS, torch_images
 
-_torchvision_stub.install()
+install_torchvision_stub()
 pytorch_grad_cam = pytest.importorskip("pytorch_grad_cam")
 captum_attr = pytest.importorskip("captum.attr")
 

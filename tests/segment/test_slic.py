@@ -13,7 +13,7 @@ from skimage import measure, segmentation
 from skimage.color import rgb2lab
 
 import xaijax as xai
-from experiments._segmentation import MEASURES, boundary_recall, compactness, reference, squares, undersegmentation
+from experiments.superpixels import MEASURES, boundary_recall, compactness, reference, squares, undersegmentation
 from xaijax.segment._connect import connected
 from xaijax.segment._slic import rgb_to_lab
 

@@ -1,4 +1,4 @@
-"""Mosaics of four test images, whether a map points where it should, and how sure that share is.
+"""The pointing games: mosaics of four test images, scores of maps whose right answer is known, and their intervals.
 
 Pointing game: Zhang et al. (2018), Top-down neural attention by excitation backprop, IJCV 126. Grid pointing game:
 Böhle, Fritz and Schiele (2021), Convolutional dynamic alignment networks for interpretable classifications,
@@ -28,30 +28,33 @@ class Interval(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Mosaics:
-    """images: [N, 2h, 2w, C]; labels: [N, 4], one of each cell, in reading order, all different; members: [N, 4]."""
+    """images: [N, 2h, 2w, C]; labels: [N, 4] of the cells in reading order, all different; members: [N, 4] image indices."""
 
     images: np.ndarray
     labels: np.ndarray
     members: np.ndarray
 
     def cells(self) -> np.ndarray:
-        """Which places belong to each cell, [4, 2h, 2w]."""
+        """Returns which pixels belong to each cell, [4, 2h, 2w]."""
         sides = np.array(self.images.shape[1:3]) // _SIDE
         inside = np.kron(np.eye(CELLS).reshape(CELLS, _SIDE, _SIDE), np.ones(sides))
         return inside.astype(bool)
 
 
 def make_mosaics(images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator) -> Mosaics:
-    """As many mosaics of four different classes, every image used at most once.
+    """Returns `count` mosaics of four different classes, with every image used at most once.
 
-    The next four images come from the four classes with most images left, so that no class is left over at the end.
+    The next four images come from the four classes with most images left, so that no class remains at the end.
     """
     left = {label: list(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)}
     members = np.empty((count, CELLS), int)
     for number in range(count):
         fullest = sorted(left, key=lambda label: (-len(left[label]), rng.random()))[:CELLS]
         if len(fullest) < CELLS or not left[fullest[-1]]:
-            raise ValueError(f"{len(images)} images give {number} mosaics of {CELLS} classes, not {count}.")
+            raise ValueError(
+                f"`images` must suffice for {count} mosaics of {CELLS} classes, got {len(images)} images, which suffice for "
+                f"{number}: pass more images or a smaller `count`."
+            )
         members[number] = rng.permutation([left[label].pop() for label in fullest])
     height, width, channels = images.shape[1:]
     tiles = images[members].reshape(count, _SIDE, _SIDE, height, width, channels)
@@ -60,23 +63,23 @@ def make_mosaics(images: np.ndarray, labels: np.ndarray, count: int, rng: np.ran
 
 
 def points_into(heat: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Whether the strongest place of each map is in its region, [N]; where several are strongest, all of them.
+    """Returns whether the strongest pixel of each map is in its region, [N]; of several strongest pixels, whether all are.
 
-    A map that is the same everywhere (all zero, say) points nowhere.
+    A constant map, such as one of zeros, points nowhere.
     """
     strongest = heat == heat.max(axis=(1, 2), keepdims=True)
     return ~(strongest & ~regions).any(axis=(1, 2))
 
 
 def mass_within(heat: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """The share of each map's positive mass in its region, [N]; none where there is no mass."""
+    """Returns the share of each map's positive mass in its region, [N]; 0 for a map without positive mass."""
     positive = np.maximum(heat, 0).astype(np.float64)
     total = positive.sum(axis=(1, 2))
     return (positive * regions).sum(axis=(1, 2)) / np.where(total > 0, total, 1)
 
 
 def wilson(successes: int, trials: int) -> Interval:
-    """A share with its score interval: right also for few trials and for shares near 0 and 1.
+    """Returns a share with its score interval, which is valid for few trials and for shares near 0 and 1 too.
 
     Wilson (1927), Probable inference, the law of succession, and statistical inference, JASA 22.
     """
@@ -87,7 +90,7 @@ def wilson(successes: int, trials: int) -> Interval:
 
 
 def mean_interval(values: np.ndarray) -> Interval:
-    """A mean with its normal interval."""
+    """Returns a mean with its normal interval."""
     half = _Z * float(values.std(ddof=1)) / math.sqrt(len(values))
     mean = float(values.mean())
     return Interval(mean, mean - half, mean + half)

@@ -1,8 +1,8 @@
-"""Real sentences, and a plain question: was this written about machine learning or about image processing?
+"""Sentences about machine learning (label 0) or image processing (label 1): the docstrings of two packages.
 
-The corpus are the sentences in the docstrings of scikit-learn (label 0) and scikit-image (label 1), as installed: read
-as files, split at full stops, without code, parameter lists and repetitions. Modules are either all in the training
-set or all in the test set, so that no sentence is seen before that was copied within a module.
+The corpus consists of the sentences in the docstrings of scikit-learn and scikit-image, as installed. Files are read as
+text and split at full stops, without code, parameter lists and repetitions. A module is either in the training set or in
+the test set, so that a sentence that was copied within a module is never in both.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ class Corpus:
     words: list[str]
 
     def read(self, ids: np.ndarray) -> list[str]:
-        """The words of one sentence, without the padding."""
+        """Returns the words of one sentence, without the padding."""
         return [self.words[number] for number in ids if number != PADDING]
 
 
 def load_corpus(*, vocabulary: int, seed: int) -> Corpus:
+    """Returns the corpus with as many of the most frequent words as `vocabulary` says; other words are unknown."""
     rng = np.random.default_rng(seed)
     train: list[tuple[list[str], int]] = []
     test: list[tuple[list[str], int]] = []
@@ -55,14 +56,14 @@ def load_corpus(*, vocabulary: int, seed: int) -> Corpus:
     train, test = _balanced(train, rng), _balanced(test, rng)
     counts = Counter(word for words, _ in train for word in words)
     kept = ["", "?"] + [word for word, _ in counts.most_common(vocabulary - 2)]
-    number = {word: place for place, word in enumerate(kept)}
+    number = {word: id for id, word in enumerate(kept)}
     encoded = [_encode(part, number) for part in (train, test)]
     return Corpus(*encoded[0], *encoded[1], kept)
 
 
 def _sentences(path: Path) -> list[list[str]]:
-    """Sentences of 6 to 24 words in the docstrings of a file; its package's own name would give the answer away."""
-    found = []
+    """Returns the sentences of 6 to 24 words in the docstrings of a file, without the package's name, which is the label."""
+    sentences = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
             continue
@@ -70,8 +71,8 @@ def _sentences(path: Path) -> list[list[str]]:
         for sentence in re.split(r"(?<=[.!?])\s+", " ".join(" ".join(prose).split())):
             words = re.findall(r"[a-z]+(?:-[a-z]+)*", re.sub(r"(?i)scikit-?\w*|sklearn|skimage", "", sentence).lower())
             if 6 <= len(words) <= LENGTH:
-                found.append(words)
-    return found
+                sentences.append(words)
+    return sentences
 
 
 def _is_prose(block: str) -> bool:
@@ -79,11 +80,11 @@ def _is_prose(block: str) -> bool:
 
 
 def _balanced(part: list[tuple[list[str], int]], rng: np.random.Generator) -> list[tuple[list[str], int]]:
-    """As many sentences of each package as of the smaller one, in random order."""
+    """Returns as many sentences of each package as the smaller package has, in random order."""
     groups = [[item for item in part if item[1] == label] for label in (0, 1)]
     size = min(map(len, groups))
-    chosen = [group[place] for group in groups for place in rng.choice(len(group), size, replace=False)]
-    return [chosen[place] for place in rng.permutation(len(chosen))]
+    chosen = [group[index] for group in groups for index in rng.choice(len(group), size, replace=False)]
+    return [chosen[index] for index in rng.permutation(len(chosen))]
 
 
 def _encode(part: list[tuple[list[str], int]], number: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The games that estimators are measured on, from real data and from formulas, with their exact Shapley values."""
+"""The games that estimators are measured on, from real data and from formulas, with known Shapley values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -14,14 +13,13 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 import xaijax as xai
 from experiments._known_games import KnownGame, all_coalitions, of_table, of_terms
 from experiments._networks import SmallDigitNet, SmallTransformer
+from experiments._sentences import LENGTH, UNKNOWN, load_corpus
 from experiments._tables import breast_cancer, diabetes
-from experiments._texts import LENGTH, UNKNOWN, load_corpus
-from experiments._tour_tables import train_on_diabetes
-from experiments._train import cross_entropy, train
+from experiments._training import train_classifier, train_on_diabetes
 
 
 def tabulate(model: Any, x: np.ndarray, masker: Any, target: Any) -> list[KnownGame]:
-    """The games of a model, each of whose coalitions is evaluated once."""
+    """Returns the games of a model, after one evaluation of each coalition."""
     games = xai.game(model, x, masker, target=target)
     coalitions = all_coalitions(games.num_players)
     worth = np.asarray(games(coalitions), np.float64)
@@ -29,21 +27,21 @@ def tabulate(model: Any, x: np.ndarray, masker: Any, target: Any) -> list[KnownG
 
 
 def patients(seed: int, count: int) -> list[KnownGame]:
-    """Ten measurements of a patient; a perceptron for how the disease goes on; 50 background rows."""
+    """Returns games of ten measurements of a patient; a perceptron for the disease progression; 50 background rows."""
     table = diabetes(seed)
     model = train_on_diabetes(table, jax.random.key(seed), seed)
     return tabulate(model, table.test_x[:count], xai.mask.background(table.train_x[:50]), 0)
 
 
 def tumors(seed: int, count: int) -> list[KnownGame]:
-    """Thirty measurements of a tumor; a forest's chance that it is benign; 20 background rows."""
+    """Returns games of thirty measurements of a tumor; a forest's probability of benign; 20 background rows."""
     table = breast_cancer(seed)
     forest = RandomForestClassifier(100, max_depth=6, random_state=seed).fit(table.train_x, table.train_y)
     return [of_forest(forest, row, table.train_x[:20]) for row in table.test_x[:count]]
 
 
 def few_measurements(seed: int, count: int) -> list[KnownGame]:
-    """The fourteen measurements that tell most of a tumor; a forest of their own."""
+    """Returns games of the fourteen most important measurements of a tumor, with a forest of these."""
     table = breast_cancer(seed)
     forest = RandomForestClassifier(100, max_depth=6, random_state=seed).fit(table.train_x, table.train_y)
     best = np.argsort(-forest.feature_importances_)[:14]
@@ -52,7 +50,7 @@ def few_measurements(seed: int, count: int) -> list[KnownGame]:
 
 
 def progress(seed: int, count: int) -> list[KnownGame]:
-    """Ten measurements of a patient and a forest of deep trees."""
+    """Returns games of ten measurements of a patient and a forest of deep trees."""
     table = diabetes(seed)
     forest = RandomForestRegressor(100, max_depth=8, min_samples_leaf=3, random_state=seed)
     forest.fit(table.train_x, table.train_y)
@@ -60,7 +58,7 @@ def progress(seed: int, count: int) -> list[KnownGame]:
 
 
 def digit_pixels(seed: int, count: int) -> list[KnownGame]:
-    """The 64 pixels of a digit; a forest's chance of its class; 20 background digits."""
+    """Returns games of the 64 pixels of a digit; a forest's probability of its class; 20 background digits."""
     images, y = _digits(seed)
     x = images.reshape(len(images), -1)
     forest = RandomForestClassifier(60, max_depth=8, random_state=seed).fit(x[:1000], y[:1000])
@@ -69,32 +67,26 @@ def digit_pixels(seed: int, count: int) -> list[KnownGame]:
 
 
 def _digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's 1,797 digits in a random order: images [N, 8, 8, 1] in [0, 1], and labels [N]."""
-    data: Any = load_digits()
-    order = np.random.default_rng(seed).permutation(len(data.images))
-    return (data.images[order, :, :, None] / 16).astype(np.float32), data.target[order].astype(np.int32)
+    """Returns scikit-learn's 1,797 digits in random order: images [N, 8, 8, 1] in [0, 1], and labels [N]."""
+    digits: Any = load_digits()
+    order = np.random.default_rng(seed).permutation(len(digits.images))
+    return (digits.images[order, :, :, None] / 16).astype(np.float32), digits.target[order].astype(np.int32)
 
 
 def digit_regions(seed: int, count: int) -> list[KnownGame]:
-    """The 16 regions of a digit; a convolutional network's chance of its class; absent regions in their mean gray."""
+    """Returns games of the 16 regions of a digit; a convolutional network's probability; absent regions in their mean gray."""
     images, labels = _digits(seed)
-    module = SmallDigitNet()
-    variables = module.init(jax.random.key(seed), jnp.asarray(images[:1]))
-
-    def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        logits: Any = module.apply(variables, batch["x"])
-        return cross_entropy(logits, batch["y"]), state
-
-    data = {"x": images[:1400], "y": labels[:1400]}
-    variables, _ = train(loss, variables, (), data, epochs=15, batch_size=64, rate=3e-3, seed=seed)
-    test = images[1400 : 1400 + count]
-    return tabulate(xai.linen(module, variables), test, xai.mask.grid(4), xai.target.probability())
+    options: dict[str, Any] = {"epochs": 15, "batch_size": 64, "rate": 3e-3}
+    model = train_classifier(SmallDigitNet(), images[:1400], labels[:1400], jax.random.key(seed), seed, **options)
+    return tabulate(model, images[1400 : 1400 + count], xai.mask.grid(4), xai.target.probability())
 
 
 def sentences(seed: int, count: int) -> list[KnownGame]:
-    """Thirteen words of a sentence; a transformer's log odds of what it is about; absent words become unknown."""
+    """Returns games of thirteen words of a sentence; a transformer's log odds of its package; absent words are unknown."""
     corpus = load_corpus(vocabulary=1000, seed=seed)
-    model = train_transformer(corpus, seed)
+    options: dict[str, Any] = {"epochs": 6, "batch_size": 64, "rate": 2e-3}
+    module, key = SmallTransformer(len(corpus.words)), jax.random.key(seed)
+    model = train_classifier(module, corpus.train_ids, corpus.train_labels, key, seed, **options)
     long_enough = np.flatnonzero((corpus.test_ids > UNKNOWN).sum(axis=1) >= 13)[:count]
     games = []
     for ids in corpus.test_ids[long_enough]:
@@ -107,21 +99,8 @@ def sentences(seed: int, count: int) -> list[KnownGame]:
     return games
 
 
-def train_transformer(corpus: Any, seed: int) -> xai.Model:
-    module = SmallTransformer(len(corpus.words))
-    variables = module.init(jax.random.key(seed), jnp.asarray(corpus.train_ids[:1]))
-
-    def loss(variables: Any, state: Any, batch: Any) -> tuple[jax.Array, Any]:
-        logits: Any = module.apply(variables, batch["x"])
-        return cross_entropy(logits, batch["y"]), state
-
-    data = {"x": corpus.train_ids, "y": corpus.train_labels}
-    variables, _ = train(loss, variables, (), data, epochs=6, batch_size=64, rate=2e-3, seed=seed)
-    return xai.linen(module, variables)
-
-
 def unanimity(num_players: int, num_terms: int, seed: int, count: int) -> list[KnownGame]:
-    """Teams of random sizes that pay when they are complete: interactions of every order."""
+    """Returns games of random teams that pay if they are complete: interactions of every order."""
     rng = np.random.default_rng(seed)
     games = []
     for _ in range(count):
@@ -132,7 +111,7 @@ def unanimity(num_players: int, num_terms: int, seed: int, count: int) -> list[K
 
 
 def neighbors(side: int, seed: int, count: int) -> list[KnownGame]:
-    """A grid of players of which every 2 x 2 are in a random game: interactions of neighbors."""
+    """Returns games on a grid in which every 2 x 2 players play a random game: interactions of neighbors."""
     rng = np.random.default_rng(seed)
     corners = all_coalitions(4).reshape(16, 2, 2)
     games = []
@@ -140,10 +119,10 @@ def neighbors(side: int, seed: int, count: int) -> list[KnownGame]:
         present, absent = [], []
         for row in range(side - 1):
             for column in range(side - 1):
-                place = np.s_[:, row : row + 2, column : column + 2]
+                square = np.s_[:, row : row + 2, column : column + 2]
                 for parts, corner in ((present, corners), (absent, ~corners)):
                     grid = np.zeros((16, side, side), bool)
-                    grid[place] = corner
+                    grid[square] = corner
                     parts.append(grid.reshape(16, -1))
         pay = rng.normal(size=16 * len(present))
         games.append(of_terms(np.concatenate(present), np.concatenate(absent), pay))
@@ -151,10 +130,10 @@ def neighbors(side: int, seed: int, count: int) -> list[KnownGame]:
 
 
 def of_forest(forest: Any, x: np.ndarray, background: np.ndarray, output: int = 1) -> KnownGame:
-    """What a forest says of x when absent features come from the background rows, averaged over them.
+    """Returns the game of a forest's output at x, with absent features from the background rows, averaged over the rows.
 
-    A leaf is reached if, at each node on its way, the feature goes the leaf's way: where x and the background row go the
-    same way the node asks for nothing, else the feature must be present or absent.
+    A leaf is reached if every node on its path turns towards it. Where x and the background row turn the same way, a node
+    sets no condition. Otherwise its feature must be present or absent.
     """
     terms: dict[tuple[bytes, bytes], float] = {}
     scale = 1 / (len(forest.estimators_) * len(background))
@@ -169,29 +148,30 @@ def of_forest(forest: Any, x: np.ndarray, background: np.ndarray, output: int = 
 def _leaves(
     tree: Any, x: np.ndarray, background: np.ndarray, output: int
 ) -> list[tuple[np.ndarray, np.ndarray, float]]:
-    found = []
-    nobody = np.zeros(len(x), bool)
+    """Returns the conditions (present, absent) and the output of each leaf that some coalition reaches."""
+    leaves = []
+    none = np.zeros(len(x), bool)
     for row in background:
-        stack = [(0, nobody, nobody)]
+        stack = [(0, none, none)]
         while stack:
             node, present, absent = stack.pop()
             left, right = tree.children_left[node], tree.children_right[node]
             if left == -1:
                 value = tree.value[node].ravel()
-                found.append((present, absent, float(value[output if len(value) > 1 else 0])))
+                leaves.append((present, absent, float(value[output if len(value) > 1 else 0])))
                 continue
             feature, threshold = tree.feature[node], tree.threshold[node]
             mine, other = (left if float(source[feature]) <= threshold else right for source in (x, row))
             if mine == other:
                 stack.append((mine, present, absent))
                 continue
-            one = nobody.copy()
-            one[feature] = True
+            condition = none.copy()
+            condition[feature] = True
             if not absent[feature]:
-                stack.append((mine, present | one, absent))
+                stack.append((mine, present | condition, absent))
             if not present[feature]:
-                stack.append((other, present, absent | one))
-    return found
+                stack.append((other, present, absent | condition))
+    return leaves
 
 
 GAMES = {

@@ -1,4 +1,4 @@
-"""Every activation map of the library in one table, called alike."""
+"""Every activation map of the library in one table, with one signature."""
 
 from __future__ import annotations
 
@@ -11,30 +11,31 @@ import numpy as np
 
 import xaijax as xai
 
-GRADIENT, EVALUATED, PIXELS, CLASSLESS = "gradients", "evaluations", "at the input's size", "blind to the class"
-_ROWS = 125  # images explained together: bounds the memory that the early layers' activations take
+GRADIENT, EVALUATED, PIXELS, CLASSLESS = "gradients", "evaluations", "at the input's size", "independent of the class"
+_ROWS = 125  # images explained in one call, which bounds the memory of the early layers' activations
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A map and how it is called.
 
-    explain: (model, x, target, key, layer) to values [N, H, W] at the size of the input.
-    kind: what it is made from.
-    share: the share of the images that it explains; expensive ones explain fewer and get wider intervals.
-    every: whether target="all" gives the maps of all classes, [N, H, W, K], for the evaluations that one class needs.
-    earlier: whether it is cheap and general enough to be asked for an earlier layer as well.
+    title: its name.
+    explain: (model, x, target, key, layer) -> values [N, H, W] at the size of the input.
+    source: what the map is computed from.
+    share: the share of the images that it explains. Expensive maps explain fewer images and have wider intervals.
+    every: whether target="all" gives the maps of all classes, [N, H, W, K], for the evaluations of one class.
+    earlier: whether it is cheap and general enough to explain an earlier layer as well.
     """
 
     title: str
     explain: Callable[..., Any]
-    kind: str
+    source: str
     share: float = 1.0
     every: bool = False
     earlier: bool = False
 
     def heat(self, model: Any, images: np.ndarray, labels: np.ndarray, key: Any, layer: str | None) -> np.ndarray:
-        """What speaks for each of the labels [N, L] in its image, [N * L, H, W]: the positive part of the maps."""
+        """Returns the evidence for each of the labels [N, L] in its image, [N * L, H, W]: the positive part of the maps."""
         if not self.every:
             images, labels = np.repeat(images, labels.shape[1], axis=0), labels.reshape(-1, 1)
         parts = []
@@ -77,7 +78,7 @@ def _guided(model: Any, x: Any, target: Any, _: Any, layer: str | None) -> Any:
 
 
 def _brightness(_: Any, x: Any, *__: Any) -> Any:
-    """A control: no explanation at all, the picture itself."""
+    """Returns the image itself, as a control."""
     return x.mean(axis=-1)
 
 
@@ -96,7 +97,7 @@ METHODS = (
     Method("Eigen-CAM", _at_layer(xai.cam.eigen_cam), CLASSLESS, earlier=True),
     Method("KPCA-CAM", _at_layer(xai.cam.kpca_cam), CLASSLESS, earlier=True),
     Method("FEM", _at_layer(xai.cam.fem), CLASSLESS, earlier=True),
-    Method("the picture (control)", _brightness, CLASSLESS),
+    Method("the image (control)", _brightness, CLASSLESS),
     Method("Ablation-CAM", _at_layer(xai.cam.ablation_cam), EVALUATED, every=True, earlier=True),
     Method("channel Shapley values", _channel_shapley, EVALUATED, share=1 / 5, every=True, earlier=True),
     Method("Score-CAM", _at_layer(xai.cam.score_cam), EVALUATED, every=True),

@@ -1,4 +1,4 @@
-"""What the gallery shows: the studies, their figures, what is to be seen in each, and what they are drawn from."""
+"""The figures of the gallery: the studies that draw them, their texts, and their data."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Callable
 from experiments import cam_figure, founding_game, grad_cam_figure, housing, lime_figure, newsgroups
 
 _DIGITS = (
-    "real handwritten digits (UCI optical recognition of handwritten digits) at random places over crops of the "
-    "photographs that come with scikit-image"
+    "real handwritten digits (UCI optical recognition of handwritten digits) at random positions in front of the "
+    "photographs that scikit-image contains"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure, or one of its parts: file: its name; seen: what is to be seen, for those who do not see it."""
+    """A figure, or one of its parts. file: its name; description: its alternative text."""
 
     file: str
-    seen: str
+    description: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """number, title, text: as in the index; pictures: what the study draws of it."""
+    """number, title, text: of the index; pictures: the files that the study draws for the figure."""
 
     number: int
     title: str
@@ -35,9 +35,11 @@ class Figure:
 class Study:
     """A command and the figures that it draws.
 
-    main: the study, (arguments) -> None, which writes figures and numbers.json into --out; quick: arguments with which it
-    takes seconds; real, stand_in: what the figures are drawn from, with a file or without; option: which takes the file;
-    without: arguments that ask for the stand-in; own_option: the gallery's, which takes the file.
+    main: the study, (arguments) -> None, which writes figures and numbers.json into --out.
+    quick: arguments with which it takes seconds.
+    real, stand_in: descriptions of the data, with a file and without.
+    option: the study's option for the file; own_option: the gallery's option for the file.
+    without: arguments that request the stand-in data.
     """
 
     name: str
@@ -59,26 +61,26 @@ STUDIES = (
             Figure(
                 1,
                 "the head's weights, projected back on the channel maps",
-                "Behind global average pooling, the weight of a class for a channel weighs the channel's map: their sum "
-                "is the class activation map, whose mean and the bias are the logit (Zhou et al. 2016, figure 2).",
+                "After global average pooling, the class activation map is the sum of the channel maps, weighted by the "
+                "weights of the class. Its mean plus the bias is the logit (Zhou et al. 2016, figure 2).",
                 (
                     Picture(
                         "cam.png",
-                        "Above, the five channel maps that count most, each under its weight, plus the sum of all others, "
-                        "equal the class activation map. Below, the image, the map over it, and a waterfall from the bias "
+                        "Above, the five channel maps with the largest contributions, each under its weight, plus the sum of all "
+                        "others, equal the class activation map. Below, the image, the map over it, and a waterfall from the bias "
                         "to the logit.",
                     ),
                 ),
             ),
             Figure(
                 2,
-                "where CAM looks",
+                "the evidence of CAM",
                 "What speaks for the class, over an image of every class, all on one scale. The frame is the digit's true "
-                "place, which nobody told the network.",
+                "position, on which the network was not trained.",
                 (
                     Picture(
                         "cam_looks.png",
-                        "Ten pictures in gray, one of each digit in front of a photograph, with a warm spot of color "
+                        "Ten images in gray, one of each digit in front of a photograph, with a warm spot of color "
                         "where the class activation map is high, and a frame around the digit.",
                     ),
                 ),
@@ -93,9 +95,9 @@ STUDIES = (
         (
             Figure(
                 3,
-                "how Grad-CAM comes about",
-                "For a network that CAM cannot explain: the mean gradient of each channel weighs its activations, and "
-                "what remains positive of the sum is the heat map (Selvaraju et al. 2017, equations 1 and 2).",
+                "how Grad-CAM is computed",
+                "For a network that CAM cannot explain: the mean gradient of each channel is the weight of its activations, and "
+                "the positive part of the weighted sum is the heat map (Selvaraju et al. 2017, equations 1 and 2).",
                 (
                     Picture(
                         "grad_cam.png",
@@ -115,14 +117,14 @@ STUDIES = (
             Figure(
                 4,
                 "LIME's local line",
-                "A curved boundary, an instance, samples around it, and the line fitted to them, with those of other draws "
-                "(Ribeiro et al. 2016, figure 3): samples as in the paper, and samples drawn where the weight is.",
+                "A curved boundary, an instance, samples around it, and the line fitted to them, with the lines of other draws "
+                "(Ribeiro et al. 2016, figure 3): samples as in the paper, and samples drawn in proportion to the weight.",
                 (
                     Picture(
                         "lime.png",
                         "Two panels in red and blue, the model's output, with the same wavy boundary and a cross near it. Dots are "
-                        "samples, as large as their weight. A thick dashed line through the boundary near the cross is the "
-                        "surrogate; faint ones, of other draws, spread around it, less so on the right.",
+                        "samples, with their weight as area. A thick dashed line through the boundary near the cross is the "
+                        "surrogate; faint lines of other draws spread around it, less so on the right.",
                     ),
                 ),
             ),
@@ -137,14 +139,14 @@ STUDIES = (
             Figure(
                 5,
                 "LIME on two text classifiers",
-                "Right for the wrong reasons: a network trained on posts with their headers goes by words of the headers "
-                "more than one trained on bodies alone, and loses more where the headers change (Ribeiro et al. 2016, "
+                "Right for the wrong reasons: a network trained on posts with their headers depends on header words more "
+                "than one trained on bodies alone, and loses more accuracy if the headers change (Ribeiro et al. 2016, "
                 "figure 2).",
                 (
                     Picture(
                         "newsgroups.png",
                         "Above, the ten heaviest words of one post for each classifier as bars; words of the header are "
-                        "in boxes, more of them and heavier ones for the first classifier. Below, the share of header words in many "
+                        "in boxes, more and heavier ones for the first classifier. Below, the share of header words in many "
                         "explanations, and the accuracy on posts as they are, without headers, and with headers of the "
                         "other group.",
                     ),
@@ -153,7 +155,7 @@ STUDIES = (
         ),
         ("--seeds", "1", "--posts", "4", "--samples", "300"),
         "posts of alt.atheism and soc.religion.christian (20 newsgroups, by date)",
-        "posts made by a generator that gives them the defect of the real ones, headers that give the group away; they "
+        "generated posts with the defect of the real ones, headers that reveal the group; they "
         "are not 20 newsgroups. Pass --newsgroups with a file of the posts for the real figure",
         "--data",
         ("--stand-in",),
@@ -166,7 +168,7 @@ STUDIES = (
             Figure(
                 6,
                 "the three-worker game",
-                "What each team earns, what each worker adds in each of the six orders in which they may come, and the "
+                "What each team earns, what each worker adds in each of the six orders in which they may join, and the "
                 "means over the orders: the Shapley values 52/6, 73/6 and 85/6 (Shapley 1953).",
                 (
                     Picture(
@@ -192,26 +194,26 @@ STUDIES = (
                 (
                     Picture(
                         "housing_force.png",
-                        "Four force plots on one scale, from a low value of the feature that is looked at to a high one: "
+                        "Four force plots on one scale, from a low value of the feature under study to a high one: "
                         "red arrows push the forecast up, blue ones down.",
                     ),
                     Picture(
                         "housing_dependence.png",
                         "A scatter of the feature's value against what it adds to the forecast, a dot for each row, "
-                        "colored by the feature it acts with most.",
+                        "colored by the feature with the strongest interaction.",
                     ),
                     Picture(
                         "housing_summary.png",
-                        "A row of dots for each feature, the most important one first: what it adds in each row, colored "
+                        "A row of dots for each feature, the most important first: what it adds in each row, colored "
                         "from low to high values of the feature.",
                     ),
                 ),
             ),
         ),
         ("--rows", "60", "--splits", "2", "--background", "10"),
-        "506 districts of Boston (Harrison & Rubinfeld 1978), which scikit-learn withdrew for the assumption behind "
-        "their variable b; they serve as a known yardstick of explanations here, and should serve for nothing else",
-        "442 patients with diabetes (scikit-learn) in the place of housing prices, with the body mass index in that of "
+        "506 districts of Boston (Harrison & Rubinfeld 1978), which scikit-learn withdrew because of the "
+        "assumption of their variable b; they serve as a known yardstick of explanations here, and should serve for nothing else",
+        "442 patients with diabetes (scikit-learn) instead of housing prices, with the body mass index instead of "
         "lstat. Pass --boston with a CSV file of the housing data for the figure of the notes",
         "--boston",
         own_option="--boston",

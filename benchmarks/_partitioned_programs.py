@@ -1,4 +1,4 @@
-"""What a compiled program does on each device, read from XLA's optimized text: its shapes, collectives, work in loops."""
+"""The shapes, collectives and work of a compiled program on each device, read from XLA's optimized text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SHAPE = re.compile(r"\w+\[([\d,]*)\]")
 
 
 class Instruction(NamedTuple):
-    """operation: such as dot; shapes: of what it makes; called: computations that it runs, so many times (trips)."""
+    """operation: such as dot; shapes: of its results; called: computations that it runs `trips` times."""
 
     operation: str
     shapes: tuple[tuple[int, ...], ...]
@@ -36,9 +36,10 @@ class Instruction(NamedTuple):
 class Partitioned(NamedTuple):
     """A program as each device runs it.
 
-    arguments, results: their shapes on one device; collectives: how many there are at all; in_loops: how many of them
-    within loops, where they would wait for other devices again and again; work: numbers that matrix products and
-    convolutions make, those within loops as often as the loops run.
+    arguments, results: their shapes on one device.
+    collectives: the number of collectives.
+    in_loops: the number of collectives in loops, which wait for other devices in every iteration.
+    work: the number of elements that matrix products and convolutions compute, multiplied by the iterations of loops.
     """
 
     arguments: tuple[tuple[int, ...], ...]
@@ -48,18 +49,22 @@ class Partitioned(NamedTuple):
     work: int
 
 
-def read(text: str) -> Partitioned:
+def read_program(text: str) -> Partitioned:
     """Reads `compiled.as_text()`."""
     entry, computations = _computations(text)
     layout = re.search(r"entry_computation_layout=\{\((.*?)\)->(.*?)\}(?:, \w+=|$)", text.split("\n", 1)[0])
     if layout is None:
-        raise ValueError(f"text must be that of a compiled XLA program, but it begins with {text[:60]!r}.")
+        raise ValueError(
+            f"`text` must be that of a compiled XLA program, got {text[:60]!r}: pass `compiled.as_text()`."
+        )
     within = {name for body in _loop_bodies(computations) for name in _reached(body, computations)}
 
     @functools.cache
     def work(name: str) -> int:
-        own = sum(math.prod(*one.shapes[:1]) for one in computations[name] if one.operation in ("dot", "convolution"))
-        return own + sum(one.trips * sum(map(work, one.called)) for one in computations[name])
+        own = sum(
+            math.prod(*each.shapes[:1]) for each in computations[name] if each.operation in ("dot", "convolution")
+        )
+        return own + sum(each.trips * sum(map(work, each.called)) for each in computations[name])
 
     return Partitioned(
         _shapes(layout[1]),
@@ -71,43 +76,43 @@ def read(text: str) -> Partitioned:
 
 
 def _computations(text: str) -> tuple[str, dict[str, list[Instruction]]]:
-    """The entry's name, and the instructions of every computation."""
-    found: dict[str, list[Instruction]] = {}
+    """Returns the entry's name, and the instructions of every computation."""
+    computations: dict[str, list[Instruction]] = {}
     entry, current = "", []
     for line in text.splitlines():
         if header := _HEADER.match(line):
-            current = found.setdefault(header[1], [])
+            current = computations.setdefault(header[1], [])
             entry = header[1] if line.startswith("ENTRY") else entry
         elif instruction := _INSTRUCTION.match(line):
             branches = [name.strip(" %") for group in _BRANCHES.findall(line) for name in group.split(",")]
             trips = _TRIPS.search(line)
             called = (*_CALLED.findall(line), *branches)
             current.append(Instruction(instruction[2], _shapes(instruction[1]), called, int(trips[1]) if trips else 1))
-    return entry, found
+    return entry, computations
 
 
 def _loop_bodies(computations: dict[str, list[Instruction]]) -> set[str]:
     return {
         name
         for instructions in computations.values()
-        for one in instructions
-        if one.operation == "while"
-        for name in one.called
+        for instruction in instructions
+        if instruction.operation == "while"
+        for name in instruction.called
     }
 
 
 def _reached(name: str, computations: dict[str, list[Instruction]]) -> set[str]:
-    """A computation and all that it runs."""
-    found, waiting = set(), [name]
+    """Returns a computation and all computations that it runs."""
+    reached, waiting = set(), [name]
     while waiting:
-        if (name := waiting.pop()) not in found:
-            found.add(name)
-            waiting += [called for one in computations[name] for called in one.called]
-    return found
+        if (name := waiting.pop()) not in reached:
+            reached.add(name)
+            waiting += [called for instruction in computations[name] for called in instruction.called]
+    return reached
 
 
 def _count(instructions: list[Instruction]) -> int:
-    return sum(one.operation.removesuffix("-start") in COLLECTIVES for one in instructions)
+    return sum(each.operation.removesuffix("-start") in COLLECTIVES for each in instructions)
 
 
 def _shapes(text: str) -> tuple[tuple[int, ...], ...]:

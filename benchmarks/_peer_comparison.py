@@ -1,4 +1,4 @@
-"""Explanations per second of two packages on the same model and inputs, in one run, one after the other."""
+"""Explanations per second of two packages on the same model and inputs, timed alternately in one run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ import jax
 import numpy as np
 from rich.table import Table
 
-LEAST_ERROR = 1e-10  # a relative squared error of float32 rounding: nothing that more evaluations would lessen
+LEAST_ERROR = (
+    1e-10  # relative squared errors below are rounding errors of float32, which more evaluations do not reduce
+)
 
 
 class Side(NamedTuple):
-    """run() explains `inputs` inputs with so many evaluations of the model's game for each."""
+    """run() explains `inputs` inputs with `evaluations` evaluations of the model's game for each."""
 
     run: Callable[[], Any]
     inputs: int
     evaluations: int
 
 
-def beside(
+def compare_with_peer(
     name: str,
     peer: str,
     ours: Side,
@@ -35,22 +37,23 @@ def beside(
     errors: Callable[[], tuple[float, float]] | None = None,
     **more: Any,
 ) -> dict[str, Any]:
-    """A row of the comparison: medians of interleaved repeats, each of which begins with the other side than the last.
+    """Returns a row of the comparison: medians of interleaved repeats that begin with either side in turn.
 
     Args:
-      name: what is explained, and how.
+      name: the explainer and the model.
       peer: the other package and its explainer.
-      ours, theirs: what is timed; both are run once before.
-      repeats: how many times.
-      errors: finds the mean squared errors of ours and theirs relative to the truth's square, at these evaluations,
-        where a truth is known; called after the first calls are timed. Errors of sampling fall as 1/n, so that an estimator of k times the error takes k times the
-        evaluations for the same: `times_faster_at_equal_error` is scaled by this law.
+      ours, theirs: the timed sides. Each runs once before the repeats.
+      repeats: number of repeats.
+      errors: returns the mean squared errors of ours and theirs, relative to the square of the exact values, at these
+        evaluations; None where these are unknown. It is called after the first calls are timed. Errors of sampling
+        fall as 1/n, so that an estimator with k times the error needs k times the evaluations for the same error:
+        `times_faster_at_equal_error` follows this law.
       more: further fields of the row.
 
     Returns:
       explanations_per_second of both; times_faster, the ratio at equal evaluations (where the counts differ it is scaled
-      by them), with quartiles; wins, "xaijax", the peer, or "neither" where the quartiles are on both sides of 1; the
-      same at equal error, None where that is not known; the raw seconds_each of both, and their first calls.
+      by them), with quartiles; wins, "xaijax", the peer, or "neither" if the quartiles are on both sides of 1; the
+      same at equal error, None if that is unknown; the raw seconds_each of both, and their first calls.
     """
     firsts = [_seconds(side.run) for side in (ours, theirs)]
     seconds: tuple[list[float], list[float]] = ([], [])
@@ -88,23 +91,23 @@ def beside(
 
 
 def missing(*packages: str) -> str | None:
-    """A sentence where one of these packages is not installed."""
+    """Returns a sentence if any of these packages is not installed."""
     absent = [package for package in packages if importlib.util.find_spec(package) is None]
     if not absent:
         return None
-    which = f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
-    return f"{which}: the extra `peers` names the versions, and .ci/run shows how they are installed."
+    names = f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} not installed"
+    return f"{names}: the extra `peers` names the versions, and .ci/run shows how they are installed."
 
 
 def skipped(peer: str, sentence: str) -> dict[str, Any]:
-    """The row that says why there is no comparison."""
-    return {"name": f"beside {peer}", "peer": peer, "skipped": sentence}
+    """Returns the row that states why there is no comparison."""
+    return {"name": f"compared with {peer}", "peer": peer, "skipped": sentence}
 
 
 def table(rows: list[dict[str, Any]]) -> Table:
-    """One line for each row of `beside`; what was skipped is said below."""
-    found = Table(
-        title="explanations per second beside the peers, on one model, in one run; (peer) where the peer wins",
+    """Returns a line for each row; skipped comparisons are named below."""
+    table = Table(
+        title="explanations per second compared with the peers, on one model, in one run; (peer): the peer wins",
         caption="\n".join(
             ["at equal error: measured errors at these evaluations, scaled by the 1/n law"]
             + [f"{row['name']}: {row['skipped']}" for row in rows if "skipped" in row]
@@ -114,12 +117,12 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for name in (
         *left, "evaluations", "xaijax", "theirs", "times faster", "quartiles", "errors", "at equal error", "first call"
     ):  # fmt: skip
-        found.add_column(name, justify="left" if name in left else "right")
+        table.add_column(name, justify="left" if name in left else "right")
     for row in rows:
         if "skipped" in row:
             continue
         low, high = row["times_faster_quartiles"]
-        found.add_row(
+        table.add_row(
             row["name"],
             row["peer"],
             _both(f"{row['evaluations']:,}", f"{row['peer_evaluations']:,}"),
@@ -131,40 +134,46 @@ def table(rows: list[dict[str, Any]]) -> Table:
             _equal_error(row),
             f"{row['first_seconds']:.1f}, {row['peer_first_seconds']:.1f} s",
         )
-    return found
+    return table
 
 
 def quietly(run: Callable[[], Any]) -> Any:
-    """run() without the progress bars that peers draw."""
+    """Calls run() without the progress bars of the peers."""
     with contextlib.redirect_stderr(io.StringIO()):
         return run()
 
 
 def squared_error(values: Any, truth: Any) -> float:
-    """The squared error over the truth's square, over all inputs."""
+    """Returns the squared error divided by the square of the exact values, over all inputs."""
     values, truth = np.asarray(values, np.float64), np.asarray(truth, np.float64)
     if values.shape != truth.shape:
-        raise ValueError(f"values must have the shape {list(truth.shape)} of the truth, but have {list(values.shape)}.")
+        raise ValueError(f"`values` must have the shape {list(truth.shape)} of `truth`, got {list(values.shape)}.")
     return float(((values - truth) ** 2).sum() / (truth**2).sum())
 
 
-def spread(one: Any, other: Any) -> float:
-    """The variance of an estimator relative to its square, from two runs with different seeds: half their difference's."""
-    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    return float(((one - other) ** 2).sum() / (one**2 + other**2).sum())
+def spread(first: Any, second: Any) -> float:
+    """Returns the variance of an estimator relative to its square, from two runs with different seeds.
+
+    Half the squared difference of the runs estimates the variance.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    return float(((first - second) ** 2).sum() / (first**2 + second**2).sum())
 
 
 def _at_equal_error(ratios: np.ndarray, errors: tuple[float, float], peer: str, evaluations: float) -> dict[str, Any]:
-    """Time to an error is time times error; `ratios` have had the evaluations taken out, which belong in here."""
+    """Returns the comparison at equal error: the time to an error is time times error.
+
+    `ratios` are scaled to equal evaluations, which is undone here.
+    """
     ours, theirs = errors
-    if not all(map(math.isfinite, errors)):  # of a truth that is 0
+    if not all(map(math.isfinite, errors)):  # the exact values are 0
         return {}
-    found: dict[str, Any] = {"error": ours, "peer_error": theirs}
+    row: dict[str, Any] = {"error": ours, "peer_error": theirs}
     if min(errors) < LEAST_ERROR:
         exact = [side for side, error in (("xaijax", ours), (peer, theirs)) if error < LEAST_ERROR]
-        return found | {"wins_at_equal_error": exact[0] if len(exact) == 1 else None}
+        return row | {"wins_at_equal_error": exact[0] if len(exact) == 1 else None}
     low, ratio, high = ratios / evaluations * theirs / ours
-    return found | {"times_faster_at_equal_error": float(ratio), "wins_at_equal_error": _winner(low, high, peer)}
+    return row | {"times_faster_at_equal_error": float(ratio), "wins_at_equal_error": _winner(low, high, peer)}
 
 
 def _winner(low: float, high: float, peer: str) -> str:
