@@ -140,7 +140,7 @@ def vision_transformer(registers=0):
 
 def tagged(parameters, x):
     hidden = jax.nn.softplus(jnp.einsum("nhwc,ck->nhwk", x, parameters["kernel"]))
-    hidden = xai.tag(hidden * jnp.linspace(0.5, 1.5, x.shape[1])[:, None, None], "hidden")
+    hidden = xai.tag(hidden * jnp.linspace(0.5, 1.5, x.shape[1])[None, :, None, None], "hidden")
     return hidden.mean(axis=(1, 2)) @ parameters["head"]
 
 
@@ -157,7 +157,7 @@ FEATURES = 12
 
 
 def mlp(parameters, x):
-    hidden = jnp.tanh(x @ parameters["w1"] + parameters["b1"])
+    hidden = jnp.tanh(x @ parameters["w1"] + parameters["b1"][None])
     return hidden @ parameters["w2"] + (x[:, :1] * x[:, 1:2])
 
 

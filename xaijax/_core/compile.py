@@ -14,7 +14,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
-from xaijax._core import calls, check, progress
+from xaijax._core import calls, check, progress, settings
 from xaijax._model import Model, unflatten
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
@@ -63,6 +63,7 @@ def compiled(
 
     def over_automatic_axes(method: str, in_stages: Callable[..., Any] | None = None) -> Callable[..., Any]:
         @functools.wraps(function)
+        @settings.own
         def call(*arguments: Any, **options: Any) -> Any:
             leaves, structure = jax.tree.flatten((arguments, options))
             if any(map(_is_explicit, leaves)):

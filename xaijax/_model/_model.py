@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import check
+from xaijax._core import check, settings
 from xaijax._model._errors import noted
 
 
@@ -69,7 +69,7 @@ class Model:
         return jax.tree.unflatten(self.static.treedef, leaves)
 
     def __call__(self, x: Any) -> Any:
-        with noted(self, x):
+        with noted(self, x), settings.of_user():
             outputs = _arrays(self, self._call(x))
         if not _lost_its_rows(x, outputs):
             return outputs
@@ -81,7 +81,7 @@ class Model:
 
     def tagged(self, x: Any) -> Any:
         """Evaluates the model with the output of every module tagged by its path. Plain functions tag for themselves."""
-        with noted(self, x):
+        with noted(self, x), settings.of_user():
             outputs = _arrays(self, self._call_tagged(x))
         if not _lost_its_rows(x, outputs):
             return outputs
