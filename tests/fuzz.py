@@ -70,7 +70,6 @@ def calls():
     """Yields the name, the function and right arguments of every public function."""
     masker = xai.mask.baseline(jnp.zeros(M))
     game = xai.game(table_model, X, masker, target=1)
-    hand = xai.Game(lambda z: z @ jnp.arange(4.0), 4)
     exact = xai.shap.exact(game)
     pairs = xai.shap.interactions(game, key=KEY)
     maps = xai.cam.grad_cam(image_model, IMAGES, layer="hidden", target=1, upsample=True)
@@ -84,65 +83,73 @@ def calls():
         "game": {**model_x, "masker": masker},
         "layers": image_x,
         "compose": {"features": image_model, "head": table_model},
-        "function": {"function": table_model},
         "concatenate": {"attributions": [exact, exact]},
         "records": {"attribution": exact},
-        "progress": {"enabled": True},
+        "to_shap": {"attribution": exact},
         "tag": {"value": X, "name": "a"},
         "to_frame": {"attribution": exact},
     }
+    labels = np.arange(36).reshape(6, 6) // 9
+    draws = {"game": game, "key": KEY}
+    dependence = xai.metrics.partial_dependence(table_model, X, 0)
     special = {
-        "cam.cam": {**image_x, "layer": "later"},
         "cam.several": {**image_x, "maps": [xai.cam.grad_cam, xai.cam.layer_cam], "layer": "hidden"},
         "cam.fuse": {**image_x, "layers": ["hidden", "later"]},
-        "cam.channel_map": None,
-        "cam.attention_rollout": None,
+        "cam.channel_map": (channels := xai.cam.channel_game(image_model, IMAGES, layer="hidden", target=1))
+        and {"games": channels, "attribution": xai.shap.exact(channels)},
+        "cam.attention_rollout": None,  # for transformers
         "cam.attention_gradient": None,
         "shap.values": {**model_x, "masker": masker, "key": KEY},
         "shap.expected_gradients": {**model_x, "background": X, "key": KEY},
         "shap.linear": {**model_x, "rows": X},
-        "shap.owen": {"game": game, "partition": [[0, 1], [2, 3]]},
-        "lime.fit": {"game": game, "key": KEY},
+        "shap.owen": {"game": game, "tree": [[0, 1], [2, 3]]},
+        "shap.kernel": draws,
+        "shap.permutation": draws,
+        "shap.gaussian_process": draws,
+        "shap.interactions": draws,
+        "lime.fit": draws,
         "lime.tabular": {**model_x, "training_statistics": statistics, "key": KEY},
-        "lime.image": {**image_x, "segments": np.arange(36).reshape(6, 6) // 9, "key": KEY},
-        "lime.text": {"model": token_model, "x": TOKENS, "key": KEY, "mask_id": 1},
+        "lime.image": {**image_x, "key": KEY, "target": 1},
+        "lime.text": {"model": token_model, "x": TOKENS, "key": KEY, "mask_id": 1, "pad_id": 0},
         "lime.statistics": {"rows": X},
-        "lime.strings": None,
+        "lime.strings": None,  # needs a tokenizer; tests/lime/test_strings.py
         "lime.submodular_pick": {"attribution": surrogate, "num_picks": 2},
         "mask.background": {"rows": X},
-        "mask.baseline": {"values": X[0]},
+        "mask.baseline": {"row": X[0]},
         "mask.gaussian": {"rows": np.random.default_rng(0).normal(size=(9, 4))},
-        "mask.grid": {"cells": 2},
-        "mask.patches": {"size": 2},
-        "mask.regions": {"labels": np.arange(36).reshape(6, 6) // 9},
+        "mask.regions": {"labels": labels},
         "mask.superpixels": {"num_segments": 4},
         "mask.tokens": {"mask_id": 1},
-        "mask.joint": {"maskers": {"a": masker}},
+        "mask.joint": {"parts": {"a": masker}},
         "mask.k_means": {"rows": X, "num_clusters": 2, "key": KEY},
         "segment.slic": {"images": IMAGES, "num_segments": 4},
-        "metrics.deletion": {"games": game, "attribution": exact},
-        "metrics.insertion": {"games": game, "attribution": exact},
+        "metrics.benchmark_explainers": None,  # runs for minutes; tests/metrics
+        "metrics.partial_dependence": {**model_x, "feature": 0},
+        "plot.borders": {"images": IMAGES, "labels": labels},
         "plot.dependence": {"attribution": exact, "player": 0, "inputs": X},
-        "plot.partial_dependence": {"model": table_model, "x": X, "feature": 0},
-        "plot.interactions": {"interactions": pairs},
-        "plot.network": {"interactions": pairs},
+        "plot.partial_dependence": {"dependence": dependence},
+        "plot.interactions": {"attribution": pairs},
+        "plot.network": {"attribution": pairs},
         "plot.image": {"attribution": maps},
         "plot.image_grid": {"attribution": maps},
-        "plot.regions": {"attribution": regions},
+        "plot.regions": {"attribution": regions, "images": IMAGES},
         "plot.text": {"attribution": exact, "words": list("abcd")},
         "plot.text_html": {"attribution": exact, "words": list("abcd")},
-        "plot.cohorts": {"plot": xai.plot.bars, "attribution": exact, "labels": [0, 0, 1]},
-        "plot.compare": {"attributions": {"a": exact, "b": exact}},
-        "plot.neighborhood": None,
-        "plot.curves": None,
-        "plot.pair": None,
-        "plot.removal": None,
-        "plot.convergence": None,
+        "plot.cohorts": {"draw": xai.plot.bars, "attribution": exact, "labels": [0, 0, 1]},
+        "plot.cohort_bars": {"attribution": exact, "labels": [0, 0, 1]},
+        "plot.compare": {"attributions": {"a": maps, "b": maps}, "images": IMAGES},
+        "plot.neighborhood": {"rows": X, "outputs": X[:, 0], "instance": X[0]},
+        "plot.curves": {"given": xai.metrics.deletion(game, exact)},
+        "plot.pair": {"images": IMAGES, "after": IMAGES},
+        "plot.removal": {"removed": xai.metrics.removal(game, exact)},
+        "plot.convergence": {"attributions": {"a": [exact, exact]}},
         "plot.error_curves": {"errors": {"a": {5: [0.1], 10: [0.05]}}},
-        "plot.intervals": {"names": ["a", "b"], "values": [1.0, 2.0], "errors": [0.1, 0.2]},
-        "plot.borders": None,
+        "plot.intervals": {"values": [1.0, 2.0], "names": ["a", "b"]},
+        "target.box": {"boxes": np.zeros((2, 4)), "classes": [0, 1]},
+        "target.each": {"score": lambda y, a: y[0], "arguments": np.zeros(3)},
+        "target.similarity": {"embedding": np.ones((3, 3))},
+        "target.region": None,
     }
-    del hand
     for name, arguments in root.items():
         yield name, getattr(xai, name), arguments
     for namespace in ("cam", "lime", "mask", "metrics", "plot", "segment", "shap", "target"):
@@ -170,13 +177,16 @@ def _by_name(signature, namespace, game, exact):
         "key": KEY,
         "layer": "hidden",
         "num_evaluations": 20,
-        "num_permutations": 2,
     }
     required = [name for name, parameter in signature.parameters.items() if parameter.default is parameter.empty]
-    wanted = [name for name in signature.parameters if name in ("layer", "num_groups") and namespace == "cam"]
+    wanted = [
+        name
+        for name in signature.parameters
+        if name in ("layer", "num_groups", "num_samples", "num_steps") and namespace == "cam"
+    ]
     if any(name not in values for name in required):
         return None
-    sizes = {"num_groups": 2}
+    sizes = {"num_groups": 2, "num_samples": 2, "num_steps": 2}
     return {name: values.get(name, sizes.get(name)) for name in dict.fromkeys([*required, *wanted])}
 
 
@@ -193,18 +203,23 @@ def raw_tracebacks(name, function, arguments, wrong):
     """Yields a line for each wrong call of a function that ends in a raw traceback."""
     import matplotlib.pyplot as plt
 
+    try:
+        function(**arguments)
+    except Exception as error:
+        yield f"{name}: the right call fails: {type(error).__name__}: {str(error)[:300]}"
+        return
     for parameter, declared in inspect.signature(function).parameters.items():
         if declared.kind in (declared.VAR_POSITIONAL, declared.VAR_KEYWORD):
             continue
         for kind in wrong:
             given = {**arguments, parameter: WRONG[kind]}
-            positional = [given.pop(p) for p, d in inspect.signature(function).parameters.items()
-                          if d.kind is d.POSITIONAL_ONLY and p in given]
             try:
-                function(*positional, **given)
+                function(**given)
             except Exception as error:
                 if not is_sentence(error, parameter):
-                    frames = [f for f in traceback.extract_tb(error.__traceback__) if f"{os.sep}xaijax{os.sep}" in f.filename]
+                    frames = [
+                        f for f in traceback.extract_tb(error.__traceback__) if f"{os.sep}xaijax{os.sep}" in f.filename
+                    ]
                     where = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
                     yield f"{name}({parameter}={kind}): {type(error).__name__} at {where}: {str(error)[:120]!r}"
             finally:
@@ -222,9 +237,10 @@ def main(chosen):
         for name, function, arguments in calls():
             if chosen and not any(name == wanted or name.startswith(wanted + ".") for wanted in chosen):
                 continue
-            lines += raw_tracebacks(name, function, arguments, QUICK)
+            raw = list(raw_tracebacks(name, function, arguments, QUICK))
+            lines += raw
+            print("\n".join(raw), end="\n" if raw else "", flush=True)
             print(f"{time.perf_counter() - start:5.0f} s, {len(lines)} raw: {name}", file=sys.stderr, flush=True)
-    print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,9 @@ class Attribution:
         if self.axes == "":
             object.__setattr__(self, "axes", _default_axes(np.ndim(self.values), np.ndim(self.output)))
         if not isinstance(self.axes, str) or len(set(self.axes.split())) != len(self.axes.split()):
-            raise TypeError(f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {self.axes!r}.')
+            raise TypeError(
+                f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {check.shown(self.axes)}.'
+            )
         for name in ("names", "output_names", "choices"):
             if isinstance(value := getattr(self, name), list | np.ndarray):
                 object.__setattr__(self, name, _as_names(value))
@@ -229,10 +231,12 @@ class Attribution:
     def _output_number(self, output: Any, count: int) -> int:
         if isinstance(output, str):
             if self.output_names is None:
-                raise TypeError(f"`output` must be an index, as the attribution has no output names, got {output!r}.")
+                raise TypeError(
+                    f"`output` must be an index, as the attribution has no output names, got {check.shown(output)}."
+                )
             return self.output_names.index(check.one_of("output", output, self.output_names))
         if isinstance(output, bool) or not isinstance(output, int | np.integer):
-            raise TypeError(f"`output` must be the index or the name of an output, got {output!r}.")
+            raise TypeError(f"`output` must be the index or the name of an output, got {check.shown(output)}.")
         if not -count <= output < count:
             raise IndexError(
                 f"`output` must be from {-count} to {count - 1}, as there are {count} outputs, got {output}."
@@ -451,7 +455,7 @@ def _names_of_each(attribution: Attribution) -> tuple[tuple[str, ...], ...]:
 def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
     """Reads M names of players, or N sequences of them."""
     if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"`names` must be a sequence of {num_players} names, got {names!r}.")
+        raise TypeError(f"`names` must be a sequence of {num_players} names, got {check.shown(names)}.")
     read = _as_names(names)
     if num_examples is not None and len(read) == num_examples and _differ_between_examples(read):
         for number, own in enumerate(read):
@@ -459,7 +463,7 @@ def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
                 raise ValueError(f"`names[{number}]` must hold {num_players} names, one per player, got {len(own)}.")
         return read
     if _differ_between_examples(read) or not all(isinstance(name, str) for name in read):
-        raise TypeError(f"`names` must be strings, got {names!r}.")
+        raise TypeError(f"`names` must be strings, got {check.shown(names)}.")
     if len(read) != num_players:
         raise ValueError(f"`names` must hold {num_players} names, one per player, got {len(read)}.")
     return read
@@ -468,10 +472,10 @@ def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
 def read_output_names(names: Any, num_outputs: int | None) -> tuple[str, ...]:
     """Reads the names of the model's outputs."""
     if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
-        raise TypeError(f"`output_names` must be a sequence of names, got {names!r}.")
+        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(names)}.")
     read = _as_names(names)
     if not all(isinstance(name, str) for name in read):
-        raise TypeError(f"`output_names` must be strings, got {names!r}.")
+        raise TypeError(f"`output_names` must be strings, got {check.shown(names)}.")
     if num_outputs is not None and len(read) != num_outputs:
         raise ValueError(f"`output_names` must hold {num_outputs} names, one per output, got {len(read)}.")
     return read

@@ -306,6 +306,6 @@ def channel_axis(name: str, shape: tuple[int, ...], axis: Any) -> int:
         return 3
     if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis not in (-3, -2, -1, 1, 2, 3):
         raise ValueError(
-            f"`channel_axis` must be the axis of the channels of images with four axes, 1 or -1 mostly, got {axis!r}."
+            f"`channel_axis` must be the axis of the channels of images with four axes, 1 or -1 mostly, got {shown(axis)}."
         )
     return int(axis) % 4

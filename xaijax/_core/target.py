@@ -166,7 +166,7 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
             ', "all" or None' if all_allowed else " or None"
         )
         hint = f": use {target}" if target.strip().isdigit() else check.did_you_mean(target, ["all"] * all_allowed)
-        raise ValueError(f"`target` must be {accepted}, got {target!r}{hint}.")
+        raise ValueError(f"`target` must be {accepted}, got {check.shown(target)}{hint}.")
     return Target(index=class_index(target, num_classes, num_examples))
 
 

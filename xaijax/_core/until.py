@@ -125,7 +125,7 @@ def read_until(until: Any, cap_name: str, cap: Any) -> float | None:
     if until is None:
         if cap is not None:
             raise ValueError(
-                f"`{cap_name}` must be left out unless `until` is given, got {cap!r}: it is the cap of `until`, the "
+                f"`{cap_name}` must be left out unless `until` is given, got {check.shown(cap)}: it is the cap of `until`, the "
                 "precision to reach; give `until` as well, or a budget alone."
             )
         return None
