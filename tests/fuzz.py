@@ -125,28 +125,28 @@ def calls():
         "segment.slic": {"images": IMAGES, "num_segments": 4},
         "metrics.benchmark_explainers": None,  # runs for minutes; tests/metrics
         "metrics.partial_dependence": {**model_x, "feature": 0},
-        "plot.borders": {"images": IMAGES, "labels": labels},
+        "plot.borders": {"images": IMAGES[..., 0], "labels": labels},
         "plot.dependence": {"attribution": exact, "player": 0, "inputs": X},
         "plot.partial_dependence": {"dependence": dependence},
         "plot.interactions": {"attribution": pairs},
         "plot.network": {"attribution": pairs},
         "plot.image": {"attribution": maps},
         "plot.image_grid": {"attribution": maps},
-        "plot.regions": {"attribution": regions, "images": IMAGES},
+        "plot.regions": {"attribution": regions, "images": IMAGES[..., 0]},
         "plot.text": {"attribution": exact, "words": list("abcd")},
         "plot.text_html": {"attribution": exact, "words": list("abcd")},
         "plot.cohorts": {"draw": xai.plot.bars, "attribution": exact, "labels": [0, 0, 1]},
         "plot.cohort_bars": {"attribution": exact, "labels": [0, 0, 1]},
-        "plot.compare": {"attributions": {"a": maps, "b": maps}, "images": IMAGES},
+        "plot.compare": {"attributions": {"a": maps, "b": maps}, "images": IMAGES[..., 0]},
         "plot.neighborhood": {"rows": X, "outputs": X[:, 0], "instance": X[0]},
         "plot.curves": {"given": xai.metrics.deletion(game, exact)},
-        "plot.pair": {"images": IMAGES, "after": IMAGES},
-        "plot.removal": {"removed": xai.metrics.removal(game, exact)},
-        "plot.convergence": {"attributions": {"a": [exact, exact]}},
+        "plot.pair": {"images": IMAGES[..., 0], "after": IMAGES[..., 0]},
+        "plot.removal": None,  # of pictures of one or three channels; tests/plot/test_image_panels.py
+        "plot.convergence": {"attributions": [xai.shap.permutation(game, key=KEY, num_permutations=n) for n in (2, 4)]},
         "plot.error_curves": {"errors": {"a": {5: [0.1], 10: [0.05]}}},
         "plot.intervals": {"values": [1.0, 2.0], "names": ["a", "b"]},
         "target.box": {"boxes": np.zeros((2, 4)), "classes": [0, 1]},
-        "target.each": {"score": lambda y, a: y[0], "arguments": np.zeros(3)},
+        "target.each": None,
         "target.similarity": {"embedding": np.ones((3, 3))},
         "target.region": None,
     }
@@ -190,13 +190,15 @@ def _by_name(signature, namespace, game, exact):
     return {name: values.get(name, sizes.get(name)) for name in dict.fromkeys([*required, *wanted])}
 
 
-def is_sentence(error, parameter):
-    """Returns whether an error was raised by a check of this package, in one sentence that names the argument."""
+def is_sentence(error, parameters):
+    """Returns whether an error was raised by a check of this package, in one sentence that names an argument."""
+    if any(note.startswith("xaijax: ") for note in getattr(error, "__notes__", ())):
+        return True  # from within the model, with the note that explains it
     last = list(traceback.walk_tb(error.__traceback__))[-1][0].f_code.co_filename
     message = str(error).partition("\n--------------------")[0]
     own = f"{os.sep}xaijax{os.sep}" in last and "site-packages" not in last.rpartition("xaijax")[2]
-    names = re.search(rf"\b{parameter.rstrip('s')}", message) is not None
-    return own and names and "\n" not in message.strip() and len(message) < 1000
+    names = set(re.findall(r"`(\w+)", message)) & {*parameters, "value"}  # a game's function is its value
+    return own and bool(names) and "\n" not in message.strip() and len(message) < 1000
 
 
 def raw_tracebacks(name, function, arguments, wrong):
@@ -216,7 +218,7 @@ def raw_tracebacks(name, function, arguments, wrong):
             try:
                 function(**given)
             except Exception as error:
-                if not is_sentence(error, parameter):
+                if not is_sentence(error, inspect.signature(function).parameters):
                     frames = [
                         f for f in traceback.extract_tb(error.__traceback__) if f"{os.sep}xaijax{os.sep}" in f.filename
                     ]

@@ -122,8 +122,8 @@ def partial_dependence(
 
 
 def _feature_index(feature: object, names: Sequence[str] | None, width: int) -> int:
-    if names is not None and (isinstance(names, str) or len(names) != width):
-        raise ValueError(f"`names` must be {width} names, one for each feature, got {names!r}.")
+    if names is not None and (isinstance(names, str) or not isinstance(names, Sequence) or len(names) != width):
+        raise ValueError(f"`names` must be {width} names, one for each feature, got {check.shown(names)}.")
     if isinstance(feature, str):
         if names is None:
             raise ValueError(f"`feature` must be an index where `names` are not given, got {feature!r}: pass names.")

@@ -88,6 +88,7 @@ def removal(
         raise TypeError(f"`game` must be xai.game(model, x, masker), got {type(game).__name__}.")
     if not isinstance(attribution, Attribution):
         raise TypeError(f"`attribution` must be the result of an explainer, got {type(attribution).__name__}.")
+    keep = check.flag("keep", keep)
     sign, top = check.one_of("sign", sign, SIGNS), check.positive_int("top", top)
     values = player_values(game, attribution)
     strengths = {"both": jnp.abs(values), "positive": jnp.maximum(values, 0), "negative": jnp.maximum(-values, 0)}[sign]

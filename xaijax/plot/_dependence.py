@@ -93,7 +93,7 @@ def dependence(
     if not len(drawn):
         raise ValueError(f"`inputs` must hold at least one input of {labels[index]}, got missing ones alone.")
     other = None
-    if color_by == STRONGEST and (table.names is None or STRONGEST not in table.names):
+    if isinstance(color_by, str) and color_by == STRONGEST and (table.names is None or STRONGEST not in table.names):
         single, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
         other = _strongest_partner(single, index, values[known, index], columns, known)
     elif color_by is not None:

@@ -182,7 +182,7 @@ def _numbers(name: str, given: Any, shape: tuple[int, int], grouped: bool, *, mo
     """Reads numbers by NumPy: JAX's 32 bits would put some values outside their own intervals."""
     try:
         array = np.asarray(check_unmasked(name, given), np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise TypeError(f"`{name}` must be an array of numbers, got {check.shown(given)}.") from error
     expected = shape if grouped else shape[:1]
     if array.shape[: len(expected)] != expected or array.ndim != len(expected) + more:

@@ -197,7 +197,7 @@ def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
     words = row.names if words is None else words
     if isinstance(words, (str, bytes)) or not hasattr(words, "__iter__"):
         raise TypeError(f"`words` must be a sequence of words, got {check.shown(words)}: split the text first.")
-    given = [printable(str(word)) for word in words or ()]
+    given = [printable(str(word)) for word in words]
     if not 0 < len(given) <= count:
         raise ValueError(f"`words` must be 1 to {count}, one for each value, got {len(given)}.")
     return given

@@ -17,9 +17,9 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.blocks import each, in_blocks
 from xaijax._core.blur import gaussian_blur
+from xaijax._core.calls import warn
 from xaijax._core.compile import compiled
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Shaped
-from xaijax._core.warn import warn
 from xaijax.segment._cluster import Cells, cluster, seed_grid
 from xaijax.segment._connect import connected
 

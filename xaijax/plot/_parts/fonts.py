@@ -12,7 +12,7 @@ from matplotlib import ft2font
 from matplotlib.font_manager import FontProperties, findfont, fontManager
 from matplotlib.ft2font import FT2Font
 
-from xaijax._core.warn import warn
+from xaijax._core.calls import warn
 
 # Of fonts with the same glyphs, those made for screens and texts are preferred where they are installed.
 _PREFERRED = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Surrogate
-from xaijax._core.warn import warn
+from xaijax._core.calls import warn
 from xaijax._core.words import counted, shortened
 from xaijax.plot._parts.inputs import Column, columns_of, plain_array
 from xaijax.plot._parts.players import inputs_of_example, labels_of, player_names
@@ -205,6 +205,8 @@ def note_of_classes(targets: np.ndarray, output_names: Sequence[str] | None) -> 
 def name_of_output(output: int, output_names: Sequence[str] | None) -> str:
     if output_names is None:
         return f"class {output}"
+    if not isinstance(output_names, Sequence):
+        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(output_names)}.")
     if not 0 <= output < len(output_names):
         raise ValueError(f"`output_names` must name every output, got {len(output_names)} names and output {output}.")
     return shortened(str(output_names[output]))
