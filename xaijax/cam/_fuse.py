@@ -88,7 +88,9 @@ def fuse(
       Jiang et al. (2021), LayerCAM, section III-C (the maximum, there of maps scaled by tanh).
     """
     if isinstance(layers, str) or not isinstance(layers, Sequence) or len(layers) < 2:
-        raise ValueError(f"`layers` must be two or more paths of layers, got {layers!r}: see xai.layers(model, x).")
+        raise ValueError(
+            f"`layers` must be two or more paths of layers, got {check.shown(layers)}: see xai.layers(model, x)."
+        )
     check.one_of("how", how, _JOIN)
     equation = read_equation("method", method, {"relu": relu})
     model, x, target = read_arguments(model, x, target, all_allowed=False)

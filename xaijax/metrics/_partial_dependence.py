@@ -99,7 +99,7 @@ def partial_dependence(
     pair = feature if isinstance(feature, (tuple, list)) else (feature,)
     features = tuple(_feature_index(each, names, width) for each in pair)
     if len(features) not in (1, 2) or len(set(features)) != len(features):
-        raise ValueError(f"`feature` must be one feature or two different ones, got {feature!r}.")
+        raise ValueError(f"`feature` must be one feature or two different ones, got {check.shown(feature)}.")
     num_points = check.positive_int("num_points", num_points, least=2)
     if grids is None:
         read = [_grid(np.asarray(x[:, column]), num_points) for column in features]
