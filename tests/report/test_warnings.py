@@ -51,6 +51,7 @@ FINE = {
     "reached": table_values(2, converged=jnp.ones(2, bool)),
     "an interval as wide as half the value": with_errors([1.0, 1.0], [0.25 / 1.96, 0.0]),
     "exact zeros": with_errors([1.0, 0.0], [0.0, 0.0]),
+    "rounding error": with_errors([1.0, 1e-8], [0.0, 1e-7]),
     "pairs that sum": pairs(),
     "SII, which does not sum": pairs(3.0, "SII"),
     "a map": xai.Attribution(jnp.ones((2, 3, 3)), jnp.ones(2), jnp.ones(2), method="CAM"),
@@ -124,7 +125,7 @@ def test_conditions_that_no_training_row_has_are_warned_of():
     one = explained(surrogate())
     object.__setattr__(one.attribution, "unseen", np.array([[False, True, False], [False] * 3]))
     (sentence,) = warnings_of(one)
-    assert sentence.startswith("Unseen in training: 1 condition of example 0")
+    assert "the bin, category or constant value of 1 feature of example 0" in sentence
     object.__setattr__(one.attribution, "unseen", np.zeros((2, 3), bool))
     assert warnings_of(one) == []
     assert "every condition and category occurs in the training data" in checks_of(one)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import Z, counted, examples, number
+from xaijax._core.words import ROUNDING, Z, counted, examples, number
 from xaijax._report._explained import Explained, fidelity, sums_to_output, total
 
 LOW_FIDELITY = 0.5  # R²: below it, the surrogate misses more of the output's variation than it explains
@@ -112,10 +112,10 @@ def _unseen(reported: Explained) -> list[str]:
     unseen = _unseen_of(reported)
     if unseen is None or not unseen.any():
         return []
+    where = f"{counted(int(unseen.sum()), 'feature')} of {examples(np.asarray(unseen.any(axis=1)))}"
     return [
-        f"Unseen in training: {counted(int(unseen.sum()), 'condition')} of {examples(np.asarray(unseen.any(axis=1)))} (a bin, a category "
-        "or a constant) occur in no training row. Their values extrapolate from samples that the training data do not "
-        "support."
+        f"Unseen in training: no training row has the bin, category or constant value of {where}. These values are "
+        "extrapolations that the training data do not support."
     ]
 
 
@@ -157,6 +157,7 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
             f"Unknown intervals: there are too few samples to estimate the standard errors of {noun}s of "
             f"{examples(unknown)}."
         )
+    values = np.where(np.abs(values) <= ROUNDING * np.abs(values).max(axis=1, keepdims=True), 0, values)
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :STRONGEST]
     sizes, halves = (np.take_along_axis(part, order, axis=1) for part in (np.abs(values), Z * errors))
     looked_at = (sizes > 0) & np.isfinite(halves)
