@@ -77,13 +77,13 @@ def test_only_the_proportions_of_weights_matter():
 def test_weights_count_in_every_estimator_and_block(batch_size, key):
     background, weights = rows(4, seed=1), [4, 1, 2, 3]
     game = game_with(xai.mask.background(background, weights=weights), target=1)
-    found = xai.shap.exact(game, batch_size=batch_size)
+    computed = xai.shap.exact(game, batch_size=batch_size)
     table = by_hand(rows(3), background, weights)
-    np.testing.assert_allclose(found.base_value, table[:, 0], atol=1e-5)
+    np.testing.assert_allclose(computed.base_value, table[:, 0], atol=1e-5)
     sampled = xai.shap.permutation(game, num_permutations=2, key=key, batch_size=batch_size)
     np.testing.assert_allclose(sampled.base_value, table[:, 0], atol=1e-5)
     np.testing.assert_allclose(sampled.values.sum(axis=1), table[:, -1] - table[:, 0], atol=1e-5)
-    np.testing.assert_allclose(found.values.sum(axis=1), table[:, -1] - table[:, 0], atol=1e-5)
+    np.testing.assert_allclose(computed.values.sum(axis=1), table[:, -1] - table[:, 0], atol=1e-5)
 
 
 def test_one_row_is_a_baseline_and_repeated_rows_are_one():
@@ -111,17 +111,17 @@ def test_columns_that_equal_those_of_all_rows_get_exactly_0(name, key):
     """For each input its own: of the first, columns 1 and 4; of the second, column 4 alone; of the third, all."""
     background = models.rows(3, PLAYERS, seed=1).at[:, 4].set(0.25).at[:, 1].set(-1.0)
     x = models.rows(2, PLAYERS).at[:, 4].set(0.25).at[0, 1].set(-1.0)
-    found = ESTIMATORS[name](xai.game(models.table_net(PLAYERS), x, xai.mask.background(background), target=1), key)
+    computed = ESTIMATORS[name](xai.game(models.table_net(PLAYERS), x, xai.mask.background(background), target=1), key)
     expected = np.ones((2, PLAYERS), bool)
     expected[:, 4], expected[0, 1] = False, False
-    np.testing.assert_array_equal(found.values != 0, expected)
-    if found.std_errors is not None:
-        assert (np.asarray(found.std_errors)[~expected] == 0).all()
+    np.testing.assert_array_equal(computed.values != 0, expected)
+    if computed.std_errors is not None:
+        assert (np.asarray(computed.std_errors)[~expected] == 0).all()
     if name != "banzhaf":  # which promises no sum
-        np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, atol=1e-5)
+        np.testing.assert_allclose(computed.values.sum(axis=1), computed.output - computed.base_value, atol=1e-5)
 
 
-def test_a_group_is_alive_where_one_of_its_places_differs():
+def test_a_group_is_active_where_one_of_its_features_differs():
     masker = xai.mask.background([[1.0, 2, 3, 4], [1, 2, 3, 5]], groups=[0, 0, 1, 2])
     x = jnp.array([[1.0, 2, 3, 4], [1, 0, 3, 4]])
     np.testing.assert_array_equal(jax.vmap(lambda x: masker.active(x, ()))(x), [[0, 0, 1], [1, 0, 1]])
@@ -131,10 +131,10 @@ def test_a_group_is_alive_where_one_of_its_places_differs():
 
 def test_values_laid_out_over_the_input_are_those_of_its_groups():
     x, groups = rows(3), [0, 1, 0, 2, 1]
-    found = xai.shap.exact(game_with(xai.mask.background(rows(4, seed=1), groups=groups), target=1))
-    assert found.values.shape == (3, 3)
-    np.testing.assert_array_equal(found.on_input(), found.values[:, jnp.array(groups)])
-    assert found.on_input().shape == x.shape
+    computed = xai.shap.exact(game_with(xai.mask.background(rows(4, seed=1), groups=groups), target=1))
+    assert computed.values.shape == (3, 3)
+    np.testing.assert_array_equal(computed.on_input(), computed.values[:, jnp.array(groups)])
+    assert computed.on_input().shape == x.shape
 
 
 @pytest.mark.parametrize("masker", ["background", "weights", "groups", "gaussian"])
@@ -156,11 +156,11 @@ def test_a_game_has_its_derivative_where_x_equals_its_background(masker, float64
     def worth(x):
         return xai.game(lambda x: jnp.sin(x[:, 0] * x[:, 1]) + jnp.exp(x[:, 1] * x[:, 2]), x, made)(coalitions)[0]
 
-    found = jax.jacobian(worth)(jnp.asarray(x))[:, 0]
+    computed = jax.jacobian(worth)(jnp.asarray(x))[:, 0]
     steps = 1e-5 * np.eye(3)[:, None]
     expected = np.stack([(worth(x + step) - worth(x - step)) / 2e-5 for step in steps], axis=1)
-    np.testing.assert_allclose(found, expected, atol=1e-8)
-    assert np.abs(found[-1]).min() > 0.01
+    np.testing.assert_allclose(computed, expected, atol=1e-8)
+    assert np.abs(computed[-1]).min() > 0.01
 
 
 def test_traced_weights_that_are_no_weights_make_nan():
@@ -206,7 +206,7 @@ MISTAKES = {
         lambda: xai.mask.background(ROWS, weights=[1, 1]),
         r"each of the 3 rows, got shape \[2\]",
     ),
-    "weights of places": (lambda: xai.mask.background(ROWS, weights=ROWS), r"got shape \[3, 4\]"),
+    "weights of positions": (lambda: xai.mask.background(ROWS, weights=ROWS), r"got shape \[3, 4\]"),
     "groups with a gap": (lambda: xai.mask.background(ROWS, groups=[0, 0, 2, 3]), r"without gaps.*without \[1\]"),
     "groups from 1": (lambda: xai.mask.background(ROWS, groups=[1, 1, 2, 3]), "without gaps, got 1 to 3"),
     "too few groups": (lambda: xai.mask.background(ROWS, groups=[0, 1]), r"shape of one row, \[4\].*got \[2\]"),

@@ -24,17 +24,17 @@ def composed(masker, x, coalitions=COALITIONS):
 
 
 @pytest.fixture(scope="module")
-def found():
+def computed():
     with jax.enable_x64(True):
         return composed(xai.mask.gaussian(ROWS), X)
 
 
 @pytest.mark.parametrize("number", range(16))
-def test_composed_rows_have_the_conditional_mean_and_covariance(number, found):
+def test_composed_rows_have_the_conditional_mean_and_covariance(number, computed):
     present, absent = np.flatnonzero(COALITIONS[number]), np.flatnonzero(~COALITIONS[number])
     mean, covariance = ROWS.mean(axis=0), np.cov(ROWS.T, bias=True)
     slopes = covariance[np.ix_(absent, present)] @ np.linalg.inv(covariance[np.ix_(present, present)])
-    rows = found[number]
+    rows = computed[number]
     np.testing.assert_array_equal(rows[:, present], np.broadcast_to(X[present], (200, len(present))))
     expected = mean[absent] + slopes @ (X - mean)[present]
     np.testing.assert_allclose(rows[:, absent].mean(axis=0), expected, rtol=1e-6)
@@ -45,22 +45,22 @@ def test_composed_rows_have_the_conditional_mean_and_covariance(number, found):
         np.testing.assert_allclose(spread / np.outer(scale, scale), left / np.outer(scale, scale), atol=1e-6)
 
 
-def test_nobody_is_the_rows_themselves_and_everybody_the_input(found):
-    np.testing.assert_allclose(found[0], ROWS, rtol=1e-12)
-    np.testing.assert_array_equal(found[-1], np.broadcast_to(X, ROWS.shape))
+def test_the_empty_coalition_is_the_rows_and_the_grand_coalition_the_input(computed):
+    np.testing.assert_allclose(computed[0], ROWS, rtol=1e-12)
+    np.testing.assert_array_equal(computed[-1], np.broadcast_to(X, ROWS.shape))
 
 
-def test_float32_is_near_float64(found):
-    gaps = composed(xai.mask.gaussian(ROWS.astype(np.float32)), X.astype(np.float32)) - found
+def test_float32_is_near_float64(computed):
+    gaps = composed(xai.mask.gaussian(ROWS.astype(np.float32)), X.astype(np.float32)) - computed
     # 3.5e-4 of its own for each feature, against 1.5e-8: as much of what they tell each other is not believed.
     assert (np.abs(gaps) < 0.01 * ROWS.std(axis=0)).all()
 
 
-def test_a_linear_models_game_is_its_answer_to_the_conditional_mean(found):
+def test_a_linear_models_game_is_its_answer_to_the_conditional_mean(computed):
     weights = np.array([2.0, 0.01, 100, -1])
     rows, x = ROWS.astype(np.float32), X.astype(np.float32)[None]
     game = xai.game(lambda x: x @ jnp.asarray(weights, jnp.float32), x, xai.mask.gaussian(rows))
-    np.testing.assert_allclose(game(COALITIONS)[0], found.mean(axis=1) @ weights, atol=0.01)
+    np.testing.assert_allclose(game(COALITIONS)[0], computed.mean(axis=1) @ weights, atol=0.01)
 
 
 def test_independent_features_are_those_of_the_background():
@@ -86,8 +86,8 @@ def test_a_feature_that_the_model_ignores_gets_a_share_of_what_it_tells():
     first = RNG.normal(size=400)
     rows = np.stack([first, first + 0.01 * RNG.normal(size=400)], axis=1).astype(np.float32)
     x = jnp.array([[1.0, 1.0]])
-    found = xai.shap.exact(xai.game(lambda x: 3 * x[:, 0], x, xai.mask.gaussian(rows)))
-    np.testing.assert_allclose(found.values[0], np.full(2, 1.5 * (1 - rows[:, 0].mean())), rtol=0.02)
+    computed = xai.shap.exact(xai.game(lambda x: 3 * x[:, 0], x, xai.mask.gaussian(rows)))
+    np.testing.assert_allclose(computed.values[0], np.full(2, 1.5 * (1 - rows[:, 0].mean())), rtol=0.02)
 
 
 @pytest.mark.parametrize(

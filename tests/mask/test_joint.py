@@ -27,7 +27,7 @@ def parts(**options):
 
 
 def by_hand(rows, weights=None, fills=(0.5, 0.5, 0.5)):
-    """[N, S]: the image with absent halves painted, beside a row with absent columns from each background row."""
+    """[N, S]: the image with absent halves painted, and a row with absent columns from each background row."""
     worth = np.zeros((2, 32))
     for number, coalition in enumerate(COALITIONS):
         halves = np.repeat(coalition[:2], 2)[None, :, None]
@@ -47,14 +47,14 @@ def test_an_image_and_a_row_play_one_game(weights):
     assert game.num_players == 5
     expected = by_hand(np.asarray(ROWS), weights)
     np.testing.assert_allclose(game(COALITIONS), expected, atol=1e-5)
-    found = xai.shap.exact(game)
-    np.testing.assert_allclose(found.values, [shapley(worth) for worth in expected], atol=1e-5)
-    values = masker.split(found.values, X)
-    np.testing.assert_array_equal(values["image"], found.values[:, :2])
-    np.testing.assert_array_equal(values["row"], found.values[:, 2:])
+    computed = xai.shap.exact(game)
+    np.testing.assert_allclose(computed.values, [shapley(worth) for worth in expected], atol=1e-5)
+    values = masker.split(computed.values, X)
+    np.testing.assert_array_equal(values["image"], computed.values[:, :2])
+    np.testing.assert_array_equal(values["row"], computed.values[:, 2:])
 
 
-def test_background_rows_of_two_parts_belong_together():
+def test_background_rows_of_two_parts_belong_to_each_other():
     fills = jnp.stack([jnp.full(IMAGES.shape[1:], fill) for fill in (0.0, 0.5, 2.0)])
     masker = xai.mask.joint({"image": xai.mask.grid((1, 2), fill=fills), "row": xai.mask.background(ROWS)})
     expected = by_hand(np.asarray(ROWS), fills=(0.0, 0.5, 2.0))
@@ -70,7 +70,7 @@ def test_the_weight_of_one_row_beside_many_is_no_weight():
     np.testing.assert_allclose(xai.game(model, X, masker)(COALITIONS), expected, atol=1e-5)
 
 
-def test_a_row_and_a_sentence_play_one_game_and_padding_is_nobody(key):
+def test_a_row_and_a_sentence_play_one_game_and_padding_is_no_player(key):
     net, ids = models.text_net(), models.sentences()[:2]
     x = (models.rows(2, 3), ids)
 
@@ -85,11 +85,11 @@ def test_a_row_and_a_sentence_play_one_game_and_padding_is_nobody(key):
         tokens = np.where(coalition[3:] | (np.asarray(ids) == 0), ids, 1)
         expected = both((jnp.asarray(np.where(coalition[:3], x[0], 0)), jnp.asarray(tokens)))
         np.testing.assert_allclose(worth[:, number], expected, atol=1e-5)
-    found = xai.shap.permutation(game, num_permutations=3, key=key)
-    words = masker.split(found.values, x)[1]
+    computed = xai.shap.permutation(game, num_permutations=3, key=key)
+    words = masker.split(computed.values, x)[1]
     assert (words[1, 4:] == 0).all()
     assert (np.delete(np.asarray(words).reshape(-1), [10, 11]) != 0).all()
-    np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, atol=1e-5)
+    np.testing.assert_allclose(computed.values.sum(axis=1), computed.output - computed.base_value, atol=1e-5)
 
 
 def test_values_of_all_outputs_are_taken_apart_too():

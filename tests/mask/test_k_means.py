@@ -13,26 +13,28 @@ KEY = jax.random.key(0)
 
 
 def three_clouds(sizes=(50, 30, 20)):
-    """Three clouds that nobody could take for others, in rows of any order."""
+    """Three clouds that nothing could confuse, in rows of any order."""
     rng = np.random.default_rng(0)
-    places = np.array([[0.0, 0, 0], [10, -10, 5], [-10, 10, 50]])
-    rows = np.concatenate([place + rng.normal(size=(size, 3)) for place, size in zip(places, sizes, strict=True)])
-    return rng.permutation(rows), places, np.array(sizes)
+    positions = np.array([[0.0, 0, 0], [10, -10, 5], [-10, 10, 50]])
+    rows = np.concatenate(
+        [position + rng.normal(size=(size, 3)) for position, size in zip(positions, sizes, strict=True)]
+    )
+    return rng.permutation(rows), positions, np.array(sizes)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_clouds_are_found_with_their_sizes_and_values_next_to_their_means(seed):
-    rows, places, sizes = three_clouds()
+def test_clouds_become_clusters_with_their_sizes_and_values_next_to_their_means(seed):
+    rows, positions, sizes = three_clouds()
     masker = xai.mask.k_means(rows, 3, key=jax.random.key(seed))
-    order = [int(np.abs(masker.rows - place).sum(axis=1).argmin()) for place in places]
+    order = [int(np.abs(masker.rows - position).sum(axis=1).argmin()) for position in positions]
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(masker.weights()[jnp.array(order)], sizes / 100, rtol=1e-6)
-    members = np.abs(rows[:, None] - places).sum(axis=2).argmin(axis=1)
-    for number, place in enumerate(order):
+    members = np.abs(rows[:, None] - positions).sum(axis=2).argmin(axis=1)
+    for number, position in enumerate(order):
         mean = rows[members == number].mean(axis=0)
         for feature in range(3):
             nearest = rows[np.abs(rows[:, feature] - mean[feature]).argmin(), feature]
-            np.testing.assert_allclose(masker.rows[place, feature], nearest, rtol=1e-6)
+            np.testing.assert_allclose(masker.rows[position, feature], nearest, rtol=1e-6)
 
 
 def test_it_is_a_background_of_its_rows_and_weights():
@@ -73,8 +75,8 @@ def test_as_many_clusters_as_different_rows_are_these_rows():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         masker = xai.mask.k_means(rows, 3, key=KEY)
-    found = {tuple(row): weight for row, weight in zip(masker.rows.tolist(), masker.weights().tolist(), strict=True)}
-    assert found == pytest.approx({(0, 1): 0.6, (5, 5): 0.2, (9, 2): 0.2})
+    computed = {tuple(row): weight for row, weight in zip(masker.rows.tolist(), masker.weights().tolist(), strict=True)}
+    assert computed == pytest.approx({(0, 1): 0.6, (5, 5): 0.2, (9, 2): 0.2})
 
 
 def test_clusters_that_stay_empty_are_left_out_without_a_word():

@@ -23,7 +23,7 @@ def test_background_rows_stand_in_for_absent_features():
     np.testing.assert_array_equal(inputs_for(masker, x, [1, 0, 1]), [[1, 20, 3], [1, 50, 3]])
 
 
-def test_groups_are_removed_together():
+def test_the_features_of_a_group_are_removed_jointly():
     masker = xai.mask.background([[10.0, 20, 30]], groups=[0, 1, 0])
     np.testing.assert_array_equal(inputs_for(masker, jnp.array([[1.0, 2, 3]]), [0, 1]), [[10, 2, 30]])
     images = xai.mask.baseline(jnp.zeros((2, 2, 3)), groups=[[0, 0], [1, 1]])
@@ -122,11 +122,11 @@ def test_channels_first_is_the_same_game(name, fill):
     moved = jnp.moveaxis(x, -1, 1)
     model_first = lambda x: model(jnp.moveaxis(x, 1, -1))  # noqa: E731
     for axis in (1, -3):
-        found = xai.game(model_first, moved, REGION_MASKERS[name](fill=first, channel_axis=axis))
-        assert found.num_players == expected.num_players
-        coalitions = np.random.default_rng(0).random((9, found.num_players)) < 0.5
-        np.testing.assert_allclose(found(coalitions), expected(coalitions), rtol=1e-5)
-    attribution = xai.shap.exact(found)
+        computed = xai.game(model_first, moved, REGION_MASKERS[name](fill=first, channel_axis=axis))
+        assert computed.num_players == expected.num_players
+        coalitions = np.random.default_rng(0).random((9, computed.num_players)) < 0.5
+        np.testing.assert_allclose(computed(coalitions), expected(coalitions), rtol=1e-5)
+    attribution = xai.shap.exact(computed)
     assert attribution.on_input().shape == (2, 6, 8)
     np.testing.assert_allclose(attribution.on_input(), xai.shap.exact(expected).on_input(), atol=1e-4)
 

@@ -15,7 +15,7 @@ def patches_by_hand(image, size, keep, other):
     """The image with the patches that are not kept cut from another one; patches in reading order."""
     composed, across = np.array(other), image.shape[1] // size
     for number in np.flatnonzero(keep):
-        rows, columns = (slice(place * size, (place + 1) * size) for place in divmod(number, across))
+        rows, columns = (slice(position * size, (position + 1) * size) for position in divmod(number, across))
         composed[rows, columns] = np.asarray(image)[rows, columns]
     return composed
 
@@ -53,9 +53,9 @@ def test_the_game_of_patches_is_the_mean_over_images_composed_by_hand():
     worth = np.asarray(outputs, float).reshape(2, 16, 3).mean(axis=2)
     np.testing.assert_allclose(game(coalitions), worth, atol=1e-5)
     np.testing.assert_allclose(game(coalitions, batch_size=2), worth, atol=1e-5)
-    found = xai.shap.exact(game)
-    np.testing.assert_allclose(found.values, [shapley(one) for one in worth], atol=1e-5)
-    np.testing.assert_array_equal(found.on_input()[:, ::4, ::4].reshape(2, 4), found.values)
+    computed = xai.shap.exact(game)
+    np.testing.assert_allclose(computed.values, [shapley(one) for one in worth], atol=1e-5)
+    np.testing.assert_array_equal(computed.on_input()[:, ::4, ::4].reshape(2, 4), computed.values)
 
 
 @pytest.mark.parametrize("masker", [xai.mask.grid, xai.mask.patches], ids=["grid", "patches"])

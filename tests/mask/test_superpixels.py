@@ -27,8 +27,8 @@ def painted(masker, x=IMAGES):
 
 def worth(masker, labels, num_players):
     """What each region adds to the linear model, [N, M], counted in NumPy."""
-    places = np.asarray(((IMAGES - painted(masker)) * WEIGHTS).sum(axis=-1), np.float64)
-    pairs = zip(labels, places, strict=True)
+    positions = np.asarray(((IMAGES - painted(masker)) * WEIGHTS).sum(axis=-1), np.float64)
+    pairs = zip(labels, positions, strict=True)
     return np.stack([np.bincount(own.ravel(), each.ravel(), num_players) for own, each in pairs])
 
 
@@ -86,8 +86,8 @@ def test_noise_has_the_colors_of_the_image_and_is_the_same_in_every_batch():
         assert all(tuple(color) in colors for color in one.reshape(-1, 3))
         # SIDE² colors, drawn independently: their means are this exact.
         np.testing.assert_allclose(one.mean((0, 1)), image.mean((0, 1)), atol=4 * image.std() / SIDE)
-        beside = [np.corrcoef(red[:, 1:].ravel(), red[:, :-1].ravel())[0, 1] for red in (one[..., 0], image[..., 0])]
-        assert abs(beside[0]) < 0.1 < 0.8 < beside[1]  # no place knows its neighbor
+        adjacent = [np.corrcoef(red[:, 1:].ravel(), red[:, :-1].ravel())[0, 1] for red in (one[..., 0], image[..., 0])]
+        assert abs(adjacent[0]) < 0.1 < 0.8 < adjacent[1]  # no position knows its neighbor
     np.testing.assert_array_equal(painted(xai.mask.grid(2, fill="noise"), IMAGES[2:]), noise[2:])
 
 

@@ -20,10 +20,10 @@ def inputs_for(masker, coalition, row=0, x=X):
 
 @pytest.mark.parametrize("bits", range(16))
 def test_cutting_out_is_the_shorter_list_filled_up(bits):
-    coalition = [bits >> place & 1 for place in range(4)]
+    coalition = [bits >> position & 1 for position in range(4)]
     kept = [token for token, present in zip([3, 4, 5, 4], coalition, strict=True) if present]
     masker = xai.mask.tokens(pad_id=PAD)
-    for padding in (0, 1):  # padding is no player: nobody can take it away
+    for padding in (0, 1):  # padding is no player and always stays
         assert inputs_for(masker, [*coalition, padding]) == kept + [PAD] * (5 - len(kept))
 
 
@@ -33,7 +33,7 @@ def test_padding_in_front_stays_there():
     assert inputs_for(masker, [0, 1, 0, 1], x=x) == [PAD, 3, 5, PAD]
 
 
-def test_groups_go_together_and_tokens_of_nobody_stay():
+def test_tokens_of_a_group_are_removed_jointly_and_those_of_no_group_stay():
     cut, masked = (xai.mask.tokens(mask_id, pad_id=PAD, groups=WORDS) for mask_id in (None, MASK))
     assert inputs_for(masked, [1, 0]) == [3, MASK, 5, MASK, PAD]
     assert inputs_for(cut, [1, 0]) == [3, 5, PAD, PAD, PAD]
@@ -43,7 +43,7 @@ def test_groups_go_together_and_tokens_of_nobody_stay():
     assert inputs_for(cut, [0, 1], row=1) == [PAD] * 5
 
 
-def test_padding_and_players_that_an_example_lacks_are_not_alive():
+def test_padding_and_players_that_an_example_lacks_are_not_active():
     masker = xai.mask.tokens(pad_id=PAD, groups=WORDS)
     prepared = masker.prepare(X)
     assert masker.num_players((5,)) == 2
@@ -73,9 +73,9 @@ def test_cutting_out_is_the_same_program_for_every_coalition():
     masker = xai.mask.tokens(pad_id=PAD)
     coalitions = jax.random.bernoulli(jax.random.key(0), 0.5, (64, 5))
     reference = masker.references(X[0], ())[0]
-    together = jax.jit(jax.vmap(lambda coalition: masker.compose(X[0], reference, coalition, ())))(coalitions)
-    assert together.shape == (64, 5)
-    np.testing.assert_array_equal(together, [inputs_for(masker, coalition) for coalition in coalitions])
+    batched = jax.jit(jax.vmap(lambda coalition: masker.compose(X[0], reference, coalition, ())))(coalitions)
+    assert batched.shape == (64, 5)
+    np.testing.assert_array_equal(batched, [inputs_for(masker, coalition) for coalition in coalitions])
 
 
 def total(ids):
@@ -139,7 +139,7 @@ MISTAKES = {
     ),
     "groups with a gap": (lambda: xai.mask.tokens(1, groups=[[0, 2, -1]]), r"without gaps.*without \[1\]"),
     "groups below -1": (lambda: xai.mask.tokens(1, groups=[[0, -2]]), "without gaps, got -2 to 0"),
-    "groups of nobody": (lambda: xai.mask.tokens(1, groups=[[-1, -1]]), "-1 everywhere"),
+    "groups of no player": (lambda: xai.mask.tokens(1, groups=[[-1, -1]]), "-1 everywhere"),
     "groups of floats": (lambda: xai.mask.tokens(1, groups=[[0.0, 1.0]]), "`groups` must be integers, got float64"),
     "groups of another shape": (
         lambda: xai.game(lambda ids: ids.sum(axis=1), X, xai.mask.tokens(1, groups=[[0, 1]])),

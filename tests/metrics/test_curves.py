@@ -96,7 +96,7 @@ LABELS = np.repeat(np.repeat([[0, 1], [2, 3]], 2, axis=0), 2, axis=1)
 
 @pytest.fixture(scope="module")
 def picture_games():
-    """Four regions; the output is the sum over the places."""
+    """Four regions; the output is the sum over the positions."""
     images = jnp.asarray(1.0 + LABELS, jnp.float32)[None, :, :, None]
     return xai.game(lambda x: x.sum(axis=(1, 2, 3)), images, xai.mask.regions(LABELS, fill=0.0))
 
@@ -155,6 +155,6 @@ def test_mistakes_are_answered_with_a_sentence(games, run, sentence):
         run(games)
 
 
-def test_maps_of_another_kind_of_input_are_refused(picture_games):
+def test_maps_of_another_input_are_refused(picture_games):
     with pytest.raises(ValueError, match="or a map over its inputs"):
         xai.metrics.insertion(picture_games, explained(np.ones((1, 3))))

@@ -71,7 +71,7 @@ def test_the_measures_by_hand():
     assert boundary_recall(np.roll(far, 3, axis=1)[:, 4:], far[:, 4:]) == 0
 
 
-def test_blocks_of_one_color_are_found():
+def test_blocks_of_one_color_become_segments():
     """A board of 3 x 4 blocks, whose borders are not those of the seeds' cells."""
     rows, columns = (
         np.searchsorted([13, 27], np.arange(42), "right"),
@@ -188,7 +188,7 @@ def test_labels_do_not_depend_on_the_range_or_the_precision():
 
 
 def plainly(colors, cells, compactness, num_iterations):
-    """The equation of SLIC over cells x cells seeds, in float64: each place of [H, W, C] to one of the 9 cells around it."""
+    """The equation of SLIC over cells x cells seeds, in float64: each position of [H, W, C] to one of the 9 cells around it."""
     height, width = colors.shape[:2]
     y, x = np.mgrid[:height, :width]
     home = np.stack([y * cells // height, x * cells // width])
@@ -209,8 +209,8 @@ def plainly(colors, cells, compactness, num_iterations):
     ids=["defaults", "channels, compact, fewer", "blurred"],
 )
 def test_every_option_is_that_of_the_equation(options):
-    found = np.asarray(xai.segment.slic(SMALL[::3], 25, enforce_connectivity=False, **options))
-    for image, labels in zip(SMALL[::3], found, strict=True):
+    computed = np.asarray(xai.segment.slic(SMALL[::3], 25, enforce_connectivity=False, **options))
+    for image, labels in zip(SMALL[::3], computed, strict=True):
         scaled = (image - image.min()) / np.float64(image.max() - image.min())
         colors = 100 * scaled if options.get("color_space") else rgb2lab(scaled)
         if "sigma" in options:

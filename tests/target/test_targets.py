@@ -58,7 +58,7 @@ def test_the_similarity_is_the_cosine():
     assert (zero.values == 0).all()
 
 
-def test_a_region_sums_or_averages_its_places():
+def test_a_region_sums_or_averages_its_pixels():
     outputs = np.random.default_rng(0).normal(size=(2, 4, 3, 5))
     mask = np.zeros((4, 3))
     mask[1:3, 2] = 1
@@ -83,7 +83,7 @@ def test_a_box_finds_the_prediction_that_fits_it():
         shift = x.mean(axis=1)[:, None, None]
         return {"boxes": predicted[None] + shift, "scores": jnp.broadcast_to(scores, (len(x), 3, 2)) + 0 * shift}
 
-    # The box (0, 0, 4, 4) and (2, 2, 6, 6) share 4 of 28 places.
+    # The box (0, 0, 4, 4) and (2, 2, 6, 6) share 4 of 28 positions.
     cases = [
         ([[0, 0, 4, 4]], [0], 0.9),
         ([[2, 2, 6, 6]], [1], 0.8),
@@ -96,7 +96,7 @@ def test_a_box_finds_the_prediction_that_fits_it():
     x = np.zeros((2, 3))
     for boxes, classes, expected in cases:
         np.testing.assert_allclose(explained(xai.target.box(boxes, classes), x, detector), expected, rtol=1e-5)
-    # Boxes of each example, and their gradient: a shift of 0.1 takes 2 · 0.4 - 0.01 of 16 places away on either side.
+    # Boxes of each example, and their gradient: a shift of 0.1 takes 2 · 0.4 - 0.01 of 16 positions away on either side.
     each = xai.target.box(jnp.array([[[0.0, 0, 4, 4]], [[2.0, 2, 6, 6]]]), jnp.array([[0], [1]]))
     np.testing.assert_allclose(explained(each, x, detector), [0.9, 0.8], rtol=1e-5)
     shared = 3.9**2
@@ -116,10 +116,10 @@ def test_targets_with_arrays_go_with_their_example_through_every_explainer():
         "shap": lambda x, target: xai.shap.exact(xai.game(net, x, xai.mask.grid((2, 2)), target=target)),
     }
     for name, explain in explainers.items():
-        together = explain(x, xai.target.similarity(wanted)).values
+        batched = explain(x, xai.target.similarity(wanted)).values
         for n in (0, 3):
             alone = explain(x[n : n + 1], xai.target.similarity(wanted[n])).values
-            np.testing.assert_allclose(together[n], alone[0], atol=1e-5, err_msg=name)
+            np.testing.assert_allclose(batched[n], alone[0], atol=1e-5, err_msg=name)
 
 
 def test_targets_with_arrays_in_tabular_lime():
@@ -129,9 +129,9 @@ def test_targets_with_arrays_in_tabular_lime():
     def explain(x, target, ids):
         return xai.lime.tabular(net, x, statistics, key=key, target=target, num_samples=50, ids=ids).values
 
-    together = explain(x, xai.target.similarity(wanted), jnp.arange(4))
+    batched = explain(x, xai.target.similarity(wanted), jnp.arange(4))
     alone = explain(x[2:3], xai.target.similarity(wanted[2]), jnp.array([2]))
-    np.testing.assert_allclose(together[2], alone[0], atol=1e-5)
+    np.testing.assert_allclose(batched[2], alone[0], atol=1e-5)
     classes = explain(x, jnp.array([0, 1, 2, 1]), jnp.arange(4))
     np.testing.assert_allclose(classes[2], explain(x, 2, jnp.arange(4))[2], atol=1e-6)
 

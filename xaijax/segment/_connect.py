@@ -52,7 +52,7 @@ def connected(
 def pieces(labels: Int[Array, "H W"]) -> Int[Array, " pixels"]:
     """Returns the first pixel of the connected piece of each pixel; pixels are numbered row by row.
 
-    Every pixel points to an earlier pixel of its piece. Touching pieces are hooked together at the pixels that they
+    Every pixel points to an earlier pixel of its piece. Touching pieces are hooked to each other at the pixels that they
     point to, and pointers jump to the goals of their goals, so that trees grow by squaring: 5 to 8 rounds for a
     photograph (Shiloach & Vishkin 1982).
     """
