@@ -117,3 +117,26 @@ def test_the_fit_is_the_weighted_least_squares_of_its_neighborhood(distance, flo
     solution = np.linalg.lstsq(root[:, None] * design, root * values, rcond=None)[0]
     np.testing.assert_allclose(surrogate.values, solution[:-1], atol=1e-4)
     np.testing.assert_allclose(surrogate.intercept, solution[-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"sampling": "coins"}, {"surrogate": "gaussian_process"}])
+@pytest.mark.parametrize("x", [[0.0, 0.5, -1.0], [0.0, 0.3, 0.7]], ids=["everywhere", "in one feature"])
+def test_input_gradients_are_right_where_the_input_equals_its_background(x, options, float64):
+    """A value is 0 there, its derivative is not: against finite differences."""
+    background, x = jnp.array([[0.0, 0.5, -1.0]]), jnp.array([x])
+    model = lambda x: jnp.tanh(x @ jnp.array([0.8, -1.2, 0.5], x.dtype)) + x[:, 0] * x[:, 2]  # noqa: E731
+
+    @jax.jit
+    def values(x):
+        game = xai.game(model, x, xai.mask.background(background))
+        return xai.lime.fit(game, key=jax.random.key(0), num_samples=60, **options).values[0]
+
+    total = lambda x: values(x) @ jnp.array([1.0, -2.0, 0.5])  # noqa: E731
+    assert (values(x)[x[0] == background[0]] == 0).all()
+    step = 1e-5
+    expected = [(total(x + step * unit) - total(x - step * unit)) / (2 * step) for unit in np.eye(3)]
+    gradient = jax.grad(total)(x)[0]
+    equal = np.asarray(x[0] == background[0])
+    np.testing.assert_allclose(gradient[equal], np.array(expected)[equal], rtol=1e-4)
+    np.testing.assert_allclose(gradient, expected, rtol=0.02)  # the others up to the noise of the coefficients that are 0
+    assert (jnp.abs(gradient) > 0.01).all()

@@ -21,7 +21,7 @@ from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, as_model
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
-Solve = Callable[[Value, Any, Any], Fields]  # (v, key, active[M]) -> the fields of one game's explanation
+Solve = Callable[..., Fields]  # (v, key, active[M]), and exists[M] on request -> the fields of one game's explanation
 Result = TypeVar("Result", bound=Attribution)
 
 
@@ -114,11 +114,13 @@ class Game:
         coalitions_at_once: int,
         examples_at_once: int | None = None,
         batch_size: int | None,
+        with_existing: bool = False,
     ) -> Fields:
         """Runs `solve(v, key, active)`, which explains one game, for every game, and gathers the fields.
 
         Args:
           solve: the estimator. active [M] marks the players that can change anything; padding cannot.
+          with_existing: whether solve also takes exists [M], the players that the input has, whose derivatives count.
           key, ids: the randomness, as in `explain_examples`.
           coalitions_at_once: the number of coalitions that one game evaluates at once.
           examples_at_once: games side by side; None for as many as there is room for.
@@ -129,7 +131,8 @@ class Game:
         def value(coalitions: Bool[Array, "S M"]) -> Float[Array, "S ..."]:
             return in_blocks(lambda block: at_least_float32(self.value(block)), coalitions, rows)
 
-        fields = solve(value, key, jnp.ones(self.num_players, bool))
+        players = [jnp.ones(self.num_players, bool)] * (1 + with_existing)
+        fields = solve(value, key, *players)
         return fields | {"axes": "M K" if jnp.ndim(fields["output"]) else "M"}
 
     def attribute(
@@ -145,6 +148,7 @@ class Game:
         coalitions_at_once: int,
         examples_at_once: int | None = None,
         batch_size: int | None,
+        with_existing: bool = False,
     ) -> Result:
         """Explains every game by `solve`, as a result that carries the names of players and outputs."""
         fields = self.solve_each(
@@ -154,6 +158,7 @@ class Game:
             coalitions_at_once=coalitions_at_once,
             examples_at_once=examples_at_once,
             batch_size=batch_size,
+            with_existing=with_existing,
         )
         return result(
             **fields,
@@ -204,6 +209,10 @@ class ExampleGames(Game):
         """Returns which players of an example can change anything."""
         return jnp.ones(self.num_players, bool)
 
+    def exists(self, example: Example) -> Bool[Array, " M"]:
+        """Returns which players an example has, with those that are not active because they equal their background."""
+        return self.active(example)
+
     def value_of(self, example: Example, target: Target, rows: int) -> Value:
         """Returns v of one example, which evaluates at most `rows` model rows at a time."""
         raise TypeError(f"{type(self).__name__} does not say what a coalition is worth.")
@@ -225,12 +234,14 @@ class ExampleGames(Game):
         coalitions_at_once: int,
         examples_at_once: int | None = None,
         batch_size: int | None,
+        with_existing: bool = False,
     ) -> Fields:
         rows = self.rows_at_once(batch_size)
         prepared = self.prepare()
 
         def explain_one(example: Example, target: Target) -> Fields:
-            return solve(self.value_of(example, target, rows), example.key, self.active(example))
+            players = [self.active(example), *([self.exists(example)] if with_existing else [])]
+            return solve(self.value_of(example, target, rows), example.key, *players)
 
         fields, target = explain_examples(
             explain_one,
@@ -284,6 +295,9 @@ class ModelGame(ExampleGames):
 
     def active(self, example: Example) -> Bool[Array, " M"]:
         return self.masker.active(example.x, example.prepared)
+
+    def exists(self, example: Example) -> Bool[Array, " M"]:
+        return self.masker.exists(example.x, example.prepared)
 
     def regions(self, prepared: Any) -> Any:
         owners = lambda prepared: self.masker.owners(_shape(self.x), prepared)  # noqa: E731

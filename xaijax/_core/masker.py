@@ -55,6 +55,13 @@ class Masker:
         """
         return jnp.ones(self.num_players(x.shape), bool)
 
+    def exists(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
+        """Returns which players the input has; padding is none.
+
+        Features that equal their background exist, although they are not active: their derivatives are not 0.
+        """
+        return self.active(x, prepared)
+
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
         """Returns B inputs that replace absent players; the model's outputs are averaged over them."""
         raise TypeError(f"{type(self).__name__} must define references(x, prepared), which replace absent players.")

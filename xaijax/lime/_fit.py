@@ -13,6 +13,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
+from xaijax._core.numerics import zero_where
 from xaijax._core.typing import Array, Bool, Ids, Key, KeyLike
 from xaijax.lime._coalition_process import adjust
 from xaijax.lime._coalitions import SAMPLINGS, coalition_layout, draw_coalitions, log_size_distribution
@@ -131,17 +132,19 @@ def _fit(
     distance: str,
     batch_size: int | None,
 ) -> Surrogate:
-    def solve(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
+    def solve(v: Value, key: Any, active: Bool[Array, " M"], exists: Bool[Array, " M"]) -> dict[str, Array]:
         def draw(key: Array) -> tuple[Samples, Array]:
-            samples = draw_coalitions(sampling, key, active, distance, width, recipe.layout)
+            samples = draw_coalitions(sampling, key, exists, distance, width, recipe.layout)
             return samples, samples.points > -0.5  # present players: absent ones are at -1
 
         def improve(samples: Samples, residuals: Array, *_: Any) -> tuple[Array, Array, Array]:
-            log_sizes = log_size_distribution(active.sum(), len(active), distance, width)
-            better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, active)
+            log_sizes = log_size_distribution(exists.sum(), len(exists), distance, width)
+            better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, exists)
             return better.coefficients, better.prediction, better.scores
 
-        fields = explain(draw, v, key, recipe, active=active, improve=improve)
+        fields = explain(draw, v, key, recipe, active=exists, improve=improve)
+        fields["values"] = zero_where(~active, fields["values"])  # they equal their background
+        fields["std_errors"] = zero_where(~active, fields["std_errors"])
         return fields | {"intercept": fields["prediction"] - fields["values"].sum(axis=0)}
 
     return game.attribute(
@@ -155,4 +158,5 @@ def _fit(
         method="LIME",
         estimator="Gaussian process" if recipe.is_process else "least squares",
         efficient=False,
+        with_existing=True,
     )

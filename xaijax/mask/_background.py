@@ -72,6 +72,9 @@ class Background(Masker):
         differs = differs.reshape(*self.groups.shape, -1).any(axis=-1)
         return jnp.zeros(self.num_groups, bool).at[self.groups].max(differs)
 
+    def exists(self, x: Shaped[Array, "*input"], prepared: Any) -> Bool[Array, " M"]:
+        return jnp.ones(self.num_players(x.shape), bool)
+
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
         return self.rows.astype(x.dtype)
 

@@ -98,6 +98,10 @@ class Joint(Masker):
         each = zip(self.parts, jax.tree.leaves(x), prepared, strict=True)
         return jnp.concatenate([part.active(leaf, own) for part, leaf, own in each])
 
+    def exists(self, x: Any, prepared: Any) -> Bool[Array, " M"]:
+        each = zip(self.parts, jax.tree.leaves(x), prepared, strict=True)
+        return jnp.concatenate([part.exists(leaf, own) for part, leaf, own in each])
+
     def references(self, x: Any, prepared: Any) -> Any:
         each = zip(self.parts, jax.tree.leaves(x), prepared, strict=True)
         references = [part.references(leaf, own) for part, leaf, own in each]
