@@ -138,5 +138,6 @@ def test_input_gradients_are_right_where_the_input_equals_its_background(x, opti
     gradient = jax.grad(total)(x)[0]
     equal = np.asarray(x[0] == background[0])
     np.testing.assert_allclose(gradient[equal], np.array(expected)[equal], rtol=1e-4)
-    np.testing.assert_allclose(gradient, expected, rtol=0.02)  # the others up to the noise of the coefficients that are 0
+    # The others up to the noise of the coefficients that are 0.
+    np.testing.assert_allclose(gradient, expected, rtol=0.02)
     assert (jnp.abs(gradient) > 0.01).all()
