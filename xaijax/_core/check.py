@@ -64,11 +64,12 @@ def positive_int(name: str, value: Any, *, least: int = 1, most: int = _LARGEST_
         raise TypeError(f"`{name}` must be a Python int, got a traced array: mark it as static in jax.jit.")
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"`{name}` must be an int of at least {least}, got {shown(value)}.")
-    if value < least:
-        raise ValueError(f"`{name}` must be at least {least}, got {shown(value)}.")
-    if value > most:
-        raise ValueError(f"`{name}` must be at most {most}, got {shown(value)}.")
-    return int(value)
+    number = int(value)
+    if number < least:
+        raise ValueError(f"`{name}` must be at least {least}, got {shown(number)}.")
+    if number > most:
+        raise ValueError(f"`{name}` must be at most {most}, got {shown(number)}.")
+    return number
 
 
 def positive_float(name: str, value: Any, *, zero_allowed: bool = False) -> float:
@@ -142,7 +143,7 @@ def _fits(name: str, value: Any, dtype: Any) -> None:
     elif np.issubdtype(value.dtype, np.floating):
         low, high = np.nanmin(value, initial=0), np.nanmax(value, initial=0)
         largest = float(jnp.finfo(dtype).max)
-        fits = all(np.isinf(end) or abs(end) <= largest for end in (low, high))
+        fits = all(np.isinf(end) or abs(float(end)) <= largest for end in (low, high))
     else:
         return
     if not fits:

@@ -154,7 +154,10 @@ class _Programs:
         @functools.wraps(function)
         def with_models(*arguments: Any, **options: Any) -> Any:
             def model_of(node: Any) -> Any:
-                return unflatten(*statics[node.index], node.arrays) if isinstance(node, _Slot) else node
+                if not isinstance(node, _Slot):
+                    return node
+                cls, static = statics[node.index]
+                return unflatten(cls, static, node.arrays)
 
             is_slot = lambda node: isinstance(node, _Slot)  # noqa: E731
             arguments, options = jax.tree.map(model_of, (arguments, options), is_leaf=is_slot)
