@@ -97,12 +97,12 @@ def test_unknown_sections_cases_and_repeats_are_refused(words, sentence, capsys)
     assert sentence in capsys.readouterr().err
 
 
-# One case of each method and each model.
+# One case of each method and each model; the quickest of a map and of values always, the others on request.
+ALWAYS = ("Grad-CAM, MobileNet", "expected gradients, perceptron")
 RUN = [
-    "Grad-CAM, MobileNet",
+    *ALWAYS,
     "attention rollout, ViT",
     "published kernel SHAP, perceptron",
-    "expected gradients, perceptron",
     "kernel SHAP of words, text transformer",
     "LIME of quartiles, perceptron",
 ]
@@ -121,7 +121,9 @@ def test_the_other_explainers_can_be_traced(tiny):
     assert len(seen) > 40
 
 
-@pytest.mark.parametrize("name", RUN)
+@pytest.mark.parametrize(
+    "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in RUN]
+)
 def test_the_second_explanation_compiles_nothing(tiny, name):
     (row,) = overhead([tiny[name]], 1, say=lambda _: None)
     assert row["second_compilations"] == 0

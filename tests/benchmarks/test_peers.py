@@ -154,6 +154,7 @@ def test_resnet50_has_the_parameters_of_the_paper():
     assert seen["intermediates"][module.last]["__call__"][0].shape == (1, 7, 7, 2048)
 
 
+@pytest.mark.slow
 def test_the_accelerator_form_runs_small_anywhere():
     rows = _accelerator.measure(quick=False, small=True)
     own = [row for row in rows if "ratio" in row]

@@ -66,6 +66,7 @@ def test_a_panel_has_the_errors_of_its_game_and_the_best_of_the_other_package():
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_percent():
     known = of_table(random_worth(6) + 5 * np.bitwise_count(np.arange(64)))
     for estimator in _estimators.ours():

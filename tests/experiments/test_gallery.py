@@ -75,6 +75,7 @@ def test_the_figures_of_the_notes_are_seven_in_order():
     assert len(set(files)) == len(files)  # they are written into one folder
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_figures_are_drawn_with_an_index_of_their_numbers(tmp_path, capsys):
     gallery.main(["--out", str(tmp_path), "--quick", "--only", "1", "2", "6"])

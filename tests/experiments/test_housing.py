@@ -57,6 +57,7 @@ def test_a_high_body_mass_index_pushes_the_forecast_up_and_a_low_one_down(tmp_pa
     np.testing.assert_allclose(list(numbers["mean |value|"].values()), np.sort(sizes)[::-1], rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_file_of_districts_is_explained_with_the_note(file, tmp_path, capsys):
     few = ["--rows", "40", "--evaluations", "130", "--epochs", "40", *FEW]
     housing.main(["--boston", str(file), "--out", str(tmp_path / "out"), *few])

@@ -26,6 +26,7 @@ def test_the_line_is_fitted_to_the_samples_shown(tmp_path, capsys):
     assert (tmp_path / "lime.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", lime_figure.SAMPLINGS)
 def test_the_samples_in_the_figure_are_those_that_the_model_evaluated(sampling, key):
     seen = []

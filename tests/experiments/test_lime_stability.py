@@ -22,6 +22,7 @@ def test_measures_of_known_numbers():
     assert coverage(values, errors, truth) == pytest.approx(5 / 7)
 
 
+@pytest.mark.slow
 def test_the_study_agrees_with_explanations_of_single_keys(tmp_path, capsys, monkeypatch):
     """Compares a curved model of four numbers with explanations computed separately."""
     rows = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)

@@ -9,6 +9,7 @@ from experiments import superpixels
 from experiments.superpixels import MEASURES, reference, squares
 
 
+@pytest.mark.slow
 def test_the_table_has_the_measures_of_both(tmp_path, capsys):
     superpixels.main(["--out", str(tmp_path), "--counts", "20", "--views", "1", "--side", "64"])
     numbers, printed = json.loads((tmp_path / "numbers.json").read_text()), capsys.readouterr().out
