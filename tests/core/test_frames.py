@@ -1,9 +1,11 @@
 """Data frames as arrays: the same numbers, names and codes as by hand, from pandas and from polars."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
+import xaijax as xai
 from xaijax._core import frames
 
 COLUMNS = {
@@ -141,3 +143,10 @@ def test_repeated_names_and_lazy_frames_are_refused():
     pl = pytest.importorskip("polars")
     with pytest.raises(TypeError, match=r"polars LazyFrame: pass x.collect\(\)"):
         frames.read_frame("x", pl.LazyFrame({"a": [1]}))
+
+
+def test_names_of_a_frame_that_is_explained_over_an_array_of_background_rows():
+    frame = pd.DataFrame({"age": [1.0, 2.0], "income": [3.0, 5.0]})
+    attribution = xai.shap.values(lambda x: x @ jnp.array([1.0, 2.0]), frame, xai.mask.background(np.zeros((1, 2))))
+    assert attribution.names == ("age", "income")
+    np.testing.assert_allclose(attribution.values, [[1, 6], [2, 10]], atol=1e-6)

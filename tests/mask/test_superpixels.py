@@ -140,3 +140,14 @@ def test_means_of_bytes_are_rounded_to_the_nearest():
 def test_mistakes_are_answered_with_a_sentence(mistake, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         mistake()
+
+
+@pytest.mark.parametrize(
+    ("explain", "options"), [(xai.lime.image, {"num_samples": 20}), (xai.shap.values, {"num_evaluations": 200})]
+)
+def test_few_superpixels_are_warned_of_at_the_users_line(explain, options):
+    noise = jax.random.uniform(jax.random.key(0), (1, 48, 48, 3))
+    model = lambda images: images.mean(axis=(1, 2, 3))  # noqa: E731
+    with pytest.warns(UserWarning, match="less than half of the 49 segments") as warnings:
+        explain(model, noise, xai.mask.superpixels(49), key=jax.random.key(1), **options)
+    assert {warning.filename for warning in warnings} == {__file__}

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import jax
 import jax.numpy as jnp
 
-from xaijax._core import check
+from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution, Names, read_names, read_output_names
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
@@ -374,6 +374,7 @@ def game(
         raise TypeError(
             f"`masker` must come from xai.mask, such as xai.mask.background(rows), got {type(masker).__name__}."
         )
+    columns = frames.read_frame("x", x)[1] if frames.is_frame(x) else None
     x = masker.read(x)
     num_examples = check.examples(x)
     masker.check(x)
@@ -383,10 +384,19 @@ def game(
     games = ModelGame(model, x, masker, bound, masker.names(_shape(x)), keep_inputs=keep_inputs)
     if names is not None:
         games.names = read_names(names, games.num_players, num_examples)
+    elif games.names is None and columns is not None and len(columns.names) == games.num_players:
+        games.names = columns.names
     if output_names is not None:
         shape = getattr(outputs, "shape", ())
         games.output_names = read_output_names(output_names, shape[1] if len(shape) == 2 else None)
     return games
+
+
+def reviewed(game: Game, attribution: Result) -> Result:
+    """Returns the attribution, after the masker's warnings about its regions."""
+    if isinstance(game, ModelGame) and attribution.regions is not None and check.is_concrete(attribution.regions):
+        game.masker.warn_of(attribution.regions)
+    return attribution
 
 
 def as_game(game: Any) -> Game:

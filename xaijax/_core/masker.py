@@ -62,6 +62,9 @@ class Masker:
         """
         return self.active(x, prepared)
 
+    def warn_of(self, regions: Int[Array, "N *space"]) -> None:
+        """Warns, at the user's line, where the regions that were explained are doubtful."""
+
     def references(self, x: Shaped[Array, "*input"], prepared: Any) -> Shaped[Array, "B *input"]:
         """Returns B inputs that replace absent players; the model's outputs are averaged over them."""
         raise TypeError(f"{type(self).__name__} must define references(x, prepared), which replace absent players.")

@@ -12,7 +12,7 @@ from typing import Any
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.compile import compiled
-from xaijax._core.game import Game, Value, as_game
+from xaijax._core.game import Game, Value, as_game, reviewed
 from xaijax._core.numerics import zero_where
 from xaijax._core.typing import Array, Bool, Ids, Key, KeyLike
 from xaijax.lime._coalition_process import adjust
@@ -118,7 +118,7 @@ def fit(
     if sampling != "weighted":
         vanished = f"every one of the {recipe.samples(1)} samples but the input itself"
         check_weights(attribution, lambda _: too_narrow(width, distance, game.num_players, vanished))
-    return attribution
+    return reviewed(game, attribution)
 
 
 @compiled(static_argnames=("recipe", "sampling", "distance", "batch_size"))

@@ -16,7 +16,7 @@ from xaijax._core.attribution import read_names
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, Shaped
 from xaijax.mask._fill import Fill, read_fill
-from xaijax.segment._slic import Settings, read_settings, segments
+from xaijax.segment._slic import Settings, read_settings, segments, warn_of_few_segments
 
 
 @jax.tree_util.register_dataclass
@@ -167,6 +167,9 @@ class Superpixels(Painted):
 
     def num_regions(self, height: int, width: int) -> int:
         return self.settings.num_seeds(height, width)
+
+    def warn_of(self, regions: Int[Array, "N *space"]) -> None:
+        warn_of_few_segments(regions, self.settings)
 
     def cut(self, images: Shaped[Array, "N H W C"]) -> Int[Array, "N H W"]:
         return segments(images, self.settings)

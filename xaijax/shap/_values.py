@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.game import Game, game
+from xaijax._core.game import Game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
 from xaijax.shap._exact import MOST_PLAYERS, exact
@@ -135,7 +135,7 @@ def values(
             scales = "per_player" if precision == "high" else "isotropic"
             attribution = gaussian_process(games, scales=scales, **options)
     choice = jnp.full(games.num_examples, number, jnp.int32)
-    return dataclasses.replace(attribution, choice=choice, choices=CHOICES)
+    return reviewed(games, dataclasses.replace(attribution, choice=choice, choices=CHOICES))
 
 
 def _choose(
