@@ -1,6 +1,6 @@
-"""Idea 1: a model is a callable PyTree. Only this folder knows about frameworks.
+"""Idea 1: a model is a callable PyTree. Only this folder knows about frameworks, with one adapter per file.
 
-Flax is imported when it is needed first: exported explainers, games and plain functions work without it.
+A framework is imported when it is needed first: exported explainers, games and plain functions work without it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ __all__ = [
     "unflatten",
 ]
 
-_OF_FLAX = {"linen": "_linen", "tagged_attention": "_attention"}
+# The adapters: the framework whose objects they recognize, and their module, which has `adapt(model, arguments, options)`.
+# A framework that is not imported has no objects, and its adapter is not imported either. A new adapter is one line here.
+_ADAPTERS = [("flax", "_linen"), ("flax", "_nnx")]
+_ON_FIRST_USE = {"linen": "_linen", "tagged_attention": "_attention"}
 
 
 def __getattr__(name: str) -> Any:
-    """Imports an adapter of Flax on its first use."""
-    if name in _OF_FLAX:
-        return getattr(importlib.import_module(f"xaijax._model.{_OF_FLAX[name]}"), name)
+    """Imports an adapter on its first use."""
+    if name in _ON_FIRST_USE:
+        return getattr(importlib.import_module(f"xaijax._model.{_ON_FIRST_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -54,10 +57,11 @@ def as_model(model: Any, role: str = "model") -> Model:
     if isinstance(model, functools.partial):  # model options: functools.partial(nnx_module, train=False)
         model, arguments, options = model.func, model.args, model.keywords
     refuse_outside_jax(model, role)
-    if "flax" in sys.modules:  # otherwise no object of Flax exists
-        flax_model = _of_flax(model, arguments, options)
-        if flax_model is not None:
-            return flax_model
+    for framework, adapter in _ADAPTERS:
+        if framework in sys.modules:
+            adapted = importlib.import_module(f"xaijax._model.{adapter}").adapt(model, arguments, options)
+            if adapted is not None:
+                return adapted
     if inspect.ismethod(model):
         return _with_role(FunctionModel(model.__func__, model.__self__, *arguments, **options), role)
     if not callable(model) or isinstance(model, type):
@@ -68,26 +72,3 @@ def as_model(model: Any, role: str = "model") -> Model:
 def _with_role(model: FunctionModel, role: str) -> FunctionModel:
     model.static = dataclasses.replace(model.static, role=role)
     return model
-
-
-def _of_flax(model: Any, arguments: Any, options: dict[str, Any]) -> Model | None:
-    """Returns a model of a Flax module or of a method of one; None for anything else."""
-    import flax.linen as nn
-    from flax import nnx
-
-    from xaijax._model._linen import LinenModel
-    from xaijax._model._nnx import NnxModel
-
-    if isinstance(model, nn.Module):
-        if model.scope is None:
-            raise TypeError(
-                f"`model` must come with its variables, got the Linen module {type(model).__name__} alone: pass "
-                "xai.linen(module, variables)."
-            )
-        module, variables = model.unbind()
-        return LinenModel(module, variables, **options)
-    if isinstance(model, nnx.Module):
-        return NnxModel(model, "__call__", *arguments, **options)
-    if inspect.ismethod(model) and isinstance(model.__self__, nnx.Module):
-        return NnxModel(model.__self__, model.__name__, *arguments, **options)
-    return None

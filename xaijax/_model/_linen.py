@@ -57,6 +57,19 @@ def _tag_method(next_method: Any, args: Any, kwargs: Any, context: nn.module.Int
     return tag_outputs(outputs, path if method == "__call__" else f"{path}.{method}")
 
 
+def adapt(model: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> LinenModel | None:
+    """Returns a model of a bound Linen module; None for anything else."""
+    if not isinstance(model, nn.Module):
+        return None
+    if model.scope is None:
+        raise TypeError(
+            f"`model` must come with its variables, got the Linen module {type(model).__name__} alone: pass "
+            "xai.linen(module, variables)."
+        )
+    module, variables = model.unbind()
+    return LinenModel(module, variables, **options)
+
+
 def linen(module: nn.Module, variables: Any, **options: Any) -> Model:
     """Makes a model of a Flax Linen module: `model(x) = module.apply(variables, x, **options)`.
 

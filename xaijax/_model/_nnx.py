@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from flax import nnx
@@ -77,3 +78,12 @@ def _tagging(cls: type[nnx.Module], path: str) -> type[nnx.Module]:
 
     metaclass: Any = type(cls)
     return metaclass(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
+
+
+def adapt(model: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> NnxModel | None:
+    """Returns a model of an NNX module or of a method of one; None for anything else."""
+    if isinstance(model, nnx.Module):
+        return NnxModel(model, "__call__", *arguments, **options)
+    if inspect.ismethod(model) and isinstance(model.__self__, nnx.Module):
+        return NnxModel(model.__self__, model.__name__, *arguments, **options)
+    return None
