@@ -123,13 +123,29 @@ MISTAKES = {
         lambda: xai.cam.channel_map(maps("channel_game"), table()),
         r"values \[4, 4\] for these games, got \[3, 12\]",
     ),
+    "complex outputs": (
+        lambda: table(model=lambda x: x * 1j),
+        "`target` must be a callable that returns real numbers.*complex64",
+    ),
+    "complex outputs and a class": (
+        lambda: cam(model=lambda x: xai.tag(x, "a").mean((1, 2)) * 1j, layer="a", target=1),
+        "`target` must be a callable that returns real numbers.*got 1",
+    ),
+    "a complex score": (
+        lambda: table(model=lambda x: x * 1j, target=lambda y: y[:, 0]),
+        "`target` must return real numbers, got complex64",
+    ),
+    "a complex game": (
+        lambda: xai.shap.exact(xai.Game(lambda z: z.sum(axis=1) * 1j, 3)),
+        "`value` must return real numbers, got complex64",
+    ),
     "a model that drops rows": (
         lambda: table(model=lambda x: x[:2]),
-        r"each of the 3 examples.*returned shape \(2, 12\)",
+        r"each of the 3 examples.*(returned|got) shape \(2, 12\)",
     ),
     "a model that returns a scalar": (
         lambda: table(model=lambda x: x.sum()),
-        r"returned shape \(\).*jax\.vmap\(model\)",
+        r"(returned|got) shape \(\).*jax\.vmap\(model\)",
     ),
     "a model of segments without target": (
         lambda: cam(model=lambda x: xai.tag(x, "a")),

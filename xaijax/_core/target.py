@@ -84,6 +84,10 @@ class Target:
                     f"`target` must map the outputs of {rows} rows to one number each, shape ({rows},), got shape "
                     f"{jnp.shape(scores)}: keep the first axis of the outputs, the rows."
                 )
+            if jnp.issubdtype(scores.dtype, jnp.complexfloating):
+                raise TypeError(
+                    f"`target` must return real numbers, got {scores.dtype}: return jnp.abs or jnp.real of them."
+                )
             return at_least_float32(scores)
         classes = at_least_float32(_as_classes(outputs))
         if self.every:
@@ -129,8 +133,8 @@ def output_shapes(model: Model, x: Any, num_examples: int) -> Any:
         if not leaf.shape or leaf.shape[0] != num_examples:
             shapes = jax.tree.map(lambda part: part.shape, x)
             raise ValueError(
-                f"model must return one row of outputs for each of the {num_examples} examples, but for x of shape "
-                f"{shapes} it returned shape {leaf.shape}: check that x has a leading batch axis (x[None] for one "
+                f"`model` must return one row of outputs for each of the {num_examples} examples, but for `x` of shape "
+                f"{shapes} got shape {leaf.shape}: check that x has a leading batch axis (x[None] for one "
                 "example) and that the model keeps it (jax.vmap(model) for a model of one example)."
             )
     return outputs
@@ -153,6 +157,11 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
         raise ValueError(
             f"`target` must be a callable from the outputs to one number for each example, as the model returns outputs "
             f"of shape {shapes}, neither [N, K] nor [N], got {check.shown(target)}."
+        )
+    if jnp.issubdtype(outputs.dtype, jnp.complexfloating):
+        raise TypeError(
+            f"`target` must be a callable that returns real numbers, such as lambda y: jnp.abs(y[:, 0]), as the model "
+            f"returns {outputs.dtype}, got {check.shown(target)}."
         )
     num_classes = 1 if len(shape) == 1 else shape[1]
     if num_classes == 0:
