@@ -101,7 +101,7 @@ def calls():
         "cam.attention_gradient": None,
         "shap.values": {**model_x, "masker": masker, "key": KEY},
         "shap.expected_gradients": {**model_x, "background": X, "key": KEY},
-        "shap.linear": {**model_x, "rows": X},
+        "shap.linear": {"model": lambda x: x @ WEIGHTS, "x": X, "rows": X},
         "shap.owen": {"game": game, "tree": [[0, 1], [2, 3]]},
         "shap.kernel": draws,
         "shap.permutation": draws,
@@ -197,7 +197,8 @@ def is_sentence(error, parameters):
     last = list(traceback.walk_tb(error.__traceback__))[-1][0].f_code.co_filename
     message = str(error).partition("\n--------------------")[0]
     own = f"{os.sep}xaijax{os.sep}" in last and "site-packages" not in last.rpartition("xaijax")[2]
-    names = set(re.findall(r"`(\w+)", message)) & {*parameters, "value"}  # a game's function is its value
+    # A game's function is its `value`, a masker may be made of `labels`, and of `layers` each is a `layer`.
+    names = set(re.findall(r"`(\w+)", message)) & {*parameters, "value", "labels", "layer"}
     return own and bool(names) and "\n" not in message.strip() and len(message) < 1000
 
 

@@ -381,7 +381,9 @@ def game(
     check.no_nan("x", x)
     outputs = output_shapes(model, x, num_examples)
     bound = as_target(target, outputs, num_examples, all_allowed=True)
-    games = ModelGame(model, x, masker, bound, masker.names(_shape(x)), keep_inputs=keep_inputs)
+    games = ModelGame(
+        model, x, masker, bound, masker.names(_shape(x)), keep_inputs=check.flag("keep_inputs", keep_inputs)
+    )
     if names is not None:
         games.names = read_names(names, games.num_players, num_examples)
     elif games.names is None and columns is not None and len(columns.names) == games.num_players:

@@ -18,7 +18,7 @@ from xaijax._core.numerics import at_least_float32, einsum, ratio
 from xaijax._core.target import Target, as_target, output_shapes
 from xaijax._core.typing import Array, Ids, Inputs, Int, Key, KeyLike, ModelLike, NamesLike, Shaped, TargetLike
 from xaijax._model import Model, as_model
-from xaijax.lime._explain import DEFINITIONS, Recipe, check_weights, explain, read_recipe
+from xaijax.lime._explain import DEFINITIONS, SURROGATES, Recipe, check_weights, explain, read_recipe
 from xaijax.lime._neighborhood import Layout, Samples
 from xaijax.lime._row_process import adjust
 from xaijax.lime._rows import SAMPLINGS, active_features, difference, draw_rows, row_layout, weighted_deviation
@@ -119,8 +119,9 @@ def tabular(
     width = 0.75 * features**0.5 if kernel_width is None else check.positive_float("kernel_width", kernel_width)
     width = width * math.sqrt(2) if as_lime else width
     _check_width(width, training_statistics)
+    is_process = check.one_of("surrogate", surrogate, SURROGATES) == "gaussian_process"
     recipe = read_recipe(
-        row_layout(sampling, num_samples - 1, paired=surrogate == "gaussian_process"),
+        row_layout(sampling, num_samples - 1, paired=is_process),
         num_players=features,
         sampling=sampling,
         as_lime=as_lime,

@@ -18,6 +18,7 @@ from xaijax._core.progress import steps, watched
 from xaijax._core.target import as_target, output_shapes
 from xaijax._core.typing import ArrayOrSequence, Ids, KeyLike, ModelLike, TargetLike
 from xaijax._model import as_model
+from xaijax.lime._explain import DEFINITIONS
 from xaijax.lime._fit import fit
 from xaijax.lime._words import Encoded, Encoder, Split, Tokenizer, check_texts, one_of_few_sizes, padded_length
 from xaijax.mask import Tokens
@@ -202,6 +203,7 @@ def strings(
 
 def _of_definitions(definitions: str, num_samples: Any, sampling: Any, num_features: Any) -> dict[str, Any]:
     """Returns the options of `fit` whose defaults are those of lime's text explainer, where its definitions are chosen."""
+    check.one_of("definitions", definitions, DEFINITIONS)
     defaults = (5000, "sizes", 10) if definitions == "lime" else (1000, None, None)
     given = (num_samples, sampling, num_features)
     chosen = [default if value is None else value for value, default in zip(given, defaults, strict=True)]
