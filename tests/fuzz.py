@@ -101,7 +101,7 @@ def calls():
         "cam.attention_gradient": None,
         "shap.values": {**model_x, "masker": masker, "key": KEY},
         "shap.expected_gradients": {**model_x, "background": X, "key": KEY},
-        "shap.linear": {"model": lambda x: x @ WEIGHTS, "x": X, "rows": X},
+        "shap.linear": {"model": lambda x: x @ WEIGHTS, "x": X, "rows": X[:2]},
         "shap.owen": {"game": game, "tree": [[0, 1], [2, 3]]},
         "shap.kernel": draws,
         "shap.permutation": draws,
