@@ -11,7 +11,7 @@ DESIGNS = [(2, (1,)), (5, (4, 9, 15)), (9, (8, 60, 255)), (12, (40, 80, 160)), (
 FEW = [one for one in DESIGNS if one[0] <= 12]
 
 
-def names(coalitions):
+def as_set(coalitions):
     return {row.tobytes() for row in coalitions}
 
 
@@ -24,9 +24,9 @@ def pairs_of_size(num_players, size):
 def test_no_coalition_is_there_twice_nor_with_its_complement(num_players, stages, sizes):
     coalitions = design(num_players, stages, sizes).coalitions
     assert coalitions.shape == (stages[-1], num_players)
-    assert len(names(coalitions) | names(~coalitions)) == 2 * stages[-1]
+    assert len(as_set(coalitions) | as_set(~coalitions)) == 2 * stages[-1]
     members = coalitions.sum(axis=1)
-    assert members.min() >= 1  # nobody and all are a pair of their own
+    assert members.min() >= 1  # the empty and the grand coalition are a pair of their own
     assert (2 * members <= num_players).all()
 
 
@@ -40,11 +40,11 @@ def test_larger_designs_begin_with_smaller_ones(num_players, stages, sizes):
 
 
 @pytest.mark.parametrize(("num_players", "stages"), FEW)
-def test_all_pairs_are_all_coalitions_besides_nobody_and_all(num_players, stages):
+def test_all_pairs_are_all_coalitions_but_the_empty_and_the_grand_one(num_players, stages):
     everything = num_pairs(num_players)
     assert everything == 2 ** (num_players - 1) - 1
     pairs = design(num_players, (*stages[:1], everything) if stages[0] < everything else (everything,))
-    assert len(names(pairs.coalitions) | names(~pairs.coalitions)) == 2**num_players - 2
+    assert len(as_set(pairs.coalitions) | as_set(~pairs.coalitions)) == 2**num_players - 2
     np.testing.assert_array_equal(pairs.chance[-1], 1)
 
 

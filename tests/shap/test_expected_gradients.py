@@ -25,8 +25,8 @@ def by_quadrature(target):
         x, background = (jnp.asarray(np.asarray(one, np.float64)) for one in (rows(3, 6), rows(4, 1)))
         slope = jax.grad(lambda one: net(one[None])[0, target])
         nodes, weights = np.polynomial.legendre.leggauss(40)
-        places, steps = (nodes + 1) / 2, x[:, None] - background
-        at = background + places[:, None, None, None] * steps
+        positions, steps = (nodes + 1) / 2, x[:, None] - background
+        at = background + positions[:, None, None, None] * steps
         slopes = jax.vmap(jax.vmap(jax.vmap(slope)))(at)
         return np.asarray(jnp.einsum("q,qnbd,nbd->nd", weights / 2, slopes, steps) / len(background))
 
@@ -38,26 +38,26 @@ def explain(**options):
 
 def test_intervals_of_many_keys_hold_the_integrated_gradients_averaged_over_the_background():
     keys = jax.random.split(jax.random.key(1), 200)
-    found = jax.jit(jax.vmap(lambda key: explain(key=key)))(keys)
+    result = jax.jit(jax.vmap(lambda key: explain(key=key)))(keys)
     expected = by_quadrature(1)
-    gaps = np.asarray(found.values, float) - expected
+    gaps = np.asarray(result.values, float) - expected
     # The mean over all keys is right: four of its own errors, for 15 numbers.
     errors = gaps.std(axis=0, ddof=1) / len(keys) ** 0.5
     assert (np.abs(gaps.mean(axis=0)) < 4 * errors).all()
     assert (errors < 0.02 * np.abs(expected).max()).all()
     # Student's interval of 16 replicates, of 3,000 numbers: 0.95 with a standard error of about 0.01.
-    assert 0.93 < (np.abs(gaps) < 2.131 * np.asarray(found.std_errors)).mean() < 0.97
-    np.testing.assert_allclose((np.asarray(found.std_errors) ** 2).mean(axis=0), gaps.var(axis=0), rtol=0.35)
+    assert 0.93 < (np.abs(gaps) < 2.131 * np.asarray(result.std_errors)).mean() < 0.97
+    np.testing.assert_allclose((np.asarray(result.std_errors) ** 2).mean(axis=0), gaps.var(axis=0), rtol=0.35)
 
 
 def test_the_sum_is_the_output_minus_the_mean_over_the_background_but_for_sampling():
-    found, net = explain(num_samples=4096), models.table_net(FEATURES)
-    np.testing.assert_allclose(found.output, net(rows(3, 6))[:, 1], rtol=1e-5)
-    np.testing.assert_allclose(found.base_value, np.full(3, net(rows(4, 1))[:, 1].mean()), rtol=1e-5)
-    missing = found.output - found.base_value - found.values.sum(axis=1)
-    assert (np.abs(missing) < 4 * np.sqrt((found.std_errors**2).sum(axis=1))).all()
-    np.testing.assert_allclose(by_quadrature(1).sum(axis=1), found.output - found.base_value, atol=1e-5)
-    assert found.num_evaluations.tolist() == [4096] * 3
+    result, net = explain(num_samples=4096), models.table_net(FEATURES)
+    np.testing.assert_allclose(result.output, net(rows(3, 6))[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(result.base_value, np.full(3, net(rows(4, 1))[:, 1].mean()), rtol=1e-5)
+    missing = result.output - result.base_value - result.values.sum(axis=1)
+    assert (np.abs(missing) < 4 * np.sqrt((result.std_errors**2).sum(axis=1))).all()
+    np.testing.assert_allclose(by_quadrature(1).sum(axis=1), result.output - result.base_value, atol=1e-5)
+    assert result.num_evaluations.tolist() == [4096] * 3
 
 
 def test_more_samples_have_smaller_errors():
@@ -69,28 +69,28 @@ def test_more_samples_have_smaller_errors():
 def test_a_linear_model_and_one_baseline_are_exact_without_errors():
     weights = jnp.array([1.0, -2, 3, 0, 0.5])
     background = rows(1, 1)
-    found = explain(model=lambda x: x @ weights + 1, background=background, target=None, num_samples=32)
-    np.testing.assert_allclose(found.values, weights * (rows(3, 6) - background), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(found.std_errors, 0, atol=1e-6)
+    result = explain(model=lambda x: x @ weights + 1, background=background, target=None, num_samples=32)
+    np.testing.assert_allclose(result.values, weights * (rows(3, 6) - background), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(result.std_errors, 0, atol=1e-6)
 
 
 def test_a_linear_model_has_the_mean_of_the_background_within_its_errors():
     weights = jnp.array([1.0, -2, 3, 0, 0.5])
-    found = explain(model=lambda x: x @ weights + 1, target=None, num_samples=2048)
+    result = explain(model=lambda x: x @ weights + 1, target=None, num_samples=2048)
     exact = xai.shap.linear(lambda x: x @ weights + 1, rows(3, 6), rows(4, 1))
-    gaps = np.abs(found.values - exact.values)
-    assert (gaps <= 4 * found.std_errors).all()
+    gaps = np.abs(result.values - exact.values)
+    assert (gaps <= 4 * result.std_errors).all()
     assert (gaps[:, 3] == 0).all()
-    np.testing.assert_allclose(found.base_value, exact.base_value, rtol=1e-5)
+    np.testing.assert_allclose(result.base_value, exact.base_value, rtol=1e-5)
 
 
 def test_an_examples_answer_depends_on_its_key_and_id_alone():
     x = rows(3, 6)
-    found = explain(ids=[7, 8, 9])
-    np.testing.assert_allclose(explain(x=x[1:2], ids=[8]).values, found.values[1:2], rtol=1e-5)
-    np.testing.assert_allclose(explain(ids=[7, 8, 9], batch_size=40).values, found.values, rtol=1e-4, atol=1e-6)
-    assert np.abs(explain(ids=[8, 7, 9]).values[0] - found.values[0]).max() > 1e-3
-    assert np.abs(explain(key=jax.random.key(1), ids=[7, 8, 9]).values - found.values).max() > 1e-3
+    result = explain(ids=[7, 8, 9])
+    np.testing.assert_allclose(explain(x=x[1:2], ids=[8]).values, result.values[1:2], rtol=1e-5)
+    np.testing.assert_allclose(explain(ids=[7, 8, 9], batch_size=40).values, result.values, rtol=1e-4, atol=1e-6)
+    assert np.abs(explain(ids=[8, 7, 9]).values[0] - result.values[0]).max() > 1e-3
+    assert np.abs(explain(key=jax.random.key(1), ids=[7, 8, 9]).values - result.values).max() > 1e-3
     np.testing.assert_array_equal(explain().values, explain(ids=[0, 1, 2]).values)
 
 
@@ -98,11 +98,11 @@ def test_images_are_explained_for_the_class_of_each_one():
     net, images = models.function_net(), models.images()
     options = {"key": jax.random.key(0), "num_samples": 512}
     black = jnp.zeros((1, *models.IMAGE))
-    found = xai.shap.expected_gradients(net, images, black, target=[0, 1, 2, 0], **options)
+    result = xai.shap.expected_gradients(net, images, black, target=[0, 1, 2, 0], **options)
     outputs = net(images)[jnp.arange(4), jnp.array([0, 1, 2, 0])]
-    np.testing.assert_allclose(found.output, outputs, rtol=1e-5)
-    sums, errors = found.values.sum(axis=(1, 2, 3)), np.sqrt((found.std_errors**2).sum(axis=(1, 2, 3)))
-    assert found.values.shape == images.shape
+    np.testing.assert_allclose(result.output, outputs, rtol=1e-5)
+    sums, errors = result.values.sum(axis=(1, 2, 3)), np.sqrt((result.std_errors**2).sum(axis=(1, 2, 3)))
+    assert result.values.shape == images.shape
     # Strata of one path leave little to chance.
     assert (np.abs(sums - (outputs - net(black)[0, jnp.array([0, 1, 2, 0])])) < 0.01 + errors).all()
     top = xai.shap.expected_gradients(net, images, black, **options)
@@ -129,8 +129,8 @@ def test_slopes_are_those_of_finite_differences(float64, key):
 
 def test_what_is_nan_under_a_transformation_is_nan_in_the_answer():
     x = rows(3, 6).at[1, 2].set(jnp.nan)
-    found = jax.jit(lambda x: explain(x=x, num_samples=32))(x)
-    for part in (found.values, found.std_errors, found.output, found.base_value):
+    result = jax.jit(lambda x: explain(x=x, num_samples=32))(x)
+    for part in (result.values, result.std_errors, result.output, result.base_value):
         np.testing.assert_array_equal(np.isnan(part).reshape(3, -1).all(axis=1), [False, True, False])
         np.testing.assert_array_equal(np.isnan(part).reshape(3, -1).any(axis=1), [False, True, False])
 

@@ -72,50 +72,50 @@ def prior(rho, boost):
     return odd + (boost - 1) * (rho * products).sum(axis=2), shapley_matrix(len(rho))
 
 
-def by_definition(between, shapley_sum, places, odd, noise):
+def by_definition(between, shapley_sum, indices, odd, noise):
     """Posterior means, variances, the likelihood with the amplitude at its best, and the surprise of the last part, given
     the parts of some coalitions."""
-    inverse = np.linalg.inv(between[np.ix_(places, places)] + noise * np.eye(len(places)))
-    with_values = shapley_sum @ between[:, places]
+    inverse = np.linalg.inv(between[np.ix_(indices, indices)] + noise * np.eye(len(indices)))
+    with_values = shapley_sum @ between[:, indices]
     amplitude = odd @ inverse @ odd / len(odd)
     variances = np.diag(shapley_sum @ between @ shapley_sum.T - with_values @ inverse @ with_values.T)
     likelihood = -len(odd) / 2 * np.log(amplitude) + np.linalg.slogdet(inverse)[1] / 2
-    others = np.linalg.inv(between[np.ix_(places[:-1], places[:-1])] + noise * np.eye(len(places) - 1))
-    with_last = between[places[-1], places[:-1]]
-    left = between[places[-1], places[-1]] + noise - with_last @ others @ with_last
+    others = np.linalg.inv(between[np.ix_(indices[:-1], indices[:-1])] + noise * np.eye(len(indices) - 1))
+    with_last = between[indices[-1], indices[:-1]]
+    left = between[indices[-1], indices[-1]] + noise - with_last @ others @ with_last
     surprise = (odd[-1] - with_last @ others @ odd[:-1]) ** 2 / (amplitude * left)
     return with_values @ inverse @ odd, amplitude * variances, likelihood, surprise
 
 
 def some_pairs(num_players, count=9, seed=4):
-    """Coalitions, their places in the table with that of all players at the end, and odd parts."""
-    places = np.random.default_rng(seed).permutation(np.arange(1, 2 ** (num_players - 1)))[:count]
+    """Coalitions, their indices in the table with that of all players at the end, and odd parts."""
+    indices = np.random.default_rng(seed).permutation(np.arange(1, 2 ** (num_players - 1)))[:count]
     odd = np.random.default_rng(seed).normal(size=count + 1)
-    return all_coalitions(num_players)[places], np.append(places, 2**num_players - 1), odd
+    return all_coalitions(num_players)[indices], np.append(indices, 2**num_players - 1), odd
 
 
 @pytest.mark.parametrize("num_players", [2, 5, 6])
 @pytest.mark.parametrize(("degree", "boost"), [(0.5, 1.0), (1.5, 30.0), (6.0, 3.0)])
 def test_covariances_are_those_of_the_product_over_players(num_players, degree, boost):
-    coalitions, places, _ = some_pairs(num_players, min(9, 2 ** (num_players - 1) - 1))
-    found = kernel(coalitions, degree, boost)
+    coalitions, indices, _ = some_pairs(num_players, min(9, 2 ** (num_players - 1) - 1))
+    result = kernel(coalitions, degree, boost)
     rho = np.full(num_players, min(degree / num_players, 0.9))
     between, shapley_sum = prior(rho, boost)
-    between /= between[-1, -1]  # the unit is the variance of the pair of all and nobody
-    np.testing.assert_allclose(found.between, between[np.ix_(places, places)], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found.with_values, shapley_sum @ between[:, places], rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(found.of_values, np.diag(shapley_sum @ between @ shapley_sum.T), rtol=1e-9)
+    between /= between[-1, -1]  # the unit is the variance of the pair of the grand and the empty coalition
+    np.testing.assert_allclose(result.between, between[np.ix_(indices, indices)], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(result.with_values, shapley_sum @ between[:, indices], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(result.of_values, np.diag(shapley_sum @ between @ shapley_sum.T), rtol=1e-9)
 
 
 @pytest.mark.parametrize("num_players", [5, 6])
 def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_players):
-    coalitions, places, odd = some_pairs(num_players)
+    coalitions, indices, odd = some_pairs(num_players)
     answers = []
     for degree in DEGREES:
         for boost in BOOSTS:
             between, shapley_sum = prior(np.full(num_players, degree / num_players), boost)
             between /= between[-1, -1]
-            answers += [by_definition(between, shapley_sum, places, odd, noise) for noise in NOISES]
+            answers += [by_definition(between, shapley_sum, indices, odd, noise) for noise in NOISES]
     means, variances, likelihoods, surprises = map(np.array, zip(*answers, strict=True))
     weights = np.exp(likelihoods - likelihoods.max())
     weights /= weights.sum()
@@ -131,7 +131,7 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
 
 
 def test_scales_of_players_give_the_posterior_of_their_product(float64):
-    coalitions, places, odd = some_pairs(6)
+    coalitions, indices, odd = some_pairs(6)
     scales = Scales(jnp.asarray([0.5, -1.0, 0.0, 1.5, -0.3, 0.2]), *map(jnp.asarray, (-1.0, 1.2, -4.0)))
     active = jnp.array([True, True, True, True, True, False])
     rho = np.asarray(scales.rho(active))
@@ -139,7 +139,7 @@ def test_scales_of_players_give_the_posterior_of_their_product(float64):
     assert 0.05 < rho[:5].min() < rho.max() < 0.65
     between, shapley_sum = prior(rho, np.exp(1.2))
     noise = (1e-5 + np.exp(-4.0)) * np.diag(between)[0]
-    mean, variances, *_ = by_definition(between, shapley_sum, places, odd, noise)
+    mean, variances, *_ = by_definition(between, shapley_sum, indices, odd, noise)
     spins = 2.0 * np.append(coalitions, np.ones((1, 6)), axis=0) - 1
     values, errors = _posterior(scales, jnp.asarray(spins), jnp.asarray(odd), active)
     np.testing.assert_allclose(values, mean, atol=1e-9)
@@ -208,7 +208,7 @@ def test_intervals_hold_the_truth_and_errors_are_a_fraction_of_those_of_permutat
 
 
 def test_large_teams_are_a_surprise_that_widens_the_intervals():
-    """Teams of all sizes up to everybody pay when complete: few coalitions show any of the large ones."""
+    """Teams of all sizes up to the grand coalition pay when complete: few coalitions show any of the large ones."""
     rng = np.random.default_rng(3)
     value = lambda present, pay, z: ((present[None] & ~z[:, None, :]).sum(axis=2) == 0) @ pay  # noqa: E731
     held = []
@@ -217,25 +217,25 @@ def test_large_teams_are_a_surprise_that_widens_the_intervals():
         pay = rng.uniform(-1, 1, 60).astype(np.float32)
         exact = (present * (pay / present.sum(axis=1))[:, None]).sum(axis=0)
         game = xai.Game(jax.tree_util.Partial(value, jnp.asarray(present), jnp.asarray(pay)), 40)
-        found = explain(400)(game, jax.random.key(seed))
-        held.append(np.abs(found.values - exact) < 1.96 * found.std_errors)
+        result = explain(400)(game, jax.random.key(seed))
+        held.append(np.abs(result.values - exact) < 1.96 * result.std_errors)
     assert 0.90 < np.mean(held) < 0.98
 
 
 def test_surprises_below_one_leave_the_errors_as_they_are():
     errors = jnp.ones((2, 3))
-    found = widened(Posterior(errors, errors, jnp.array([0.2, 1.0, 64.0])))
-    np.testing.assert_allclose(found, [[1, 1, 2]] * 2, rtol=1e-6)
+    result = widened(Posterior(errors, errors, jnp.array([0.2, 1.0, 64.0])))
+    np.testing.assert_allclose(result, [[1, 1, 2]] * 2, rtol=1e-6)
 
 
 def test_a_scale_for_each_player_finds_the_few_that_matter():
     worths = np.stack([perceptron(10, seed=seed, relevant=3) for seed in range(3)])
     exact = np.stack([shapley(worth) for worth in worths])
-    found = {scales: over_keys(explain(80, scales=scales), worths, 4) for scales in ("isotropic", "per_player")}
-    error = {scales: relative_error(values, exact) for scales, (values, _) in found.items()}
+    result = {scales: over_keys(explain(80, scales=scales), worths, 4) for scales in ("isotropic", "per_player")}
+    error = {scales: relative_error(values, exact) for scales, (values, _) in result.items()}
     assert error["per_player"] < error["isotropic"] / 10
     # Its errors are never below those of the mixture.
-    assert (found["per_player"][1] >= found["isotropic"][1] * (1 - 1e-5)).all()
+    assert (result["per_player"][1] >= result["isotropic"][1] * (1 - 1e-5)).all()
 
 
 def test_with_one_model_values_are_linear_in_the_game(key):
@@ -289,8 +289,8 @@ def test_gradients_are_finite_where_nothing_varies(key):
     @jax.jit
     @jax.grad
     def slope(worth):
-        found = [GRADIENTS[name](table(worth), key) for name in ("permutation", "kernel", "isotropic")]
-        return sum(one.values.sum() + one.std_errors.sum() for one in found)
+        result = [GRADIENTS[name](table(worth), key) for name in ("permutation", "kernel", "isotropic")]
+        return sum(one.values.sum() + one.std_errors.sum() for one in result)
 
     for worth in (jnp.zeros(64), jnp.asarray(all_coalitions(6) @ jnp.ones(6))):
         assert jnp.isfinite(slope(worth)).all()

@@ -25,9 +25,9 @@ def pairwise(num_players, seed=1):
     coupling = np.triu(coupling, 1)
 
     def value(z):
-        there = z.astype(float)
-        together = jnp.einsum("si,ij,sj->s", there, coupling, there, precision=jax.lax.Precision.HIGHEST)
-        return there @ alone + together + 3
+        present = z.astype(float)
+        pairs = jnp.einsum("si,ij,sj->s", present, coupling, present, precision=jax.lax.Precision.HIGHEST)
+        return present @ alone + pairs + 3
 
     return xai.Game(value, num_players), alone + (coupling + coupling.T).sum(axis=1) / 2
 
@@ -44,11 +44,11 @@ def weighted_least_squares(worth, coalitions, counts):
     kernel = (num_players - 1) / (np.array([comb(num_players, int(s)) for s in sizes]) * sizes * (num_players - sizes))
     weights = kernel * totals / np.concatenate([counts, counts])
     gains, total = worth[numbers(both.astype(bool))] - worth[0], worth[-1] - worth[0]
-    # The intercept is v(nobody); with the last player's value as what is left of the sum, no constraint remains.
+    # The intercept is v(empty coalition). The last player gets the rest of the sum, so that no constraint remains.
     features, goal = both[:, :-1] - both[:, -1:], gains - both[:, -1] * total
     root = np.sqrt(weights)
-    found = np.linalg.lstsq(features * root[:, None], goal * root, rcond=None)[0]
-    return np.append(found, total - found.sum())
+    result = np.linalg.lstsq(features * root[:, None], goal * root, rcond=None)[0]
+    return np.append(result, total - result.sum())
 
 
 @pytest.mark.parametrize("num_players", [2, 3, 8])
@@ -124,7 +124,7 @@ def test_nominal_intervals_hold_the_truth_as_often_as_they_say():
     assert 0.90 < coverage(values, std_errors, exact) < 0.98
     scores = (values - exact) / std_errors
     assert 0.75 < scores.std() < 1.05  # leverages make them rather wide than narrow
-    # No bias beside the error.
+    # The bias is small compared with the error.
     assert (np.abs(values.mean(axis=0) - exact) < 0.35 * values.std(axis=0)).all()
 
 
@@ -132,18 +132,18 @@ def test_the_published_sampling_converges_with_errors_that_are_true():
     """Four times as many evaluations, a quarter of the squared error; pairs are at least three times better."""
     worths = perceptron()[None]
     exact = np.stack([shapley(worth) for worth in worths])
-    found = {}
+    result = {}
     for count in (100, 400):
         explain = lambda game, key, count=count: xai.shap.kernel(  # noqa: E731
             game, key=key, num_evaluations=count, sampling="published"
         )
         values, std_errors = over_keys(explain, worths, 300)
-        found[count] = relative_error(values, exact)
+        result[count] = relative_error(values, exact)
         assert 0.93 < coverage(values, std_errors, exact) < 0.97
         assert (np.abs(values.mean(axis=0) - exact) < 5 * values.std(axis=0) / np.sqrt(300)).all()
-    assert 3.2 < found[100] / found[400] < 5
+    assert 3.2 < result[100] / result[400] < 5
     values, _ = over_keys(lambda game, key: xai.shap.kernel(game, key=key, num_evaluations=100), worths, 300)
-    assert relative_error(values, exact) < found[100] / 3
+    assert relative_error(values, exact) < result[100] / 3
 
 
 @pytest.mark.parametrize(("num_evaluations", "known"), [(16, False), (18, True)])

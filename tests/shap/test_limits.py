@@ -42,18 +42,18 @@ def test_a_game_times_a_power_of_two_has_its_values_times_the_power(name, power)
 @pytest.mark.parametrize("players", [140, 250])
 def test_many_players_need_no_other_arguments(explain, players):
     weights = np.linspace(-1, 1, players, dtype=np.float32)
-    found = explain(xai.Game(lambda z: z @ jnp.asarray(weights), players), key=KEY)
-    np.testing.assert_allclose(found.values, weights, atol=0.01)
-    assert found.num_evaluations <= 32 * players
+    result = explain(xai.Game(lambda z: z @ jnp.asarray(weights), players), key=KEY)
+    np.testing.assert_allclose(result.values, weights, atol=0.01)
+    assert result.num_evaluations <= 32 * players
 
 
 def test_a_thousand_players_have_shapley_values():
     weights = np.linspace(-1, 1, 1000, dtype=np.float32)
     game = xai.Game(lambda z: z @ jnp.asarray(weights) + 3.0 * (z[:, 0] & z[:, 1]), 1000)
-    found = xai.shap.gaussian_process(game, key=KEY)
+    result = xai.shap.gaussian_process(game, key=KEY)
     expected = weights + 1.5 * (np.arange(1000) < 2)
-    np.testing.assert_allclose(found.values, expected, atol=0.1)
-    assert (np.abs(found.values - expected) < 5 * found.std_errors).all()
+    np.testing.assert_allclose(result.values, expected, atol=0.1)
+    assert (np.abs(result.values - expected) < 5 * result.std_errors).all()
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_stages_that_are_not_reached_are_not_prepared(monkeypatch):
         _gaussian_process, "_prepare", lambda *arguments: prepared.append(arguments[1]) or prepare(*arguments)
     )
     x, masker = models.rows(3, 14), xai.mask.baseline(jnp.zeros(14))
-    found = xai.shap.values(models.table_net(14), x, masker, key=KEY, target=0, until=0.05)
-    assert found.converged.all()
-    assert found.num_evaluations.max() <= 558
+    result = xai.shap.values(models.table_net(14), x, masker, key=KEY, target=0, until=0.05)
+    assert result.converged.all()
+    assert result.num_evaluations.max() <= 558
     assert prepared in ([(139,)], [(139,), (139, 278)])
 
 
@@ -140,8 +140,8 @@ def test_strict_settings_of_jax_give_the_same_numbers(name):
     game = xai.Game(value, 8)
     expected = ESTIMATORS[name](game)
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
-        found = ESTIMATORS[name](game)
-    np.testing.assert_allclose(found.values, expected.values, atol=1e-6)
+        result = ESTIMATORS[name](game)
+    np.testing.assert_allclose(result.values, expected.values, atol=1e-6)
 
 
 NUMBERS = {
@@ -185,5 +185,5 @@ def test_games_that_answer_something_else_are_refused_in_a_sentence(value, error
 
 def test_games_written_by_hand_name_their_players():
     game = xai.Game(lambda z: z.sum(axis=1), 3, names=["Ann", "Bob", "Cem"])
-    for found in (xai.shap.exact(game), xai.shap.permutation(game, key=KEY), xai.shap.interactions(game)):
-        assert found.player_names() == ["Ann", "Bob", "Cem"]
+    for result in (xai.shap.exact(game), xai.shap.permutation(game, key=KEY), xai.shap.interactions(game)):
+        assert result.player_names() == ["Ann", "Bob", "Cem"]

@@ -37,7 +37,7 @@ def conditional_mean(mean, covariance, x, present):
 def by_definition(rows, x, weights, own=0.0):
     """[N, D, K] Shapley values of v(S) = f(E[X | X_S = x_S]), by enumeration in float64.
 
-    own: what each feature has of its own, besides 1 that it may share, so that float32 can factor the correlations.
+    own: what each feature has of its own, in addition to 1 that it may share, so that float32 can factor the correlations.
     """
     mean, covariance, features = rows.mean(axis=0), np.atleast_2d(np.cov(rows.T, bias=True)), rows.shape[1]
     covariance = (covariance + own * np.diag(np.diag(covariance))) / (1 + own)
@@ -60,20 +60,20 @@ def by_definition(rows, x, weights, own=0.0):
 @pytest.mark.parametrize("target", [0, 2])
 def test_independent_features_have_their_weight_times_their_distance_from_the_mean(target):
     rows, x, weights = data()
-    found = xai.shap.linear(model_of(weights), x, rows, target=target)
-    np.testing.assert_allclose(found.values, weights[:, target] * (x - rows.mean(axis=0)), atol=5e-6)
-    np.testing.assert_allclose(found.output, x @ weights[:, target] + 1, atol=5e-6)
-    np.testing.assert_allclose(found.base_value, np.full(4, rows.mean(axis=0) @ weights[:, target] + 1), atol=5e-6)
+    result = xai.shap.linear(model_of(weights), x, rows, target=target)
+    np.testing.assert_allclose(result.values, weights[:, target] * (x - rows.mean(axis=0)), atol=5e-6)
+    np.testing.assert_allclose(result.output, x @ weights[:, target] + 1, atol=5e-6)
+    np.testing.assert_allclose(result.base_value, np.full(4, rows.mean(axis=0) @ weights[:, target] + 1), atol=5e-6)
     game = xai.game(model_of(weights), jnp.asarray(x), xai.mask.background(rows), target=target)
-    np.testing.assert_allclose(found.values, xai.shap.exact(game).values, atol=1e-5)
+    np.testing.assert_allclose(result.values, xai.shap.exact(game).values, atol=1e-5)
 
 
 def test_each_input_may_have_a_class_of_its_own_or_its_top_class():
     rows, x, weights = data()
     for target, classes in (([2, 0, 1, 1], [2, 0, 1, 1]), (None, (x @ weights).argmax(axis=1))):
-        found = xai.shap.linear(model_of(weights), x, rows, target=target)
-        np.testing.assert_array_equal(found.target, classes)
-        np.testing.assert_allclose(found.values, weights[:, classes].T * (x - rows.mean(axis=0)), atol=5e-6)
+        result = xai.shap.linear(model_of(weights), x, rows, target=target)
+        np.testing.assert_array_equal(result.target, classes)
+        np.testing.assert_allclose(result.values, weights[:, classes].T * (x - rows.mean(axis=0)), atol=5e-6)
 
 
 @pytest.mark.parametrize("features", [1, 3, FEATURES])
@@ -81,20 +81,20 @@ def test_correlated_features_have_the_values_of_the_conditional_game(features, f
     rows, x, weights = data(features)
     expected = by_definition(rows, x, weights)
     for target in range(3):
-        found = xai.shap.linear(model_of(weights), x, rows, target=target, features="correlated")
+        result = xai.shap.linear(model_of(weights), x, rows, target=target, features="correlated")
         # A diagonal of 1.5e-8 keeps the correlations invertible.
-        np.testing.assert_allclose(found.values, expected[:, :, target], atol=1e-5)
-        np.testing.assert_array_equal(found.std_errors, 0)
-    np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, rtol=1e-9)
+        np.testing.assert_allclose(result.values, expected[:, :, target], atol=1e-5)
+        np.testing.assert_array_equal(result.std_errors, 0)
+    np.testing.assert_allclose(result.values.sum(axis=1), result.output - result.base_value, rtol=1e-9)
 
 
 def test_correlated_features_are_the_game_of_the_gaussian_masker():
     rows, x, weights = data()
-    found = xai.shap.linear(model_of(weights), x, rows, target=1, features="correlated")
+    result = xai.shap.linear(model_of(weights), x, rows, target=1, features="correlated")
     game = xai.game(model_of(weights), jnp.asarray(x, jnp.float32), xai.mask.gaussian(rows), target=1)
-    np.testing.assert_allclose(found.values, xai.shap.exact(game).values, atol=1e-4)
+    np.testing.assert_allclose(result.values, xai.shap.exact(game).values, atol=1e-4)
     own = np.finfo(np.float32).eps ** 0.5
-    np.testing.assert_allclose(found.values, by_definition(rows, x, weights, own)[:, :, 1], atol=1e-4)
+    np.testing.assert_allclose(result.values, by_definition(rows, x, weights, own)[:, :, 1], atol=1e-4)
 
 
 def test_a_feature_without_weight_gets_a_share_of_what_it_tells():
@@ -102,8 +102,8 @@ def test_a_feature_without_weight_gets_a_share_of_what_it_tells():
     first = rng.normal(size=400)
     rows = np.stack([first, first + 0.01 * rng.normal(size=400)], axis=1)
     x, weights = np.array([[1.0, 1.0]]), np.array([3.0, 0.0])
-    found = xai.shap.linear(model_of(weights), x, rows, features="correlated")
-    np.testing.assert_allclose(found.values[0, 0], found.values[0, 1], rtol=0.02)
+    result = xai.shap.linear(model_of(weights), x, rows, features="correlated")
+    np.testing.assert_allclose(result.values[0, 0], result.values[0, 1], rtol=0.02)
     np.testing.assert_allclose(xai.shap.linear(model_of(weights), x, rows).values[0, 1], 0)
 
 
@@ -111,10 +111,10 @@ def test_features_that_are_copies_or_never_vary_leave_the_values_finite_and_summ
     rows, x, weights = data()
     rows[:, 3], x[:, 3] = rows[:, 0], x[:, 0]  # a copy
     rows[:, 4] = 1.5  # a constant
-    found = xai.shap.linear(model_of(weights), x, rows, target=0, features="correlated")
-    np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, atol=1e-4)
-    np.testing.assert_allclose(found.values[:, 0], found.values[:, 3], atol=5e-3)
-    np.testing.assert_allclose(found.values[:, 4], weights[4, 0] * (x[:, 4] - 1.5), atol=1e-4)
+    result = xai.shap.linear(model_of(weights), x, rows, target=0, features="correlated")
+    np.testing.assert_allclose(result.values.sum(axis=1), result.output - result.base_value, atol=1e-4)
+    np.testing.assert_allclose(result.values[:, 0], result.values[:, 3], atol=5e-3)
+    np.testing.assert_allclose(result.values[:, 4], weights[4, 0] * (x[:, 4] - 1.5), atol=1e-4)
 
 
 def test_sampled_orders_lie_near_the_mean_of_all_and_know_how_near(float64):
@@ -122,12 +122,12 @@ def test_sampled_orders_lie_near_the_mean_of_all_and_know_how_near(float64):
     expected = by_definition(rows, x, weights)[:, :, 0]
     gaps, errors = [], []
     for seed in range(12):
-        found = xai.shap.linear(
+        result = xai.shap.linear(
             model_of(weights), x, rows, target=0, features="correlated", num_permutations=40, key=jax.random.key(seed)
         )
-        gaps.append(found.values - expected)
-        errors.append(found.std_errors)
-        np.testing.assert_allclose(found.values.sum(axis=1), found.output - found.base_value, rtol=1e-9)
+        gaps.append(result.values - expected)
+        errors.append(result.std_errors)
+        np.testing.assert_allclose(result.values.sum(axis=1), result.output - result.base_value, rtol=1e-9)
     gaps, errors = np.array(gaps), np.array(errors)
     assert (np.abs(gaps.mean(axis=0)) < 5 * np.sqrt((errors**2).mean(axis=0) / 12)).all()
     assert 0.7 < (gaps**2 / errors**2).mean() < 1.4
@@ -136,10 +136,10 @@ def test_sampled_orders_lie_near_the_mean_of_all_and_know_how_near(float64):
 def test_whole_numbers_are_numbers():
     rows, x, weights = np.arange(24).reshape(8, 3) ** 2 % 7, np.array([[1, 2, 3]]), np.array([0.5, -1, 2])
     model = lambda x: (x * jnp.asarray(weights)).sum(axis=1)  # noqa: E731
-    found = xai.shap.linear(model, x, rows)
-    np.testing.assert_allclose(found.values, weights * (x - rows.mean(axis=0)), rtol=1e-5)
+    result = xai.shap.linear(model, x, rows)
+    np.testing.assert_allclose(result.values, weights * (x - rows.mean(axis=0)), rtol=1e-5)
     correlated = xai.shap.linear(model, x, rows, features="correlated")
-    np.testing.assert_allclose(correlated.values.sum(axis=1), found.values.sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(correlated.values.sum(axis=1), result.values.sum(axis=1), rtol=1e-5)
 
 
 def test_under_a_transformation_what_is_nan_or_not_linear_gives_nan():

@@ -1,4 +1,4 @@
-"""Owen values by their definition: the mean over the orders in which groups stay together."""
+"""Owen values by their definition: the mean over the orders in which the members of a group are consecutive."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def players(tree):
 
 
 def by_definition(worth, tree):
-    """Mean marginal contribution over all orders of the players that keep every group together."""
+    """Mean marginal contribution over all orders of the players that keep the members of every group consecutive."""
     num_players = len(worth).bit_length() - 1
     values, count = np.zeros((num_players, *worth.shape[1:])), 0
     for order in orders(tree):
@@ -50,20 +50,20 @@ def random_worth(num_players, seed=0):
     return np.random.default_rng(seed).normal(size=2**num_players)
 
 
-def test_orders_that_keep_groups_together_are_counted_rightly():
-    """Among all orders of five players those with {0, 1} and {2, 3, 4} together are 2! 2! 3!."""
+def test_orders_that_keep_groups_consecutive_are_counted_rightly():
+    """Among all orders of five players those with {0, 1} and {2, 3, 4} consecutive are 2! 2! 3!."""
     expected = {
         order
         for order in itertools.permutations(range(5))
         if abs(order.index(0) - order.index(1)) == 1 and np.ptp([order.index(player) for player in (2, 3, 4)]) == 2
     }
-    found = list(orders([[0, 1], [2, 3, 4]]))
-    assert len(found) == len(set(found)) == 24
-    assert set(found) == expected
+    result = list(orders([[0, 1], [2, 3, 4]]))
+    assert len(result) == len(set(result)) == 24
+    assert set(result) == expected
 
 
 @pytest.mark.parametrize("name", TREES)
-def test_agrees_with_the_mean_over_all_orders_that_keep_groups_together(name):
+def test_agrees_with_the_mean_over_all_orders_that_keep_groups_consecutive(name):
     tree = TREES[name]
     worth = random_worth(len(players(tree)))
     attribution = xai.shap.owen(table(worth.astype(np.float32)), tree)

@@ -91,7 +91,7 @@ def test_orthogonal_orders_have_no_bias_and_a_smaller_error():
     others, _ = over_keys(independent, worths, 400)
     assert (np.abs(values.mean(axis=0) - exact) < 4.5 * values.std(axis=0) / 20).all()
     for game in range(3):
-        error, other = (relative_error(found[:, [game]], exact[[game]]) for found in (values, others))
+        error, other = (relative_error(result[:, [game]], exact[[game]]) for result in (values, others))
         assert error < 0.9 * other
     # Standard errors take orders for independent, and are too large rather than too small.
     assert coverage(values, std_errors * 2.306 / 1.96, exact) > 0.95  # the 95 % quantile of t_8
@@ -99,19 +99,19 @@ def test_orthogonal_orders_have_no_bias_and_a_smaller_error():
 
 @pytest.mark.parametrize("num_permutations", [1, 8, 20])
 def test_orthogonal_orders_are_orders(num_permutations, key):
-    places = np.asarray(_orthogonal(key, 9, num_permutations))
-    np.testing.assert_array_equal(np.sort(places, axis=1), np.tile(np.arange(9), (num_permutations, 1)))
+    ranks = np.asarray(_orthogonal(key, 9, num_permutations))
+    np.testing.assert_array_equal(np.sort(ranks, axis=1), np.tile(np.arange(9), (num_permutations, 1)))
 
 
 def test_orthogonal_orders_are_less_alike_than_independent_ones():
     """Rank correlations of independent orders of 9 players have variance 1/8; directions at right angles, far less."""
     keys = jax.random.split(jax.random.key(1), 200)
-    places = np.asarray(jax.vmap(lambda key: _orthogonal(key, 9, 8))(keys))
-    correlations = np.einsum("kpm,kqm->kpq", places - 4.0, places - 4.0) / 60
+    ranks = np.asarray(jax.vmap(lambda key: _orthogonal(key, 9, 8))(keys))
+    correlations = np.einsum("kpm,kqm->kpq", ranks - 4.0, ranks - 4.0) / 60
     squares = (correlations[:, ~np.eye(8, dtype=bool)] ** 2).mean()
     assert squares < 0.3 / 8
-    # Each player is at each place as often.
-    counts = np.array([np.bincount(places[:, :, player].ravel(), minlength=9) for player in range(9)])
+    # Each player has each rank equally often.
+    counts = np.array([np.bincount(ranks[:, :, player].ravel(), minlength=9) for player in range(9)])
     assert (np.abs(counts - 1600 / 9) < 5 * np.sqrt(1600 / 9)).all()
 
 
@@ -129,18 +129,18 @@ def test_few_players_are_exact_in_any_orders(orders, num_players, key):
 @pytest.mark.parametrize("orders", ["independent", "orthogonal"])
 def test_orders_are_walked_on_until_the_precision_is_reached(orders, key):
     game = table(random_worth(6, 4))
-    found = xai.shap.permutation(game, key=key, num_permutations=5, orders=orders, until=0.2, max_evaluations=2002)
-    assert found.converged
-    assert found.std_errors.max() <= 0.2 * jnp.abs(found.values).max()
-    rounds = (int(found.num_evaluations) - 2) // (5 * 10)
+    result = xai.shap.permutation(game, key=key, num_permutations=5, orders=orders, until=0.2, max_evaluations=2002)
+    assert result.converged
+    assert result.std_errors.max() <= 0.2 * jnp.abs(result.values).max()
+    rounds = (int(result.num_evaluations) - 2) // (5 * 10)
     assert 1 < rounds < 40
-    assert found.num_evaluations == 2 + rounds * 5 * 10
+    assert result.num_evaluations == 2 + rounds * 5 * 10
     before = xai.shap.permutation(
         game, key=key, num_permutations=5, orders=orders, until=0.2, max_evaluations=2 + 50 * (rounds - 1)
     )
     assert before.num_evaluations == 2 + (rounds - 1) * 5 * 10
     assert not before.converged or orders == "orthogonal"  # whose blocks are cut by the cap
-    np.testing.assert_allclose(found.values.sum(), found.output - found.base_value, atol=5e-6)
+    np.testing.assert_allclose(result.values.sum(), result.output - result.base_value, atol=5e-6)
 
 
 @pytest.mark.parametrize(

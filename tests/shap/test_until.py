@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 
 def permutation(game, num_evaluations=58, until=None, max_evaluations=None, **options):
-    """58 evaluations are four permutations of eight players, each of fourteen coalitions, nobody and all."""
+    """58 evaluations are four permutations of eight players, each of fourteen coalitions, and the two ends."""
     count = (num_evaluations - 2) // (2 * game.num_players - 2)
     options |= {"num_permutations": count, "until": until, "max_evaluations": max_evaluations}
     return xai.shap.permutation(game, key=KEY, **options)
@@ -48,12 +48,12 @@ def test_evaluations_are_added_until_the_precision_is_reached_and_no_longer(expl
     once = explain(game)
     assert once.converged is None
     goal = float(0.6 * reached(once))
-    found = explain(game, until=goal)
-    assert found.converged
-    assert reached(found) <= goal
-    assert once.num_evaluations < found.num_evaluations < 256 or explain is permutation
+    result = explain(game, until=goal)
+    assert result.converged
+    assert reached(result) <= goal
+    assert once.num_evaluations < result.num_evaluations < 256 or explain is permutation
     # One stage less would not have done.
-    last = int(found.num_evaluations)
+    last = int(result.num_evaluations)
     fewer = last - 56 if explain is permutation else 2 + (last - 2) // 2
     before = explain(game, until=goal, max_evaluations=fewer)
     assert not before.converged
@@ -63,42 +63,42 @@ def test_evaluations_are_added_until_the_precision_is_reached_and_no_longer(expl
 
 @every
 def test_a_precision_that_the_first_stage_has_changes_nothing(explain):
-    once, found = explain(table(GAME)), explain(table(GAME), until=10.0)
-    assert found.converged
-    assert found.num_evaluations == once.num_evaluations == 58
-    np.testing.assert_array_equal(found.values, once.values)
-    np.testing.assert_array_equal(found.std_errors, once.std_errors)
+    once, result = explain(table(GAME)), explain(table(GAME), until=10.0)
+    assert result.converged
+    assert result.num_evaluations == once.num_evaluations == 58
+    np.testing.assert_array_equal(result.values, once.values)
+    np.testing.assert_array_equal(result.std_errors, once.std_errors)
 
 
 @every
 @pytest.mark.parametrize("cap", [58, 150])
 def test_at_the_cap_the_flag_says_that_the_precision_was_not_reached(explain, cap):
-    found = explain(table(GAME), until=1e-9, max_evaluations=cap)
-    assert not found.converged
-    assert found.num_evaluations == {58: 58, 150: 2 + 14 * 8 if explain is permutation else 150}[cap]
+    result = explain(table(GAME), until=1e-9, max_evaluations=cap)
+    assert not result.converged
+    assert result.num_evaluations == {58: 58, 150: 2 + 14 * 8 if explain is permutation else 150}[cap]
 
 
 @pairs_only
 def test_all_pairs_are_the_last_stage_and_exact(explain):
-    found = explain(table(GAME), until=1e-9)
-    assert found.converged
-    assert found.num_evaluations == 256
-    np.testing.assert_allclose(found.values, xai.shap.exact(table(GAME)).values, atol=5e-6)
+    result = explain(table(GAME), until=1e-9)
+    assert result.converged
+    assert result.num_evaluations == 256
+    np.testing.assert_allclose(result.values, xai.shap.exact(table(GAME)).values, atol=5e-6)
 
 
 def test_rounds_of_permutations_are_those_of_one_call():
-    found = permutation(table(GAME), until=1e-9, max_evaluations=2 + 14 * 12)
+    result = permutation(table(GAME), until=1e-9, max_evaluations=2 + 14 * 12)
     at_once = permutation(table(GAME), num_evaluations=2 + 14 * 12)
-    assert found.num_evaluations == at_once.num_evaluations == 170
-    np.testing.assert_allclose(found.values, at_once.values, atol=2e-6)
-    np.testing.assert_allclose(found.std_errors, at_once.std_errors, rtol=1e-4)
+    assert result.num_evaluations == at_once.num_evaluations == 170
+    np.testing.assert_allclose(result.values, at_once.values, atol=2e-6)
+    np.testing.assert_allclose(result.std_errors, at_once.std_errors, rtol=1e-4)
 
 
 @pairs_only
 @pytest.mark.parametrize("cap", [58 + 56, 150])
 def test_later_stages_solve_for_all_pairs_so_far(explain, cap):
     """The last stage may end within a step: its pairs are the first of the design all the same."""
-    found = explain(table(GAME), until=1e-9, max_evaluations=cap)
+    result = explain(table(GAME), until=1e-9, max_evaluations=cap)
     stages = tuple(dict.fromkeys((28, 56, (cap - 2) // 2)))
     pairs = design(8, stages)
     labels = np.asarray(ranks(jax.random.uniform(KEY, (8,))))
@@ -110,22 +110,22 @@ def test_later_stages_solve_for_all_pairs_so_far(explain, cap):
         means = mixture(process(pairs, stages[-1]), jnp.asarray(odd[:, None], jnp.float32)).values
         expected = np.asarray(means)[labels, 0]
         expected += (worth[-1] - worth[0] - expected.sum()) / 8
-    np.testing.assert_allclose(found.values, expected, atol=2e-5)
+    np.testing.assert_allclose(result.values, expected, atol=2e-5)
 
 
 @every
 def test_each_game_stops_by_itself(explain):
-    """Alone, or beside others that need more or less."""
+    """Alone, or with others that need more or fewer evaluations."""
     worths = jnp.stack([jnp.asarray(perceptron(8, 1, relevant=2), jnp.float32), jnp.asarray(GAME), jnp.asarray(_odd())])
     options = {"until": 0.05, "max_evaluations": 200}
-    together = jax.vmap(lambda worth: explain(table(worth), **options))(worths)
+    batch = jax.vmap(lambda worth: explain(table(worth), **options))(worths)
     alone = [explain(table(worth), **options) for worth in worths]
-    assert len(set(together.num_evaluations.tolist())) > 1
+    assert len(set(batch.num_evaluations.tolist())) > 1
     for number, one in enumerate(alone):
-        assert together.num_evaluations[number] == one.num_evaluations
-        assert together.converged[number] == one.converged == (reached(one) <= 0.05)
-        np.testing.assert_allclose(together.values[number], one.values, atol=1e-5)
-        np.testing.assert_allclose(together.std_errors[number], one.std_errors, rtol=1e-3, atol=1e-5)
+        assert batch.num_evaluations[number] == one.num_evaluations
+        assert batch.converged[number] == one.converged == (reached(one) <= 0.05)
+        np.testing.assert_allclose(batch.values[number], one.values, atol=1e-5)
+        np.testing.assert_allclose(batch.std_errors[number], one.std_errors, rtol=1e-3, atol=1e-5)
 
 
 def _odd():
@@ -136,21 +136,21 @@ def _odd():
 def test_examples_of_a_model_stop_by_themselves_in_any_batch():
     x, masker = models.rows(4, 14), xai.mask.baseline(jnp.zeros(14))
     options = {"key": KEY, "target": 0, "num_evaluations": 70, "until": 0.04, "max_evaluations": 138}
-    together = xai.shap.values(models.table_net(14), x, masker, **options)
-    assert len(set(together.num_evaluations.tolist())) > 1
-    assert set(together.num_evaluations.tolist()) <= {70, 138}
+    batch = xai.shap.values(models.table_net(14), x, masker, **options)
+    assert len(set(batch.num_evaluations.tolist())) > 1
+    assert set(batch.num_evaluations.tolist()) <= {70, 138}
     some = xai.shap.values(models.table_net(14), x[2:], masker, ids=jnp.arange(2, 4), batch_size=77, **options)
-    np.testing.assert_array_equal(some.num_evaluations, together.num_evaluations[2:])
-    np.testing.assert_allclose(some.values, together.values[2:], atol=1e-5)
-    np.testing.assert_array_equal(together.converged, jax.vmap(precision)(together.values, together.std_errors) <= 0.04)
+    np.testing.assert_array_equal(some.num_evaluations, batch.num_evaluations[2:])
+    np.testing.assert_allclose(some.values, batch.values[2:], atol=1e-5)
+    np.testing.assert_array_equal(batch.converged, jax.vmap(precision)(batch.values, batch.std_errors) <= 0.04)
 
 
 def test_several_outputs_are_all_as_precise():
     worth = np.stack([perceptron(8, 1, relevant=2), 100 * GAME], axis=1).astype(np.float32)
-    found = kernel(table(worth), until=0.05, max_evaluations=250)
-    by_output = found.std_errors.max(axis=0) / jnp.abs(found.values).max(axis=0)
-    assert found.converged == (by_output <= 0.05).all()
-    assert found.num_evaluations >= kernel(table(GAME), until=0.05, max_evaluations=250).num_evaluations
+    result = kernel(table(worth), until=0.05, max_evaluations=250)
+    by_output = result.std_errors.max(axis=0) / jnp.abs(result.values).max(axis=0)
+    assert result.converged == (by_output <= 0.05).all()
+    assert result.num_evaluations >= kernel(table(GAME), until=0.05, max_evaluations=250).num_evaluations
 
 
 @every
@@ -160,9 +160,9 @@ def test_nan_is_never_precise_enough(explain):
 
 
 def test_one_permutation_knows_nothing_of_its_error_and_is_not_enough():
-    found = permutation(table(GAME), num_evaluations=16, until=0.3)
-    assert found.num_evaluations >= 30
-    assert found.converged == (reached(found) <= 0.3)
+    result = permutation(table(GAME), num_evaluations=16, until=0.3)
+    assert result.num_evaluations >= 30
+    assert result.converged == (reached(result) <= 0.3)
 
 
 @every

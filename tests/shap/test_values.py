@@ -41,18 +41,18 @@ def explain(players, model=bilinear, examples=1, **options):
     ],
 )
 def test_the_estimator_and_the_reason_are_those_of_the_table(players, options, estimator, reason, evaluations):
-    found = explain(players, **options)
-    assert (found.method, found.estimator) == ("SHAP", estimator)
-    assert reason in found.reason
-    np.testing.assert_array_equal(found.num_evaluations, [evaluations])
-    assert estimator != EXACT or (found.std_errors == 0).all()
+    result = explain(players, **options)
+    assert (result.method, result.estimator) == ("SHAP", estimator)
+    assert reason in result.reason
+    np.testing.assert_array_equal(result.num_evaluations, [evaluations])
+    assert estimator != EXACT or (result.std_errors == 0).all()
     x = np.asarray(models.rows(1, players)[0], float)
     exact = np.where((np.arange(players) >= 2) & (np.arange(players) < players // 2), x, 0)
     exact[:2] = x[0] * x[1] / 2
     if estimator != PROCESS:  # exact for pairs
-        np.testing.assert_allclose(found.values[0], exact, atol=1e-4 if players > 100 else 1e-5)
+        np.testing.assert_allclose(result.values[0], exact, atol=1e-4 if players > 100 else 1e-5)
     else:
-        assert (np.abs(found.values[0] - exact) < 4 * found.std_errors[0] + 1e-5).all()
+        assert (np.abs(result.values[0] - exact) < 4 * result.std_errors[0] + 1e-5).all()
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_the_front_gives_what_the_estimator_gives(key):
         ({"num_evaluations": 65}, xai.shap.gaussian_process(game, num_evaluations=65, **options)),
         ({"num_evaluations": 50}, xai.shap.permutation(game, num_permutations=2, **options)),
     ]:
-        found = xai.shap.values(net, x, masker, target="all", **front, **options)
-        np.testing.assert_array_equal(found.values, back.values)
-        np.testing.assert_array_equal(found.std_errors, back.std_errors)
-        assert found.estimator == back.estimator
+        result = xai.shap.values(net, x, masker, target="all", **front, **options)
+        np.testing.assert_array_equal(result.values, back.values)
+        np.testing.assert_array_equal(result.std_errors, back.std_errors)
+        assert result.estimator == back.estimator
 
 
 def test_a_stochastic_model_gets_values_without_bias():
@@ -117,8 +117,8 @@ def test_a_stochastic_model_gets_values_without_bias():
         noise_key, key = jax.random.split(key)
         noisy = lambda x: x.sum(axis=1, keepdims=True) + scale * jax.random.normal(noise_key, (len(x), 1))  # noqa: E731
         masker = xai.mask.baseline(jnp.zeros(players))
-        found = xai.shap.values(noisy, x, masker, key=key, target=0, stochastic=True, num_evaluations=52)
-        return found.values[0]
+        result = xai.shap.values(noisy, x, masker, key=key, target=0, stochastic=True, num_evaluations=52)
+        return result.values[0]
 
     values = np.asarray(jax.lax.map(explain_with, jax.random.split(jax.random.key(1), 400)))
     assert (np.abs(values.mean(axis=0) - x[0]) < 4 * values.std(axis=0) / 20).all()
@@ -137,9 +137,9 @@ def test_twelve_players_are_exact_and_thirteen_within_their_errors(key):
 
 
 def test_exact_values_have_any_precision():
-    found = explain(5, examples=3, until=0.01)
-    assert found.estimator == EXACT
-    np.testing.assert_array_equal(found.converged, [True] * 3)
+    result = explain(5, examples=3, until=0.01)
+    assert result.estimator == EXACT
+    np.testing.assert_array_equal(result.converged, [True] * 3)
     assert explain(5).converged is None
 
 
@@ -148,10 +148,10 @@ def test_exact_values_have_any_precision():
     [({"num_evaluations": 50, "max_evaluations": 170}, PERMUTATION, 50), ({"max_evaluations": 5000}, KERNEL, 260)],
 )
 def test_until_is_passed_on(options, estimator, evaluations):
-    found = explain(13, until=0.5, **options)
-    assert found.estimator == estimator
-    assert found.converged.all()
-    np.testing.assert_array_equal(found.num_evaluations, [evaluations])
+    result = explain(13, until=0.5, **options)
+    assert result.estimator == estimator
+    assert result.converged.all()
+    np.testing.assert_array_equal(result.num_evaluations, [evaluations])
 
 
 @pytest.mark.parametrize(

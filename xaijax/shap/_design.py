@@ -1,8 +1,8 @@
-"""Designs: which pairs of complementary coalitions are evaluated; constants of M and their number, made on the host.
+"""Designs: the pairs of complementary coalitions to evaluate, constants of the number of players and of pairs.
 
-A pair is named by its smaller side. Where the budget reaches all coalitions of a size, they are all taken; of the other
-sizes coalitions are drawn without repetition, in blocks in which every player is absent about equally often. Designs are
-nested: a larger one begins with the smaller ones, so that precision can be asked for in steps.
+A pair is represented by its smaller coalition. All coalitions of a size are taken where the budget allows. Of the other
+sizes, coalitions are drawn without repetition, in blocks in which all players occur about equally often. Designs are
+nested: a larger one begins with the smaller ones, so that evaluations can be added until the values are precise.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from math import comb, inf
 import numpy as np
 
 SIZES = ["uniform", "kernel"]
-_SEED = 0  # players are relabeled by the caller's key, so that no two explanations share a design
+_SEED = 0  # the players of each explanation are relabeled by its own key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Design:
-    """coalitions: [n, M] the smaller side of each pair; stages: how many pairs each nested design has, the last n.
+    """J nested designs.
 
-    alike: [J, n] how many pairs of its size design j has; chance: [J, n] of how many there are, the share; both 0 where the
-    pair is in later designs only.
+    coalitions: [n, M] the smaller coalition of each pair.
+    stages: the number of pairs of each nested design, in increasing order; the last is n.
+    alike: [J, n] the number of pairs of the same size in design j; 0 for pairs of later designs.
+    chance: [J, n] the share of all pairs of this size that design j has; 0 for pairs of later designs.
     """
 
     coalitions: np.ndarray
@@ -37,17 +39,17 @@ class Design:
 
 
 def num_pairs(num_players: int) -> int:
-    """How many pairs there are, besides that of nobody and all."""
+    """Returns the number of pairs, without the pair of the empty and the grand coalition."""
     return 2 ** (num_players - 1) - 1
 
 
 @functools.lru_cache(maxsize=32)
 def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") -> Design:
-    """Nested designs of the given numbers of pairs, in increasing order.
+    """Returns nested designs.
 
     Args:
       num_players: M, at least 2.
-      stages: numbers of pairs, each at most `num_pairs(M)`.
+      stages: numbers of pairs in increasing order, each at most `num_pairs(M)`.
       sizes: "uniform", equally many of each size, as in leverage score sampling (Musco & Witter 2025), or "kernel", in
         proportion to the Shapley kernel 1 / (k (M - k)), as in KernelSHAP.
     """
@@ -57,7 +59,7 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
     streams = [_Stream(num_players, int(size), total, rng) for size, total in zip(smaller, totals, strict=True)]
     counts = np.zeros(len(smaller), int)
     rows: list[np.ndarray] = []
-    place: list[np.ndarray] = []  # the size, by its number, of each row
+    numbers: list[np.ndarray] = []  # the index of each row's size
     drawn: list[np.ndarray] = []
     offset = rng.random()
     for pairs in stages:
@@ -65,29 +67,30 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
         for number, stream in enumerate(streams):
             new = stream.take(int(wanted[number] - counts[number]))
             rows.append(new)
-            place.append(np.full(len(new), number))
+            numbers.append(np.full(len(new), number))
         counts = wanted
         drawn.append(counts)
-    coalitions, numbers = np.concatenate(rows), np.concatenate(place)
+    coalitions, size_of_row = np.concatenate(rows), np.concatenate(numbers)
     alike, chance = np.zeros((2, len(stages), len(coalitions)))
     for stage, (pairs, counts) in enumerate(zip(stages, drawn, strict=True)):
         shares = np.array([count / total for count, total in zip(counts.tolist(), totals, strict=True)])
-        alike[stage, :pairs], chance[stage, :pairs] = counts[numbers[:pairs]], shares[numbers[:pairs]]
+        own = size_of_row[:pairs]
+        alike[stage, :pairs], chance[stage, :pairs] = counts[own], shares[own]
     return Design(coalitions, stages, alike, chance)
 
 
 def _size_weights(num_players: int, sizes: str) -> np.ndarray:
     smaller = np.arange(1, num_players // 2 + 1)
     weights = np.ones(len(smaller)) if sizes == "uniform" else 1 / (smaller * (num_players - smaller))
-    return weights * np.where(2 * smaller == num_players, 0.5, 1.0)  # one size, where the others are two
+    return weights * np.where(2 * smaller == num_players, 0.5, 1.0)  # the complement has this size as well
 
 
 def _share(pairs: int, totals: list[int], weights: np.ndarray) -> np.ndarray:
-    """In proportion to the weights, but never more than there are: what is over is shared among the others."""
+    """Returns shares in proportion to the weights, up to the totals; the excess is shared among the other sizes."""
     ceilings = np.array([float(min(total, 2 * pairs)) for total in totals])  # binomials overflow floats
     full = np.zeros(len(totals), bool)
     while True:
-        left = pairs - sum(total for total, one in zip(totals, full, strict=True) if one)
+        left = pairs - sum(total for total, is_full in zip(totals, full, strict=True) if is_full)
         shares = np.where(full, ceilings, 0.0)
         if full.all():
             return shares
@@ -99,12 +102,12 @@ def _share(pairs: int, totals: list[int], weights: np.ndarray) -> np.ndarray:
 
 
 def _round(shares: np.ndarray, pairs: int, totals: list[int], least: np.ndarray, offset: float) -> np.ndarray:
-    """Whole numbers near the shares, systematically rounded, that sum to `pairs` and are not below those had already."""
+    """Returns integers near the shares, systematically rounded, that sum to `pairs` and are at least `least`."""
     ends = np.floor(np.concatenate([[0], np.cumsum(shares)]) + offset)
     counts = np.diff(ends).astype(int)
     counts = np.maximum(np.minimum(counts, [min(total, pairs) for total in totals]), least)
     while (missing := pairs - counts.sum()) != 0:
-        # One at a time from where there is most too much, or to where there is most too little.
+        # One at a time, from the size with the largest excess or to the one with the largest deficit.
         room = [
             total - count if missing > 0 else count - low
             for total, count, low in zip(totals, counts, least, strict=True)
@@ -115,7 +118,7 @@ def _round(shares: np.ndarray, pairs: int, totals: list[int], least: np.ndarray,
 
 
 class _Stream:
-    """Coalitions of one size without repetition: random ones in balanced blocks, or all of them, once all are asked for."""
+    """Draws coalitions of one size without repetition: random ones in balanced blocks, or all that are left."""
 
     def __init__(self, num_players: int, size: int, total: int, rng: np.random.Generator):
         self.num_players, self.size, self.total, self.rng = num_players, size, total, rng
@@ -142,7 +145,7 @@ class _Stream:
         return np.array(rows)
 
     def _block(self) -> list[int]:
-        """The next players of random orders that follow one another, nobody twice."""
+        """Returns the next players of consecutive random orders, without repetition."""
         if len(self.waiting) < self.size:
             order = self.rng.permutation(self.num_players).tolist()
             fresh = [player for player in order if player not in self.waiting]

@@ -42,7 +42,7 @@ def expected_gradients(
 ) -> Attribution:
     """Computes gradients averaged over the paths from background rows to the input (GradientSHAP), with standard errors.
 
-    Why: an attribution to every feature or pixel for a few hundred gradients, whatever the number of features, where
+    Why: an attribution to every feature or pixel for a few hundred gradients, regardless of the number of features, where
     Shapley values need several evaluations for each. For differentiable models.
 
     Args:

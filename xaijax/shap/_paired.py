@@ -237,14 +237,14 @@ def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Parts:
 
 def _parts(values: Float[Array, "2n ..."]) -> Parts:
     """Returns the parts of n coalitions, followed by their complements."""
-    one, other = values.reshape(2, len(values) // 2, -1) / 2
-    return Parts(one - other, one + other)
+    own, complements = values.reshape(2, len(values) // 2, -1) / 2
+    return Parts(own - complements, own + complements)
 
 
 def in_units(game: Relabeled) -> tuple[Parts, Parts]:
     """Returns the parts with the grand coalition's last, in units [K], powers of two; and the units.
 
-    In these units squares neither overflow nor vanish, whatever the scale of the outputs.
+    In these units squares neither overflow nor vanish, regardless of the scale of the outputs.
     """
     last = _parts(game.ends[::-1])
     parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), game.parts, last)
