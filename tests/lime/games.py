@@ -1,15 +1,16 @@
-"""Games of few players whose best line under LIME's law is known by enumeration."""
+"""Games whose best line under LIME's law is known by enumeration."""
 
 import math
 
 import jax.numpy as jnp
 import numpy as np
 
+from experiments._known_games import Table, all_coalitions
+from tests import games
+from tests.games import PLAYERS
 from xaijax.lime._coalitions import log_size_distribution
 
-PLAYERS = 10
-COALITIONS = (np.arange(2**PLAYERS)[:, None] >> np.arange(PLAYERS)) & 1
-_CODES = 2 ** np.arange(PLAYERS)
+COALITIONS = all_coalitions(PLAYERS).astype(int)
 
 
 def perceptron(seed=0):
@@ -20,25 +21,19 @@ def perceptron(seed=0):
 
 
 def interactions(seed=0):
-    """[2^M] the values of a game with random pairs and threes beside single players."""
-    rng = np.random.default_rng(seed)
-    values = COALITIONS @ rng.normal(size=PLAYERS)
-    for size in (2, 3):
-        for _ in range(25):
-            values += rng.normal() * COALITIONS[:, rng.choice(PLAYERS, size, replace=False)].prod(axis=1)
-    return values
+    """[2^M] the values of a game of single players and of random pairs and triples."""
+    return games.interactions(PLAYERS, seed, sizes=(2, 3))
 
 
 def worth(values):
     """The game v(z) of a table of values."""
-    table = jnp.asarray(values, jnp.float32)
-    return lambda coalitions: table[coalitions.astype(int) @ _CODES]
+    return Table(jnp.asarray(values, jnp.float32))
 
 
 def best_line(values, width, distance="cosine", uniform_sizes=False):
     """[1+M] intercept and coefficients of least squares over all coalitions, in float64.
 
-    All coalitions are equally likely before the kernel, or all sizes of one absent player and more.
+    All coalitions are equally likely before the kernel, or all sizes from one absent player on.
     """
     absent = PLAYERS - COALITIONS.sum(axis=1)
     share = 1 - np.arange(PLAYERS + 1) / PLAYERS
