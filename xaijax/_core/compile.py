@@ -74,7 +74,7 @@ def compiled(
                 return run(*arguments, **options)
             if method == "__call__":
                 programs.count_compilation(program)
-            with _automatic_context():
+            with automatic_axes():
                 if in_stages is None or not progress.visible():
                     return run(*arguments, **options)
                 in_these = functools.partial(in_stages, jitted, arguments=arguments, options=options)
@@ -232,7 +232,7 @@ def _with_automatic_axes(leaf: Any) -> Any:
     return jax.device_put(leaf, NamedSharding(automatic, leaf.sharding.spec))
 
 
-def _automatic_context() -> contextlib.AbstractContextManager[Any]:
+def automatic_axes() -> contextlib.AbstractContextManager[Any]:
     """Returns a context in which an explicit mesh of `jax.set_mesh` has automatic axes."""
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty or AxisType.Explicit not in mesh.axis_types:

@@ -84,7 +84,7 @@ def extend_until(
       The attribution, with each example after its own last round.
     """
     alone = not first.has_examples
-    results = first.values, first.std_errors, first.num_evaluations
+    results: Any = first.values, first.std_errors, first.num_evaluations
     if alone:
         results = jax.tree.map(lambda leaf: leaf[None], results)
     for number in range(1, most):

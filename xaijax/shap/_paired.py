@@ -17,7 +17,7 @@ from jax.tree_util import Partial
 
 from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
-from xaijax._core.compile import compiled, is_eager
+from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import ExampleGames, Game, Value
 from xaijax._core.numerics import power_of_two, ranks, zero_where
 from xaijax._core.typing import Array, Bool, Float, Int, Key
@@ -135,6 +135,21 @@ def explain(
             coalitions, solves = jnp.asarray(prepared[-1][0]), [solve for _, solve in prepared]
         return _explain(game, key, ids, coalitions, solves, stages=stages, until=until, **options)[0]
 
+    with automatic_axes():
+        return _explain_in_programs(game, key, ids, prepare, stages, until, options)
+
+
+def _explain_in_programs(
+    game: Game,
+    key: Any,
+    ids: Any,
+    prepare: Prepare,
+    stages: tuple[int, ...],
+    until: float | None,
+    options: dict[str, Any],
+) -> Attribution:
+    """Explains every game by several programs: one for each stage, and for each block of many pairs."""
+    title, batch_size = options["title"], options["batch_size"]
     step = min(stages[0], _MOST_AT_ONCE)
     coalitions, solve = prepare(0)
     begin = (coalitions, [solve]) if step == stages[0] else (coalitions[:step], [Partial(_unsolved)])

@@ -18,7 +18,7 @@ import numpy as np
 from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import block_size
-from xaijax._core.compile import compiled, is_eager
+from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, ranks, zero_where
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
@@ -109,7 +109,8 @@ def permutation(
     if not is_eager(game, key, ids) or (until is None and num_permutations <= most):
         one_program = {"num_permutations": num_permutations, "until": until, "rounds": rounds}
         return _permutation(game, key, ids, **one_program, **options)[0]
-    return _in_rounds(game, key, ids, num_permutations, until, rounds, most, options)
+    with automatic_axes():
+        return _in_rounds(game, key, ids, num_permutations, until, rounds, most, options)
 
 
 def evaluations_of(num_permutations: int, num_players: int) -> int:

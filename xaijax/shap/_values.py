@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.compile import automatic_axes
 from xaijax._core.game import Game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
@@ -120,7 +121,8 @@ def values(
     if estimator == "exact":
         attribution = exact(games, batch_size=batch_size)
         if until is not None:
-            converged = ~jnp.isnan(attribution.values.reshape(games.num_examples, -1)).any(axis=1)
+            with automatic_axes():
+                converged = ~jnp.isnan(attribution.values.reshape(games.num_examples, -1)).any(axis=1)
             attribution = dataclasses.replace(attribution, converged=converged)
     elif estimator == "antithetic permutations":
         count = permutations_of(budget, games.num_players)
