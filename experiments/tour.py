@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--cache", type=Path, help="folder of compiled programs, kept for the next tour; default: next to --out"
     )
-    parser.add_argument("--digit-copies", type=int, default=3, help="training scenes per digit; fewer train faster")
+    parser.add_argument("--epochs", type=int, default=6, help="epochs of training of the digit network")
     options = parser.parse_args(arguments)
     xai.scale.compilation_cache(options.cache or options.out.parent / "programs")
 
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
         explain_sentences(report, text_key, options.seed)
         explain_tumors(report, table_key, options.seed)
         explain_patients(report, table_key, options.seed)
-        explain_digits(report, image_key, options.seed, options.digit_copies)
+        explain_digits(report, image_key, options.seed, options.epochs)
         report.step("writing the report")
         report.page("The tour of xaijax", _ABOUT)
         report.numbers["seconds"] = round(time.perf_counter() - start, 1)
@@ -167,18 +167,18 @@ def explain_patients(report: Report, key: Any, seed: int) -> None:
     report.figure("diabetes", figure, "disease progression: one patient and all (exact SHAP)")
 
 
-def explain_digits(report: Report, key: Any, seed: int, copies: int) -> None:
+def explain_digits(report: Report, key: Any, seed: int, epochs: int) -> None:
     """Explains by CAM, Grad-CAM, LIME and SHAP where a network sees the digit in a photograph."""
     report.step("training the digit network")
-    training, test = load_scenes(train_copies=copies, seed=seed)
-    model = train_digit_net(training, seed)
+    training, test = load_scenes(train_copies=3, seed=seed)
+    model = train_digit_net(training, seed, epochs=epochs)
     logits = np.asarray(jax.jit(lambda model, x: model(x))(model, test.images))
     accuracy = accuracy_of(logits, test.labels)
     report.numbers["digits: test accuracy"] = accuracy
     report.say(f"digits: {len(test.labels)} unseen digits, test accuracy {accuracy:.1%}")
     if accuracy < LEAST_ACCURACY:
         raise RuntimeError(
-            f"the digit network must reach {LEAST_ACCURACY:.0%} on test images, got {accuracy:.1%}: raise --digit-copies."
+            f"the digit network must reach {LEAST_ACCURACY:.0%} on test images, got {accuracy:.1%}: raise --epochs."
         )
 
     report.step("explaining digits")
