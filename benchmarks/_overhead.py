@@ -15,9 +15,8 @@ from benchmarks._flops import flops
 from benchmarks._models import KEY
 from benchmarks._timing import compiling, interleaved, seconds
 
-Size = Literal[
-    "tiny", "quick", "full"
-]  # tiny: a test of the code; quick: minutes in total; full: the published figures
+# tiny: a test of the code; quick: minutes in total; full: the published figures
+Size = Literal["tiny", "quick", "full"]
 Value = TypeVar("Value")
 # Rows in one evaluation of the bare model; the fastest counts. The quick form tries the first ones, which were within a
 # twelfth of the fastest on two CPU cores for these models.

@@ -189,9 +189,8 @@ def main(arguments: list[str] | None = None) -> None:
             drawn = draw(study, options.out, files.get(study.name), quick=options.quick)
             entries += [entry for entry in drawn if entry.number in wanted]
             all_numbers[study.name] = drawn[0].results
-    (options.out / "numbers.json").write_text(
-        json.dumps(all_numbers, indent=2) + "\n"
-    )  # of all studies, not of the last
+    # The numbers of all studies replace those of the last one.
+    (options.out / "numbers.json").write_text(json.dumps(all_numbers, indent=2) + "\n")
     selected = [
         part for study in STUDIES if files.get(study.name) for part in (study.own_option, str(files[study.name]))
     ]

@@ -115,10 +115,8 @@ def sentences(seed: int, examples: int) -> dict[str, Case]:
     def explain(x: np.ndarray, **options: Any) -> xai.Surrogate:
         return xai.lime.text(model, x, mask_id=UNKNOWN, pad_id=PADDING, target=xai.target.probability(1), **options)
 
-    lime = {
-        "num_features": inputs.shape[1],
-        "sampling": "coins",
-    }  # one distribution for all variants, so that they estimate the same coefficients
+    # The samples have one distribution for all variants, so that they estimate the same coefficients.
+    lime = {"num_features": inputs.shape[1], "sampling": "coins"}
     return {"texts": Case(inputs, explain, 0.25, {"sampling": "coins"}, lime)}
 
 

@@ -102,9 +102,8 @@ def choose(model: Any, scenes: Scenes, count: int, rng: np.random.Generator) -> 
 
 def tabulate(scores: list[Score], title: str) -> Table:
     """Returns estimates and intervals in percent, in at most eighty columns."""
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False
-    )  # eighty columns leave no space for rules
+    # Eighty columns leave no space for rules.
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for name in ("map", "maps", "in the box", "own cell", "mass in cell", "s"):
         table.add_column(name, justify="left" if name == "map" else "right", no_wrap=True)
     for score in scores:

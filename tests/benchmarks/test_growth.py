@@ -26,11 +26,8 @@ def test_an_exponent_is_the_slope_of_the_logarithms():
     [
         ("permutation SHAP", "batch", 1.02),
         ("permutation SHAP", "samples", 1.02),
-        (
-            "permutation SHAP",
-            "background",
-            1.4,
-        ),  # a block holds fewer coalitions, each with more rows: not always as many
+        # A block holds fewer coalitions, each with more rows, so that the number of rows varies.
+        ("permutation SHAP", "background", 1.4),
         ("kernel SHAP", "batch", 1.02),
         ("LIME of tables", "batch", 1.02),
         ("LIME of images", "samples", 1.1),
