@@ -20,7 +20,7 @@ from rich.table import Table
 import xaijax as xai
 from benchmarks._models import KEY, perceptron, plain_network, plain_perceptron
 from benchmarks._overhead import Size, pick
-from xaijax.shap import _gaussian_process, _kernel, _paired, _permutation
+from xaijax.shap import _gaussian_process, _kernel, _paired
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression
 
@@ -171,8 +171,7 @@ def _of_permutations() -> list[Growth]:
         batch: int = 4, background: int = 16, permutations: int = 4, features: int = 10, classes: int = 0
     ) -> Program:
         game = _game(features, background, batch, classes)
-        lowered = _permutation._permutation.lower(game, KEY, None, num_permutations=permutations, batch_size=ROWS)
-        return Program(lowered, (game, KEY, None))
+        return Program(_permutation_program(permutations, ROWS).lower(game), (game,))
 
     def of(axis: str, build: Any, time: Any, memory: Any, *sizes: Any) -> Growth:
         return Growth("permutation SHAP", axis, build, time, memory, *sizes)
@@ -204,9 +203,11 @@ def _of_pairs() -> list[Growth]:
         return of_solver(_game(features, background, batch), *prepared)
 
     def of_solver(game: xai.Game, coalitions: np.ndarray, solve: Any) -> Program:
-        arguments = (game, KEY, None, jnp.asarray(coalitions), [solve])
+        # The solver's constants are arguments, which may be as large as those of the process.
+        arguments = (game, jnp.asarray(coalitions), [solve])
         options = {"stages": (len(coalitions),), "until": None, "estimator": "", "title": "", "batch_size": ROWS}
-        return Program(_paired._explain.lower(*arguments, **options), arguments)
+        explain = jax.jit(lambda game, *rest: _paired._explain(game, KEY, None, *rest, **options))
+        return Program(explain.lower(*arguments), arguments)
 
     def of(name: str, build: Callable[..., Program], samples: tuple[float, float], largest: int) -> list[Growth]:
         quick = name.startswith("Gaussian")  # the two differ only in their solvers
@@ -315,9 +316,7 @@ def measure_memory(size: Size) -> list[dict[str, Any]]:
         ):
             masker = xai.mask.background(jnp.zeros((background, FEATURES)))
             game = xai.game(model, jnp.zeros((INPUTS, FEATURES)), masker, target=0)
-            lowered = _permutation._permutation.lower(
-                game, jax.random.key(0), None, num_permutations=permutations, batch_size=batch_size
-            )
+            lowered = _permutation_program(permutations, batch_size).lower(game)
             rows = INPUTS * 2 * permutations * (FEATURES - 1) * background
             rows_measured.append(
                 {
@@ -331,3 +330,9 @@ def measure_memory(size: Size) -> list[dict[str, Any]]:
                 }
             )
     return rows_measured
+
+
+def _permutation_program(permutations: int, batch_size: int) -> Any:
+    """Returns permutation SHAP of a game, to be lowered."""
+    options: dict[str, Any] = {"key": KEY, "num_permutations": permutations, "batch_size": batch_size}
+    return jax.jit(lambda game: xai.shap.permutation(game, **options).values)

@@ -87,4 +87,4 @@ def test_the_full_form_reaches_large_sizes():
 def test_cases_without_a_small_form_can_be_lowered(case):
     program = case.build(2)
     assert "while" in program.lowered.as_text()
-    assert len(program.arguments[4]) == 1
+    assert len(program.arguments[2]) == 1
