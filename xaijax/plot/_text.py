@@ -192,9 +192,9 @@ def _figure(ax: Axes) -> Any:
 def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
     """Returns 1 to M words, by default the names of the players."""
     count = len(row.values)
-    if words is None and row.names is None:
-        raise ValueError("`words` must be given, since the attribution has no names: pass the words of the text.")
     words = row.names if words is None else words
+    if words is None:
+        raise ValueError("`words` must be given, since the attribution has no names: pass the words of the text.")
     if isinstance(words, (str, bytes)) or not hasattr(words, "__iter__"):
         raise TypeError(f"`words` must be a sequence of words, got {check.shown(words)}: split the text first.")
     given = [printable(str(word)) for word in words]

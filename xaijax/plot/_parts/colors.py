@@ -109,7 +109,7 @@ def _check_signed(signed: bool | None, least: float) -> bool:
 
 
 def check_percentile(percentile: object) -> float:
-    if isinstance(percentile, bool) or not isinstance(percentile, numbers.Real) or not 0 < percentile <= 100:
+    if isinstance(percentile, bool) or not isinstance(percentile, numbers.Real) or not 0 < float(percentile) <= 100:
         raise ValueError(f"`percentile` must be a number above 0 and at most 100, got {check.shown(percentile)}.")
     return float(percentile)
 
