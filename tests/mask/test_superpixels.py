@@ -133,7 +133,10 @@ def test_means_of_bytes_are_rounded_to_the_nearest():
         (lambda: xai.mask.regions([[[0, 1]], [[0, 2]], [[0, 1]]]), r"`labels\[1\]` must number .* without \[1\]"),
         (lambda: xai.lime.image(linear, IMAGES, np.zeros((40, 30), int), key=KEY), r"`labels` must have the shape of"),
         (lambda: xai.lime.image(linear, IMAGES, [[0, 2]], key=KEY), r"`labels` must number .* without \[1\]"),
-        (lambda: xai.lime.image(linear, IMAGES, SUPERPIXELS, fill=0.0, key=KEY), "fill.? must be given to the masker"),
+        (
+            lambda: xai.lime.image(linear, IMAGES, SUPERPIXELS, fill=0.0, key=KEY),
+            "`fill` must be None where a masker is given",
+        ),
         (lambda: xai.lime.image(linear, IMAGES[0], key=KEY), r"x.? must be images \[N, H, W, C\]"),
     ],
 )

@@ -152,7 +152,7 @@ def warn_of_few_segments(labels: Any, settings: Settings) -> None:
     if not check.is_concrete(labels):
         return
     seeds = settings.num_seeds(*labels.shape[1:])
-    counts = np.asarray(labels.max(axis=(1, 2))) + 1
+    counts = np.asarray(labels).max(axis=(1, 2)) + 1  # in NumPy: labels may lie on a mesh of explicit axes
     few = np.flatnonzero(counts < _FEW * seeds)
     if few.size:
         warn(
