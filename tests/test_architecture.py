@@ -41,17 +41,10 @@ MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
 class _Imports(ast.NodeVisitor):
-    """Collects the imports of a module wherever they stand, but not those for type checkers alone."""
+    """Collects the imports of a module wherever they stand, those for type checkers included."""
 
     def __init__(self, package):
         self.package, self.modules = package, set()
-
-    def visit_If(self, node):
-        if "TYPE_CHECKING" in ast.unparse(node.test):
-            for statement in node.orelse:
-                self.visit(statement)
-        else:
-            self.generic_visit(node)
 
     def visit_Import(self, node):
         self.modules |= {alias.name for alias in node.names}
@@ -100,12 +93,13 @@ def test_no_import_circle_exists_even_by_imports_within_functions():
     assert circles(IMPORTS) == []
 
 
-def test_the_search_sees_circles_of_lazy_imports_but_not_of_type_checkers():
+def test_the_search_sees_circles_of_lazy_imports_and_of_type_checkers():
     def edges(lazy):
         return {"a": imports("import b"), "b": imports(lazy)}
 
     assert circles(edges("def f():\n    from a import g")) == [["a", "b"]]
-    assert circles(edges("if TYPE_CHECKING:\n    from a import g")) == []
+    assert circles(edges("if TYPE_CHECKING:\n    from a import g")) == [["a", "b"]]
+    assert circles(edges("import c")) == []
     assert circles(edges("import c")) == []
 
 

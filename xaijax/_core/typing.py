@@ -11,22 +11,27 @@ themselves and answer mistakes in a sentence.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jax import Array
 
 if TYPE_CHECKING:
-    import flax.linen
     import numpy as np
-    from flax import nnx
     from jax.typing import ArrayLike
     from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
 
-    from xaijax._core.target import ExampleScore, Target
-    from xaijax._model import Model
+    class ScoreOfExample(Protocol):
+        """One of `xai.target`."""
+
+        def bind(self, outputs: Any, num_examples: int) -> Any: ...
+
+    class ReadTarget(Protocol):
+        """A target whose argument was read and checked."""
+
+        def select(self, outputs: Any) -> Array: ...
 
     # A model: a callable x[N, ...] -> y[N, ...], a bound Flax module, or what `xai.linen` and `xai.function` return.
-    ModelLike = Model | Callable[..., Any] | nnx.Module | flax.linen.Module
+    ModelLike = Callable[..., Any]
     # Numbers in an array, in nested sequences, or alone.
     ArrayOrSequence = ArrayLike | Sequence[Any]
     # The inputs of a model, x[N, ...]: an array, a PyTree of arrays, or a data frame.
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
     # A random key, from `jax.random.key`.
     KeyLike = Array | np.ndarray
     # What is explained: a class, a class for each example, a score of the outputs, one of `xai.target`, "all", or None.
-    TargetLike = Target | int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ExampleScore | None
+    TargetLike = ReadTarget | int | ArrayLike | Sequence[int] | str | Callable[[Any], Any] | ScoreOfExample | None
     # Integers [N] that name the examples for their randomness.
     Ids = ArrayLike | Sequence[int] | None
     # Examples that are selected: an index, a slice, indices, or booleans; None for all.

@@ -8,16 +8,13 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerBoolConversionError
 
 from xaijax._core import calls, check
-
-if TYPE_CHECKING:
-    from xaijax._model._model import Model
 
 _OUTSIDE_JAX = ("sklearn", "xgboost", "lightgbm", "catboost", "torch", "tensorflow", "onnxruntime", "statsmodels")
 _MARK = "xaijax: "  # begins every note
@@ -29,7 +26,7 @@ CALLBACK = (
 
 
 @contextlib.contextmanager
-def noted(model: Model, x: Any) -> Iterator[None]:
+def noted(model: Any, x: Any) -> Iterator[None]:
     """Adds a note to errors from within a model; they keep their type and traceback.
 
     Raises:
@@ -64,7 +61,7 @@ def refuse_outside_jax(model: Any, role: str) -> None:
         raise TypeError(f"`{role}` must be written in JAX, got {check.shown(model)}{reason}: {CALLBACK}{predict}.")
 
 
-def module_in_closure(model: Model) -> str | None:
+def module_in_closure(model: Any) -> str | None:
     """Says which NNX module a model's function only closes over, and how to pass it; None if there is none.
 
     The layers of such a module have no names, its parameters are constants, and its state cannot be changed.
@@ -88,7 +85,7 @@ def _is_own(error: Exception) -> bool:
     return calls.is_of_package(frame)
 
 
-def _function(model: Model) -> Any:
+def _function(model: Any) -> Any:
     """Returns the user's function or object of a model."""
     content = model.content
     function = content[0] if isinstance(content, tuple) and content else content
@@ -97,7 +94,7 @@ def _function(model: Model) -> Any:
     return function
 
 
-def _name(model: Model) -> str:
+def _name(model: Any) -> str:
     function = _function(model)
     code = getattr(inspect.unwrap(function) if callable(function) else None, "__code__", None)
     if code is None:
@@ -112,7 +109,7 @@ def _shapes(x: Any) -> str:
     return f"x {container}{', '.join(leaves[:4])}{many}"
 
 
-def _library(model: Model) -> str | None:
+def _library(model: Any) -> str | None:
     """Returns the name of a framework outside JAX that a model's function uses, or None."""
     return next((library for _, value in _variables(model) if (library := _of_library(value))), None)
 
@@ -124,7 +121,7 @@ def _of_library(value: Any) -> str | None:
     return next((name for name in names if name in _OUTSIDE_JAX), None)
 
 
-def _variables(model: Model) -> list[tuple[str, Any]]:
+def _variables(model: Any) -> list[tuple[str, Any]]:
     """Returns the variables that a model's function reads from its surroundings, by name."""
     function = _function(model)
     bound = getattr(function, "__self__", None)
@@ -136,7 +133,7 @@ def _variables(model: Model) -> list[tuple[str, Any]]:
     return [("self", bound), *closure.nonlocals.items(), *closure.globals.items()]
 
 
-def _likely_fix(error: Exception, model: Model, x: Any) -> str:
+def _likely_fix(error: Exception, model: Any, x: Any) -> str:
     """Returns the change of the call that lets the model accept x, found by trying a few of them on shapes alone."""
     hidden = module_in_closure(model)
     if hidden:
@@ -151,7 +148,7 @@ def _likely_fix(error: Exception, model: Model, x: Any) -> str:
     return "A model must map any number of rows, x[N, ...], to as many rows of outputs."
 
 
-def _changes(model: Model, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
+def _changes(model: Any, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
     """Returns changes of a call that are often missing, in the order of likelihood."""
     call, role = model._call, model.static.role
     changes: list[tuple[str, Callable[[Any], Any]]] = [
@@ -176,6 +173,6 @@ def _changes(model: Model, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
     return changes
 
 
-def _spread(model: Model, x: dict[str, Any]) -> Any:
+def _spread(model: Any, x: dict[str, Any]) -> Any:
     function, parameters, options = model.content
     return function(*parameters, **x, **options)
