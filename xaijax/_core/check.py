@@ -29,7 +29,7 @@ def is_concrete(*trees: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Describes a wrong value for an error message in at most a few words, whatever its type and size."""
+    """Describes a wrong value for an error message in at most a few words, for every type and size."""
     if isinstance(value, Tracer):
         return f"a traced array of shape {list(value.shape)}"
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)

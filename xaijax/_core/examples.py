@@ -1,4 +1,4 @@
-"""The runner: explains each example of a batch by itself, whatever the batch, the block size and the devices."""
+"""The runner: explains each example of a batch by itself, independently of the batch, the block size and the devices."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def _variables(model: Any) -> list[tuple[str, Any]]:
 
 
 def _likely_fix(error: Exception, model: Any, x: Any) -> str:
-    """Returns the change of the call that lets the model accept x, found by trying a few of them on shapes alone."""
+    """Returns the change of the call that lets the model accept x: tries a few of them on shapes alone."""
     hidden = module_in_closure(model)
     if hidden:
         return f"Likely fix: {hidden}."

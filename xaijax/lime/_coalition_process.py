@@ -139,7 +139,7 @@ def _distinct_coalitions(
     the rows of a coalition count as one unless they differ.
     """
     used = weights > 0
-    # The harmonic mean gives most rows mass 1, whatever the input's share of the distribution.
+    # The harmonic mean gives most rows mass 1, for every share of the input in the distribution.
     typical = jnp.sum(used) / jnp.sum(ratio(used.astype(weights.dtype), weights))
     weights = jnp.where(used, weights / jnp.where(used.any(), typical, 1), 0)
     alike = jnp.where((differing == 0) & used & used[:, None], weights, 0)

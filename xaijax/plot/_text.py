@@ -97,7 +97,7 @@ def text(
 
 
 def _both_ways(scale: Scale) -> Scale:
-    """Returns a scale that is symmetric about 0 whatever the signs: words speak for the output or against it."""
+    """Returns a scale that is symmetric about 0 for all signs: words speak for the output or against it."""
     limit = scale.norm.vmax
     assert limit is not None
     return scale._replace(norm=Normalize(-limit, limit), colors=SIGNED)

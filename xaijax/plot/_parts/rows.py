@@ -14,7 +14,7 @@ from xaijax._core.words import counted, shortened
 from xaijax.plot._parts.inputs import Column, columns_of, plain_array
 from xaijax.plot._parts.players import inputs_of_example, labels_of, player_names
 
-UNUSED: Any = object()  # in the place of names or inputs that a plot does not draw
+UNUSED: Any = object()  # instead of names or inputs that a plot does not draw
 _NAMED_CLASSES = 4
 
 
