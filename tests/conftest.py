@@ -17,27 +17,17 @@ if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"] and jaxlib.__
     os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 import gc
-import pkgutil
 from pathlib import Path
 
 import jax
 import matplotlib
 import pytest
-from jaxtyping import install_import_hook
+
+from tests import annotations
 
 matplotlib.use("Agg")
 
-# The shapes in the package's annotations are checked at every call. Not in `_core/attribution.py`: PyTrees pass through
-# transformations with None and other things in the place of their arrays.
-_PACKAGE = Path(__file__).parent.parent / "xaijax"
-install_import_hook(
-    [
-        module.name
-        for module in pkgutil.walk_packages([str(_PACKAGE)], "xaijax.")
-        if not module.ispkg and module.name != "xaijax._core.attribution"
-    ],
-    "beartype.beartype",
-)
+annotations.install()
 
 
 @pytest.fixture(autouse=True)

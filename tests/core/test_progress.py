@@ -25,7 +25,7 @@ from rich.progress import Progress
 import xaijax as xai
 from xaijax._core import progress
 from xaijax._core.compile import compiled
-from xaijax.shap import _odd_process
+from xaijax.shap import _process
 
 _CODE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -339,7 +339,7 @@ def test_steps_on_the_host_have_a_bar(terminal):
 @pytest.mark.usefixtures("impatient")
 @on_terminal
 def test_the_constants_of_the_gaussian_process_are_steps(terminal, monkeypatch, key):
-    kernel, calls = _odd_process.kernel, []
+    kernel, calls = _process.kernel, []
 
     def shown(*arguments):
         if len(calls) < 2:
@@ -347,7 +347,7 @@ def test_the_constants_of_the_gaussian_process_are_steps(terminal, monkeypatch, 
         calls.append(arguments)
         return kernel(*arguments)
 
-    monkeypatch.setattr(_odd_process, "kernel", shown)
+    monkeypatch.setattr(_process, "kernel", shown)
     game = xai.Game(lambda z: z @ jnp.arange(13.0), num_players=13)
     attribution = xai.shap.gaussian_process(game, key=key, num_evaluations=68)
     np.testing.assert_allclose(attribution.values, np.arange(13), atol=2e-2)

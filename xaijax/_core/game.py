@@ -22,7 +22,8 @@ from xaijax._model import Model, as_model
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
 Solve = Callable[..., Fields]  # (v, key, active[M]), and exists[M] on request -> the fields of one game's explanation
-Result = TypeVar("Result", bound=Attribution)
+Result = TypeVar("Result")  # an attribution, alone or with the state of its estimator
+Reviewed = TypeVar("Reviewed", bound=Attribution)
 
 
 class Game:
@@ -394,7 +395,7 @@ def game(
     return games
 
 
-def reviewed(game: Game, attribution: Result) -> Result:
+def reviewed(game: Game, attribution: Reviewed) -> Reviewed:
     """Returns the attribution, after the masker's warnings about its regions."""
     if isinstance(game, ModelGame) and attribution.regions is not None and check.is_concrete(attribution.regions):
         game.masker.warn_of(attribution.regions)

@@ -259,7 +259,7 @@ class _Biases:
             return [_FromInput(jnp.minimum(jnp.maximum(middle, bounds[0]), bounds[1]), layouts[0])]
         return [_FromInput(answer, layout) for answer, layout in zip(apply(equation, values), layouts, strict=True)]
 
-    def _bumped(self, equation: Any, constant: Array, layout: Layout) -> Array:
+    def _bumped(self, equation: Any, constant: Any, layout: Layout) -> Array:
         """Adds the bump to a constant, at every position of the result that it is joined to."""
         result = equation.outvars[0].aval
         if equation.primitive.name == "concatenate":

@@ -29,7 +29,7 @@ class Bins:
     mean, deviation: [D, Q] of the rows in each bin.
     """
 
-    edges: Float[Array, "D Q-1"]
+    edges: Float[Array, "D edges"]
     frequency: Float[Array, "D Q"]
     low: Shaped[Array, "D Q"]
     high: Shaped[Array, "D Q"]

@@ -169,7 +169,7 @@ def _without_lines(
     sizes: Float[Array, " S"],
     differing: Float[Array, "S S"],
     both: Float[Array, "S S"],
-    shares: Float[Array, " M+1"],
+    shares: Float[Array, " sizes"],
     num_active: Int[Array, ""],
 ) -> Float[Array, "S S"]:
     """Returns (I - L) k (I - L) between the rows.
@@ -199,7 +199,9 @@ def _without_lines(
     return _bend(differing * log_similarity) - along[index][:, index] - within_both * apart
 
 
-def _expected_bend(log_similarity: Array, num_active: Int[Array, ""], num_players: int) -> Float[Array, "M+1 M+1"]:
+def _expected_bend(
+    log_similarity: Array, num_active: Int[Array, ""], num_players: int
+) -> Float[Array, "{num_players}+1 {num_players}+1"]:
     """Returns E[q^d - 1 - d log q] for d = |y ∆ z| and random sets y, z of t and s of the active players.
 
     The members of y are added one by one. Each is in z with probability s / n, so that phi(t, s) = E[q^d] satisfies

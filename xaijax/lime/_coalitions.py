@@ -56,7 +56,7 @@ def draw_coalitions(
 
 def log_size_distribution(
     num_active: Int[Array, ""], num_players: int, distance: str, width: float | Array
-) -> Float[Array, " M+1"]:
+) -> Float[Array, " {num_players}+1"]:
     """Returns log P(a players are absent) ∝ log C(M, a) + log pi, for a = 0 ... M; -inf beyond the active players."""
     absent = jnp.arange(num_players + 1)
     present = jnp.maximum(num_active - absent, 0)

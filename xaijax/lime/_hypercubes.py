@@ -51,9 +51,9 @@ def whole_blocks(column: Seeds, length: int) -> Float[Array, "blocks length"]:
     return jnp.asarray(sign, column.offsets.dtype) * _strata(column, jnp.asarray(points, column.offsets.dtype), size)
 
 
-def rest_numbers(column: Seeds) -> Float[Array, " rest"]:
-    """Returns one column's numbers, uniform in (-1, 1), for the independent rows."""
-    return _bounded(2 * column.rest - 1)
+def rest_numbers(seeds: Seeds) -> Float[Array, "*D rest"]:
+    """Returns the numbers of one column or of several, uniform in (-1, 1), for the independent rows."""
+    return _bounded(2 * seeds.rest - 1)
 
 
 def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:

@@ -155,7 +155,7 @@ def _move(
     columns: np.ndarray,
     steps: Float[Array, "n d"],
     integers: np.ndarray,
-    coins: Float[Array, "n d"],
+    coins: Float[Array, "#n d"],
 ) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
     """Returns the points and values of numbers that are `steps` deviations away from the row."""
     own, deviation = row[columns], statistics.deviation[columns]
@@ -218,7 +218,7 @@ class Conditions(NamedTuple):
 
 
 def _from_bins(
-    seed: Seeds, layout: Layout, tables: Conditions, dtype: Any, integers: np.ndarray, coins: Float[Array, "n d"]
+    seed: Seeds, layout: Layout, tables: Conditions, dtype: Any, integers: np.ndarray, coins: Float[Array, "#n d"]
 ) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
     """Draws the points and the values of conditions."""
     parts = []

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core.numerics import dot
-from xaijax._core.typing import Array, Bool, Float
+from xaijax._core.typing import Array, Bool, Float, Int
 
 SELECTIONS = ["auto", "none", "forward_selection", "highest_weights", "lasso_path"]
 _LARGEST_INFLATION = 10.0  # of a coefficient's variance by the other columns; above it they are nearly dependent
@@ -214,7 +214,7 @@ def _select_forward(
 ) -> Bool[Array, " M"]:
     """Adds the column that explains most of the residual, and sweeps it out of all columns (Beaton 1964)."""
 
-    def step(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def step(_: Int[Array, ""], state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         gram, products, chosen = state
         left = jnp.diagonal(gram)
         free = varies & ~chosen & (left > 1e-5)  # of variance 1: the part that the chosen columns do not explain
@@ -235,7 +235,7 @@ def _select_by_lasso(
     size = jnp.where(varies, jnp.diagonal(gram), 1)
     largest = jnp.max(jnp.abs(products))
 
-    def coordinate(j: int, weights: Array, penalty: Array) -> Array:
+    def coordinate(j: Int[Array, ""], weights: Array, penalty: Array) -> Array:
         left = products[j] - dot(gram[j], weights) + size[j] * weights[j]
         new = jnp.sign(left) * jnp.maximum(jnp.abs(left) - penalty, 0) / size[j]
         return weights.at[j].set(jnp.where(varies[j], new, 0))

@@ -104,7 +104,7 @@ def deletion(game: Game, attribution: Attribution, *, batch_size: int | None = N
     return _read_and_run(game, attribution, "deletion", batch_size)
 
 
-def _read_and_run(game: Any, attribution: Attribution, order: str, batch_size: int | None) -> Curve:
+def _read_and_run(game: Any, attribution: Any, order: str, batch_size: int | None) -> Curve:
     game = as_game(game)
     if not isinstance(attribution, Attribution):
         raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")

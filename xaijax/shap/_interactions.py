@@ -136,7 +136,7 @@ def _exact_constants(num_players: int, index: str, order: int) -> tuple[Array, l
 def _exact(
     game: Game,
     coalitions: Bool[Array, "S M"],
-    tables: list[Float[Array, "M+1 t+1"]],
+    tables: list[Float[Array, "M+1 _"]],
     index: str,
     batch_size: int | None,
 ) -> Interactions:
@@ -148,7 +148,7 @@ def _exact(
         shape = worth.shape[1:]
         gains = (worth - worth[:1]).reshape(len(worth), -1)
 
-        def of_set(members: Int[Array, " t"], table: Float[Array, "M+1 t+1"]) -> Float[Array, " K"]:
+        def of_set(members: Int[Array, " t"], table: Float[Array, "sizes t+1"]) -> Float[Array, " K"]:
             weights = table[sizes, coalitions[:, members].sum(axis=1, dtype=jnp.int32)]
             return dot(weights.astype(gains.dtype), gains)
 

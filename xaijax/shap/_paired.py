@@ -250,8 +250,8 @@ def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Parts:
     return _parts(v(jnp.concatenate([coalitions, ~coalitions])))
 
 
-def _parts(values: Float[Array, "2n ..."]) -> Parts:
-    """Returns the parts of n coalitions, followed by their complements."""
+def _parts(values: Float[Array, "S ..."]) -> Parts:
+    """Returns the parts of S/2 coalitions, from their values, followed by those of their complements."""
     own, complements = values.reshape(2, len(values) // 2, -1) / 2
     return Parts(own - complements, own + complements)
 

@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections import Counter
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ _WAIT = 0.1  # seconds before the second try
 _LONGEST = 300  # characters of a reason, as a source may put a whole file into its errors
 
 
+@runtime_checkable
 class Source(Protocol):
     """Rows by index: arrays, numbers, or PyTrees of them, all of the same shapes."""
 
