@@ -88,6 +88,20 @@ def test_the_shape_of_a_picture_is_enough_to_ask():
     assert xai.cam.hires_cam(net, X_FIRST, layer="features", channel_axis=-1, target=0).values.shape == (2, 3, 32)
 
 
+def test_volumes_with_one_channel_first_are_asked_for_their_axis():
+    def net(x):
+        layout = ("NCDHW", "OIDHW", "NCDHW")
+        hidden = jax.lax.conv_general_dilated(x, jnp.ones((4, 1, 3, 3, 3)), (2, 2, 2), "SAME", dimension_numbers=layout)
+        return xai.tag(hidden, "conv").mean(axis=(2, 3, 4))
+
+    x = jax.random.normal(KEY, (1, 1, 8, 12, 16))
+    with pytest.raises(ValueError, match=r"x of shape \[1, 1, 8, 12, 16\], .* pass channel_axis=1, or"):
+        xai.cam.hires_cam(net, x, layer="conv", target=0)
+    assert xai.cam.hires_cam(net, x, layer="conv", target=0, channel_axis=1, upsample=True).values.shape == x.shape[
+        :1
+    ] + (8, 12, 16)
+
+
 def test_a_layer_and_an_input_may_differ():
     mixed = xai.function(lambda x: FIRST(jnp.moveaxis(x, -1, 1)))
     x = X

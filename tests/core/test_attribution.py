@@ -49,8 +49,22 @@ def test_examples_are_chosen_by_number_slice_list_or_truth():
     for rows, error in ((3, IndexError), ([0, 5], IndexError), ([0.5], TypeError), ([True, False], TypeError)):
         with pytest.raises(error, match="`rows` must be"):
             attribution[rows]
+    with pytest.raises(TypeError, match=r"`rows` must select examples, got \(0, 1\): index the arrays for more axes"):
+        attribution[0, 1]
     with pytest.raises(TypeError, match="one example alone"):
         one[0]
+
+
+def test_traced_indices_out_of_range_give_nan():
+    """JAX itself would clamp them: index 7 of three examples gave the last one."""
+    attribution = small(converged=jnp.ones(3, bool))
+    for rows, expected in (([2, -1, 0], [[3, 4], [3, 4], [-1, 0]]), ([7, -4], np.full((2, 2), np.nan))):
+        chosen = jax.jit(lambda rows: attribution[rows])(jnp.array(rows))
+        np.testing.assert_array_equal(chosen.values, expected)
+        np.testing.assert_array_equal(chosen.converged, np.isfinite(expected).all(axis=1))
+    np.testing.assert_array_equal(jax.jit(lambda row: attribution[row])(3).values, [np.nan, np.nan])
+    with pytest.raises(TypeError, match="`rows` must be known where it holds booleans"):
+        jax.jit(lambda rows: attribution[rows].values)(jnp.array([True, False, True]))
 
 
 def test_a_game_with_as_many_outputs_as_players_is_one_example():

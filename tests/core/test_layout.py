@@ -105,6 +105,10 @@ def shuffled(x):
     return xai.tag(conv(x, 8, (4, 4)).reshape(len(x), -1, 8)[:, jnp.arange(99, -1, -1)], "tokens")
 
 
+def columns_before_rows(x):
+    return xai.tag(conv(x, 8, (4, 4)).swapaxes(1, 2).reshape(len(x), -1, 8), "tokens")
+
+
 class Mixer(nn.Module):
     @nn.compact
     def __call__(self, x):
@@ -129,6 +133,7 @@ SHAPES = {
     "queries of attention with its own derivative": (queries_of_fused_attention, (2, 40, 40, 3), (2, 100)),
     "shuffled patches": (shuffled, (2, 40, 40, 3), (2, 100)),
     "a mixer": (mixer, (2, 8, 12, 3), (2, 4, 3)),
+    "columns before rows": (columns_before_rows, (2, 16, 24, 3), (2, 4, 6)),
 }
 
 
@@ -148,6 +153,29 @@ def test_tokens_around_the_grid_are_kept_and_left_out_of_the_map():
     squares = 2 * activations[:, 1:-1, 0] ** 2
     values = xai.cam.hires_cam(model, x, layer="tokens", target=0).values
     np.testing.assert_allclose(values, squares.reshape(2, 4, 6), rtol=1e-5)
+
+
+@pytest.mark.parametrize("explain", [xai.cam.hires_cam, xai.cam.ablation_cam])
+@pytest.mark.parametrize("tokens", [False, True])
+def test_maps_have_the_order_of_the_input_where_a_model_swaps_rows_and_columns(explain, tokens):
+    """The map of columns before rows was stretched over the image as it was, with rows for columns."""
+
+    def net(x, swap):
+        hidden = jnp.tanh(conv(x, 8, (4, 4)))
+        hidden = nn.max_pool(hidden, (2, 2), (1, 1))
+        hidden = hidden.swapaxes(1, 2) if swap else hidden
+        hidden = hidden.reshape(len(x), -1, 8) if tokens else hidden
+        hidden = xai.tag(hidden, "layer") ** 2
+        hidden = hidden.reshape(len(x), *((5, 3) if swap else (3, 5)), 8)
+        return ((hidden.swapaxes(1, 2) if swap else hidden) * normal(3, 5, 1)).sum(axis=(1, 2))
+
+    x = normal(2, 16, 24, 3)
+    swapped, plain = (
+        explain(lambda x, swap=swap: net(x, swap), x, layer="layer", target=0, upsample=True, relu=False).values
+        for swap in (True, False)
+    )
+    assert swapped.shape == (2, 16, 24)
+    np.testing.assert_allclose(swapped, plain, atol=1e-5)
 
 
 def test_memory_of_the_detector_has_its_grid():

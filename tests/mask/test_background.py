@@ -65,7 +65,8 @@ def test_whole_weights_are_repeated_rows():
 
 def test_only_the_proportions_of_weights_matter():
     background, weights = rows(3, seed=1), np.array([0.5, 2, 1])
-    maskers = [xai.mask.background(background, weights=factor * weights) for factor in (1, 1000)]
+    maskers = [xai.mask.background(background, weights=factor * weights) for factor in (1, 1000, 1.7e38, 1e-36)]
+    maskers.append(jax.jit(lambda weights: xai.mask.background(background, weights=weights))(1.7e38 * weights))
     for masker in maskers:
         np.testing.assert_allclose(masker.weights(), weights / 3.5, rtol=1e-6)
     alike = xai.mask.background(background, weights=[7, 7, 7])

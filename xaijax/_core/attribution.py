@@ -212,7 +212,7 @@ class Attribution:
             names = names[numbers] if np.ndim(numbers) == 0 else tuple(names[number] for number in numbers)
         alone = not isinstance(rows, slice) and np.ndim(rows) == 0
         axes = " ".join(self.axes.split()[1:]) if alone else self.axes
-        return self._map_fields(EXAMPLES, lambda leaf: leaf[rows], axes=axes, names=names)
+        return self._map_fields(EXAMPLES, lambda leaf: _taken(leaf, rows), axes=axes, names=names)
 
     def of_output(self, output: int | str) -> Self:
         """Returns the attribution of one output, by its index or its name, where all outputs are explained.
@@ -511,9 +511,18 @@ def _take_players(values: Array, regions: Array) -> Array:
 
 def _check_rows(rows: Any, count: int) -> Any:
     """Reads the indices or booleans that select examples; JAX itself would clamp indices out of range."""
+    if isinstance(rows, tuple):
+        raise TypeError(
+            f"`rows` must select examples, got {check.shown(rows)}: index the arrays for more axes, as in "
+            "attribution.values[0, 1], or pass a list for several examples."
+        )
     rows = rows if not check.is_concrete(rows) else np.asarray(rows)
     if rows.dtype == bool and rows.shape == (count,):
-        return np.flatnonzero(rows) if isinstance(rows, np.ndarray) else rows
+        if isinstance(rows, np.ndarray):
+            return np.flatnonzero(rows)
+        raise TypeError(
+            f"`rows` must be known where it holds booleans, got {check.shown(rows)}: select with jnp.where, or pass indices."
+        )
     if not np.issubdtype(rows.dtype, np.integer) or rows.ndim > 1:
         raise TypeError(
             f"`rows` must be an int, a slice, ints or {count} booleans, got {rows.dtype}{list(rows.shape)}."
@@ -525,6 +534,14 @@ def _check_rows(rows: Any, count: int) -> Any:
                 f"`rows` must be from {-count} to {count - 1}, as there are {count} examples, got {missing[0]}."
             )
     return rows
+
+
+def _taken(leaf: Any, rows: Any) -> Any:
+    """Selects along the first axis; traced indices out of range give NaN, and False for booleans."""
+    if isinstance(rows, slice) or check.is_concrete(rows):
+        return leaf[rows]
+    leaf = jnp.asarray(leaf)
+    return leaf.at[rows].get(mode="fill", fill_value=False if leaf.dtype == bool else None)
 
 
 def _described(value: Any) -> str:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.layout import Axis, Layout
+from xaijax._core.layout import Layout
 from xaijax._core.typing import Array
 
 _FEW, _MANY = (1, 3), 4  # channels of images; an axis longer than _MANY behind them is no channel axis
@@ -151,29 +151,47 @@ class Grid:
 
     channel_axis: counted from the front.
     before: the number of tokens before the grid, such as class and register tokens.
-    sides: the spatial sides.
+    sides: the spatial sides, in the order of the layer.
+    order: the order in which the inputs have these axes: (1, 0) where the layer holds columns before rows.
     """
 
     channel_axis: int
     before: int
     sides: tuple[int, ...]
+    order: tuple[int, ...]
 
     def take(self, raw: Array) -> Array:
-        """Returns the layer's activations as [N, *sides, C]."""
-        channels_last = jnp.moveaxis(raw, self.channel_axis, -1)
-        if channels_last.shape[1:-1] == self.sides:
-            return channels_last
-        tokens = channels_last[:, self.before : self.before + math.prod(self.sides)]
-        return tokens.reshape(raw.shape[0], *self.sides, channels_last.shape[-1])
+        """Returns the layer's activations as [N, *space, C], with the spatial axes in the order of the inputs."""
+        activations = jnp.moveaxis(raw, self.channel_axis, -1)
+        if activations.shape[1:-1] != self.sides:
+            tokens = activations[:, self.before : self.before + math.prod(self.sides)]
+            activations = tokens.reshape(raw.shape[0], *self.sides, activations.shape[-1])
+        return activations.transpose(self._axes(self.order))
 
     def put(self, raw: Array, activations: Array) -> Array:
         """Returns the layer's activations with other values on the grid; tokens around it are kept."""
         channels_last = jnp.moveaxis(raw, self.channel_axis, -1)
+        activations = activations.transpose(self._axes(_inverse(self.order)))
         if channels_last.shape[1:-1] != self.sides:
             tokens = activations.reshape(raw.shape[0], -1, channels_last.shape[-1])
             after = channels_last[:, self.before + tokens.shape[1] :]
             activations = jnp.concatenate([channels_last[:, : self.before], tokens, after], axis=1)
         return jnp.moveaxis(activations, -1, self.channel_axis)
+
+    def _axes(self, order: tuple[int, ...]) -> tuple[int, ...]:
+        return (0, *(1 + number for number in order), len(order) + 1)
+
+
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
+def input_order(sources: Sequence[int | None]) -> tuple[int, ...]:
+    """Returns the order of a layer's spatial axes in the inputs, or the layer's own where the trace does not show it."""
+    numbers = [number for number in sources if number is not None]
+    if len(set(numbers)) < len(sources):
+        return tuple(range(len(sources)))
+    return tuple(sorted(range(len(sources)), key=numbers.__getitem__))
 
 
 def find_grid(
@@ -202,20 +220,29 @@ def find_grid(
             raise ValueError(
                 f"`grid` must fit the spatial axes {list(sides)} of {name}, got {list(grid)}: leave it out."
             )
-        return Grid(axis, 0, sides)
-    (tokens,) = (part for number, part in enumerate(layout.axes) if number not in (0, axis))
-    before, sides = token_grid(tokens, raw.shape[3 - axis], grid, name)
-    return Grid(axis, before, sides)
+        sources = [source for number, source in enumerate(layout.sources) if number not in (0, axis)]
+        return Grid(axis, 0, sides, input_order([source[0] if len(source) == 1 else None for source in sources]))
+    before, sides, order = token_grid(layout, 3 - axis, raw.shape[3 - axis], grid, name)
+    return Grid(axis, before, sides, order)
 
 
-def token_grid(tokens: Axis, count: int, grid: tuple[int, ...] | None, name: str) -> tuple[int, tuple[int, ...]]:
-    """Returns the number of tokens before the grid, and its sides: the given ones, those in the trace, or (count,)."""
+def token_grid(
+    layout: Layout, axis: int, count: int, grid: tuple[int, ...] | None, name: str
+) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+    """Returns the number of tokens before the grid, its sides, and the order in which the inputs have them.
+
+    The sides are the given ones, those in the trace, or (count,).
+    """
+    tokens = layout.axes[axis]
     if grid is None:
-        return (tokens.before, tokens.sides) if tokens.sides else (0, (count,))
+        sides = tokens.sides or (count,)
+        order = input_order(layout.sources[axis]) if len(layout.sources[axis]) == len(sides) else (*range(len(sides)),)
+        return (tokens.before if tokens.sides else 0), sides, order
     size = math.prod(grid)
     if size > count:
         raise ValueError(f"`grid` must have at most the {count} positions of {name}, got {list(grid)}.")
-    return (tokens.before if size == count - tokens.before - tokens.after else count - size), grid
+    before = tokens.before if size == count - tokens.before - tokens.after else count - size
+    return before, grid, tuple(range(len(grid)))
 
 
 def check_inputs(x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis) -> None:
@@ -229,7 +256,7 @@ def check_inputs(x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis) -
         if len(layout.channel_axes) == 1:
             (axis,) = layout.channel_axes
         else:
-            likely = len(shape) == 4 and shape[1] in _FEW and min(shape[2:]) > _MANY and not layout.channel_axes
+            likely = len(shape) in (4, 5) and shape[1] in _FEW and min(shape[2:]) > _MANY and not layout.channel_axes
             axis = 1 if likely else len(shape) - 1
         if axis != len(shape) - 1:
             raise ValueError(

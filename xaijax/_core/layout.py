@@ -54,11 +54,14 @@ class Layout:
     axes: the parts of each axis.
     inputs: the numbers of the input arrays, in the order of their leaves, that the value depends on.
     channel_axes: the axes that convolutions use as channels.
+    sources: for each axis, the numbers of the inputs' axes that its parts come from, in ascending order over each input;
+      None where the trace does not show them.
     """
 
     axes: tuple[Axis, ...]
     inputs: frozenset[int] = frozenset()
     channel_axes: tuple[int, ...] = ()
+    sources: tuple[tuple[int | None, ...], ...] = ()
 
 
 def read_layouts(closed: Any, num_inputs: int, sites: Iterable[int]) -> tuple[list[Layout], list[Layout]]:
@@ -75,6 +78,7 @@ def read_layouts(closed: Any, num_inputs: int, sites: Iterable[int]) -> tuple[li
     rule = LayoutRule(set(sites))
     variables = closed.jaxpr.invars[-num_inputs:]
     inputs = [rule.new(variable.aval.shape, frozenset([number])) for number, variable in enumerate(variables)]
+    rule.num_input_origins = rule.num_origins
     count = len(closed.jaxpr.constvars) + len(closed.jaxpr.invars) - num_inputs
     evaluate(closed.jaxpr, [*[None] * count, *inputs], rule)
     return [rule.marked(rule.layouts[site]) for site in sites], [rule.marked(layout) for layout in inputs]
@@ -87,7 +91,8 @@ class LayoutRule:
         self.sites = sites or set()
         self.layouts: dict[int, Layout] = {}
         self.channels: set[int] = set()  # origins of axes that a convolution uses as channels
-        self.num_origins = 0
+        self.resized: dict[int, int] = {}  # from the origin of an axis to that of the axis it was resized from
+        self.num_origins = self.num_input_origins = 0
         self.num_operations = 0
 
     def __call__(self, equation: Any, operands: Sequence[Any]) -> list[Layout | None]:
@@ -116,7 +121,15 @@ class LayoutRule:
     def marked(self, layout: Layout) -> Layout:
         """Returns the layout with the axes that hold channels, as far as the trace shows them."""
         axes = tuple(number for number, axis in enumerate(layout.axes) if self.is_channel(axis))
-        return dataclasses.replace(layout, channel_axes=axes)
+        sources = tuple(tuple(dict.fromkeys(map(self.source, axis.factors))) for axis in layout.axes)
+        return dataclasses.replace(layout, channel_axes=axes, sources=sources)
+
+    def source(self, factor: Factor) -> int | None:
+        """Returns the origin of the input's axis that a part comes from, or None where the trace does not show it."""
+        origin = factor.origin
+        while origin in self.resized:
+            origin = self.resized[origin]
+        return origin if origin <= self.num_input_origins else None
 
     def is_channel(self, axis: Axis) -> bool:
         return bool(axis.factors) and all(factor.origin in self.channels for factor in axis.factors)
@@ -134,6 +147,13 @@ class LayoutRule:
             return Axis(())
         self.num_origins += 1
         return Axis((Factor(self.num_origins, size),))
+
+    def resize(self, axis: Axis, size: Any) -> Axis:
+        """Returns a new axis that covers the same direction as another one, such as that of a strided convolution."""
+        new, origins = self.axis(size), {factor.origin for factor in axis.factors}
+        if new.factors and len(origins) == 1:
+            self.resized[new.factors[0].origin] = origins.pop()
+        return new
 
     def richest(self, axes: Sequence[Axis]) -> Axis:
         """Returns the axis that says most: a grid before a plain axis, channels before others, the first of equals."""
@@ -157,7 +177,7 @@ def _like_operands(rule: LayoutRule, equation: Any, layouts: list[Layout | None]
         if len(first) != len(shape):
             return None
         pairs = zip(layout.axes, first, shape, strict=True)
-        return tuple(axis if size == other else rule.axis(size) for axis, other, size in pairs)
+        return tuple(axis if size == other else rule.resize(axis, size) for axis, other, size in pairs)
 
     return [of(variable.aval.shape) for variable in equation.outvars]
 
@@ -211,7 +231,10 @@ def _convolution(rule: LayoutRule, equation: Any, layouts: list[Layout | None]) 
     if layout is not None:
         rule.channels.update(factor.origin for factor in layout.axes[numbers.lhs_spec[1]].factors)
         for number, (new, old) in enumerate(zip(numbers.out_spec, numbers.lhs_spec, strict=True)):
-            if number != 1 and shape[new] == given[old]:
+            if number > 1:
+                same = shape[new] == given[old]
+                axes[new] = layout.axes[old] if same else rule.resize(layout.axes[old], shape[new])
+            elif number == 0 and shape[new] == given[old]:
                 axes[new] = layout.axes[old]
     return [tuple(axes)]
 
@@ -262,7 +285,7 @@ def _part(rule: LayoutRule, axis: Axis, length: Any, start: Any, limit: Any, str
     around = axis.before or axis.after
     if around and stride == 1 and start <= axis.before and length - limit <= axis.after:
         return Axis(axis.factors, axis.before - start, axis.after - (length - limit))
-    return rule.axis(-(-(limit - start) // stride))
+    return rule.resize(axis, -(-(limit - start) // stride))
 
 
 def _scan(rule: LayoutRule, equation: Any, layouts: list[Layout | None]) -> list[Axes]:

@@ -168,8 +168,10 @@ def _attention(
     if gradient:
         product = product - identity
     rows = product.mean(axis=1) if token is None else _row(product, token)
-    before, sides = token_grid(layouts[0].axes[-1], num_tokens, layer.grid, "the attention weights")
+    last = len(layouts[0].axes) - 1
+    before, sides, order = token_grid(layouts[0], last, num_tokens, layer.grid, "the attention weights")
     maps = rows[:, before : before + math.prod(sides)].reshape(len(rows), *sides)
+    maps = maps.transpose(0, *(1 + number for number in order))
     maps = finish(maps, LayerInputs(x, layouts[-1].inputs, layer.channel_axis))
     maps = check.nan_where(jnp.isnan(scores), maps)  # a NaN score: the class does not exist
     method = "attention gradients" if gradient else "attention rollout"

@@ -16,7 +16,7 @@ from xaijax._core import check
 from xaijax._core.attribution import read_names
 from xaijax._core.frames import Columns, read_frame, refuse_categories
 from xaijax._core.masker import Masker
-from xaijax._core.numerics import at_least_float32
+from xaijax._core.numerics import at_least_float32, power_of_two
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Inputs, Int, KeyLike, Shaped
 
 
@@ -253,12 +253,15 @@ def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
     weights = at_least_float32(weights)
     if check.is_concrete(weights):
         known = np.asarray(weights, np.float64)
-        if not (np.isfinite(known).all() and (known >= 0).all() and known.sum() > 0):
+        if not (np.isfinite(known).all() and (known >= 0).all() and known.max() > 0):
             raise ValueError(
                 f"`weights` must be finite, not negative and not all 0, got {known.min()} to {known.max()}."
             )
-    valid = jnp.isfinite(weights).all() & (weights >= 0).all() & (weights.sum() > 0)
-    return jnp.where(valid, weights / weights.sum(), jnp.nan)
+        known /= known.max()  # so that the sum of huge weights stays finite
+        return jnp.asarray(known / known.sum(), weights.dtype)
+    valid = jnp.isfinite(weights).all() & (weights >= 0).all() & (weights > 0).any()
+    scaled = weights / power_of_two(weights)
+    return jnp.where(valid, scaled / scaled.sum(), jnp.nan)
 
 
 def _nearest(rows: np.ndarray, center: np.ndarray) -> np.ndarray:
