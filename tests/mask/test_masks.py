@@ -190,3 +190,20 @@ def test_maskers_promote_nothing_implicitly(name, setting):
         composed = jax.jit(masker.compose)(x[0], masker.references(x[0], prepared)[0], everyone, prepared)
         masker.active(x[0], prepared)
     np.testing.assert_array_equal(composed, x[0])
+
+
+@pytest.mark.parametrize("masker", [xai.mask.grid(2), xai.mask.superpixels(4), xai.mask.patches(4)])
+def test_the_models_convolutions_show_channels_that_come_first(masker):
+    """Twelve channels of 16 x 16 pixels: the shape alone does not show them, and regions were cut over channels."""
+    kernel = jax.random.normal(jax.random.key(0), (4, 12, 3, 3))
+
+    def model(x):
+        layout = ("NCHW", "OIHW", "NCHW")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout).mean(axis=(2, 3))
+
+    x = jax.random.normal(jax.random.key(1), (1, 12, 16, 16))
+    with pytest.raises(ValueError, match=r"`channel_axis` must be given .* on axis 1: pass channel_axis=1"):
+        xai.game(model, x, masker)
+    assert xai.game(model, x, xai.mask.grid(2, channel_axis=1)).num_players == 4
+    xai.game(model, x, xai.mask.grid(2, channel_axis=-1))
+    xai.game(lambda x: model(jnp.moveaxis(x, -1, 1)), jnp.moveaxis(x, 1, -1), masker)

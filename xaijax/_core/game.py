@@ -14,6 +14,9 @@ from xaijax._core.attribution import Attribution, Names, read_names, read_output
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
+from xaijax._core.grid import ChannelAxis, check_inputs
+from xaijax._core.jaxpr import trace
+from xaijax._core.layout import read_layouts
 from xaijax._core.masker import Masker
 from xaijax._core.numerics import at_least_float32, einsum
 from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
@@ -381,6 +384,7 @@ def game(
     masker.check(x)
     check.no_nan("x", x)
     outputs = output_shapes(model, x, num_examples)
+    _check_channels(model, x, masker)
     bound = as_target(target, outputs, num_examples, all_allowed=True)
     games = ModelGame(
         model, x, masker, bound, masker.names(_shape(x)), keep_inputs=check.flag("keep_inputs", keep_inputs)
@@ -393,6 +397,14 @@ def game(
         shape = getattr(outputs, "shape", ())
         games.output_names = read_output_names(output_names, shape[1] if len(shape) == 2 else None)
     return games
+
+
+def _check_channels(model: Model, x: Any, masker: Masker) -> None:
+    """Raises ValueError if the masker takes the last axis for channels and a convolution of the model another one."""
+    if masker.assumes_channels_last(_shape(x)):
+        closed, _ = trace(model, x)
+        _, layouts = read_layouts(closed, 1, [])
+        check_inputs(x, layouts, ChannelAxis())
 
 
 def reviewed(game: Game, attribution: Reviewed) -> Reviewed:

@@ -26,6 +26,10 @@ class Masker:
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         """Raises an error if inputs of this shape do not fit the masker."""
 
+    def assumes_channels_last(self, shape: tuple[int, ...]) -> bool:
+        """Returns whether the last axis of an input of this shape counts as channels although no option says so."""
+        return False
+
     def num_players(self, shape: tuple[int, ...]) -> int:
         """Returns M, the number of players of one input of this shape."""
         raise TypeError(f"{type(self).__name__} must define num_players(shape), the number of players of an input.")

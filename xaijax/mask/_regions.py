@@ -18,6 +18,8 @@ from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, Shaped
 from xaijax.mask._fill import Fill, read_fill
 from xaijax.segment._slic import Settings, read_settings, segments, warn_of_few_segments
 
+_FEW_CHANNELS = 4  # a last axis as long as this holds channels, without a look at the model's convolutions
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -45,6 +47,9 @@ class Painted(Masker):
         check.channel_axis("x", x.shape, self.channel_axis)
         height, width = self._size(x.shape[1:])
         self.fill.check((height, width, x.shape[self._axis]), x.dtype)
+
+    def assumes_channels_last(self, shape: tuple[int, ...]) -> bool:
+        return self.channel_axis is None and shape[-1] > _FEW_CHANNELS
 
     def num_players(self, shape: tuple[int, ...]) -> int:
         return self.num_regions(*self._size(shape))
