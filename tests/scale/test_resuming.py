@@ -35,6 +35,19 @@ def killed(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def test_killed_while_it_wrote_the_description_it_leaves_nothing_behind(tmp_path):
+    for name in ("whole", "killed"):
+        if name == "killed":
+            (tmp_path / name / "xaijax").mkdir(parents=True)
+            (tmp_path / name / "xaijax" / ".0123456789abcdef.new").write_text('{"half')
+        explain(Rows(), tmp_path / name)
+    files = [
+        sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*"))
+        for name in ("whole", "killed")
+    ]
+    assert files[0] == files[1]
+
+
 def test_killed_at_random_moments_the_store_ends_with_the_same_bytes(killed):
     found = killed["random"]
     assert found["killed"] == KILLS
@@ -262,11 +275,15 @@ def _model(weight):
     return jax.tree_util.Partial(xai.shap.linear, _function(weight))
 
 
-def _doubled(model, x, rows, seed=0):
-    return jax.tree.map(lambda leaf: 2 * leaf, xai.shap.linear(model, x, rows, seed=seed))
+def _doubled(model, x, rows, num_permutations=512):
+    return jax.tree.map(lambda leaf: 2 * leaf, xai.shap.linear(model, x, rows, num_permutations=num_permutations))
 
 
-WITH = {"options": {"rows": np.eye(6, dtype=np.float32), "seed": 0}, "batch_size": BATCH, "compiled": True}
+WITH = {
+    "options": {"rows": np.eye(6, dtype=np.float32), "num_permutations": 512},
+    "batch_size": BATCH,
+    "compiled": True,
+}
 
 
 @pytest.mark.parametrize(
@@ -275,8 +292,8 @@ WITH = {"options": {"rows": np.eye(6, dtype=np.float32), "seed": 0}, "batch_size
         ({"explainer": _model(2.0)}, "is unchanged: the parameters of the model changed. Choose"),
         ({"explainer": jax.tree_util.Partial(_doubled, _function(1.0))}, "is unchanged: the program changed, that is"),
         (
-            {"options": WITH["options"] | {"seed": 7}},
-            "is unchanged: the option seed changed: it was 0 and is 7. Choose",
+            {"options": WITH["options"] | {"num_permutations": 7}},
+            "is unchanged: the option num_permutations changed: it was 512 and is 7. Choose",
         ),
         (
             {"options": WITH["options"] | {"rows": np.ones((6, 6), np.float32)}},

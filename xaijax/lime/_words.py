@@ -131,7 +131,7 @@ def _unicode_words(text: str, _: int) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _unicode_patterns() -> tuple[Any, Any]:
     """Word boundaries, and the characters that make a word of what lies between two of them."""
     import regex  # Python's `re` knows neither Unicode's boundaries nor its properties

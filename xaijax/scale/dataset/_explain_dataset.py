@@ -267,11 +267,11 @@ def _open_store(folder: Path, layout: Layout, chunks: Chunks, made: MadeWith, ho
     store = None
     if hosts.first:
         before = read_description(folder)
+        if before is not None:
+            _compare(folder, before, description)
+        clean(folder)  # a run may have been killed while it wrote the description itself
         if before is None:
             write_description(folder, description)
-        else:
-            _compare(folder, before, description)
-            clean(folder)
         store = create_store(folder, layout, chunks)
     hosts.reach("ready")
     if store is None:
