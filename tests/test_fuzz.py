@@ -1,4 +1,4 @@
-"""Wrong calls of every public function end in a sentence: no raw traceback, see `tests/fuzz.py`."""
+"""Wrong calls of every public function and method end in one sentence about the argument, see `tests/fuzz/run.py`."""
 
 import os
 import subprocess
@@ -9,18 +9,40 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PARTS = {
-    "tables": ["shap", "lime", "mask", "target"],
-    "images": ["cam", "segment"],
-    "results": ["plot", "metrics", "game", "layers", "compose", "concatenate", "records", "tag", "to_frame", "to_shap"],
-}
+    "plots": ["plot"],
+    "maps": ["cam"],
+    "LIME": ["lime"],
+    "others": [
+        "shap", "mask", "metrics", "scale", "segment", "target", "game", "Game", "ModelGame", "ChannelGame", "Attribution", "Section",
+        "compose", "concatenate", "from_shap", "function", "layers", "linen", "load", "load_options", "progress", "records", "report",
+        "save", "tag", "to_frame", "to_shap",
+    ],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_no_wrong_call_ends_in_a_raw_traceback(part):
-    """In a process of its own: the run-time checks of annotations would answer in the place of the package's own."""
+def raw_tracebacks(*arguments):
+    """Returns the lines of a run in a process of its own: the annotations' run-time checks would speak first here."""
     flags = "--xla_backend_optimization_level=0"
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.fuzz", *PARTS[part]]
+    command = [sys.executable, "-m", "tests.fuzz", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert result.returncode == 0, result.stderr[-2000:]
-    assert result.stdout.splitlines() == []
+    return result.stdout.splitlines()
+
+
+def test_every_eleventh_wrong_call_ends_in_a_sentence():
+    assert raw_tracebacks("--every=11") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", PARTS)
+def test_every_wrong_call_ends_in_a_sentence(part):
+    assert raw_tracebacks(*PARTS[part]) == []
+
+
+def test_every_part_is_called():
+    """So that a new namespace or function at the top cannot be forgotten."""
+    from tests.fuzz.right_calls import NOT_CALLED, public_functions
+
+    parts = {name.partition(".")[0] for name, _ in public_functions() if name not in NOT_CALLED}
+    assert parts <= {part for parts in PARTS.values() for part in parts}

@@ -94,7 +94,7 @@ def test_token_models_have_maps_over_their_tokens():
 def test_what_has_no_attention_is_told():
     with pytest.raises(
         ValueError,
-        match=r"`layer` must be the name of a layer, got 'attention_weights'.*attention_fn=xai\.tagged_attention",
+        match=r"`layers` must name attention weights of the model, got 'attention_weights'.*attention_fn=xai\.tagged_attention",
     ):
         xai.cam.attention_rollout(models.linen_net(), models.images())
     with pytest.raises(ValueError, match=r"must hold attention weights \[N, heads, T, T\]"):

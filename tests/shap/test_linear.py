@@ -184,3 +184,22 @@ def explain(**options):
 def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         mistake()
+
+
+@pytest.mark.parametrize("target", [0, 2])
+@pytest.mark.parametrize("features", ["independent", "correlated"])
+def test_a_row_at_the_mean_of_the_rows_has_values_of_0(target, features):
+    """Nothing changes between it and the mean, so that rounding errors alone are left of the model's curvature."""
+    rows, _, weights = data()
+    x = np.stack([rows[0], rows.astype(np.float32).mean(axis=0), rows[0]]).astype(np.float32)
+    attribution = xai.shap.linear(model_of(1e3 * weights), x, rows, target=target, features=features)
+    largest = np.abs(np.asarray(attribution.values)).max()
+    np.testing.assert_allclose(attribution.values[1], 0, atol=1e-5 * largest)
+    np.testing.assert_allclose(attribution.values[0], attribution.values[2])
+    exact = xai.shap.linear(model_of(weights), np.array([[1.0] * 5]), np.array([[0.0] * 5, [2.0] * 5]), target=target)
+    assert exact.values.tolist() == [[0.0] * 5]
+
+
+def test_a_model_that_is_not_linear_is_refused_near_the_mean_too():
+    with pytest.raises(ValueError, match="`model` must be linear in x"):
+        xai.shap.linear(lambda x: (x**2).sum(axis=1), np.array([[1.0, 1.0]]), np.array([[0.0, 0.0], [2.0, 2.01]]))

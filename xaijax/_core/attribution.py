@@ -106,14 +106,15 @@ class Attribution:
     notebook_picture: ClassVar[Callable[[Attribution], str] | None] = None  # set by the package, which knows the plots
 
     def __post_init__(self) -> None:
-        if self.axes == "":
-            object.__setattr__(self, "axes", _default_axes(np.ndim(self.values), np.ndim(self.output)))
+        if isinstance(self.axes, str) and self.axes == "":
+            ranks = (_rank("values", self.values), _rank("output", self.output))
+            object.__setattr__(self, "axes", _default_axes(*ranks))
         if not isinstance(self.axes, str) or len(set(self.axes.split())) != len(self.axes.split()):
             raise TypeError(
                 f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {check.shown(self.axes)}.'
             )
         for name in ("names", "output_names", "choices"):
-            if isinstance(value := getattr(self, name), list | np.ndarray):
+            if isinstance(value := getattr(self, name), list | np.ndarray) and _is_list(value):
                 object.__setattr__(self, name, _as_names(value))
 
     # The axes
@@ -168,6 +169,7 @@ class Attribution:
 
     def axes_of(self, field: str) -> tuple[str, ...]:
         """Returns the names of a field's axes, such as ("N", "M"); R stands for all axes of the input."""
+        check.one_of("field", field, self.array_fields())
         (declared,) = (one.metadata["axes"] for one in dataclasses.fields(self) if one.name == field)
         present = {EXAMPLES: (EXAMPLES,) * self.has_examples, OUTPUTS: (OUTPUTS,) * self.all_outputs}
         present |= {PLAYERS: self.player_axes, REGIONS: (REGIONS,)}
@@ -280,6 +282,9 @@ class Attribution:
         Args:
           example: which example's names, where these differ.
         """
+        if example is not None:
+            count = self.num_examples or 1
+            example = check.positive_int("example", example, least=-count, most=count - 1)
         if self.names is None:
             return [f"player {number}" for number in range(self.num_players)]
         if not _differ_between_examples(self.names):
@@ -312,9 +317,10 @@ class Attribution:
             changed["output_names"] = read_output_names(output_names, self.num_outputs)
         if inputs is not None:
             shape = tuple(self._size(axis) for axis in self.axes_of("inputs"))
-            if np.shape(inputs) != shape:
-                raise ValueError(f"`inputs` must have shape {list(shape)}, got {list(np.shape(inputs))}.")
-            changed["inputs"] = inputs if isinstance(inputs, jax.Array) else np.asarray(inputs)
+            read = inputs if isinstance(inputs, jax.Array) else check.host_array("inputs", inputs)
+            if np.shape(read) != shape:
+                raise ValueError(f"`inputs` must have shape {list(shape)}, got {list(np.shape(read))}.")
+            changed["inputs"] = read
         return dataclasses.replace(self, **changed)
 
     def without_inputs(self) -> Self:
@@ -454,11 +460,13 @@ def _names_of_each(attribution: Attribution) -> tuple[tuple[str, ...], ...]:
 
 def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
     """Reads M names of players, or N sequences of them."""
-    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+    if not _is_list(names):
         raise TypeError(f"`names` must be a sequence of {num_players} names, got {check.shown(names)}.")
     read = _as_names(names)
     if num_examples is not None and len(read) == num_examples and _differ_between_examples(read):
         for number, own in enumerate(read):
+            if not isinstance(own, tuple) or not all(isinstance(name, str) for name in own):
+                raise TypeError(f"`names[{number}]` must be a sequence of {num_players} names, got {check.shown(own)}.")
             if len(own) != num_players:
                 raise ValueError(f"`names[{number}]` must hold {num_players} names, one per player, got {len(own)}.")
         return read
@@ -471,11 +479,13 @@ def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
 
 def read_output_names(names: Any, num_outputs: int | None) -> tuple[str, ...]:
     """Reads the names of the model's outputs."""
-    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+    if not _is_list(names):
         raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(names)}.")
     read = _as_names(names)
     if not all(isinstance(name, str) for name in read):
         raise TypeError(f"`output_names` must be strings, got {check.shown(names)}.")
+    if not read:
+        raise ValueError("`output_names` must hold at least one name, got none.")
     if num_outputs is not None and len(read) != num_outputs:
         raise ValueError(f"`output_names` must hold {num_outputs} names, one per output, got {len(read)}.")
     return read
@@ -488,14 +498,23 @@ def _default_axes(values: int, output: int) -> str:
     return " ".join([*[EXAMPLES] * (output > 0), own, *[OUTPUTS] * (output > 1)])
 
 
+def _rank(name: str, value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except ValueError as error:
+        raise TypeError(f"`{name}` must be an array, got {check.shown(value)}.") from error
+
+
 def _as_names(names: Any) -> Any:
-    return tuple(
-        str(name)
-        if isinstance(name, str)
-        else tuple(map(str, name))
-        if isinstance(name, Sequence | np.ndarray)
-        else name
-        for name in names
+    """Returns nested tuples, with NumPy's strings as strings; what is no string stays as it is, to be refused."""
+    return tuple(str(name) if isinstance(name, str) else _as_names(name) if _is_list(name) else name for name in names)
+
+
+def _is_list(names: Any) -> bool:
+    return (
+        isinstance(names, Sequence | np.ndarray)
+        and not isinstance(names, str | bytes)
+        and getattr(names, "ndim", 1) > 0
     )
 
 
@@ -516,7 +535,7 @@ def _check_rows(rows: Any, count: int) -> Any:
             f"`rows` must select examples, got {check.shown(rows)}: index the arrays for more axes, as in "
             "attribution.values[0, 1], or pass a list for several examples."
         )
-    rows = rows if not check.is_concrete(rows) else np.asarray(rows)
+    rows = rows if not check.is_concrete(rows) else check.host_array("rows", rows)
     if rows.dtype == bool and rows.shape == (count,):
         if isinstance(rows, np.ndarray):
             return np.flatnonzero(rows)

@@ -118,5 +118,13 @@ def each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
-    """Returns one key for each example, derived from its id alone, [N]."""
-    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, ids)
+    """Returns a key for each example [N], from all bits of its id.
+
+    Ids that fit 32 bits have the same keys in any dtype; of larger ones, both halves are folded in.
+    """
+    fold = jax.vmap(jax.random.fold_in, in_axes=(None, 0))
+    if ids.dtype.itemsize <= 4:
+        return fold(key, ids)
+    keys = fold(key, ids.astype(jnp.uint32))
+    wider = jax.vmap(jax.random.fold_in)(keys, (ids >> 32).astype(jnp.uint32))
+    return jax.vmap(jnp.where)((ids < -(2**31)) | (ids >= 2**32), wider, keys)

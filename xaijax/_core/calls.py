@@ -6,9 +6,13 @@ import itertools
 import os
 import sys
 import sysconfig
+import traceback
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+NOTE = "xaijax: "  # begins every note about an error of the user's code
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _LIBRARIES = tuple(f"{os.sep}site-packages{os.sep}{name}{os.sep}" for name in ("jax", "jaxlib", "flax", "beartype"))
@@ -36,6 +40,19 @@ def explainer_name() -> str | None:
 def is_of_package(frame: types.FrameType) -> bool:
     """Returns whether a frame is code of this package."""
     return frame.f_code.co_filename.startswith(_PACKAGE)
+
+
+def call_noted(role: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Calls a user's function. Errors from within it get a note that says so; they keep their type and traceback."""
+    try:
+        return function(*arguments, **options)
+    except Exception as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        of_check = len(frames) > 1 and is_of_package(frames[-1])  # a single frame is this one, of a builtin function
+        if not of_check and not any(note.startswith(NOTE) for note in getattr(error, "__notes__", ())):
+            name = getattr(function, "__qualname__", type(function).__name__)
+            error.add_note(f"{NOTE}{explainer_name() or 'xaijax'} called `{role}`, {name}, which raised this error.")
+        raise
 
 
 def warn(message: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import numbers
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import jax
@@ -120,7 +120,7 @@ def numeric_array(name: str, value: Any) -> jax.Array:
         with jax.ensure_compile_time_eval():  # constants stay known inside a transformation, and are checked
             array = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}: {_first_line(error)}") from error
+        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}{_reason(error)}.") from error
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"`{name}` must be an array of real numbers, got {shown(array)}.")
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
@@ -129,8 +129,11 @@ def numeric_array(name: str, value: Any) -> jax.Array:
     return array
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _reason(error: Exception) -> str:
+    """Returns the part of an error of NumPy or JAX that a reader can use."""
+    if isinstance(error, OverflowError):
+        return f": it does not fit {jnp.asarray(0).dtype}"
+    return ": its rows differ in length" if "inhomogeneous" in str(error) else ""
 
 
 def _fits(name: str, value: Any, dtype: Any) -> None:
@@ -151,6 +154,35 @@ def _fits(name: str, value: Any, dtype: Any) -> None:
             f"`{name}` must fit {dtype}, got values from {low} to {high}: rescale them, or enable 64-bit arrays with "
             "jax.config.update('jax_enable_x64', True)."
         )
+
+
+def host_array(name: str, value: Any) -> np.ndarray:
+    """Returns a NumPy array of real numbers, booleans, strings or objects, for results on the host such as plots."""
+    if not is_concrete(value):
+        raise TypeError(f"`{name}` must be an array with known values, got {shown(value)}.")
+    if np.ma.is_masked(value):
+        raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"`{name}` must be an array, got {shown(value)}{_reason(error)}.") from error
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise TypeError(f"`{name}` must be an array of real numbers, got {shown(array)}.")
+    return array
+
+
+def is_list(value: Any) -> bool:
+    """Returns whether a value is a sequence in order, other than a string: a list, a tuple, an array or an index."""
+    if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__len__"):
+        return False
+    return hasattr(value, "__getitem__") and getattr(value, "ndim", 1) > 0
+
+
+def texts(name: str, value: Any) -> list[str]:
+    """Returns a sequence of strings as a list."""
+    if not is_list(value) or not all(isinstance(text, str) for text in value):
+        raise TypeError(f"`{name}` must be a sequence of strings, got {shown(value)}.")
+    return [str(text) for text in value]
 
 
 def no_nan(name: str, array: Any) -> None:
@@ -177,14 +209,14 @@ def _any_nan(array: jax.Array) -> jax.Array:
     return jnp.isnan(array).any()
 
 
-def random_key(key: Any) -> Any:
+def random_key(key: Any, *, name: str = "key") -> Any:
     """Returns a JAX random key, either a typed key or a raw key of the default generator."""
     if isinstance(key, (jax.Array, np.ndarray)):
         if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ():
             return key
         if key.dtype == jnp.uint32 and key.ndim == 1 and key.shape == _raw_key_shape():
             return key
-    raise TypeError(f"`key` must be one JAX random key, such as jax.random.key(0), got {shown(key)}.")
+    raise TypeError(f"`{name}` must be one JAX random key, such as jax.random.key(0), got {shown(key)}.")
 
 
 def _raw_key_shape() -> tuple[int, ...]:
@@ -227,24 +259,28 @@ def batch_size(value: Any) -> int | None:
     return None if value is None else positive_int("batch_size", value)
 
 
-def examples(x: Any) -> int:
+def examples(x: Any, *, name: str = "x") -> int:
     """Returns the number of examples in an input PyTree: the leading axis N that all its arrays share."""
     leaves = jax.tree.leaves(x)
     if not leaves:
-        raise ValueError(f"`x` must hold arrays of shape [N, ...], got {shown(x)}.")
+        raise ValueError(f"`{name}` must hold arrays of shape [N, ...], got {shown(x)}.")
     sizes = set()
     for leaf in leaves:
         shape = getattr(leaf, "shape", () if isinstance(leaf, numbers.Number) else None)
         if shape is None:
-            raise TypeError(f"`x` must be an array of numbers or a PyTree of such arrays, got {shown(leaf)} in it.")
+            raise TypeError(
+                f"`{name}` must be an array of numbers or a PyTree of such arrays, got {shown(leaf)} in it."
+            )
         if len(shape) == 0:
-            raise ValueError("`x` must have a leading batch axis [N, ...], got a scalar: pass x[None].")
+            raise ValueError(f"`{name}` must have a leading batch axis [N, ...], got a scalar: pass {name}[None].")
         sizes.add(shape[0])
     if len(sizes) > 1:
-        raise ValueError(f"`x` must hold arrays that share one leading batch axis, got the lengths {sorted(sizes)}.")
+        raise ValueError(
+            f"`{name}` must hold arrays that share one leading batch axis, got the lengths {sorted(sizes)}."
+        )
     (num_examples,) = sizes
     if num_examples == 0:
-        raise ValueError("`x` must hold at least one example, got a leading axis of length 0.")
+        raise ValueError(f"`{name}` must hold at least one example, got a leading axis of length 0.")
     return num_examples
 
 
@@ -278,7 +314,7 @@ def labels(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise TypeError(f"`{name}` must be an array of integers, got {shown(value)}: {_first_line(error)}") from error
+        raise TypeError(f"`{name}` must be an array of integers, got {shown(value)}{_reason(error)}.") from error
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(f"`{name}` must be integers, got {array.dtype}{list(array.shape)}.")
     if array.size == 0:

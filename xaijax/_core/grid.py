@@ -47,6 +47,9 @@ class ChannelAxis:
         return _from_front(self.inputs, num_axes)
 
 
+_MOST_AXES = 64  # of a NumPy array
+
+
 def read_channel_axis(value: Any) -> ChannelAxis:
     """Checks the option `channel_axis`: None for the last axis, an int, or two of them for layers and for inputs."""
     if value is None:
@@ -57,6 +60,8 @@ def read_channel_axis(value: Any) -> ChannelAxis:
             "`channel_axis` must be an int such as 1 or -1, or two of them for the layer and the input, got "
             f"{check.shown(value)}."
         )
+    if any(abs(axis) >= _MOST_AXES for axis in pair):
+        raise ValueError(f"`channel_axis` must be an axis of the input, such as 1 or -1, got {check.shown(value)}.")
     if 0 in pair:
         raise ValueError("`channel_axis` must not be 0, the axis of the examples: pass 1 for channels first.")
     return ChannelAxis(inputs=pair[1], layers=pair[0], layers_alike=isinstance(value, tuple | list), given=True)

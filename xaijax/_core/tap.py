@@ -60,8 +60,14 @@ def layers(model: Any, x: Any) -> Layers:
     hidden  float32[2, 3]
     """
     check.examples(x)
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
+    shapes = jax.tree.map(_shape_of, x)
     return _listing(_values(trace(as_model(model), shapes)[0].jaxpr))
+
+
+def _shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
+    if not isinstance(leaf, jax.ShapeDtypeStruct | jax.Array):
+        leaf = check.numeric_array("x", leaf)
+    return jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf))
 
 
 def compose(features: Any, head: Any) -> Model:
@@ -218,7 +224,7 @@ def _index_of_layer(model: Model, values: list[_Value], layer: str | None, x: An
         return [index for index, value in enumerate(values) if value.name is not None][paths.index(layer)]
     if not paths:
         raise UnknownLayer(f"`layer` must be a layer of the model, got {layer!r}, but {_no_layers(model)}.")
-    calls = [path for path in paths if path.rpartition(":")[0] == layer]
+    calls = [path for path in paths if ":" in path and path.rpartition(":")[0] == layer]
     if calls:
         raise UnknownLayer(f"`layer` must name one of {len(calls)} calls, got {layer!r}: choose one of {calls}.")
     listed = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]

@@ -194,26 +194,30 @@ def with_suffix(name: str, path: Any, suffix: str) -> Path:
 def checked_path(name: str, path: Any) -> Path:
     """Returns a path, or raises where the argument is none."""
     if not isinstance(path, (str, os.PathLike)) or isinstance(os.fspath(path), bytes) or "\0" in str(path):
-        raise TypeError(f"`{name}` must be a path, such as 'explanations', got {path!r}.")
+        raise TypeError(f"`{name}` must be a path, such as 'explanations', got {check.shown(path)}.")
+    if str(path).encode(errors="ignore").decode() != str(path):
+        raise ValueError(
+            f"`{name}` must be a path in Unicode, got {check.shown(str(path))}, which has a lone surrogate."
+        )
     if not Path(path).name:
         raise ValueError(f"`{name}` must name a file or a folder, got {str(path)!r}.")
     return Path(path)
 
 
-def existing(path: Any) -> Path:
+def existing(path: Any, name: str = "path") -> Path:
     """Returns the path of the file or store that a path names, with or without the suffix.
 
     Raises:
       FileNotFoundError, ValueError: if there is none, or more than one.
     """
-    path = checked_path("path", path)
+    path = checked_path(name, path)
     candidates = [path.with_name(path.name + suffix) for suffix in _SUFFIXES]
     there = [path] if path.is_file() or (path / STORE_FILE).is_file() else []
     there += [candidate for candidate in candidates if candidate.is_file()]
     if len(there) == 1 or (there and there[0] == path and path.suffix in _SUFFIXES):
         return there[0]
     if there:
-        raise ValueError(f"`path` must name one file, got {path}, which may be any of {[str(one) for one in there]}.")
+        raise ValueError(f"`{name}` must name one file, got {path}, which may be any of {[str(one) for one in there]}.")
     for link in (path, *candidates):
         if link.is_symlink():
             raise FileNotFoundError(f"{link} is a symbolic link to {os.readlink(link)}, which does not exist.")

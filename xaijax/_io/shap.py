@@ -40,8 +40,6 @@ def to_shap(
         raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
     if attribution.base_value is None:
         raise ValueError("`attribution` must have a base value, which shap's plots start from, got one without.")
-    if np.ma.is_masked(inputs):
-        raise TypeError("`inputs` must be an array without missing values, got a masked array: fill it first.")
     attribution = attribution.with_names(names, output_names=output_names, inputs=inputs)
     names = attribution.names  # pyright: ignore[reportAssignmentType]
     if names and not isinstance(names[0], str):

@@ -17,7 +17,6 @@ from jax.errors import ConcretizationTypeError, TracerArrayConversionError, Trac
 from xaijax._core import calls, check
 
 _OUTSIDE_JAX = ("sklearn", "xgboost", "lightgbm", "catboost", "torch", "tensorflow", "onnxruntime", "statsmodels")
-_MARK = "xaijax: "  # begins every note
 
 CALLBACK = (
     "wrap it as `lambda x: jax.pure_callback(predict, jax.ShapeDtypeStruct((len(x), K), jnp.float32), x, "
@@ -35,7 +34,7 @@ def noted(model: Any, x: Any) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _is_own(error) or any(note.startswith(_MARK) for note in getattr(error, "__notes__", ())):
+        if _is_own(error) or any(note.startswith(calls.NOTE) for note in getattr(error, "__notes__", ())):
             raise
         role, name = model.static.role, _name(model)
         library = _library(model)
@@ -46,7 +45,7 @@ def noted(model: Any, x: Any) -> Iterator[None]:
             ) from error
         explainer = calls.explainer_name() or "xaijax"
         fix = _likely_fix(error, model, x)
-        error.add_note(f"{_MARK}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
+        error.add_note(f"{calls.NOTE}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
         raise
 
 

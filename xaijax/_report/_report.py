@@ -9,6 +9,7 @@ import jax
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._io import files
 from xaijax._io.atomic import write_file
 from xaijax._report._page import page
 from xaijax._report._section import Section, check_text
@@ -102,7 +103,7 @@ def _read_sections(sections: Sequence[Section | Attribution]) -> list[Section]:
 
 def _write(path: str | Path, content: str) -> Path:
     """Writes the page in one step, which leaves the old one as it is where that fails."""
-    path = Path(path)
+    path = files.checked_path("path", path)
     path = path if path.suffix in (".html", ".htm") else path.with_name(path.name + ".html")
     write_file(path, content)
     return path

@@ -92,12 +92,13 @@ class Section:
                     f"`names` must be of all examples or of each of {reported.num_examples}, got {len(self.names)} lists."
                 )
             for names in self.names if self.has_names_of_each else [self.names]:
+                check.texts("names", names)
                 if len(names) != reported.values.shape[1]:
                     raise ValueError(
                         f"`names` must have one entry for each of {reported.values.shape[1]} players, got {len(names)}."
                     )
         if self.classes is not None:
-            _check_texts("classes", self.classes)
+            check.texts("classes", self.classes)
             target = reported.attribution.target
             most = (reported.num_outputs or 0) - 1
             most = most if target is None else max(int(np.max(np.asarray(target))), most)
@@ -108,7 +109,7 @@ class Section:
 
     def _check_inputs(self, reported: Explained) -> None:
         if self.inputs is not None:
-            given = np.shape(np.asarray(self.given_inputs))
+            given = np.shape(self.given_inputs)
             if given != reported.values.shape or not reported.of_players:
                 raise ValueError(
                     f"`inputs` must have one entry for each value of players, {list(reported.values.shape)}, got {list(given)}."
@@ -155,7 +156,7 @@ class Section:
         if self.inputs is None:
             own = reported.attribution.inputs
             return None if own is None or not reported.of_players else np.asarray(own)
-        given = np.asarray(self.inputs)
+        given = check.host_array("inputs", self.inputs)
         return given[None] if reported.alone and given.ndim == 1 else given
 
     @functools.cached_property
@@ -168,8 +169,12 @@ class Section:
     def given_words(self) -> list[list[str]]:
         if isinstance(self.words, str):
             raise TypeError("`words` must be a sequence of words for each example, got one string: split it.")
-        words: list[Any] = list(self.words or ())
-        return [words] if words and all(isinstance(word, str) for word in words) else [list(each) for each in words]
+        if not check.is_list(self.words):
+            raise TypeError(f"`words` must be a sequence of words for each example, got {check.shown(self.words)}.")
+        words: list[Any] = list(self.words)  # pyright: ignore[reportArgumentType]
+        if words and all(isinstance(word, str) for word in words):
+            return [words]
+        return [check.texts(f"words[{number}]", each) for number, each in enumerate(words)]
 
     @property
     def own_names(self) -> Any:

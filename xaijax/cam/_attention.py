@@ -141,9 +141,9 @@ def _attention(
         shapes, run, layouts, inputs = tap_several(model, x, layers)
     except UnknownLayer as error:
         raise ValueError(
-            f"{error} Attention weights are tapped where attention_fn=xai.tagged_attention is passed to Flax's modules, "
-            'or where the model names them with xai.tag(weights, "attention_weights").'
-        ) from None
+            f"`layers` must name attention weights of the model, got {layers!r}: pass attention_fn=xai.tagged_attention to "
+            'Flax\'s modules, or name the weights by xai.tag(weights, "attention_weights").'
+        ) from error
     check_inputs(x, inputs, layer.channel_axis)
     _check_square(shapes, layouts)
     zeros = [jnp.zeros(shape.shape, shape.dtype) for shape in shapes]

@@ -11,6 +11,7 @@ from typing import Any, Literal, Unpack
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax._core import check, random
 from xaijax._core.blocks import in_blocks
@@ -37,7 +38,12 @@ def _spread(name: str, value: Any) -> Array:
 
 
 def _baseline(name: str, value: Any) -> Array | None:
-    return None if value is None else check.numeric_array(name, value)
+    if value is None:
+        return None
+    baseline = check.numeric_array(name, value)
+    if check.is_concrete(baseline) and not np.isfinite(np.asarray(baseline, np.float32)).all():
+        raise ValueError(f"`{name}` must be finite, got {check.shown(value)}.")
+    return baseline
 
 
 def _quantile(name: str, value: Any) -> float:

@@ -16,7 +16,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.grid import LayerInputs, check_inputs, find_grid
 from xaijax._core.numerics import at_least_float32
-from xaijax._core.tap import tap_several
+from xaijax._core.tap import UnknownLayer, tap_several
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
 from xaijax._model import Model
@@ -87,22 +87,25 @@ def fuse(
       Domeniconi et al. (2026), How to evaluate and refine your CAM, arXiv:2605.14641 (the product of normalized maps);
       Jiang et al. (2021), LayerCAM, section III-C (the maximum, there of maps scaled by tanh).
     """
-    if isinstance(layers, str) or not isinstance(layers, Sequence) or len(layers) < 2:
+    if not check.is_list(layers) or len(layers) < 2 or not all(isinstance(layer, str) for layer in layers):
         raise ValueError(
             f"`layers` must be two or more paths of layers, got {check.shown(layers)}: see xai.layers(model, x)."
         )
     check.one_of("how", how, _JOIN)
     equation = read_equation("method", method, {"relu": relu})
     model, x, target = read_arguments(model, x, target, all_allowed=False)
-    return _fuse(
-        model,
-        x,
-        target,
-        layers=tuple(layer_options(layer, grid, channel_axis) for layer in layers),
-        equation=equation,
-        how=how,
-        finish=read_finish(True, upsample, normalize),
-    )
+    try:
+        return _fuse(
+            model,
+            x,
+            target,
+            layers=tuple(layer_options(str(layer), grid, channel_axis) for layer in layers),
+            equation=equation,
+            how=how,
+            finish=read_finish(True, upsample, normalize),
+        )
+    except UnknownLayer as error:
+        raise UnknownLayer(str(error).replace("`layer`", "`layers`")) from None
 
 
 @compiled(static_argnames=("layers", "equation", "how", "finish"))

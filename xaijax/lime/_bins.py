@@ -42,6 +42,8 @@ def read_edges(
 ) -> list[np.ndarray | None]:
     """Returns the upper edges of each column's bins; None for numbers and categories."""
     edges: list[np.ndarray | None] = [None] * len(types)
+    if labels is not None and not (isinstance(bins, str) and bins == "entropy"):
+        raise ValueError(f"`labels` must be None without bins='entropy', got {check.shown(labels)}.")
     if bins is None:
         return edges
     if isinstance(bins, Mapping):
@@ -59,7 +61,7 @@ def read_edges(
     if not isinstance(bins, str):
         raise TypeError(f"`bins` must be None, a name or {{column: edges}}, got {check.shown(bins)}.")
     check.one_of("bins", bins, [*_QUANTILES, "entropy"])
-    classes = np.zeros(0) if labels is None else np.asarray(labels)
+    classes = np.zeros(0) if labels is None else check.host_array("labels", labels)
     if bins == "entropy" and classes.shape != (len(rows),):
         given = "None" if labels is None else f"shape {list(classes.shape)}"
         raise ValueError(f"`labels` must have shape [{len(rows)}] with bins='entropy', got {given}.")

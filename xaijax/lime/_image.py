@@ -11,6 +11,7 @@ from xaijax._core.attribution import Surrogate
 from xaijax._core.game import game
 from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax.lime._fit import fit
+from xaijax.mask._regions import read_labels
 
 _NUM_SUPERPIXELS = 50
 _PIXELS_FOR_SUPERPIXELS = 32 * 32  # 20 for each of 50: smaller regions have no outline to follow
@@ -91,7 +92,7 @@ def image(
 def _masker_of(labels: Any, fill: Any, shape: tuple[int, ...], channel_axis: int | None) -> mask.Masker:
     options = {"fill": "mean" if fill is None else fill, "channel_axis": channel_axis}
     if labels is not None:
-        return mask.regions(labels, **options)
+        return mask.regions(read_labels("masker", labels), **options)
     if len(shape) != 4:
         return mask.grid(_CELLS, **options)  # refuses such a shape
     axis = check.channel_axis("x", shape, channel_axis)

@@ -55,6 +55,8 @@ class Statistics:
 
     def name(self, column: int) -> str:
         """Returns the name of a feature, or "column 3"."""
+        count = len(self.types)
+        column = check.positive_int("column", column, least=-count, most=count - 1) % count
         return self.names[column] if self.names else f"column {column}"
 
     def read(self, x: Inputs) -> Array:

@@ -65,6 +65,8 @@ def submodular_pick(
             f"`attribution` must have values with the axes N M, one row for each example, got {axes}: pick for one output "
             "at a time, as in attribution.of_output(0)."
         )
+    if len(values) == 0:
+        raise ValueError("`attribution` must hold at least one example, got none.")
     check.no_nan("attribution", values)
     num_picks = check.positive_int("num_picks", num_picks)
     if (key is None) != (sample_size is None):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.calls import call_noted
 
 Tokenizer = Callable[[str], Any]  # a string -> a sequence of ints
 Split = (
@@ -76,7 +77,7 @@ class Encoder:
 
     def _ids(self, text: str) -> np.ndarray:
         if text not in self._known:
-            self._known[text] = _read_ids(self.tokenizer(text), text)
+            self._known[text] = _read_ids(call_noted("tokenizer", self.tokenizer, text), text)
         return self._known[text]
 
     def _as_tokenized(self, piece: Piece) -> Piece:
@@ -150,7 +151,7 @@ def _between_separators(separators: Any, text: str, _: int) -> Iterator[tuple[in
 
 
 def _words_of_function(split: Callable[[str], Iterable[str]], text: str, number: int) -> Iterator[tuple[int, int]]:
-    words = split(text)
+    words = call_noted("split", split, text)
     if isinstance(words, str) or not isinstance(words, Iterable):
         raise TypeError(f"`split` must return the words of a text, got {check.shown(words)}.")
     end = 0
@@ -235,10 +236,9 @@ def check_texts(texts: Any) -> list[str]:
     """Returns texts as a list of strings."""
     if isinstance(texts, str):
         raise TypeError("`texts` must be a sequence of strings, got one string: pass [text].")
-    try:
-        texts = list(texts)
-    except TypeError:
-        raise TypeError(f"`texts` must be a sequence of strings, got {check.shown(texts)}.") from None
+    if not check.is_list(texts):
+        raise TypeError(f"`texts` must be a sequence of strings, got {check.shown(texts)}.")
+    texts = list(texts)
     if not texts:
         raise ValueError("`texts` must hold at least one string, got none.")
     for number, text in enumerate(texts):

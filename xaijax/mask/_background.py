@@ -147,6 +147,8 @@ def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Seque
         values = values[0]
     if values.ndim == 0:
         raise ValueError("`row` must have the shape of one input, got a scalar.")
+    if values.size == 0:
+        raise ValueError(f"`row` must hold at least one value, got shape {list(values.shape)}.")
     return _background(values[None], columns, groups, None, names, name="row")
 
 
@@ -185,6 +187,8 @@ def k_means(
         raise TypeError("`rows` must be known when compiling, got a traced array: make the masker outside jax.jit.")
     if values.ndim != 2:
         raise ValueError(f"`rows` must have shape [B, D], got {list(values.shape)}.")
+    if len(values) == 0:
+        raise ValueError("`rows` must hold at least one row, got none.")
     check.no_nan("rows", values)
     key = check.random_key(key)
     if not check.is_concrete(key):

@@ -80,6 +80,8 @@ def read_fill(fill: Any, channel_axis: int | None = None) -> Fill:
         return Fill(jax.random.key(NOISE_KEY) if name == "noise" else None, name)
     fill = check.numeric_array("fill", fill)
     check.no_nan("fill", fill[None])
+    if check.is_concrete(fill) and not np.isfinite(np.asarray(fill, np.float32)).all():
+        raise ValueError(f"`fill` must be finite, got {check.shown(fill)}.")
     if channel_axis is not None and fill.ndim >= 3:
         fill = jnp.moveaxis(fill, channel_axis - 4, -1)
     return Fill(fill)

@@ -216,7 +216,7 @@ def regions(
     References:
       Fong & Vedaldi (2017), Interpretable explanations of black boxes by meaningful perturbation, arXiv:1704.03296.
     """
-    labels, axis = _read_labels(labels), _read_axis(channel_axis)
+    labels, axis = read_labels("labels", labels), _read_axis(channel_axis)
     most = int(labels.max()) + 1
     player_names: Any = None if names is None else read_names(names, most, None)
     return Regions(read_fill(fill, axis), axis, jnp.asarray(labels, jnp.int32), most, player_names)
@@ -307,12 +307,13 @@ def _pair(name: str, value: Any) -> tuple[int, int]:
     return first, second
 
 
-def _read_labels(labels: Any) -> np.ndarray:
+def read_labels(name: str, labels: Any) -> np.ndarray:
     """Reads labels [H, W] or [N, H, W] without gaps in any image."""
-    if check.is_concrete(labels) and np.ndim(labels) == 3 and not np.ma.is_masked(labels):
-        for number, image in enumerate(np.asarray(labels)):
-            check.labels(f"labels[{number}]", image)
-    labels = check.labels("labels", labels)
+    if check.is_concrete(labels):
+        labels = check.host_array(name, labels)
+        for number, image in enumerate(labels if labels.ndim == 3 else ()):
+            check.labels(f"{name}[{number}]", image)
+    labels = check.labels(name, labels)
     if labels.ndim not in (2, 3):
-        raise ValueError(f"`labels` must have shape [H, W] or [N, H, W], got {list(labels.shape)}.")
+        raise ValueError(f"`{name}` must have shape [H, W] or [N, H, W], got {list(labels.shape)}.")
     return labels

@@ -151,8 +151,8 @@ def tokens(
 
 
 def _read_groups(groups: Any) -> np.ndarray:
-    if check.is_concrete(groups) and not np.ma.is_masked(groups) and np.ndim(groups) == 2:
-        array = np.asarray(groups)
+    array = check.host_array("groups", groups) if check.is_concrete(groups) else None
+    if array is not None and array.ndim == 2:
         owned = array != -1
         if array.size and not owned.any():
             raise ValueError("`groups` must have a player in some position, got -1 everywhere.")

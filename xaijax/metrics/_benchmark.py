@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.typing import Inputs, KeyLike, ModelLike
 from xaijax._io import files
@@ -93,6 +94,7 @@ def benchmark_explainers(
     >>> one > many
     True
     """
+    show_table = check.flag("show_table", show_table)
     plan = read_plan(models, explainers, x, budgets, keys, truth, batch_size, repeats)
     cells = Cells(files.checked_path("out", out), plan.grid())
     truths = {name: plan.truth_of(name, cells) for name in plan.models}

@@ -25,6 +25,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.calls import call_noted
 from xaijax._io.archive import read_json, write_json
 from xaijax._io.atomic import write_file
 from xaijax._io.fingerprint import digest, program_digest
@@ -165,8 +166,9 @@ def read_plan(
             raise TypeError(f"`{argument}` must be a dictionary of at least one, by name, got {check.shown(named)}.")
     for name, explainer in (*explainers.items(), *([] if truth is None else [(TRUTH, truth)])):
         if not callable(explainer):
+            argument = "truth" if explainer is truth else "explainers"
             raise TypeError(
-                f"`explainers` must be callable as explainer(model, x, ...), got {check.shown(explainer)} for {name!r}."
+                f"`{argument}` must be callable as explainer(model, x, ...), got {check.shown(explainer)} for {name!r}."
             )
     if TRUTH in explainers:
         raise ValueError(f"`explainers` must not contain the name {TRUTH!r}, which stands for the truth.")
@@ -179,13 +181,13 @@ def read_plan(
         raise TypeError(f"`keys` must be a number of keys, or a list of them, got {check.shown(keys)}.")
     if isinstance(keys, int):
         keys = [jax.random.key(number) for number in range(check.positive_int("keys", keys))]
-    keys = [check.random_key(key) for key in keys]
+    keys = [check.random_key(key, name=f"keys[{number}]") for number, key in enumerate(keys)]
     if not keys:
         raise ValueError("`keys` must be at least one, got none.")
     x = jax.tree.map(lambda leaf: check.numeric_array("x", leaf), x)
     check.examples(x)
     return Plan(
-        {name: as_model(model) for name, model in models.items()}, dict(explainers), x, budgets, keys, truth,
+        {name: as_model(model, f"models[{name!r}]") for name, model in models.items()}, dict(explainers), x, budgets, keys, truth,
         check.batch_size(batch_size), check.positive_int("repeats", repeats),
     )  # fmt: skip
 
@@ -201,10 +203,13 @@ def _model_digest(model: Any, x: Any) -> str:
 
 
 def _call(explainer: Callable[..., Any], model: Any, x: Any, given: dict[str, Any]) -> Any:
-    parameters = inspect.signature(explainer).parameters
+    try:
+        parameters = inspect.signature(explainer).parameters
+    except (TypeError, ValueError):  # some callables have no signature
+        parameters = {}
     if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
         given = {name: value for name, value in given.items() if name in parameters}
-    return explainer(model, x, **given)
+    return call_noted("explainers", explainer, model, x, **given)
 
 
 def _check_grid(folder: Path, grid: Grid) -> None:

@@ -58,7 +58,7 @@ def borders(
     >>> ax.get_title(), [line.tolist() for line in ax.collections[0].get_segments()]
     ('2 regions', [[[1.5, -0.5], [1.5, 3.5]]])
     """
-    given = check_unmasked("labels", labels)
+    given, images = check_unmasked("labels", labels), np.asarray(check.numeric_array("images", images))
     if not np.issubdtype(given.dtype, np.integer) or given.ndim not in (2, 3):
         raise TypeError(f"`labels` must be integers [N, H, W] or [H, W], got {check.shown(given)}.")
     color, linewidth = check_color("color", color), check.positive_float("linewidth", linewidth, zero_allowed=True)

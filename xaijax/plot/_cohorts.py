@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +16,16 @@ from xaijax._core.typing import ArrayOrSequence, NamesLike
 from xaijax._core.words import Z, counted, spelled
 from xaijax.plot._bars import bars, is_cut, mean_and_error, write_cut
 from xaijax.plot._heatmap import heatmap
-from xaijax.plot._parts.axes import caption, draw_legend, draws, label_values, lines_of_players, new_axes, titled
+from xaijax.plot._parts.axes import (
+    caption,
+    draw_legend,
+    draws,
+    given_axes,
+    label_values,
+    lines_of_players,
+    new_axes,
+    titled,
+)
 from xaijax.plot._parts.colors import SERIES
 from xaijax.plot._parts.maps import check_unmasked
 from xaijax.plot._parts.players import others_label, shown_and_others
@@ -57,7 +67,9 @@ def cohorts(
     >>> [ax.get_title() for ax in axes]
     ['ill: 2 rows', 'well: 1 row']
     """
-    accepted = inspect.signature(draw).parameters if callable(draw) else {}
+    accepted: Any = {}
+    with contextlib.suppress(TypeError, ValueError):  # of what is no function, and of builtin classes
+        accepted = inspect.signature(draw).parameters
     if "rows" not in accepted:
         raise TypeError(
             "`draw` must be a plot of many rows that takes rows=, such as xai.plot.beeswarm, violin, heatmap, decision, "
@@ -72,9 +84,7 @@ def cohorts(
     options: dict[str, Any] = {"example": None} if "example" in accepted else {}  # of bars: the mean over the rows
     if axes is None:
         axes = _new_axes(len(groups), min(given.get("top", 10), attribution.num_players))
-    axes = np.asarray(axes, object).reshape(-1)
-    if len(axes) != len(groups):
-        raise ValueError(f"`axes` must be {len(groups)}, one for each group, got {len(axes)}.")
+    axes = given_axes(axes, 1, len(groups))[0]
     for ax, (label, rows) in zip(axes, groups, strict=True):
         draw(attribution, ax=ax, rows=rows, title=f"{label}: {counted(len(rows))}", **options)
     # Means over a group's rows are known only once they are drawn.
@@ -180,6 +190,8 @@ def groups_of(
     given = check_unmasked("labels", labels)
     if given.shape != (count,):
         raise ValueError(f"`labels` must be {count}, one for each row, got shape {list(given.shape)}.")
+    if not all(isinstance(label, str | int | float | np.generic) for label in given.tolist()):
+        raise TypeError(f"`labels` must be numbers or words, got {check.shown(labels)}.")
     if given.dtype.kind == "O":
         given = np.array([str(label) for label in given])
     distinct, indices = np.unique(given, return_inverse=True)

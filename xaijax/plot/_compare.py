@@ -24,7 +24,7 @@ from xaijax.plot._parts.maps import (
     resized,
     write_notes,
 )
-from xaijax.plot._parts.rows import check_examples, name_of_output, output_index
+from xaijax.plot._parts.rows import check_attribution, check_examples, name_of_output, output_index
 
 _SHOWN_OUTPUTS = 3
 
@@ -89,7 +89,7 @@ def compare(
     count, shared = len(columns[0][1].values), check.flag("shared", shared)
     indices = check_examples(examples, count)
     alpha, percentile = check_alpha(alpha), check_percentile(percentile)
-    if outputs is not None and (isinstance(outputs, str) or not hasattr(outputs, "__len__") or not len(outputs)):
+    if outputs is not None and not (check.is_list(outputs) and len(outputs)):
         raise TypeError(f"`outputs` must be a sequence of outputs, by index or name, got {check.shown(outputs)}.")
     read = images_of(images, indices, count, mean=mean, std=std, gray=gray, alone=columns[0][1].alone)
     size = read.shown.shape[1:3]
@@ -120,8 +120,12 @@ def _columns(attributions: Any, output_names: Sequence[str] | None) -> list[tupl
     if isinstance(attributions, Attribution):
         attributions = [attributions]
     if isinstance(attributions, Mapping):
+        for title, each in attributions.items():
+            check_attribution(each, f"attributions[{title!r}]")
         columns = [(str(title), maps_of(each, output_names)) for title, each in attributions.items()]
-    elif isinstance(attributions, Sequence) and not isinstance(attributions, str):
+    elif check.is_list(attributions):
+        for number, each in enumerate(attributions):
+            check_attribution(each, f"attributions[{number}]")
         columns = [(maps.method, maps) for maps in (maps_of(each, output_names) for each in attributions)]
     else:
         raise TypeError(
@@ -152,6 +156,8 @@ def _row(columns: list[tuple[str, Maps]], example: int, outputs: Any, size: Any)
         raise ValueError(
             f"`outputs` must be one, or one for each of the {len(columns)} attributions, got {check.shown(outputs)}."
         )
+    if outputs is not None and not any(maps.all_outputs for _, maps in columns):
+        raise ValueError("`outputs` must be left out, since each attribution explains one output of each example.")
     wanted = [None] * len(columns) if outputs is None else [*outputs] * (len(columns) // len(outputs))
     row = []
     for (title, maps), output in zip(columns, wanted, strict=True):

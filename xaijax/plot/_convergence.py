@@ -14,7 +14,7 @@ from xaijax._core.words import Z
 from xaijax.plot._parts.axes import caption, draw_legend, draws, logarithmic, new_axes, titled, without_frame
 from xaijax.plot._parts.colors import MARKERS, color_of
 from xaijax.plot._parts.players import shown_and_others
-from xaijax.plot._parts.rows import UNUSED, check_example, row_of
+from xaijax.plot._parts.rows import UNUSED, check_attribution, check_example, row_of
 
 _LOGARITHMIC = 10  # from the fewest evaluations to the most
 
@@ -73,6 +73,8 @@ def convergence(
             f"{check.shown(attributions)}."
         )
     options = {"names": names, "inputs": UNUSED, "output": output, "output_names": output_names}
+    for number, attribution in enumerate(attributions):
+        check_attribution(attribution, f"attributions[{number}]")
     rows = [row_of(attribution, example, **options) for attribution in attributions]
     counts = [len(row.values) for row in rows]
     if len(set(counts)) > 1:
@@ -137,7 +139,7 @@ def _truth(
         exact = row_of(truth, example, names=UNUSED, inputs=UNUSED, output=output, output_names=output_names).values
     else:
         exact = np.asarray(check.numeric_array("truth", truth), np.float64)
-        exact = exact[check_example(example, len(exact))] if exact.ndim == 2 else exact
+        exact = exact[check_example(example, len(exact))] if exact.ndim == 2 and len(exact) else exact
     if exact.shape != (count,) or not np.isfinite(exact).all():
         raise ValueError(f"`truth` must be {count} finite values, one for each player, got shape {list(exact.shape)}.")
     return exact

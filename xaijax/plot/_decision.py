@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgba
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.typing import ArrayOrSequence, NamesLike
 from xaijax._core.words import counted, number, signed
@@ -76,14 +77,14 @@ def decision(
     alone = int(chosen[0]) if len(chosen) == 1 else None
     one_row = {"output": output, "output_names": output_names}
     all_names = UNUSED if alone is not None else names  # names of each example are those of a single row
-    table = rows_of(attribution, names=all_names, inputs=UNUSED, rows=rows, **one_row)
+    table = rows_of(attribution, names=all_names, inputs=UNUSED if alone is not None else inputs, rows=rows, **one_row)
     assert table.base_value is not None
     labels, player_names = table.labels, table.names
     if alone is not None:
         row = row_of(attribution, alone, names=names, inputs=inputs, **one_row)
         labels, player_names = with_inputs(row.labels, row.inputs), row.names
     marked = np.zeros(count, bool)
-    if highlight is not None and (np.asarray(highlight).dtype != bool or np.any(highlight)):
+    if highlight is not None and _marks_some(check.host_array("highlight", highlight)):
         marked[chosen_rows(highlight, count, "highlight")] = True
     marked = marked[table.numbers]
     drawn = np.concatenate([table.drawn[~marked[table.drawn]], table.drawn[marked[table.drawn]]])  # the marked on top
@@ -126,6 +127,11 @@ def decision(
     more = f", {int(marked[drawn].sum())} of them dashed" if marked[drawn].any() else ""
     titled(ax, title, caption(attribution.method, table.of, counted(len(drawn)) + more))
     return ax
+
+
+def _marks_some(highlight: np.ndarray) -> bool:
+    """Returns whether rows are marked, unlike by booleans that are all False."""
+    return highlight.dtype != bool or bool(highlight.any())
 
 
 def _norm(ends: np.ndarray) -> Normalize:

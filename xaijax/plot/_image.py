@@ -10,7 +10,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.typing import ArrayOrSequence
 from xaijax.plot._parts.axes import caption, draws, new_axes, titled
 from xaijax.plot._parts.colors import color_bar, scale_of
-from xaijax.plot._parts.images import images_of
+from xaijax.plot._parts.images import check_without_images, images_of
 from xaijax.plot._parts.maps import check_alpha, draw_heat, draw_image, maps_of, resized, write_notes
 from xaijax.plot._parts.rows import check_example
 
@@ -73,6 +73,7 @@ def image(
     count, alpha = len(chosen.values), check_alpha(alpha)
     example = check_example(example, count)
     heat, below, note = chosen.values[example], None, ""
+    check_without_images(images, mean, std, gray)
     if images is not None:
         read = images_of(images, [example], count, mean=mean, std=std, gray=gray, alone=maps.alone)
         below, note = read.shown[0], read.note

@@ -12,7 +12,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.typing import ArrayOrSequence
 from xaijax.plot._parts.axes import draws, panels, titled
 from xaijax.plot._parts.colors import check_percentile, color_bar, scale_of
-from xaijax.plot._parts.images import images_of
+from xaijax.plot._parts.images import check_without_images, images_of
 from xaijax.plot._parts.maps import (
     check_alpha,
     checked_probabilities,
@@ -90,13 +90,12 @@ def image_grid(
     true_names = label_names(labels, count, maps.output_names)
     likely = checked_probabilities(probabilities, count, chosen.targets)
     heats, shown, note = [chosen.values[example] for example in indices], [None] * len(indices), ""
+    check_without_images(images, mean, std, gray)
     if images is not None:
         read = images_of(images, indices, count, mean=mean, std=std, gray=gray, alone=maps.alone)
         shown, note = list(read.shown), read.note
         heats = [resized(heat, read.shown.shape[1:3], of_regions=maps.of_regions) for heat in heats]
-    if titles is not None and (
-        isinstance(titles, str) or not hasattr(titles, "__len__") or len(titles) != len(indices)
-    ):
+    if titles is not None and len(check.texts("titles", titles)) != len(indices):
         raise ValueError(f"`titles` must be {len(indices)}, one for each image drawn, got {check.shown(titles)}.")
 
     scale = scale_of(heats, percentile, signed)

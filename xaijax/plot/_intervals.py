@@ -99,6 +99,8 @@ def intervals(
     ]
     if reference is not None:
         reference = check.finite_float("reference", reference)
+    if not isinstance(reference_name, str):
+        raise TypeError(f"`reference_name` must be a string, got {check.shown(reference_name)}.")
     percent, log, legend = check.flag("percent", percent), check.flag("log", log), check.flag("legend", legend)
     if log:
         _check_above_zero(measured, reference)
@@ -117,7 +119,7 @@ def intervals(
         _write(ax, texts, measured.values, heights, row_colors if grouped and not category_names else None)
     _name_markers(ax, group_names if grouped else [], category_names, palette)
     if reference is not None:
-        ax.plot([], [], color="black", lw=1, ls=_DASHED, label=str(reference_name))
+        ax.plot([], [], color="black", lw=1, ls=_DASHED, label=reference_name)
 
     ax.margins(x=0.04)
     ax.autoscale_view(scaley=False)
@@ -144,11 +146,11 @@ class _Measured(NamedTuple):
 
 def _names_of(argument: str, names: Any, count: int | None = None) -> list[str]:
     """Returns names, broken into two lines where they are long."""
-    if isinstance(names, (str, bytes)) or not hasattr(names, "__len__") or not len(names):
+    if not len(read := check.texts(argument, names)):
         raise TypeError(f"`{argument}` must be a sequence of names, at least one, got {check.shown(names)}.")
     if count is not None and len(names) != count:
         raise ValueError(f"`{argument}` must be {count}, one for each name, got {len(names)}.")
-    return [_on_two_lines(printable(str(name))) for name in names]
+    return [_on_two_lines(printable(name)) for name in read]
 
 
 def _on_two_lines(name: str) -> str:
@@ -198,7 +200,10 @@ def _notes_of(notes: Any, shape: tuple[int, int], *, grouped: bool) -> np.ndarra
     """Reads texts [M, G]."""
     if notes is None:
         return None
+    check.host_array("notes", notes)  # refuses ragged sequences
     texts = np.asarray(notes, object)
+    if not all(isinstance(text, str) for text in texts.ravel()):
+        raise TypeError(f"`notes` must be texts, got {check.shown(notes)}.")
     expected = shape if grouped else shape[:1]
     if texts.shape != expected:
         raise ValueError(f"`notes` must be texts of the shape of values, {list(expected)}, got {list(texts.shape)}.")

@@ -93,6 +93,7 @@ def neighborhood(
     if (weights < 0).any() or not weights.any():
         raise ValueError("`weights` must be zero or more, at least one of them above zero.")
     pair = _check_features(features, width)
+    example = check.positive_int("example", example, least=0 if surrogate is None else -count)
     slopes, predictions = _lines(surrogate, example, width)
     level = _level(outputs, predictions) if level is None else check.finite_float("level", level)
     repeats, legend = check.flag("repeats", repeats), check.flag("legend", legend)
@@ -140,7 +141,7 @@ def _numbers(name: str, given: Any, rank: int) -> np.ndarray:
 
 
 def _check_features(features: Any, width: int) -> list[int]:
-    pair = list(features) if hasattr(features, "__iter__") and not isinstance(features, str) else []
+    pair = list(features) if check.is_list(features) else []
     pair = [check.positive_int("features", feature, least=0) for feature in pair]
     if len(pair) != 2 or pair[0] == pair[1] or max(pair) >= width:
         raise ValueError(

@@ -76,7 +76,7 @@ def pair(
     both = np.stack([before[example], changed.astype(np.result_type(before, changed))])
     read = images_of(both, [0, 1], 2, mean=mean, std=std, gray=gray)
     answers = ["", ""] if outputs is None else [f"\noutput {each:.3g}" for each in _two_numbers("outputs", outputs)]
-    if isinstance(titles, str) or not hasattr(titles, "__len__") or len(titles) != 2:
+    if len(check.texts("titles", titles)) != 2:
         raise ValueError(f"`titles` must be two, one for each image, got {check.shown(titles)}.")
 
     drawn = panels(axes, 1, 2, read.shown.shape[1:3])[0]

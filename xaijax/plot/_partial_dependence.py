@@ -77,6 +77,9 @@ def partial_dependence(
     lines, count, feature = check.positive_int("lines", lines, least=0), len(own), dependence.features[0]
     label = f"feature {feature}" if dependence.names is None else shortened(dependence.names[0])
     table = None
+    if attribution is None and output is not None:
+        raise ValueError(f"`output` must be left out without an attribution, got {check.shown(output)}.")
+    output_names = None if output_names is None else check.texts("output_names", output_names)
     if attribution is not None:
         table = rows_of(attribution, names=UNUSED, inputs=UNUSED, output=output, output_names=output_names, noted=False)
         _check_same(table, own, feature)

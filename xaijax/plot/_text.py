@@ -195,9 +195,9 @@ def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
     words = row.names if words is None else words
     if words is None:
         raise ValueError("`words` must be given, since the attribution has no names: pass the words of the text.")
-    if isinstance(words, (str, bytes)) or not hasattr(words, "__iter__"):
+    if not check.is_list(words) or not all(isinstance(word, str) for word in words):
         raise TypeError(f"`words` must be a sequence of words, got {check.shown(words)}: split the text first.")
-    given = [printable(str(word)) for word in words]
+    given = [printable(word) for word in words]
     if not 0 < len(given) <= count:
         raise ValueError(f"`words` must be 1 to {count}, one for each value, got {len(given)}.")
     return given

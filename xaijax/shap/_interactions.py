@@ -90,6 +90,7 @@ def interactions(
         num_evaluations = 2**players if few else min(DEFAULT_EVALUATIONS * players, _MOST_EVALUATIONS)
     num_evaluations = check.positive_int("num_evaluations", num_evaluations)
     ids, batch_size = check.example_ids(ids, game.num_examples), check.batch_size(batch_size)
+    key = None if key is None else check.random_key(key)
     if players <= MOST_PLAYERS and num_evaluations >= 2**players:
         with jax.ensure_compile_time_eval():
             coalitions, tables = _exact_constants(players, index, order)

@@ -27,6 +27,7 @@ from xaijax.shap._running import add
 FEATURES = ["independent", "correlated"]
 _ALL_ORDERS = 7  # features whose 5,040 orders are all taken
 _MOST_CURVATURE = 1e-3  # relative to the change of the output: float32 rounds
+_ROUNDING = 16  # units in the last place of the largest terms
 _MOST_RANKS = 2**26  # in all orders
 
 
@@ -78,7 +79,7 @@ def linear(
     check.no_nan("x", x)
     check.no_nan("rows", rows)
     check.one_of("features", features, FEATURES)
-    num_examples, num_features = x.shape
+    num_examples, num_features = check.examples(x), x.shape[1]
     if features == "correlated" and len(rows) <= num_features:
         raise ValueError(
             f"`rows` must be more than the {num_features} features, to estimate their correlations, got {len(rows)}: use "
@@ -144,7 +145,10 @@ def _linear(
     halfway = score((x + mean) / 2)
     change = jnp.maximum(jnp.abs(output - base), jnp.abs(weights * steps).max(axis=1))
     gaps = jnp.maximum(jnp.abs(halfway - (output + base) / 2), jnp.abs((weights * steps).sum(axis=1) - (output - base)))
-    curvature = gaps / jnp.maximum(change, 1e-30)
+    # Near the mean hardly anything changes, and the gaps are rounding errors in the size of the terms w_j x_j.
+    terms = (jnp.abs(weights) * jnp.maximum(jnp.abs(x), jnp.abs(mean))).sum(axis=1) + jnp.abs(output)
+    rounding = _ROUNDING * jnp.finfo(x.dtype).eps * terms
+    curvature = gaps / jnp.maximum(jnp.maximum(change, rounding / _MOST_CURVATURE), 1e-30)
     if orders is None:
         values = weights * steps
         errors = jnp.zeros_like(values)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.calls import call_noted
 from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.typing import Array, ArrayOrSequence, TargetLike
 from xaijax._model import FunctionModel
@@ -93,7 +94,16 @@ def box(
     read_outputs = _boxes_and_scores if read is None else read
 
     def arguments(outputs: Any, num_examples: int) -> Any:
-        predicted, scores = jax.eval_shape(read_outputs, outputs)
+        answer = call_noted("read", jax.eval_shape, read_outputs, outputs)
+        if (
+            not isinstance(answer, tuple | list)
+            or len(answer) != 2
+            or not all(hasattr(part, "ndim") for part in answer)
+        ):
+            raise TypeError(
+                "`read` must return the predicted boxes [N, Q, 4] and the class scores [N, Q, K], got others."
+            )
+        predicted, scores = answer
         if predicted.ndim != 3 or predicted.shape[-1] != 4 or scores.ndim != 3 or scores.shape[1] != predicted.shape[1]:
             raise ValueError(
                 "xai.target.box needs predicted boxes [N, Q, 4] and class scores [N, Q, K], got shapes "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from xaijax._core import check
 from xaijax._core.words import printable
 from xaijax.plot._parts.fonts import label_style
 
@@ -56,10 +58,19 @@ def panels(axes: object, rows: int, columns: int, size: tuple[int, ...], *, bars
         height = _SIDE * min(max(size[0] / size[1], 0.4), 2.5)
         figure = plt.figure(figsize=(_SIDE * columns + _BAR * bars, (height + _TITLE) * rows), layout="constrained")
         return figure.subplots(rows, columns, squeeze=False)
-    given = np.asarray(axes, dtype=object)
+    return given_axes(axes, rows, columns)
+
+
+def given_axes(axes: object, rows: int, columns: int) -> np.ndarray:
+    """Returns the given axes [rows, columns], of which there must be as many."""
+    given = np.empty(1, object)
+    given[0] = axes
+    if check.is_list(axes):
+        with contextlib.suppress(ValueError):  # of nested sequences that differ in length
+            given = np.asarray(axes, dtype=object)
     if given.size != rows * columns or not all(isinstance(ax, Axes) for ax in given.ravel()):
         raise ValueError(
-            f"`axes` must be {rows} x {columns} matplotlib axes, got shape {list(given.shape)}: pass those of "
+            f"`axes` must be {rows} x {columns} matplotlib axes, got {check.shown(axes)}: pass those of "
             f"plt.subplots({rows}, {columns})."
         )
     return given.reshape(rows, columns)

@@ -55,6 +55,14 @@ def images_of(
     return Images(shown.mean(axis=-1) if gray else shown, note)
 
 
+def check_without_images(images: Any, mean: Any, std: Any, gray: Any) -> None:
+    """Checks the options of images where none may be given."""
+    check.flag("gray", gray)
+    for name, value in (("mean", mean), ("std", std)):
+        if images is None and value is not None:
+            raise ValueError(f"`{name}` must be left out without images, got {check.shown(value)}.")
+
+
 def _with_examples(given: np.ndarray, count: int | None, alone: bool, name: str) -> np.ndarray:
     """Returns images [N, H, W, C]."""
     if given.ndim in (2, 3) and alone and not (given.ndim == 3 and len(given) == 1 and given.shape[-1] not in (1, 3)):

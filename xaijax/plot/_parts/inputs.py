@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.colors import Normalize
 
+from xaijax._core import check
+
 PERCENTILES = (5, 95)  # of an input, where its colors end, so that a few extremes do not hide the rest
 
 
@@ -28,7 +30,7 @@ class Column(NamedTuple):
 
 def columns_of(inputs: object, shape: tuple[int, ...]) -> list[Column]:
     """Reads inputs [N, M], numbers or words, one for each value; of a single row also [M]."""
-    given = plain_array(inputs)
+    given = plain_array("inputs", inputs)
     if given.dtype.kind not in "biufOUT":
         raise TypeError(f"`inputs` must be an array of numbers or words, got {type(inputs).__name__} of {given.dtype}.")
     if given.ndim == 1 and shape[0] == 1:
@@ -40,7 +42,7 @@ def columns_of(inputs: object, shape: tuple[int, ...]) -> list[Column]:
     return [_column(column) for column in given.T]
 
 
-def plain_array(inputs: object) -> np.ndarray:
+def plain_array(name: str, inputs: object) -> np.ndarray:
     """Returns inputs as an array; the hidden entries of a masked array are missing."""
     if isinstance(inputs, np.ma.MaskedArray):
         hidden = np.ma.getmaskarray(inputs)
@@ -49,7 +51,7 @@ def plain_array(inputs: object) -> np.ndarray:
         filled = np.asarray(inputs, object if inputs.dtype.kind in "OUT" else np.float64)
         filled[hidden] = None if filled.dtype == object else np.nan
         return filled
-    return np.asarray(inputs)
+    return check.host_array(name, inputs)
 
 
 def _column(given: np.ndarray) -> Column:

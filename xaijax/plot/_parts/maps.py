@@ -87,8 +87,7 @@ def maps_of(attribution: Attribution, output_names: Sequence[str] | None = None)
             f"{attribution.axes!r}{'' if attribution.regions is not None else ' without regions'}."
         )
     names = attribution.output_names if output_names is None else output_names
-    if isinstance(names, (str, bytes)) or (names is not None and not hasattr(names, "__len__")):
-        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(names)}.")
+    names = None if names is None else check.texts("output_names", names)
     targets = None if all_outputs else targets_of(attribution)
     return Maps(
         values, outputs, all_outputs, targets, attribution.method, names, alone, attribution.regions is not None
@@ -138,9 +137,11 @@ def label_names(labels: Any, count: int, output_names: Sequence[str] | None) -> 
     """Returns the name of each image's label; integer labels are named as the outputs are."""
     if labels is None:
         return None
-    if isinstance(labels, (str, bytes)) or not hasattr(labels, "__len__") or len(labels) != count:
+    if not check.is_list(labels) or len(labels) != count:
         raise ValueError(f"`labels` must be {count}, one for each image, got {check.shown(labels)}.")
     given = check_unmasked("labels", labels)
+    if not all(isinstance(label, str | int | float | np.generic) for label in labels):
+        raise TypeError(f"`labels` must be names or ints, got {check.shown(labels)}.")
     if not np.issubdtype(given.dtype, np.integer):
         return [str(label) for label in labels]
     if output_names is not None and (given.min() < 0 or given.max() >= len(output_names)):
@@ -154,10 +155,7 @@ def check_unmasked(name: str, given: Any) -> np.ndarray:
     """Returns labels as an array; hidden entries of a masked array belong to no group, and are refused."""
     if isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given):
         raise TypeError(f"`{name}` must be an array without missing values, got a masked array: drop those rows first.")
-    try:
-        return plain_array(given)
-    except ValueError as error:
-        raise TypeError(f"`{name}` must be a sequence of labels, got {check.shown(given)}.") from error
+    return plain_array(name, given)
 
 
 def checked_probabilities(probabilities: Any, count: int, targets: np.ndarray | None) -> np.ndarray | None:

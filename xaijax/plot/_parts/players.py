@@ -22,13 +22,13 @@ def player_names(
     """
     if names is None:
         return None
-    if isinstance(names, (str, bytes)) or not hasattr(names, "__len__") or isinstance(names, (dict, set)):
+    if not check.is_list(names):
         raise TypeError(f"`names` must be a sequence of {count} names, got {check.shown(names)}.")
     if any(not isinstance(name, str) and isinstance(name, (Sequence, np.ndarray)) for name in names):
         names = _names_of_example(names, example, num_examples)
     if len(names) != count:
         raise ValueError(f"`names` must have one entry for each of the {count} players, got {len(names)}.")
-    return [str(name) for name in names]
+    return check.texts("names", names)
 
 
 def _names_of_example(names: Any, example: int | None, num_examples: int | None) -> Any:
@@ -56,7 +56,7 @@ def inputs_of_example(inputs: Any, example: int, count: int, num_examples: int |
     """Returns the inputs of one example, of [N, M] or [M] numbers or words."""
     if inputs is None:
         return None
-    given = plain_array(inputs)
+    given = plain_array("inputs", inputs)
     if given.ndim == 2:
         if len(given) != (num_examples or 1):
             raise ValueError(
@@ -104,7 +104,7 @@ def shown_and_others(
     if order is None:
         ranked = np.argsort(-np.abs(sizes), kind="stable")
         return ranked[:top], ranked[top:]
-    if isinstance(order, str) or not hasattr(order, "__iter__"):
+    if not check.is_list(order):
         raise TypeError(f"`{argument}` must be a sequence of players, by index or name, got {check.shown(order)}.")
     indices = [index_of_player(argument, player, names, len(sizes)) for player in order]
     if not indices or len(set(indices)) != len(indices):

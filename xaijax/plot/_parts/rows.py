@@ -241,9 +241,7 @@ def _target_index(attribution: Attribution, output: Any, output_names: Sequence[
 def _read_output_names(attribution: Attribution, output_names: Sequence[str] | None) -> Sequence[str] | None:
     if output_names is None:
         return attribution.output_names
-    if isinstance(output_names, (str, bytes)) or not hasattr(output_names, "__len__"):
-        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(output_names)}.")
-    return output_names
+    return check.texts("output_names", output_names)
 
 
 def output_index(output: int | str, output_names: Sequence[str] | None, count: int) -> int:
@@ -275,9 +273,9 @@ def unit_of(attribution: Attribution) -> str:
     return "value: the player's effect on the output"
 
 
-def check_attribution(attribution: object) -> None:
+def check_attribution(attribution: object, name: str = "attribution") -> None:
     if not isinstance(attribution, Attribution):
-        raise TypeError(f"`attribution` must be the result of an explainer, got {type(attribution).__name__}.")
+        raise TypeError(f"`{name}` must be the result of an explainer, got {check.shown(attribution)}.")
     if not check.is_concrete(attribution):
         raise TypeError("`attribution` must have known values, got traced arrays: draw it outside of jax.jit.")
     if not np.isfinite(np.asarray(attribution.values)).all():
@@ -296,7 +294,7 @@ def check_examples(examples: Any, num_examples: int) -> list[int]:
     """Returns the indices of several examples, at least one; None for all."""
     if examples is None:
         return list(range(num_examples))
-    if isinstance(examples, (str, bytes)) or not hasattr(examples, "__iter__"):
+    if not check.is_list(examples):
         raise TypeError(f"`examples` must be a sequence of indices of examples, got {check.shown(examples)}.")
     indices = [check_example(example, num_examples, "examples") for example in examples]
     if not indices:
@@ -308,7 +306,7 @@ def chosen_rows(rows: Any, num_examples: int, name: str = "rows") -> np.ndarray:
     """Returns the indices of the rows to draw, given as indices or as booleans [N]; None for all."""
     if rows is None:
         return np.arange(num_examples)
-    given = plain_array(rows)
+    given = plain_array(name, rows)
     if given.dtype == bool and given.shape == (num_examples,):
         given = np.flatnonzero(given)
     if given.ndim != 1 or not len(given) or not np.issubdtype(given.dtype, np.integer):

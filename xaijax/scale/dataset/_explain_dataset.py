@@ -128,6 +128,8 @@ def explain_dataset(
     host_timeout = check.positive_float("host_timeout", host_timeout)
     if fingerprint is not None and not isinstance(fingerprint, str):
         raise TypeError(f"`fingerprint` must be a string, such as 'version 3', got {check.shown(fingerprint)}.")
+    compiled, redo_failures = check.flag("compiled", compiled), check.flag("redo_failures", redo_failures)
+    progress = check.flag("progress", progress)
     devices = _read_devices(devices)
     folder = files.checked_path("out", out)
     number, count = which_host(hosts)
@@ -141,7 +143,7 @@ def explain_dataset(
             row_ids = read_ids(ids, rows.num_rows)
             size = -(-chunks.chunk_rows // len(devices)) * len(devices)
             start, layout = _prepare(recipe, rows, size, devices, compiled)
-            made = made_with(recipe, rows, row_ids, fingerprint, compiled=bool(compiled), batch_rows=chunks.chunk_rows)
+            made = made_with(recipe, rows, row_ids, fingerprint, compiled=compiled, batch_rows=chunks.chunk_rows)
             store = _open_store(folder, layout, chunks, made, all_hosts)
             task = _Task(folder, rows, chunks, row_ids, size, start, layout, store, devices)
             return _explain(task, all_hosts, meter, max_failures, redo_failures, progress)

@@ -55,17 +55,18 @@ def connect(coordinator: str | None = None, hosts: int | None = None, host: int 
 
     Raises:
       TypeError, ValueError: if some of the three are given and JAX does not find the others.
+      RuntimeError: if JAX has started already, unless `hosts` is 1.
     """
     if coordinator is not None and not isinstance(coordinator, str):
         raise TypeError(f"`coordinator` must be an address, such as 'host0:1234', got {check.shown(coordinator)}.")
-    if jax.distributed.is_initialized():
-        return jax.process_count()
     if hosts is not None:
         hosts = check.positive_int("hosts", hosts)
-        if hosts == 1:
-            return 1
     if host is not None:
-        host = check.positive_int("host", host, least=0)
+        host = check.positive_int("host", host, least=0, most=2**31 - 1 if hosts is None else hosts - 1)
+    if jax.distributed.is_initialized():
+        return jax.process_count()
+    if hosts == 1:
+        return 1
     given = [
         name for name, value in (("coordinator", coordinator), ("hosts", hosts), ("host", host)) if value is not None
     ]
@@ -73,6 +74,13 @@ def connect(coordinator: str | None = None, hosts: int | None = None, host: int 
         jax.distributed.initialize(
             coordinator, hosts, host, heartbeat_timeout_seconds=_HEARTBEAT, shutdown_timeout_seconds=_SHUTDOWN
         )
+    except RuntimeError as error:
+        if "before any JAX" not in str(error):
+            raise
+        raise RuntimeError(
+            "xai.scale.connect must be called before anything else of JAX, which has started already: call it in the first "
+            "lines of the script."
+        ) from error
     except ValueError as error:
         if not given and "coordinator_address" in str(error):
             return 1

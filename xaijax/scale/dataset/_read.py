@@ -112,10 +112,10 @@ class _Opened:
 
 
 def _open(out: str | Path) -> _Opened:
-    folder = files.existing(out)
+    folder = files.existing(out, "out")
     description = read_description(folder) if folder.is_dir() else None
     if description is None:
-        raise ValueError(f"{folder} holds no store of explanations: it must be a folder that explain_dataset wrote.")
+        raise ValueError(f"`out` must be a folder that explain_dataset wrote, got {folder}, which holds no store.")
     chunks = Chunks(description["num_rows"], description["chunk_rows"])
     return _Opened(folder, Layout.from_json(description["layout"]), chunks)
 

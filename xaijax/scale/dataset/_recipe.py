@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from xaijax._core import check
+from xaijax._core.calls import call_noted
 from xaijax._io.fingerprint import is_array, program_digest
 from xaijax.scale.dataset._store import layout_of
 
@@ -152,7 +153,7 @@ def separate(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 
 def _call(explainer: Any, options: dict[str, Any], x: Any, key: Any, ids: Any) -> Any:
     given = {name: value for name, value in (("key", key), ("ids", ids)) if value is not None}
-    return explainer(x, **given, **options)
+    return call_noted("explainer", explainer, x, **given, **options)
 
 
 def _shapes(tree: Any, sharding: NamedSharding) -> Any:

@@ -141,6 +141,8 @@ def open_source(source: Any, readers: Executor | None) -> Rows:
             f"`source` must have rows that are arrays of numbers, or PyTrees of them, got rows of {shortened(template)}: decode them "
             "in source[i]."
         )
+    if any(np.issubdtype(dtype, np.complexfloating) for dtype in template.dtypes):
+        raise TypeError(f"`source` must have rows of real numbers, got rows of {shortened(template)}.")
     return Rows(source, num_rows, template, sample, readers)
 
 

@@ -74,7 +74,7 @@ def export(
     """
     if not callable(explainer):
         raise TypeError(f"`explainer` must be callable as explainer(x, key=, ids=), got {check.shown(explainer)}.")
-    structure, leaves, _ = read_input(x_example)
+    structure, leaves, _ = read_input(x_example, "x_example")
     path = files.with_suffix("path", path, ".zip")
     batch_size = check.batch_size(batch_size)
     platforms = _read_platforms(platforms)

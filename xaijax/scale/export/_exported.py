@@ -50,14 +50,15 @@ class ExportedExplainer:
         """
         leaves, num_examples = self._read_input(x)
         key = self._read_key(key)
-        ids = _read_ids(ids, num_examples)
+        ids, too_large = _read_ids(ids, num_examples)
         if self.batch_size is None:
             fields = self._run(self._constants, leaves, key, ids)
         else:
             fields = self._in_batches(leaves, key, ids, num_examples)
         answer = self.metadata["attribution"]
         names = [field["name"] for field in answer["fields"]]
-        return files.joined(answer["class"], answer["static"], dict(zip(names, fields, strict=True)))
+        explained = files.joined(answer["class"], answer["static"], dict(zip(names, fields, strict=True)))
+        return explained if too_large is None else check.nan_where(too_large, explained)
 
     def warm_up(self, num_examples: int = 1) -> None:
         """Compiles the program for a number of examples, by explaining zeros, so that the first answer comes at once.
@@ -174,10 +175,18 @@ def read_exported(path: Path, content: Archive, *, batch_size: int | None = None
     return ExportedExplainer(program, constants, metadata, batch_size)
 
 
-def _read_ids(ids: Any, num_examples: int) -> jax.Array:
-    """The ids of 32 bits that the program takes: those from 2**31 on as negative numbers of the same bits."""
+def _read_ids(ids: Any, num_examples: int) -> tuple[jax.Array, jax.Array | None]:
+    """The ids of 32 bits that the program takes, those from 2**31 on as negative numbers of the same bits.
+
+    And which traced ids of 64 bits do not fit, whose answers are NaN; None for ids that are known to fit.
+    """
     ids = check.example_ids(ids, num_examples)
-    return jnp.arange(num_examples, dtype=jnp.int32) if ids is None else ids.astype(jnp.uint32).astype(jnp.int32)
+    if ids is None:
+        return jnp.arange(num_examples, dtype=jnp.int32), None
+    too_large = None
+    if ids.dtype.itemsize > 4 and not check.is_concrete(ids):
+        too_large = (ids < -(2**31)) | (ids >= 2**32)
+    return ids.astype(jnp.uint32).astype(jnp.int32), too_large
 
 
 def _described_key(impl: str | None) -> str:

@@ -17,6 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr_consts
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import repeated
+from xaijax._core.calls import call_noted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,24 +97,24 @@ def as_key(numbers: Any, impl: str | None) -> Any:
     return numbers if impl is None else jax.random.wrap_key_data(numbers, impl=impl)
 
 
-def read_input(x: Any) -> tuple[Any, list[jax.Array], int]:
+def read_input(x: Any, name: str = "x") -> tuple[Any, list[jax.Array], int]:
     """Returns the nesting of an input as JSON can hold it, its arrays, and the number of examples."""
-    structure = _nesting(x)
-    leaves = [check.numeric_array("x", leaf) for leaf in jax.tree.leaves(x)]
-    return structure, leaves, check.examples(leaves)
+    structure = _nesting(x, name)
+    leaves = [check.numeric_array(name, leaf) for leaf in jax.tree.leaves(x)]
+    return structure, leaves, check.examples(leaves, name=name)
 
 
-def _nesting(tree: Any) -> Any:
+def _nesting(tree: Any, name: str) -> Any:
     if isinstance(tree, dict):
-        if not all(isinstance(name, str) for name in tree):
-            raise TypeError(f"`x` must hold dictionaries with strings as keys, got the keys {list(tree)}.")
-        return {"dict": {name: _nesting(tree[name]) for name in sorted(tree)}}
+        if not all(isinstance(part, str) for part in tree):
+            raise TypeError(f"`{name}` must hold dictionaries with strings as keys, got {check.shown(list(tree))}.")
+        return {"dict": {part: _nesting(tree[part], name) for part in sorted(tree)}}
     for cls in (list, tuple):
         if type(tree) is cls:
-            return {cls.__name__: [_nesting(part) for part in tree]}
+            return {cls.__name__: [_nesting(part, name) for part in tree]}
     if len(jax.tree.leaves(tree)) != 1 or jax.tree.leaves(tree)[0] is not tree:
         raise TypeError(
-            f"`x` must hold arrays, alone or in dictionaries, lists and tuples, got {check.shown(tree)} among them."
+            f"`{name}` must hold arrays, alone or in dictionaries, lists and tuples, got {check.shown(tree)} among them."
         )
     return "array"
 
@@ -136,7 +137,8 @@ def _trace(
 
     def explain(leaves: list[Any], numbers: Any, ids: Any) -> Attribution:
         given = {"key": as_key(numbers, impl), "ids": ids}
-        answer = explainer(_nested(structure, iter(leaves)), **{name: given[name] for name in takes})
+        chosen = {name: given[name] for name in takes}
+        answer = call_noted("explainer", explainer, _nested(structure, iter(leaves)), **chosen)
         _check_answer(answer, ids.shape[0])
         return answer
 

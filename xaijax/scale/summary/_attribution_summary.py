@@ -18,7 +18,7 @@ from xaijax._core.typing import Array, ArrayOrSequence, Ids
 from xaijax._io import archive, files
 from xaijax.scale.summary._moments import merge_moments, moments, no_moments
 from xaijax.scale.summary._readings import Readings
-from xaijax.scale.summary._sketch import Buckets, count_in_buckets, merge_top, no_top, top_of
+from xaijax.scale.summary._sketch import NO_EXAMPLE, Buckets, count_in_buckets, merge_top, no_top, top_of
 
 TYPE = "attribution summary"
 _LARGEST_ID = 2**31 - 1
@@ -65,7 +65,7 @@ class AttributionSummary(Readings):
         Raises:
           TypeError, ValueError: if an argument is of the wrong type or out of range.
         """
-        if not isinstance(shape, Sequence) or isinstance(shape, str):
+        if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
             raise TypeError(f"`shape` must be the shape of values without N, such as (12,), got {check.shown(shape)}.")
         shape = tuple(check.positive_int("shape", side) for side in shape)
         top = check.positive_int("top", top)
@@ -195,7 +195,9 @@ def _update(summary: AttributionSummary, values: Array, ids: Array, valid: Array
         greatest=jnp.where(has_any, jnp.where(known, numbers, -jnp.inf).max(axis=0), jnp.nan),
         sketch=count_in_buckets(summary.buckets.index(numbers), known, summary.buckets.count),
         grid=grid,
-        largest=top_of(numbers, ids.astype(jnp.int32), known, summary.top),
+        largest=top_of(
+            numbers, jnp.where(ids == ids.astype(jnp.int32), ids, NO_EXAMPLE).astype(jnp.int32), known, summary.top
+        ),
         shape=summary.shape,
         buckets=summary.buckets,
         bins=summary.bins,
@@ -230,8 +232,8 @@ def _read_bins(bins: Any) -> tuple[float, ...] | None:
     if bins is None:
         return None
     try:
-        limits = np.asarray(bins, dtype=np.float32)
-    except (TypeError, ValueError):
+        limits = check.host_array("bins", bins).astype(np.float32)
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"`bins` must be at least two increasing numbers, got {check.shown(bins)}.") from None
     if limits.ndim != 1 or len(limits) < 2 or not np.isfinite(limits).all() or not (np.diff(limits) > 0).all():
         raise ValueError(f"`bins` must be at least two increasing numbers of float32, got {check.shown(bins)}.")

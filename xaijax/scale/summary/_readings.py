@@ -88,8 +88,8 @@ class Readings:
           arXiv:1908.10693.
         """
         try:
-            wanted = np.asarray(shares, dtype=np.float64)
-        except (TypeError, ValueError):
+            wanted = check.host_array("shares", shares).astype(np.float64)
+        except (TypeError, ValueError, OverflowError):
             raise TypeError(f"`shares` must be numbers from 0 to 1, got {check.shown(shares)}.") from None
         if wanted.ndim > 1 or not ((wanted >= 0) & (wanted <= 1)).all():
             raise ValueError(f"`shares` must be numbers from 0 to 1, got {check.shown(shares)}.")
