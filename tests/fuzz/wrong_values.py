@@ -46,7 +46,7 @@ _FILLS = {*_SCALES, "an empty list", "an array of five axes", "a long row", "no 
 # What is right of them for an argument of this name, or of this function; next to a default of None and flags.
 LEGAL = {
     **dict.fromkeys(("title", "text", "date", "fingerprint", "separator", "reference_name", "Section.output", "tag.name"), _TEXTS),
-    **dict.fromkeys(("scale.connect.coordinator",), _TEXTS),
+    "scale.connect.coordinator": _TEXTS,
     **dict.fromkeys(("output_names", "titles", "categories", "notes", "plot.intervals.names", "texts", "classes"), ("strings",)),
     **dict.fromkeys(("path", "out", "folder"), ("text",)),
     **dict.fromkeys(("compactness", "sigma", "until", "gamma", "kernel_width", "ridge", "deviations", "learning_rate"), _POSITIVE),

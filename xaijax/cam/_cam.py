@@ -85,7 +85,7 @@ def cam(
             "`model` is not global average pooling and a linear layer after "
             f"{'the last spatial layer' if layer is None else f'layer {layer!r}'}: for {int(wrong)} of "
             f"{len(attribution.output)} examples the mean of the class activation map plus the bias is not the logit, or "
-            "the weights change with the input. Name the pooled layer with layer=, explain logits instead of "
+            "the weights change with the input; name the pooled layer with layer=, explain logits instead of "
             "probabilities, or use xai.cam.grad_cam, which takes any network."
         )
     return attribution

@@ -88,6 +88,8 @@ def maps_of(attribution: Attribution, output_names: Sequence[str] | None = None)
         )
     names = attribution.output_names if output_names is None else output_names
     names = None if names is None else check.texts("output_names", names)
+    if names is not None and not names:
+        raise ValueError("`output_names` must hold at least one name, got none.")
     targets = None if all_outputs else targets_of(attribution)
     return Maps(
         values, outputs, all_outputs, targets, attribution.method, names, alone, attribution.regions is not None
