@@ -23,7 +23,7 @@ def test_keys_depend_on_all_bits_of_an_id(key):
 
 
 def test_traced_ids_of_64_bits_do_not_wrap(float64):
-    model = lambda x: x[:, 0] * x[:, 1] + x[:, 2]  # noqa: E731
+    model = lambda x: x[:, 0] * x[:, 1] * x[:, 2]  # noqa: E731
 
     @jax.jit
     def explain(ids):

@@ -68,7 +68,7 @@ LEGAL = {
     "cam.several.relu": {"True"},
     "column": {"a negative int"},
     "enabled": {"True"},
-    "labels": {"a mixed list", "strings"},
+    "labels": {"a mixed list", "strings", "a list of None"},
     "categorical": {"an empty list", "a set", "no rows"},
     "split": {"text", "a lone surrogate"},
     "mask.background.rows": {"an array of five axes"},

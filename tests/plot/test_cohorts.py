@@ -132,7 +132,7 @@ def test_one_and_two_hundred_players_and_nothing_at_all(players):
             (xai.plot.bars, GIVEN, LABELS),
             {"axes": []},
             ValueError,
-            "`axes` must be 2, one for each group",
+            "`axes` must be 1 x 2 matplotlib axes",
         ),
         ((xai.plot.bars, np.ones(3), LABELS), {}, TypeError, "`attribution` must be the result of an explainer"),
     ],

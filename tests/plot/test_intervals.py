@@ -132,7 +132,7 @@ def test_axes_beside_each_other_share_their_rows():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"names": "ab"}, "`names` must be a sequence of names, at least one"),
+        ({"names": "ab"}, "`names` must be a sequence of strings"),
         ({"values": [1.0]}, r"`values` must have shape \[2\], one for each name"),
         ({"groups": ["g"]}, r"`values` must have shape \[2, 1\], one for each name and group"),
         ({"values": ["x", "y"]}, "values.? must be an array of numbers"),

@@ -167,7 +167,7 @@ def test_given_axes_are_used_and_returned():
         (lambda: xai.plot.bars(attribution([1.0, 2.0]), names=["a"]), "`names` must have one entry for each of the 2"),
         (lambda: xai.plot.bars(attribution([1.0]), example=3), "`example` must be between .* and 0, got 3"),
         (lambda: xai.plot.bars(attribution([1.0]), ax=3), "`ax` must be matplotlib axes, got int"),
-        (lambda: xai.plot.bars(np.ones(3)), "`attribution` must be the result of an explainer, got ndarray"),
+        (lambda: xai.plot.bars(np.ones(3)), "`attribution` must be the result of an explainer, got float64"),
         (lambda: xai.plot.bars(attribution([np.nan])), "must have finite values"),
         (
             lambda: xai.plot.waterfall(attribution([1.0]), inputs=[1, 2]),

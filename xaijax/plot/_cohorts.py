@@ -190,7 +190,7 @@ def groups_of(
     given = check_unmasked("labels", labels)
     if given.shape != (count,):
         raise ValueError(f"`labels` must be {count}, one for each row, got shape {list(given.shape)}.")
-    if not all(isinstance(label, str | int | float | np.generic) for label in given.tolist()):
+    if any(isinstance(label, dict | list | tuple | set) for label in given.tolist()):
         raise TypeError(f"`labels` must be numbers or words, got {check.shown(labels)}.")
     if given.dtype.kind == "O":
         given = np.array([str(label) for label in given])

@@ -142,7 +142,7 @@ def label_names(labels: Any, count: int, output_names: Sequence[str] | None) -> 
     if not check.is_list(labels) or len(labels) != count:
         raise ValueError(f"`labels` must be {count}, one for each image, got {check.shown(labels)}.")
     given = check_unmasked("labels", labels)
-    if not all(isinstance(label, str | int | float | np.generic) for label in labels):
+    if any(isinstance(label, dict | list | tuple | set | np.ndarray) for label in labels):
         raise TypeError(f"`labels` must be names or ints, got {check.shown(labels)}.")
     if not np.issubdtype(given.dtype, np.integer):
         return [str(label) for label in labels]
