@@ -23,11 +23,13 @@ import jax
 import matplotlib
 import pytest
 
-from tests import annotations
-
 matplotlib.use("Agg")
 
-annotations.install()
+# Checks the shapes in annotations at every call, on request: a development aid for the numerical folders.
+if os.environ.get("XAIJAX_TESTS_CHECK_ANNOTATIONS"):
+    from tests import annotations
+
+    annotations.install()
 
 
 @pytest.fixture(autouse=True)
