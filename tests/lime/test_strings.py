@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from xaijax.lime._words import Encoder
+from xaijax.lime._words import Encoder, _unicode_words, pieces
 
 TEXTS = ["God, not a god: why not?", "Posting posting  Posting host", "why not"]
 WORDS = (("God", "not", "a", "god", "why"), ("Posting", "posting", "host"), ("why", "not"))
@@ -283,3 +283,30 @@ MISTAKES = {
 def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         mistake()
+
+
+def test_no_word_ends_within_a_character():
+    words = [
+        piece.word for piece in pieces("ខ្សែ", _unicode_words("ខ្សែ", 0))
+    ]  # Khmer: a consonant with another below it
+    assert words == ["ខ្សែ"]
+
+
+def test_a_pattern_of_bytes_is_refused_as_split():
+    for split in (rb"\s", re.compile(rb"\s")):
+        with pytest.raises(TypeError, match="`split` must be a regular expression of separators"):
+            Encoder(lambda text: [1] * len(text), split=split, bag_of_words=True, pad_id=0)
+
+
+def test_records_and_plots_show_the_words_of_a_text_alone():
+    letters = {letter: number for number, letter in enumerate(" abcdefghij", start=1)}
+    explained = xai.lime.strings(
+        lambda ids: jnp.sin(ids.astype(jnp.float32)).sum(axis=-1), ["a b c d e", "f g"],
+        lambda text: [letters[letter] for letter in text], key=jax.random.key(0), pad_id=0, num_samples=64,
+    )  # fmt: skip
+    assert explained.names[1] == ("f", "g", "", "", "")
+    assert [record["name"] for record in xai.records(explained)] == list("abcdefg")
+    for alone, example in ((explained, 1), (explained[1], 0)):
+        labels = [label.get_text() for label in xai.plot.bars(alone, example=example).get_yticklabels()]
+        assert sorted(labels) == ["f", "g"]
+    assert [record["name"] for record in xai.records(explained[1])] == ["f", "g"]

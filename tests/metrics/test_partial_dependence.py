@@ -82,3 +82,13 @@ def test_few_values_are_taken_as_they_are_and_integers_stay_integers():
 def test_mistakes_are_answered_with_a_sentence(options, sentence):
     with pytest.raises((TypeError, ValueError), match=sentence):
         xai.metrics.partial_dependence(**{"model": model, "x": X, "feature": 0} | options)
+
+
+def test_the_columns_of_a_data_frame_name_the_features():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": [1.0, 2.0, 4.0], "color": ["red", "blue", "red"]})
+    age = xai.metrics.partial_dependence(lambda x: x[:, 0] + 10 * x[:, 1], frame, "age")
+    assert age.names == ("age",)
+    np.testing.assert_allclose(age.mean, np.array([1, 2, 4]) + 20 / 3, rtol=1e-6)  # blue is 0, red is 1
+    with pytest.raises(ValueError, match="`feature` must be one of"):
+        xai.metrics.partial_dependence(lambda x: x[:, 0], frame, "weight")

@@ -60,6 +60,18 @@ NOTES = {
         lambda: values(lambda x: x.sum(axis=1) if x.sum() > 0 else x[:, 0], jnp.ones((2, 4))),
         "replace Python control flow on array values by jnp.where",
     ),
+    "numbers from arrays": (
+        lambda: values(lambda x: jnp.stack([float(row.sum()) for row in x]), jnp.ones((2, 4))),
+        r"keep arrays as arrays, without int\(\), float\(\)",
+    ),
+    "numbers written into a NumPy array": (
+        lambda: values(lambda x: np.array([0.0]).__setitem__(0, x[0].sum()), jnp.ones((2, 4))),
+        r"keep arrays as arrays, without int\(\), float\(\)",
+    ),
+    "a batch of one": (
+        lambda: values(lambda x: x.reshape(1, 4)[:, :2], jnp.ones((5, 4))),
+        r"pass jax\.vmap\(lambda row: model\(row\[None\]\)\[0\]\)",
+    ),
     "another number of features": (
         lambda: values(perceptron, jnp.ones((2, 5))),
         r"float32\[2, 5\]\. A model must map any number of rows",
@@ -107,6 +119,25 @@ def test_errors_in_targets_and_games_name_their_arguments():
     with pytest.raises(LookupError) as caught:
         xai.shap.exact(xai.Game(wrong, 3))
     assert "evaluated `value`" in caught.value.__notes__[0]
+
+
+def two_inputs(left, right):
+    return left.sum(axis=1) + right.sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "sentence"),
+    [
+        (two_inputs, jnp.ones((2, 4)), r"bind the other arguments, pass functools\.partial\(model, right=\.\.\.\)"),
+        (two_inputs, {"left": jnp.ones((2, 4)), "right": jnp.ones((2, 4))}, r"pass lambda x: model\(\*\*x\)"),
+        (lambda: jnp.zeros(2), jnp.ones((2, 4)), "A model must map any number of rows"),
+    ],
+    ids=["a missing argument", "a dict for keywords", "no argument"],
+)
+def test_arguments_that_do_not_fit_the_signature_get_a_note(model, x, sentence):
+    with pytest.raises(TypeError, match=sentence) as caught:
+        xai.layers(model, x)
+    assert caught.value.__notes__[0].startswith("xaijax: xai.layers evaluated `model`")
 
 
 def test_our_own_sentences_get_no_note():

@@ -94,10 +94,10 @@ def test_as_many_classes_as_columns_are_no_examples():
 
 @pytest.mark.parametrize("draw", OF_MANY_ROWS.values(), ids=OF_MANY_ROWS)
 def test_rows_that_explain_different_classes_are_stated_and_one_class_is_offered(draw):
-    with pytest.warns(UserWarning, match=r"different classes \(well 4, ill 2\).*pass output= ") as caught:
+    with pytest.warns(UserWarning, match=r"different classes \(4 of well, 2 of ill\).*pass output= ") as caught:
         ax = draw(MIXED)
     assert caught[0].filename == __file__
-    assert ax.get_xlabel().endswith("rows explain different classes: well 4, ill 2")
+    assert ax.get_xlabel().endswith("rows explain different classes: 4 of well, 2 of ill")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ill = draw(MIXED, output="ill")
@@ -118,9 +118,9 @@ def test_interactions_that_explain_different_classes_are_stated():
     for draw in (xai.plot.interactions, xai.plot.network):
         with pytest.warns(UserWarning, match="different classes"):
             ax = draw(given, example=None)
-        assert "rows explain different classes: class 1 4, class 0 2" in (ax.get_xlabel() + ax.get_title()).replace(
-            "\n", " "
-        )
+        assert "rows explain different classes: 4 of class 1, 2 of class 0" in (
+            ax.get_xlabel() + ax.get_title()
+        ).replace("\n", " ")
 
 
 def test_a_panel_for_each_class():

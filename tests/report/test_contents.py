@@ -226,3 +226,11 @@ def test_characters_that_no_page_may_hold_are_replaced(read):
     page = read(xai.Section(table_values(1, 2), title="a\x00b\ud800c", names=["d\x1be", "f"]))
     assert "a\ufffdb\ufffdc" in page.text
     assert page.table("Values")[2][0] in ("d\ufffde", "f")
+
+
+def test_rounding_error_of_the_mean_is_written_0(tmp_path):
+    values = jnp.array([[2.0, 3e-9], [1.0, -2e-9]])
+    page = xai.report(
+        tmp_path / "page", [xai.Attribution(values, values.sum(axis=1), names=("age", "zero"))]
+    ).read_text()
+    assert "e-09" not in page

@@ -203,3 +203,28 @@ def test_a_row_at_the_mean_of_the_rows_has_values_of_0(target, features):
 def test_a_model_that_is_not_linear_is_refused_near_the_mean_too():
     with pytest.raises(ValueError, match="`model` must be linear in x"):
         xai.shap.linear(lambda x: (x**2).sum(axis=1), np.array([[1.0, 1.0]]), np.array([[0.0, 0.0], [2.0, 2.01]]))
+
+
+@pytest.mark.parametrize("explain", [
+    lambda x, rows: xai.shap.linear(lambda x: x @ jnp.array([1.0, 2.0, 3.0]), x, rows),
+    lambda x, rows: xai.shap.expected_gradients(
+        lambda x: x @ jnp.array([1.0, 2.0, 3.0]), x, rows, key=jax.random.key(0), num_samples=32
+    ),
+], ids=["linear", "expected_gradients"])  # fmt: skip
+def test_columns_of_data_frames_are_matched_by_name_and_name_the_features(explain):
+    pandas = pytest.importorskip("pandas")
+    numbers = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    rows = pandas.DataFrame(numbers, columns=["age", "income", "size"])
+    x = rows.iloc[:2]
+    reordered = explain(x[["size", "age", "income"]], rows)
+    assert reordered.names == ("age", "income", "size")
+    np.testing.assert_array_equal(reordered.values, explain(numbers[:2], numbers).values)
+    np.testing.assert_array_equal(reordered.inputs, numbers[:2])
+    counts = rows.assign(age=pandas.array([1, 2] * 10, dtype="Int64"))
+    np.testing.assert_array_equal(explain(counts.iloc[:2], counts).inputs[:, 0], [1, 2])
+    with pytest.raises(ValueError, match=r"`x` must have the columns .* lacks 'size'"):
+        explain(x[["age", "income"]], rows)
+    with pytest.raises(ValueError, match="must have no missing values, got 1 in 'income'"):
+        explain(x, rows.assign(income=[None, *numbers[1:, 1]]))
+    with pytest.raises(TypeError, match="numeric columns, got strings or categories in 'age'"):
+        xai.shap.expected_gradients(lambda x: x.sum(1), rows, rows.assign(age="old"), key=jax.random.key(0))

@@ -169,8 +169,12 @@ class Attribution:
 
     def axes_of(self, field: str) -> tuple[str, ...]:
         """Returns the names of a field's axes, such as ("N", "M"); R stands for all axes of the input."""
+<<<<<<< HEAD
         check.one_of("field", field, self.array_fields())
         (declared,) = (one.metadata["axes"] for one in dataclasses.fields(self) if one.name == field)
+=======
+        (declared,) = (each.metadata["axes"] for each in dataclasses.fields(self) if each.name == field)
+>>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
         present = {EXAMPLES: (EXAMPLES,) * self.has_examples, OUTPUTS: (OUTPUTS,) * self.all_outputs}
         present |= {PLAYERS: self.player_axes, REGIONS: (REGIONS,)}
         return tuple(name for axis in declared for name in present[axis])
@@ -422,7 +426,7 @@ def concatenate(attributions: Sequence[Attribution]) -> Attribution:
             joined[name] = jnp.concatenate([jnp.asarray(part) for part in parts])
     names = first.names
     if any(attribution.names != names for attribution in others) or _differ_between_examples(names):
-        names = tuple(names for one in attributions for names in _names_of_each(one))
+        names = tuple(names for attribution in attributions for names in _names_of_each(attribution))
     return dataclasses.replace(first, **joined, names=names, choices=choices)
 
 

@@ -33,7 +33,7 @@ def shown(value: Any) -> str:
     if isinstance(value, Tracer):
         return f"a traced array of shape {list(value.shape)}"
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if shape is not None and dtype is not None:
+    if isinstance(shape, tuple) and dtype is not None:
         return f"{dtype}{list(shape)}" if shape else f"{dtype} {value}"
     if isinstance(value, (bool, int, float, complex, str, bytes, type(None), list, tuple, dict, set)):
         if isinstance(value, int) and value.bit_length() > 64:
@@ -117,6 +117,8 @@ def numeric_array(name: str, value: Any) -> jax.Array:
             raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
         value = value.data
     try:
+        if isinstance(value, dict):
+            raise TypeError(f"it is a dict of {list(value)}"[:200])
         with jax.ensure_compile_time_eval():  # constants stay known inside a transformation, and are checked
             array = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:

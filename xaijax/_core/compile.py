@@ -136,7 +136,7 @@ class _Programs:
         self._recent = functools.lru_cache(maxsize=_KEPT_THROWAWAY)(self._program)
 
     def of(self, arguments: Any) -> tuple[_Program, Any]:
-        """Returns the program for a call with these arguments, and the arguments with slots in place of models."""
+        """Returns the program for a call with these arguments, and the arguments with slots instead of models."""
         nodes, structure = jax.tree.flatten(arguments, is_leaf=_is_model)
         models = [node for node in nodes if isinstance(node, Model)]
         statics = tuple((type(model), model.static) for model in models)

@@ -60,7 +60,7 @@ def explain_examples(
       rows: model rows in one evaluation, from `model_rows`.
       rows_per_example: model rows that one example evaluates at once: rows // rows_per_example examples run side by side.
       examples_at_once: the number of examples side by side instead.
-      prepared: PyTree with leading axis N: what differs from example to example besides x.
+      prepared: PyTree with leading axis N: what differs from example to example, apart from x.
       output: whether the fields get the model's `output`, for methods that do not evaluate it themselves.
       invalid: [N] examples that become NaN, next to those whose input holds NaN.
 

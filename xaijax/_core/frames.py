@@ -83,6 +83,24 @@ def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[A
     return _joined(name, names, coded), Columns(names, levels, integers)
 
 
+def read_pair(names: tuple[str, str], x: Any, rows: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """Reads inputs and the rows that they are compared with, and returns both with the names of the features, or None.
+
+    A data frame x is read by the columns of the data frame of the rows: in their order, with their codes.
+
+    Args:
+      names: the arguments' names, for errors.
+      x: inputs, a data frame or anything else.
+      rows: such as training rows, a data frame or anything else.
+    """
+    rows, columns = read_frame(names[1], rows)
+    x, own = read_frame(names[0], x, columns)
+    if columns is None:
+        refuse_categories(names[0], own, f"pass `{names[1]}` as a data frame, whose levels define the codes")
+    known = columns or own
+    return x, rows, None if known is None else known.names
+
+
 def refuse_categories(name: str, columns: Columns | None, reason: str) -> None:
     """Raises an error if a table has columns of categories, for methods that only take numbers."""
     if columns is not None and any(columns.categorical):
@@ -168,7 +186,7 @@ def _read_column(name: str, column: str, series: Any) -> tuple[np.ndarray, tuple
     values = np.asarray(series.to_numpy())
     if values.dtype == object:
         values = _from_objects(values)
-    if values.dtype.kind in "biuf":
+    if values.ndim == 1 and values.dtype.kind in "biuf":
         return values, None
     if values.dtype.kind in "UT" or (values.dtype == object and all(isinstance(value, str) for value in values)):
         values = np.array([str(value) for value in values], dtype=object)

@@ -42,6 +42,12 @@ def counted(count: int, noun: str = "row") -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def num_present(names: Sequence[str], values: np.ndarray) -> int:
+    """Returns how many players an example has: the shorter of several texts end with words named "" of values [M, ...] 0."""
+    counts = values.reshape(len(names), -1).any(axis=1) | np.array([bool(name) for name in names], bool)
+    return int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else len(names)
+
+
 def listed(parts: Sequence[str]) -> str:
     """Returns 'a, b and c'."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

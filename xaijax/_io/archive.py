@@ -239,16 +239,17 @@ def _array(path: Path, name: str, content: bytes, dtype_name: str, shape: list[i
     dtype = _dtype(dtype_name)
     try:
         np.lib.format.read_magic(buffer)
-        found_shape, fortran, found_dtype = np.lib.format.read_array_header_1_0(buffer)
+        actual_shape, fortran, actual_dtype = np.lib.format.read_array_header_1_0(buffer)
     except ValueError:
         raise ValueError(_damaged(path, f"{name} is no array of NumPy's format")) from None
     stored = f"V{dtype.itemsize}" if dtype is not None and dtype.kind == "V" else dtype
     rest = memoryview(content)[buffer.tell() :]
     expected = dtype is not None and dtype.itemsize * int(np.prod(shape, dtype=object))
-    if dtype is None or fortran or list(found_shape) != shape or found_dtype != stored or len(rest) != expected:
+    if dtype is None or fortran or list(actual_shape) != shape or actual_dtype != stored or len(rest) != expected:
         raise ValueError(
             _damaged(
-                path, f"its header says that {name} is {dtype_name}{shape}, but it is {found_dtype}{list(found_shape)}"
+                path,
+                f"its header says that {name} is {dtype_name}{shape}, but it is {actual_dtype}{list(actual_shape)}",
             )
         )
     return np.frombuffer(rest, dtype=dtype).reshape(shape)

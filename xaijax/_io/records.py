@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.attribution import Attribution, read_names
+from xaijax._core.words import num_present
 
 
 def records(
@@ -51,9 +52,11 @@ def records(
     }
     sizes = {"N": attribution.num_examples, "M": attribution.num_players, "K": attribution.num_outputs}
     axes = {name: attribution.axes_of(name) for name in fields}
-    table = []
+    table, present = [], _num_present(attribution, fields["values"])
     for index in itertools.product(*(range(sizes[axis] or 0) for axis in axes["values"])):
         at = dict(zip(axes["values"], index, strict=True))
+        if at["M"] >= present[at.get("N", 0)]:
+            continue
         known = {name: field[tuple(at[axis] for axis in axes[name])].item() for name, field in fields.items()}
         table.append(_record(attribution, at, known))
     return table
@@ -85,6 +88,15 @@ def to_frame(
             "xai.to_frame makes a DataFrame of pandas, which is not installed: pip install pandas."
         ) from None
     return pandas.DataFrame(records(attribution, names=names, output_names=output_names, inputs=inputs))
+
+
+def _num_present(attribution: Attribution, values: np.ndarray) -> list[int]:
+    """Returns the number of players of each example."""
+    if attribution.names is None:
+        return [attribution.num_players] * (attribution.num_examples or 1)
+    if attribution.num_examples is None:
+        return [num_present(attribution.player_names(), values)]
+    return [num_present(attribution.player_names(example), own) for example, own in enumerate(values)]
 
 
 def _record(attribution: Attribution, at: dict[str, int], known: dict[str, Any]) -> dict[str, Any]:

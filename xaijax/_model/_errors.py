@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,7 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.errors import ConcretizationTypeError, TracerArrayConversionError, TracerBoolConversionError
+from jax.errors import (
+    ConcretizationTypeError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+)
 
 from xaijax._core import calls, check
 
@@ -38,14 +44,20 @@ def noted(model: Any, x: Any) -> Iterator[None]:
             raise
         role, name = model.static.role, _name(model)
         library = _library(model)
-        if isinstance(error, TracerArrayConversionError) or library:
+        cause = _cause_in_tracing(error)
+        if isinstance(cause, TracerArrayConversionError) or library:
             reason = f"which uses {library}" if library else "which converts its input to NumPy"
             raise TypeError(
                 f"`{role}` must be written in JAX, got {name}, {reason}: use jax.numpy, or {CALLBACK}."
             ) from error
         explainer = calls.explainer_name() or "xaijax"
+<<<<<<< HEAD
         fix = _likely_fix(error, model, x)
         error.add_note(f"{calls.NOTE}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
+=======
+        fix = _likely_fix(cause, model, x)
+        error.add_note(f"{_MARK}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
+>>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
         raise
 
 
@@ -79,15 +91,30 @@ def module_in_closure(model: Any) -> str | None:
 
 
 def _is_own(error: Exception) -> bool:
-    """Returns whether an error was raised by a check of this package."""
+    """Returns whether an error was raised by a check of this package.
+
+    Arguments that do not fit the signature of the user's function are reported by Python at the call, in `_call`.
+    """
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return calls.is_of_package(frame)
+    is_call = frame.f_code.co_name == "_call" and isinstance(error, TypeError)
+    return calls.is_of_package(frame) and not is_call
+
+
+def _cause_in_tracing(error: BaseException) -> BaseException:
+    """Returns JAX's error about a traced array that caused an error, which NumPy replaces by its own; else the error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (ConcretizationTypeError, TracerArrayConversionError, TracerIntegerConversionError)):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error
 
 
 def _function(model: Any) -> Any:
     """Returns the user's function or object of a model."""
     content = model.content
-    function = content[0] if isinstance(content, tuple) and content else content
+    bound = [option for option in model.static.options if callable(option)]  # a Linen module, apart from its variables
+    function = bound[0] if bound else content[0] if isinstance(content, tuple) and content else content
     while isinstance(function, functools.partial):
         function = function.func
     return function
@@ -132,18 +159,31 @@ def _variables(model: Any) -> list[tuple[str, Any]]:
     return [("self", bound), *closure.nonlocals.items(), *closure.globals.items()]
 
 
-def _likely_fix(error: Exception, model: Any, x: Any) -> str:
+def _likely_fix(error: BaseException, model: Any, x: Any) -> str:
     """Returns the change of the call that lets the model accept x: tries a few of them on shapes alone."""
     hidden = module_in_closure(model)
     if hidden:
         return f"Likely fix: {hidden}."
-    if isinstance(error, (TracerBoolConversionError, ConcretizationTypeError)):
+    if isinstance(error, TracerBoolConversionError):
         return "Likely fix: replace Python control flow on array values by jnp.where or jax.lax.cond."
+    if isinstance(error, (ConcretizationTypeError, TracerIntegerConversionError)):
+        return (
+            "Likely fix: keep arrays as arrays, without int(), float(), .item(), .tolist() or Python lists indexed by their "
+            "values."
+        )
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
     for fix, call in _changes(model, rows):
         with contextlib.suppress(Exception):
             jax.eval_shape(call, rows)
             return f"Likely fix: {fix}."
+    missing = re.search(r"missing \d+ required .*arguments?: (.*)", str(error))
+    if missing:
+        given = ", ".join(f"{name}=..." for name in re.findall(r"'(\w+)'", missing[1]))
+        is_linen = type(model).__name__ == "LinenModel"
+        bind = (
+            f"xai.linen(module, variables, {given})" if is_linen else f"functools.partial({model.static.role}, {given})"
+        )
+        return f"Likely fix: bind the other arguments, pass {bind}."
     return "A model must map any number of rows, x[N, ...], to as many rows of outputs."
 
 
@@ -154,6 +194,10 @@ def _changes(model: Any, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
         (
             "x is one example without its batch axis, pass x[None]",
             lambda x: call(jax.tree.map(lambda leaf: leaf[None], x)),
+        ),
+        (
+            f"the model takes one row at a time, pass jax.vmap(lambda row: {role}(row[None])[0])",
+            jax.vmap(lambda x: call(jax.tree.map(lambda leaf: leaf[None], x))[0]),
         ),
         (f"the model takes one example, pass jax.vmap({role})", jax.vmap(call)),
     ]

@@ -45,9 +45,7 @@ def _all_examples(section: Section, name: str) -> list[Html]:
     if len(classes) > 1:
         shown = min(len(classes), _SHOWN_CLASSES)
         which = "each class" if shown == len(classes) else f"each of the {shown} most frequent classes"
-        note = (
-            f"The examples explain different classes, whose values do not belong together: {which} is shown on its own."
-        )
+        note = f"The examples explain different classes, whose values cannot be compared: {which} is shown on its own."
         parts.append(element("p", note, class_="note"))
     for target, rows in classes[:_SHOWN_CLASSES]:
         of = f" of {section.class_name(target)}" if target is not None and len(classes) > 1 else ""

@@ -72,6 +72,10 @@ class Explained:
         numbers, counts = np.unique(targets, return_counts=True)
         return [(int(numbers[k]), known[targets == numbers[k]]) for k in np.argsort(-counts, kind="stable")]
 
+    def largest_scale(self, rows: np.ndarray) -> float:
+        """Returns the size of the numbers of some examples."""
+        return max((self.scale(int(row)) for row in rows), default=0.0)
+
     def scale(self, example: int) -> float:
         """Returns the size of an example's numbers, against which rounding error is written 0."""
         base = 0.0 if self.attribution.base_value is None else float(np.asarray(self.attribution.base_value)[example])

@@ -48,6 +48,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); }
   table { font-size: 0.85rem; width: 100%; }
   th, td { padding: 0.2rem 0.4rem 0.2rem 0.2rem; }
   th[scope=row], .facts td, .inputs td:nth-child(2) { overflow-wrap: anywhere; white-space: normal; min-width: 4rem; }
+  .inputs td:nth-child(2) { min-width: 5rem; }
   .numbers thead th:not(:first-child) { white-space: normal; }
 }
 @media print {

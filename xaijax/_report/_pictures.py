@@ -71,7 +71,10 @@ def pictures_of_all(section: Section, rows: np.ndarray, of: str) -> list[Picture
     count = counted(len(rows), "example") + of
     size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
     lines = mean_lines_of(section, rows)
-    largest = f"The largest: {listed([f'{line.name} {number(line.value)}' for line in lines[:_IN_WORDS]])}."
+    scale = section.explained.largest_scale(rows)
+    largest = (
+        f"The largest: {listed([f'{line.name} {number(line.value, scale=scale)}' for line in lines[:_IN_WORDS]])}."
+    )
     if section.of_pairs:
         caption = f"Mean sizes over {count}: single players in frames, pairs in the other cells."
         description = f"Matrix of mean sizes over {count}, single players on its diagonal. {largest}"
@@ -145,10 +148,11 @@ def _distribution(
     inputs = section.given_inputs
     inputs = None if inputs is None else inputs[rows]
     size = (6.0, 1.5 + 0.36 * min(section.top + 1, section.explained.values.shape[1]))
-    reach = []
+    reach, scale = [], section.explained.largest_scale(rows)
     for line in lines[:_IN_WORDS]:
         column = np.asarray(known.values)[:, line.number]
-        reach.append(f"{line.name} from {signed(column.min())} to {signed(column.max())}")
+        low, high = (signed(end, scale=scale) for end in (column.min(), column.max()))
+        reach.append(f"{line.name} from {low} to {high}")
     colors = ", colored by the input" if inputs is not None and inputs.dtype.kind in "biuf" else ""
     caption = f"Every value of {count}, a dot each{colors}."
     description = f"A dot for every value. The players with the largest mean |value|: {listed(reach)}."

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import counted, interval, number, signed
+from xaijax._core.words import ROUNDING, counted, interval, number, signed
 from xaijax._report._explained import fidelity, sums_to_output, total
 from xaijax._report._html import Html, element, joined
 from xaijax._report._section import Section
@@ -80,7 +80,8 @@ def example_tables(section: Section, example: int) -> Html:
 
 def mean_table(section: Section, rows: np.ndarray, of: str) -> Html:
     caption = f"Mean |value| over {counted(len(rows), 'example')}{of}, largest first"
-    return _folded(caption, "player", mean_lines_of(section, rows), section.top, 0.0, value="Mean |value|")
+    scale = section.explained.largest_scale(rows)
+    return _folded(caption, "player", mean_lines_of(section, rows), section.top, scale, value="Mean |value|")
 
 
 def examples_table(section: Section) -> Html:
@@ -143,7 +144,8 @@ def _values_table(
     rows = []
     for line in lines[:top]:
         given = [line.input or ""] if with_inputs else []
-        errors = [interval(line.error) or ""] if with_errors else []
+        is_exact = line.error is not None and line.error <= ROUNDING * scale
+        errors = [interval(0.0 if is_exact else line.error) or ""] if with_errors else []
         rows.append([line.name, *given, write(line.value, scale=scale), *errors])
     others = lines[top:]
     if others:

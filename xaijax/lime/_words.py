@@ -108,7 +108,7 @@ Spans = Callable[[str, int], Iterable[tuple[int, int]]]  # (text, its number) ->
 def _read_split(split: Split) -> Spans:
     if split is None:
         return _unicode_words
-    if hasattr(split, "finditer"):  # a compiled pattern
+    if hasattr(split, "finditer") and isinstance(getattr(split, "pattern", ""), str):  # a compiled pattern
         return functools.partial(_between_separators, split)
     if isinstance(split, str):
         try:
@@ -125,20 +125,28 @@ def _read_split(split: Split) -> Spans:
 
 def _unicode_words(text: str, _: int) -> Iterator[tuple[int, int]]:
     """The words of the Unicode standard (UAX 29): with combining marks and inner apostrophes; emoji; each ideograph."""
-    boundaries, content = _unicode_patterns()
-    edges = sorted({0, *(match.start() for match in boundaries.finditer(text)), len(text)})
+    boundaries, characters, content = _unicode_patterns()
+    starts = {match.start() for match in characters.finditer(text)}  # no word ends within a character of several codes
+    edges = sorted({0, *(starts & {match.start() for match in boundaries.finditer(text)}), len(text)})
     for start, end in itertools.pairwise(edges):
         if content.search(text, start, end):
             yield start, end
 
 
+<<<<<<< HEAD
 @functools.lru_cache(maxsize=1)
 def _unicode_patterns() -> tuple[Any, Any]:
     """Word boundaries, and the characters that make a word of what lies between two of them."""
+=======
+@functools.cache
+def _unicode_patterns() -> tuple[Any, Any, Any]:
+    """Word boundaries, characters as readers see them, and those that make a word of the text between two boundaries."""
+>>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
     import regex  # Python's `re` knows neither Unicode's boundaries nor its properties
 
     content = r"[\w\p{Extended_Pictographic}\p{Regional_Indicator}]"
-    return regex.compile(r"\b", regex.WORD | regex.VERSION1), regex.compile(content, regex.VERSION1)
+    boundaries = regex.compile(r"\b", regex.WORD | regex.VERSION1)
+    return boundaries, regex.compile(r"\X", regex.VERSION1), regex.compile(content, regex.VERSION1)
 
 
 def _between_separators(separators: Any, text: str, _: int) -> Iterator[tuple[int, int]]:

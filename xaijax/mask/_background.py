@@ -45,9 +45,10 @@ class Background(Masker):
 
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         if x.shape[1:] != self.rows.shape[1:]:
+            advice = ": x is one example without its batch axis, pass x[None]" if x.shape == self.rows.shape[1:] else ""
             raise ValueError(
                 f"`x` must have the shape [N, {', '.join(map(str, self.rows.shape[1:]))}] of the background's rows, got "
-                f"{list(x.shape)}."
+                f"{list(x.shape)}{advice}."
             )
 
     def num_players(self, shape: tuple[int, ...]) -> int:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import check
+from xaijax._core import check, frames
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.target import Target, as_target, output_shapes
@@ -65,11 +65,11 @@ def partial_dependence(
 
     Args:
       model: any model of rows [N, D].
-      x: [N, D] rows.
+      x: [N, D] rows, an array or a data frame.
       feature: the index or the name of a feature, or a tuple of two.
       target: an int, ints [N], a callable from outputs to one number for each row, or None: the top class of each row as
         it is.
-      names: D names of the features.
+      names: D names of the features. Default: the columns of a data frame.
       num_points: how many values a feature takes, evenly from the smallest to the largest of x; all values of x where
         these are fewer. Default 40, which looks smooth.
       grids: the values that each feature takes, one array for each. Default: as num_points says.
@@ -91,6 +91,8 @@ def partial_dependence(
     >>> age.grids[0].tolist(), age.mean.tolist()  # the mean of x[:, 1] is 2
     ([0.0, 1.0, 2.0], [0.0, 2.0, 4.0])
     """
+    x, columns = frames.read_frame("x", x)
+    names = columns.names if names is None and columns is not None else names
     model, x = as_model(model), check.numeric_array("x", x)
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"`x` must be rows [N, D], got shape {list(x.shape)}.")

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from xaijax._core import check, random
+from xaijax._core import check, frames, random
 from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.blocks import block_size, in_blocks
 from xaijax._core.compile import compiled
@@ -47,8 +47,9 @@ def expected_gradients(
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
-      x: [N, ...] floating inputs of any shape.
-      background: [B, ...] rows that the paths start from, such as training rows, or one black image.
+      x: [N, ...] floating inputs of any shape, or a data frame of numbers.
+      background: [B, ...] rows that the paths start from, such as training rows, or one black image; or a data frame of
+        numbers, whose columns name the features.
       key: a JAX random key. Each example's samples depend on the key and its id alone.
       target: an int, ints [N], a callable from outputs to one number for each row, or None for the top class.
       num_samples: S gradients for each example, in 16 independent replicates, within which the positions on the path are
@@ -69,6 +70,7 @@ def expected_gradients(
       attribution priors and expected gradients, arXiv:1906.10670.
     """
     model = as_model(model)
+    x, background, names = _read_frames(x, background)
     x, background = (_read_rows(name, rows) for name, rows in (("x", x), ("background", background)))
     if x.shape[1:] != background.shape[1:]:
         raise ValueError(
@@ -77,10 +79,18 @@ def expected_gradients(
     num_examples = check.examples(x)
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
     num_samples = check.positive_int("num_samples", num_samples, least=2 * _REPLICATES, most=_MOST_SAMPLES)
-    return _expected_gradients(
+    attribution = _expected_gradients(
         model, x, background, bound, check.random_key(key), check.example_ids(ids, num_examples),
         num_samples=num_samples, batch_size=check.batch_size(batch_size),
     )  # fmt: skip
+    return attribution.with_names(names)
+
+
+def _read_frames(x: Any, background: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
+    """Returns both as arrays, and the names of the columns; there is no gradient between categories."""
+    for name, rows in (("background", background), ("x", x)):
+        frames.refuse_categories(name, frames.read_frame(name, rows)[1], "gradients need numbers, use xai.shap.values")
+    return frames.read_pair(("x", "background"), x, background)
 
 
 def _read_rows(name: str, rows: Any) -> Array:

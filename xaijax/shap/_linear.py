@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import check
+from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import dot, power_of_two
@@ -47,8 +47,9 @@ def linear(
 
     Args:
       model: a model that is linear in x: f(x) = w·x + b for the target. The weights are its gradient.
-      x: [N, D] inputs.
-      rows: [B, D] training rows: their means, and for correlated features their covariances; B more than D then.
+      x: [N, D] inputs, an array or a data frame like that of the rows.
+      rows: [B, D] training rows, an array or a data frame, whose columns name the features: their means, and for
+        correlated features their covariances; B more than D then.
       target: an int, ints [N], a linear callable, or None for the top class of each input.
       features: "independent": a feature is set while the others keep their distribution; "correlated": a feature also
         informs about the others, for features that are jointly normal. Default "independent".
@@ -68,10 +69,11 @@ def linear(
       Aas, Jullum & Løland (2021), Explaining individual predictions when features are dependent, arXiv:1903.10464.
     """
     model = as_model(model)
+    x, rows, names = frames.read_pair(("x", "rows"), x, rows)
     x, rows = (check.numeric_array(name, array) for name, array in (("x", x), ("rows", rows)))
-    if x.ndim != 2 or rows.ndim != 2 or x.shape[1] != rows.shape[1] or len(rows) == 0:
+    if x.ndim != 2 or rows.ndim != 2 or x.shape[1] != rows.shape[1] or 0 in rows.shape:
         raise ValueError(
-            f"`x` and `rows` must have shapes [N, D] and [B, D] with the same features, got {list(x.shape)} and "
+            f"`x` and `rows` must have shapes [N, D] and [B, D] with the same features, at least one, got {list(x.shape)} and "
             f"{list(rows.shape)}."
         )
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, rows.dtype), jnp.float32)
@@ -90,6 +92,7 @@ def linear(
     key = None if key is None else check.random_key(key)
     orders = _orders(num_features, num_permutations, key) if features == "correlated" else None
     attribution, curvature = _linear(model, x, rows, bound, orders)
+    attribution = attribution.with_names(names)
     if not check.is_concrete(curvature):
         return check.nan_where(curvature > _MOST_CURVATURE, attribution)
     if curvature.max() > _MOST_CURVATURE:

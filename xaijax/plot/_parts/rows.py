@@ -10,7 +10,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Surrogate
 from xaijax._core.calls import warn
-from xaijax._core.words import counted, shortened
+from xaijax._core.words import counted, num_present, shortened
 from xaijax.plot._parts.inputs import Column, columns_of, plain_array
 from xaijax.plot._parts.players import inputs_of_example, labels_of, player_names
 
@@ -88,10 +88,13 @@ def row_of(
     single, of = one_output(single, output, output_names)
     values = np.asarray(single.values, np.float64)
     names = player_names(names, len(values), example=example, num_examples=count)
+    inputs = inputs_of_example(inputs, example, len(values), count)
     base = None if single.base_value is None else float(np.asarray(single.base_value))
+    present = slice(len(values) if names is None else num_present(names, values))
+    names, inputs = (None if part is None else part[present] for part in (names, inputs))
     return Row(
-        values, _errors(single, values), base, float(np.asarray(single.output)), names, labels_of(names, len(values)),
-        inputs_of_example(inputs, example, len(values), count), of,
+        values[present], _errors(single, values)[present], base, float(np.asarray(single.output)), names,
+        labels_of(names, len(values[present])), inputs, of,
     )  # fmt: skip
 
 
@@ -192,12 +195,12 @@ def note_of_classes(targets: np.ndarray, output_names: Sequence[str] | None) -> 
     if len(classes) < 2:
         return ""
     order = np.argsort(-counts, kind="stable")
-    named = [f"{name_of_output(int(classes[k]), output_names)} {counts[k]:,}" for k in order[:_NAMED_CLASSES]]
+    named = [f"{counts[k]:,} of {name_of_output(int(classes[k]), output_names)}" for k in order[:_NAMED_CLASSES]]
     more = f" and {counted(len(classes) - _NAMED_CLASSES, 'more class').replace('classs', 'classes')}"
     listed = ", ".join(named) + (more if len(classes) > _NAMED_CLASSES else "")
     warn(
-        f"the rows explain different classes ({listed}), whose values do not belong together: pass output= for the rows of "
-        "one class, or draw a panel for each class with xai.plot.cohorts(xai.plot.beeswarm, attribution)."
+        f"the rows explain different classes ({listed}), whose values cannot be compared: pass output= for the rows of one "
+        "class, or draw a panel for each class with xai.plot.cohorts(xai.plot.beeswarm, attribution)."
     )
     return f"rows explain different classes: {listed}"
 
