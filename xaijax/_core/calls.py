@@ -15,7 +15,9 @@ from typing import Any
 NOTE = "xaijax: "  # begins every note about an error of the user's code
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_LIBRARIES = tuple(f"{os.sep}site-packages{os.sep}{name}{os.sep}" for name in ("jax", "jaxlib", "flax", "beartype"))
+_LIBRARIES = tuple(
+    f"{os.sep}site-packages{os.sep}{name}{os.sep}" for name in ("jax", "jaxlib", "flax", "beartype", "jaxtyping")
+)
 _STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
 
 
@@ -93,7 +95,7 @@ def _public_name(frame: types.FrameType) -> str | None:
     for variable in frame.f_code.co_freevars:
         function = frame.f_locals.get(variable)
         if isinstance(function, types.FunctionType):
-            candidates.append((function.__module__, function.__qualname__))
+            candidates.append((str(function.__module__), function.__qualname__))
     for module, name in candidates:
         package, *parts = module.split(".")
         if package != "xaijax":
