@@ -169,12 +169,8 @@ class Attribution:
 
     def axes_of(self, field: str) -> tuple[str, ...]:
         """Returns the names of a field's axes, such as ("N", "M"); R stands for all axes of the input."""
-<<<<<<< HEAD
         check.one_of("field", field, self.array_fields())
-        (declared,) = (one.metadata["axes"] for one in dataclasses.fields(self) if one.name == field)
-=======
         (declared,) = (each.metadata["axes"] for each in dataclasses.fields(self) if each.name == field)
->>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
         present = {EXAMPLES: (EXAMPLES,) * self.has_examples, OUTPUTS: (OUTPUTS,) * self.all_outputs}
         present |= {PLAYERS: self.player_axes, REGIONS: (REGIONS,)}
         return tuple(name for axis in declared for name in present[axis])

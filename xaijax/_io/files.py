@@ -217,13 +217,9 @@ def existing(path: Any, name: str = "path") -> Path:
     if len(there) == 1 or (there and there[0] == path and path.suffix in _SUFFIXES):
         return there[0]
     if there:
-<<<<<<< HEAD
-        raise ValueError(f"`{name}` must name one file, got {path}, which may be any of {[str(one) for one in there]}.")
-=======
         raise ValueError(
-            f"`path` must name one file, got {path}, which may be any of {[str(candidate) for candidate in there]}."
+            f"`{name}` must name one file, got {path}, which may be any of {[str(candidate) for candidate in there]}."
         )
->>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
     for link in (path, *candidates):
         if link.is_symlink():
             raise FileNotFoundError(f"{link} is a symbolic link to {os.readlink(link)}, which does not exist.")

@@ -51,13 +51,8 @@ def noted(model: Any, x: Any) -> Iterator[None]:
                 f"`{role}` must be written in JAX, got {name}, {reason}: use jax.numpy, or {CALLBACK}."
             ) from error
         explainer = calls.explainer_name() or "xaijax"
-<<<<<<< HEAD
-        fix = _likely_fix(error, model, x)
-        error.add_note(f"{calls.NOTE}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
-=======
         fix = _likely_fix(cause, model, x)
-        error.add_note(f"{_MARK}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
->>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
+        error.add_note(f"{calls.NOTE}{explainer} evaluated `{role}`, {name}, with {_shapes(x)}. {fix}")
         raise
 
 

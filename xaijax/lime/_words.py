@@ -133,15 +133,9 @@ def _unicode_words(text: str, _: int) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-<<<<<<< HEAD
 @functools.lru_cache(maxsize=1)
-def _unicode_patterns() -> tuple[Any, Any]:
-    """Word boundaries, and the characters that make a word of what lies between two of them."""
-=======
-@functools.cache
 def _unicode_patterns() -> tuple[Any, Any, Any]:
     """Word boundaries, characters as readers see them, and those that make a word of the text between two boundaries."""
->>>>>>> 2f5c667 (Data frames in linear, expected gradients and partial dependence; notes on signatures and NumPy conversions; texts without filled-up words; rounding error of means is 0)
     import regex  # Python's `re` knows neither Unicode's boundaries nor its properties
 
     content = r"[\w\p{Extended_Pictographic}\p{Regional_Indicator}]"
