@@ -109,7 +109,7 @@ class Section:
 
     def _check_inputs(self, reported: Explained) -> None:
         if self.inputs is not None:
-            given = np.shape(self.given_inputs)
+            given = np.shape(np.asarray(self.given_inputs))
             if given != reported.values.shape or not reported.of_players:
                 raise ValueError(
                     f"`inputs` must have one entry for each value of players, {list(reported.values.shape)}, got {list(given)}."

@@ -84,16 +84,16 @@ def cohorts(
     options: dict[str, Any] = {"example": None} if "example" in accepted else {}  # of bars: the mean over the rows
     if axes is None:
         axes = _new_axes(len(groups), min(given.get("top", 10), attribution.num_players))
-    axes = given_axes(axes, 1, len(groups))[0]
-    for ax, (label, rows) in zip(axes, groups, strict=True):
+    row = given_axes(axes, 1, len(groups))[0]
+    for ax, (label, rows) in zip(row, groups, strict=True):
         draw(attribution, ax=ax, rows=rows, title=f"{label}: {counted(len(rows))}", **options)
     # Means over a group's rows are known only once they are drawn.
     plot = getattr(draw, "func", draw)
     if plot is bars:
-        _share_limits(axes)
+        _share_limits(row)
     if plot is heatmap:
-        _share_limits([ax.child_axes[1] for ax in axes])
-    return axes
+        _share_limits([ax.child_axes[1] for ax in row])
+    return row
 
 
 def _share_limits(axes: Any) -> None:
