@@ -47,7 +47,7 @@ _FILLS = {*_SCALES, "an empty list", "an array of five axes", "a long row", "no 
 LEGAL = {
     **dict.fromkeys(("title", "text", "date", "fingerprint", "separator", "reference_name", "Section.output", "tag.name"), _TEXTS),
     "scale.connect.coordinator": _TEXTS,
-    **dict.fromkeys(("output_names", "titles", "categories", "notes", "plot.intervals.names", "texts", "classes"), ("strings",)),
+    **dict.fromkeys(("output_names", "titles", "categories", "notes", "plot.intervals.names", "texts", "classes", "plot.text.words", "plot.text_html.words"), ("strings",)),
     **dict.fromkeys(("path", "out", "folder"), ("text",)),
     **dict.fromkeys(("compactness", "sigma", "until", "gamma", "kernel_width", "ridge", "deviations", "learning_rate"), _POSITIVE),
     **dict.fromkeys(("linewidth", "host_timeout"), _POSITIVE),
