@@ -132,7 +132,7 @@ def test_means_of_bytes_are_rounded_to_the_nearest():
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(fill=[1.0, 2])), r"`fill` must be .* shape \[2\]"),
         (lambda: xai.mask.regions([[[0, 1]], [[0, 2]], [[0, 1]]]), r"`labels\[1\]` must number .* without \[1\]"),
         (lambda: xai.lime.image(linear, IMAGES, np.zeros((40, 30), int), key=KEY), r"`labels` must have the shape of"),
-        (lambda: xai.lime.image(linear, IMAGES, [[0, 2]], key=KEY), r"`labels` must number .* without \[1\]"),
+        (lambda: xai.lime.image(linear, IMAGES, [[0, 2]], key=KEY), r"`masker` must number .* without \[1\]"),
         (
             lambda: xai.lime.image(linear, IMAGES, SUPERPIXELS, fill=0.0, key=KEY),
             "`fill` must be None where a masker is given",
