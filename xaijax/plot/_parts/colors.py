@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -109,9 +108,10 @@ def _check_signed(signed: bool | None, least: float) -> bool:
 
 
 def check_percentile(percentile: object) -> float:
-    if isinstance(percentile, bool) or not isinstance(percentile, numbers.Real) or not 0 < float(percentile) <= 100:
+    number = check.finite_float("percentile", percentile, expected="above 0 and at most 100")
+    if not 0 < number <= 100:
         raise ValueError(f"`percentile` must be a number above 0 and at most 100, got {check.shown(percentile)}.")
-    return float(percentile)
+    return number
 
 
 def color_bar(
