@@ -123,7 +123,8 @@ def read_description(folder: Path) -> dict[str, Any] | None:
         others = [other.name for other in folder.iterdir() if other.name != FOLDER.name] if folder.is_dir() else []
         if others:
             raise ValueError(
-                f"{folder} holds other files ({sorted(others)[0]} among them) and no store of explanations: choose a new folder."
+                f"`out` must be a new folder or a store, got {folder}, which holds other files ({sorted(others)[0]} among them) and no "
+                "store of explanations: choose a new folder."
             )
         return None
     description = read_json(path)
