@@ -23,7 +23,7 @@ from xaijax._core.game import Game, as_game
 from xaijax._core.typing import Array
 from xaijax.shap._exact import sum_of_coalitions
 
-Tree = int | tuple["Tree", ...]
+Tree = int | tuple[Any, ...]  # a player, or groups of trees; type checkers at run time know no recursive types
 MOST_COALITIONS = 2**16
 _DEEPEST = 100  # levels of groups: a sequence that holds itself has no end
 
