@@ -16,7 +16,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions
 from xaijax._core.typing import ArrayOrSequence, KeyLike, NamesLike
-from xaijax._core.words import num_present, printable, spelled
+from xaijax._core.words import printable, spelled
 from xaijax._report._explained import Explained, explained
 
 SHOWN = 3  # examples by default: enough to see that they differ
@@ -214,8 +214,7 @@ class Section:
             return self.given_words[example]
         names = self.own_names
         if names is not None:
-            own = [printable(str(name)) for name in (names[example] if self.has_names_of_each else names)]
-            return own[: num_present(own, self.explained.values[example])] if self.has_names_of_each else own
+            return [printable(str(name)) for name in (names[example] if self.has_names_of_each else names)]
         noun = "region" if self.explained.on_images else "player"
         return [f"{noun} {number}" for number in range(self.explained.values.shape[1])]
 

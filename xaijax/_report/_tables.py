@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import ROUNDING, counted, interval, number, signed
+from xaijax._core.words import ROUNDING, counted, interval, num_present, number, signed
 from xaijax._report._explained import fidelity, sums_to_output, total
 from xaijax._report._html import Html, element, joined
 from xaijax._report._section import Section
@@ -32,7 +32,8 @@ def lines_of(section: Section, example: int) -> list[Line]:
     names, inputs = section.players(example), section.input_texts(example)
     errors = None if reported.errors is None else reported.errors[example]
     lines = []
-    for player, (name, value) in enumerate(zip(names, reported.values[example].tolist(), strict=False)):
+    values = reported.values[example][: len(names)]  # of a text its words alone
+    for player, (name, value) in enumerate(zip(names, values[: num_present(names, values)].tolist(), strict=False)):
         error = None if errors is None else float(errors[player])
         lines.append(Line(player, name, value, error, inputs[player] if inputs else None))
     return _strongest(lines)
