@@ -142,7 +142,7 @@ MISTAKES = {
         "`background` must be .* at least one row",
     ),
     "other features": (lambda: explain(background=jnp.zeros((2, 4))), r"rows of the shape of x's, \[5\], .* \[2, 4\]"),
-    "one row": (lambda: explain(background=jnp.zeros(5)), r"`background` must have rows of the shape"),
+    "one row": (lambda: explain(background=jnp.zeros(5)), r"`background` must have rows of the shape of x's, \[5\]"),
     "NaN in x": (lambda: explain(x=rows(3, 6).at[2].set(jnp.nan)), r"x.? (holds NaN|must hold no NaN).*\[2\]"),
     "NaN in the background": (
         lambda: explain(background=jnp.full((2, 5), jnp.nan)),

@@ -282,7 +282,7 @@ MISTAKES = {
     ),
     "too few evaluations": (lambda: explain(8, num_evaluations=15), "at least 16, twice the number of players, got 15"),
     "too many evaluations": (
-        lambda: explain(17, num_evaluations=2100, key=0),
+        lambda: explain(17, num_evaluations=2100, key=jax.random.key(0)),
         "at most 2,050 .*131,072, got 2,100",
     ),
     "too many players": (

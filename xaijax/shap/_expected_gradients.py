@@ -74,7 +74,8 @@ def expected_gradients(
     x, background = (_read_rows(name, rows) for name, rows in (("x", x), ("background", background)))
     if x.shape[1:] != background.shape[1:]:
         raise ValueError(
-            f"`x` and `background` must have rows of one shape, got the shapes {list(x.shape)} and {list(background.shape)}."
+            f"`background` must have rows of the shape of x's, {list(x.shape[1:])}, got the shapes "
+            f"{list(background.shape)} of background and {list(x.shape)} of x."
         )
     num_examples = check.examples(x)
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
