@@ -193,6 +193,7 @@ def _functions():
     special = {
         "game": lambda r: {**model_x, "masker": r.masker},
         "layers": {"model": image_model, "x": IMAGES},
+        "callback": {"predict": lambda x: x[:, :2]},
         "compose": {"features": lambda x: x, "head": table_model},
         "concatenate": lambda r: {"attributions": [r.table, r.table]},
         "tag": {"value": X, "name": "a"},

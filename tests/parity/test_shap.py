@@ -126,3 +126,15 @@ def _orders(members):
     if len(members) < 2:
         return [members]
     return [(one, *rest) for one in members for rest in _orders(tuple(other for other in members if other != one))]
+
+
+def test_a_forest_on_the_host_has_the_exact_values_of_shaps_tree_explainer(shap):
+    ensemble, datasets = pytest.importorskip("sklearn.ensemble"), pytest.importorskip("sklearn.datasets")
+    x, y = datasets.load_breast_cancer(return_X_y=True)
+    # The tree explainer rounds thresholds to float32; here they are exact, as numbers with few bits have exact means.
+    x = (np.round(64 * x[:, :8] / x[:, :8].std(axis=0)) / 64).astype(np.float32)
+    forest = ensemble.RandomForestClassifier(20, random_state=0).fit(x[20:], y[20:])
+    theirs = shap.TreeExplainer(forest, x[100:110], feature_perturbation="interventional").shap_values(x[:10])
+    ours = xai.shap.values(forest, x[:10], xai.mask.background(x[100:110]), key=jax.random.key(0), target="all")
+    assert ours.estimator == "exact"
+    np.testing.assert_allclose(ours.values, theirs, atol=1e-6)

@@ -15,7 +15,7 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from xaijax._core import calls, check, progress, settings
-from xaijax._model import Model, unflatten
+from xaijax._model import Model, run_watched, unflatten
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
 
@@ -74,11 +74,17 @@ def compiled(
                 return run(*arguments, **options)
             if method == "__call__":
                 programs.count_compilation(program)
-            with automatic_axes():
+
+            def start() -> Any:
                 if in_stages is None or not progress.visible():
                     return run(*arguments, **options)
                 in_these = functools.partial(in_stages, jitted, arguments=arguments, options=options)
                 return progress.watch(label if isinstance(label, str) else functools.partial(label, options), in_these)
+
+            with automatic_axes():
+                if program.on_host and method == "__call__":
+                    return run_watched(program.on_host, start)
+                return start()
 
         return call
 
@@ -163,8 +169,10 @@ class _Programs:
             arguments, options = jax.tree.map(model_of, (arguments, options), is_leaf=is_slot)
             return function(*arguments, **options)
 
-        functions = tuple(function for _, static in statics for function in static.throwaway)
-        return _Program(jax.jit(with_models, static_argnames=self._static_argnames), functions)
+        functions = [function for _, static in statics for function in static.throwaway]
+        on_host = tuple(function for function in functions if getattr(function, "is_on_host", False))
+        others = tuple(function for function in functions if function not in on_host)
+        return _Program(jax.jit(with_models, static_argnames=self._static_argnames), others, on_host)
 
     def count_compilation(self, program: _Program) -> None:
         """Warns when a line of the user compiles for the fifth time, each time for another function."""
@@ -207,10 +215,11 @@ class _Slot:
 
 @dataclasses.dataclass
 class _Program:
-    """A jitted function, with the throwaway functions of the user that it is compiled for."""
+    """A jitted function, with the throwaway functions of the user that it is compiled for, and those on the host."""
 
     jitted: Any
     functions: tuple[Any, ...] = ()
+    on_host: tuple[Any, ...] = ()
     is_counted: bool = False
 
 

@@ -233,9 +233,13 @@ def _index_of_layer(model: Model, values: list[_Value], layer: str | None, x: An
 
 def _no_layers(model: Model) -> str:
     """Explains why a model has no layers, and how to name some."""
-    return module_in_closure(model) or (
-        "the model calls no Flax module and tags no value: name a value with xai.tag(value, name), or use "
-        "xai.compose(features, head)"
+    return (
+        model.no_layers
+        or module_in_closure(model)
+        or (
+            "the model calls no Flax module and tags no value: name a value with xai.tag(value, name), or use "
+            "xai.compose(features, head)"
+        )
     )
 
 

@@ -128,6 +128,8 @@ def apply(model: Model, x: Any) -> Any:
 
 def output_shapes(model: Model, x: Any, num_examples: int) -> Any:
     """Shapes and types of the model's outputs, without computing them; its trace is cached like a compilation's."""
+    if check.is_concrete(x):
+        model.observe(x)
     outputs = apply.eval_shape(model, x)
     for leaf in jax.tree.leaves(outputs):
         if not leaf.shape or leaf.shape[0] != num_examples:

@@ -26,7 +26,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 SIMPLE = (bool, int, float, str, type(None))
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _INSTALLED = tuple({path for name, path in sysconfig.get_paths().items() if name in ("purelib", "platlib", "stdlib")})
 _NOT_OF_A_CLASS = {
     *(
@@ -87,7 +87,7 @@ class _Digests:
             return self._known[id(value)][1]
         self._known[id(value)] = value, b"within itself"
         state = _hash(f"{type(value).__module__}.{type(value).__qualname__}:".encode())
-        if is_array(value) or isinstance(value, np.generic):
+        if (is_array(value) or isinstance(value, np.generic)) and value.dtype != object:
             _add_array(state, value)
         elif (name := _name(value)) is not None:
             state.update(name.encode())
@@ -179,7 +179,10 @@ def _add_array(state: Any, array: Any) -> None:
         _add_array(state, np.ma.getmaskarray(array))
     array = np.asarray(array)
     state.update(f"{array.dtype}{array.shape}".encode())
-    if array.dtype.hasobject:
+    if array.dtype.names:  # field by field, without the undefined bytes between them
+        for name in array.dtype.names:
+            _add_array(state, array[name])
+    elif array.dtype.hasobject:
         state.update(repr(array.tolist()).encode())
     else:
         state.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
@@ -200,6 +203,8 @@ def _name(value: Any) -> str | None:
 
 def _parts(value: Any) -> list[Any]:
     """The parts of a value, in an order that does not change."""
+    if isinstance(value, np.ndarray):  # of objects
+        return [value.shape, value.tolist()]
     if isinstance(value, types.FunctionType):
         return _parts_of_function(value)
     if isinstance(value, types.CodeType):
@@ -230,7 +235,19 @@ def _parts(value: Any) -> list[Any]:
     if getattr(value, "__dict__", None):
         return [vars(value)]
     shown = repr(value)
-    return [] if _ADDRESS.search(shown) else [shown]  # such as locks, which show nothing but their address
+    return _pickled_parts(value) if _ADDRESS.search(shown) else [shown]
+
+
+def _pickled_parts(value: Any) -> list[Any]:
+    """What pickle keeps of an object that shows nothing but its address, such as a tree of scikit-learn.
+
+    Pickle refuses locks and sockets, which have no parts.
+    """
+    try:
+        reduced = value.__reduce_ex__(2)
+    except Exception:
+        return []
+    return list(reduced[1:3]) if isinstance(reduced, tuple) else []
 
 
 def _parts_of_function(function: types.FunctionType) -> list[Any]:

@@ -13,7 +13,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from xaijax._core import check
-from xaijax._model._errors import module_in_closure, refuse_outside_jax
+from xaijax._model._callback import CallbackModel, callback, of_estimator, run_watched
+from xaijax._model._errors import is_estimator, is_method_of_library, module_in_closure, refuse_outside_jax
 from xaijax._model._model import FunctionModel, Model, function, unflatten
 from xaijax._model._tag import tag
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
     from xaijax._model._linen import linen
 
 __all__ = [
+    "CallbackModel",
     "FunctionModel",
     "Model",
     "as_model",
+    "callback",
     "function",
     "linen",
     "module_in_closure",
+    "run_watched",
     "tag",
     "tagged_attention",
     "unflatten",
@@ -56,12 +60,16 @@ def as_model(model: Any, role: str = "model") -> Model:
     arguments, options = (), {}
     if isinstance(model, functools.partial):  # model options: functools.partial(nnx_module, train=False)
         model, arguments, options = model.func, model.args, model.keywords
-    refuse_outside_jax(model, role)
     for framework, adapter in _ADAPTERS:
         if framework in sys.modules:
             adapted = importlib.import_module(f"xaijax._model.{adapter}").adapt(model, arguments, options)
             if adapted is not None:
                 return adapted
+    if is_estimator(model) and not arguments and not options:
+        return of_estimator(model)
+    if is_method_of_library(model) and not options and not arguments:
+        return callback(model)
+    refuse_outside_jax(model, role)
     if inspect.ismethod(model):
         return _with_role(FunctionModel(model.__func__, model.__self__, *arguments, **options), role)
     if not callable(model) or isinstance(model, type):

@@ -24,10 +24,7 @@ from xaijax._core import calls, check
 
 _OUTSIDE_JAX = ("sklearn", "xgboost", "lightgbm", "catboost", "torch", "tensorflow", "onnxruntime", "statsmodels")
 
-CALLBACK = (
-    "wrap it as `lambda x: jax.pure_callback(predict, jax.ShapeDtypeStruct((len(x), K), jnp.float32), x, "
-    'vmap_method="sequential")`, where predict maps NumPy arrays [N, ...] to [N, K]'
-)
+CALLBACK = "pass xai.callback(predict), where predict maps NumPy arrays [n, ...] to numbers [n, K]"
 
 
 @contextlib.contextmanager
@@ -57,14 +54,21 @@ def noted(model: Any, x: Any) -> Iterator[None]:
 
 
 def refuse_outside_jax(model: Any, role: str) -> None:
-    """Raises one sentence for models of other frameworks, and for objects that predict but cannot be called."""
-    library = _of_library(model) or _of_library(getattr(model, "__self__", None))
+    """Raises one sentence for models of other frameworks."""
+    library = _of_library(model)
+    if library:
+        raise TypeError(f"`{role}` must be written in JAX, got {check.shown(model)} of {library}: {CALLBACK}.")
+
+
+def is_estimator(model: Any) -> bool:
+    """Returns whether an object predicts and is none that JAX could call."""
     has_predict = hasattr(model, "predict") or hasattr(model, "predict_proba")
-    if library or (has_predict and not callable(model)):
-        method = "predict_proba" if hasattr(model, "predict_proba") else "predict"
-        predict = f" (predict = {type(model).__name__}.{method})" if has_predict else ""
-        reason = f" of {library}" if library else f" with the method {method}"
-        raise TypeError(f"`{role}` must be written in JAX, got {check.shown(model)}{reason}: {CALLBACK}{predict}.")
+    return has_predict and not isinstance(model, type) and (not callable(model) or _of_library(model) is not None)
+
+
+def is_method_of_library(model: Any) -> bool:
+    """Returns whether a callable is a method of a model of another framework, such as forest.predict_proba."""
+    return callable(model) and _of_library(getattr(model, "__self__", None)) is not None
 
 
 def module_in_closure(model: Any) -> str | None:

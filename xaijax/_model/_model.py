@@ -20,7 +20,8 @@ from xaijax._model._errors import noted
 class _Static:
     """The part of a model that is not arrays: its structure, its other leaves and its options. Compared, never traced.
 
-    throwaway: the functions and objects that code may make anew at every call, see `_is_throwaway`.
+    throwaway: the functions and objects that code may make anew at every call, see `_is_throwaway`, and functions on the
+      host.
     role: the name of the argument that the model was passed as, for error messages.
     """
 
@@ -43,6 +44,7 @@ class Model:
 
     arrays: tuple[Any, ...]
     static: _Static
+    no_layers: str | None = None  # why no model of this class has layers
 
     def __init__(self, content: Any, *options: Hashable):
         leaves, treedef = jax.tree.flatten(content)
@@ -96,6 +98,9 @@ class Model:
 
     def _call_tagged(self, x: Any) -> Any:
         return self._call(x)
+
+    def observe(self, x: Any) -> None:
+        """Shows a model inputs with values, before it is traced, for models on the host that must see some."""
 
     def parameters(self, path: str) -> dict[str, Any]:
         """Returns the parameters of the module at `path`, by name."""
@@ -151,8 +156,11 @@ def _throwaway(content: Any) -> tuple[Hashable, ...]:
 def _is_throwaway(leaf: Any) -> bool:
     """Returns whether a static leaf is a lambda, a function defined within a function, or an object without equality.
 
-    Code may make such leaves anew at every call, each of which compiles; see `_core/compile.py`.
+    Code may make such leaves anew at every call, each of which compiles; see `_core/compile.py`. Functions on the host
+    count as such, as they may hold models of any size.
     """
+    if getattr(leaf, "is_on_host", False):
+        return True
     if isinstance(leaf, (type, types.ModuleType, types.BuiltinFunctionType, _Array)):
         return False
     function = inspect.unwrap(leaf) if callable(leaf) else leaf

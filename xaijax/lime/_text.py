@@ -17,7 +17,7 @@ from xaijax._core.game import ModelGame, game
 from xaijax._core.progress import steps, watched
 from xaijax._core.target import as_target, output_shapes
 from xaijax._core.typing import ArrayOrSequence, Ids, KeyLike, ModelLike, TargetLike
-from xaijax._model import as_model
+from xaijax._model import CallbackModel, as_model
 from xaijax.lime._explain import DEFINITIONS
 from xaijax.lime._fit import fit
 from xaijax.lime._words import Encoded, Encoder, Split, Tokenizer, check_texts, one_of_few_sizes, padded_length
@@ -80,10 +80,10 @@ def text(
 def strings(
     model: ModelLike,
     texts: Sequence[str],
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | None = None,
     *,
     key: KeyLike,
-    pad_id: int,
+    pad_id: int | None = None,
     mask_id: int | None = None,
     bag_of_words: bool = True,
     split: Split = None,
@@ -108,12 +108,14 @@ def strings(
     """Fits a linear surrogate to which words of a text are present, for models of any tokens.
 
     Args:
-      model: any model of token ids [n, L] that ignores padding at the end.
+      model: any model of token ids [n, L] that ignores padding at the end; or a function of lists of n strings, as
+        `xai.callback(predict)` or a pipeline of scikit-learn.
       texts: N strings.
       tokenizer: maps a string to its ids, ints, without special tokens. The ids of a text must be those of its words
         and separators one after the other (or of its words with the space before them), and every word must have one.
+        Default None, for a model of strings alone: texts without their absent words reach it as strings.
       key: a JAX random key. Each text's neighborhood depends only on the key and the text's id.
-      pad_id: the id that fills up short texts; no text may have it.
+      pad_id: the id that fills up short texts; no text may have it. None without a tokenizer.
       mask_id: the id that replaces the tokens of absent words. Default None: they are cut out, as in lime.
       bag_of_words: whether all occurrences of a word are one player; otherwise each occurrence is one. Default True, as in
         lime: the models that texts are explained for first count words.
@@ -163,7 +165,10 @@ def strings(
     >>> [(name, round(value, 2)) for name, value in zip(words.player_names(0), words.values[0].tolist())]
     [('good', 4.0), ('film', 0.5)]
     """
-    texts = check_texts(texts)
+    texts, model = check_texts(texts), as_model(model)
+    if tokenizer is None and pad_id is None and isinstance(model, CallbackModel) and not model.has_decoder:
+        model, tokenizer, pad_id = model.decoding(_from_characters), _characters, 0
+    tokenizer = _checked_tokenizer(tokenizer)
     pad_id = check.positive_int("pad_id", pad_id, least=0)
     if mask_id is not None:
         check.positive_int("mask_id", mask_id, least=0)
@@ -173,9 +178,9 @@ def strings(
     encoder = Encoder(tokenizer, split=split, bag_of_words=bag_of_words, pad_id=pad_id)
     encoded = [encoder(text, number) for number, text in enumerate(texts)]
     shapes = [(padded_length(own, length, n), one_of_few_sizes(len(own.words))) for n, own in enumerate(encoded)]
-    model, num_texts = as_model(model), len(texts)
-    longest = max(length for length, _ in shapes)
-    outputs = output_shapes(model, jnp.full((num_texts, longest), pad_id, jnp.int32), num_texts)
+    num_texts, longest = len(texts), max(length for length, _ in shapes)
+    whole = jnp.asarray(np.stack([_resized(own.ids, [longest], pad_id) for own in encoded]))
+    outputs = output_shapes(model, whole, num_texts)
     whole_target = as_target(target, outputs, num_texts, all_allowed=True)
     text_ids = check.example_ids(np.arange(num_texts) if ids is None else ids, num_texts)
 
@@ -199,6 +204,25 @@ def strings(
         order.extend(rows)
     joined = _join(parts, np.argsort(order), encoded, longest)
     return joined if output_names is None else joined.with_names(output_names=output_names)
+
+
+def _checked_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
+    if tokenizer is None:
+        raise TypeError(
+            "`tokenizer` must map a string to its ids, got None: only a model of strings goes without, such as "
+            "xai.callback(predict) without `decode`, and then without a pad_id too."
+        )
+    return tokenizer
+
+
+def _characters(text: str) -> list[int]:
+    """Returns a token for each character, for models of strings; 0 stays free for padding."""
+    return [1 + ord(character) for character in text]
+
+
+def _from_characters(ids: np.ndarray) -> str:
+    """Returns the string of these tokens."""
+    return (ids[ids > 0] - 1).astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
 def _of_definitions(definitions: str, num_samples: Any, sampling: Any, num_features: Any) -> dict[str, Any]:

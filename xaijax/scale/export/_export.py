@@ -56,7 +56,8 @@ def export(
       The path of the file.
 
     Raises:
-      TypeError: if the explainer is not callable or returns no Attribution, or JSON cannot hold the options.
+      TypeError: if the explainer is not callable, returns no Attribution or calls Python on the host, or JSON cannot hold
+        the options.
       ValueError: if a platform is unknown, a field of the Attribution does not have the axis N, or the explainer must be
         repeated and draws random numbers without ids.
       OSError: if the file cannot be written.
@@ -82,9 +83,16 @@ def export(
     options = files.read_options(options)
 
     traced = trace(explainer, structure, leaves, key, batch_size=batch_size)
-    program = traced.lower(platforms)
     try:
+        program = traced.lower(platforms)
         serialized = program.serialize()
+    except NotImplementedError as error:
+        if "callback" not in str(error):
+            raise
+        raise TypeError(
+            "`explainer` must be written in JAX to be exported, got one that calls Python on the host, such as a model of "
+            "xai.callback: call it where that Python is."
+        ) from error
     except ImportError as error:
         raise ImportError(
             "xai.scale.export needs the package flatbuffers, which jax.export writes with: pip install flatbuffers."
