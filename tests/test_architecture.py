@@ -143,7 +143,19 @@ def in_a_new_process(code):
 
 
 def test_importing_the_package_imports_no_heavy_dependency():
-    heavy = ["matplotlib", "rich", "tensorstore", "optax", "scipy", "flax", "PIL", "pandas", "sklearn", "torch"]
+    heavy = [
+        "matplotlib",
+        "rich",
+        "tensorstore",
+        "optax",
+        "scipy",
+        "flax",
+        "PIL",
+        "pandas",
+        "sklearn",
+        "torch",
+        "equinox",
+    ]
     code = f"import sys, xaijax; print([name for name in {heavy} if name in sys.modules])"
     assert in_a_new_process(code) == "[]"
 

@@ -24,7 +24,7 @@ from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
-    from xaijax._model import linen, tagged_attention
+    from xaijax._model import equinox, linen, tagged_attention
     from xaijax._report import Section, report
 
 # `load` reads what these packages write, and imports them when it meets such a file.
@@ -46,6 +46,7 @@ __all__ = [
     "clear_caches",
     "compose",
     "concatenate",
+    "equinox",
     "from_shap",
     "function",
     "game",
@@ -78,6 +79,7 @@ _ON_FIRST_USE = {
         for name in ("cam", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target")
     },
     "Section": "xaijax._report",
+    "equinox": "xaijax._model",
     "linen": "xaijax._model",
     "report": "xaijax._report",
     "tagged_attention": "xaijax._model",

@@ -162,6 +162,12 @@ class Results:
         return xai.save("saved.npz", self.table)
 
     @functools.cached_property
+    def equinox(self):
+        import equinox as eqx
+
+        return eqx.nn.Linear(M, 2, key=KEY)
+
+    @functools.cached_property
     def linen(self):
         module = nn.Dense(2)
         return module, module.init(KEY, jnp.asarray(X))
@@ -197,6 +203,7 @@ def _functions():
         "compose": {"features": lambda x: x, "head": table_model},
         "concatenate": lambda r: {"attributions": [r.table, r.table]},
         "tag": {"value": X, "name": "a"},
+        "equinox": lambda r: {"module": r.equinox},
         "from_shap": lambda r: {"explanation": xai.to_shap(r.table)},
         "function": {"function": linear_model},
         "linen": lambda r: {"module": r.linen[0], "variables": r.linen[1]},

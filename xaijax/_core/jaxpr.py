@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 # Calls whose bodies are plain sequences of operations; evaluation enters them.
-_TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint")
+_TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_vmap_call")
 
 Rule = Callable[[Any, list[Any]], list[Any]]  # (operation, its inputs) -> its results
 
@@ -88,5 +88,5 @@ def is_relu(equation: Any) -> bool:
 
 def _body(equation: Any) -> tuple[Any, Any]:
     """Returns the jaxpr of a call and its constants."""
-    inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    inner = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)
     return (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())

@@ -20,6 +20,7 @@ from xaijax._model._tag import tag
 
 if TYPE_CHECKING:
     from xaijax._model._attention import tagged_attention
+    from xaijax._model._equinox import equinox
     from xaijax._model._linen import linen
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Model",
     "as_model",
     "callback",
+    "equinox",
     "function",
     "linen",
     "module_in_closure",
@@ -39,15 +41,25 @@ __all__ = [
 
 # The adapters: the framework whose objects they recognize, and their module, which has `adapt(model, arguments, options)`.
 # A framework that is not imported has no objects, and its adapter is not imported either. A new adapter is one line here.
-_ADAPTERS = [("flax", "_linen"), ("flax", "_nnx")]
-_ON_FIRST_USE = {"linen": "_linen", "tagged_attention": "_attention"}
+_ADAPTERS = [("flax", "_linen"), ("flax", "_nnx"), ("equinox", "_equinox")]
+_OF_ROWS = ("target", "value")  # functions of many rows, also where they are modules
+_ON_FIRST_USE = {"equinox": "_equinox", "linen": "_linen", "tagged_attention": "_attention"}
 
 
 def __getattr__(name: str) -> Any:
     """Imports an adapter on its first use."""
     if name in _ON_FIRST_USE:
-        return getattr(importlib.import_module(f"xaijax._model.{_ON_FIRST_USE[name]}"), name)
+        try:
+            return getattr(importlib.import_module(f"xaijax._model.{_ON_FIRST_USE[name]}"), name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            return functools.partial(_refuse_without, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _refuse_without(name: str, *arguments: Any, **options: Any) -> Any:
+    raise ImportError(f"xai.{name} needs the package {name}: pip install {name}.")
 
 
 def as_model(model: Any, role: str = "model") -> Model:
@@ -61,7 +73,7 @@ def as_model(model: Any, role: str = "model") -> Model:
     if isinstance(model, functools.partial):  # model options: functools.partial(nnx_module, train=False)
         model, arguments, options = model.func, model.args, model.keywords
     for framework, adapter in _ADAPTERS:
-        if framework in sys.modules:
+        if framework in sys.modules and not (framework == "equinox" and role in _OF_ROWS):
             adapted = importlib.import_module(f"xaijax._model.{adapter}").adapt(model, arguments, options)
             if adapted is not None:
                 return adapted

@@ -45,6 +45,7 @@ class Model:
     arrays: tuple[Any, ...]
     static: _Static
     no_layers: str | None = None  # why no model of this class has layers
+    channel_axis: int | None = None  # of images, where the framework says so
 
     def __init__(self, content: Any, *options: Hashable):
         leaves, treedef = jax.tree.flatten(content)

@@ -137,6 +137,7 @@ def _attention(
     layer: LayerOptions,
     finish: Finish,
 ) -> Attribution:
+    layer = layer.of(model)
     try:
         shapes, run, layouts, inputs = tap_several(model, x, layers)
     except UnknownLayer as error:

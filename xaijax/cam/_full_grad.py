@@ -113,6 +113,7 @@ def full_grad(
 def _full_grad(
     model: Model, x: Any, target: Target, *, rescale: str, layer: LayerOptions, finish: Finish
 ) -> Attribution:
+    layer = layer.of(model)
     terms, target, layouts, input_layouts = _terms(model, x, target)
     check_inputs(x, input_layouts, layer.channel_axis)
     inputs = LayerInputs(x, frozenset(), layer.channel_axis)

@@ -119,6 +119,7 @@ def _fuse(
     how: str,
     finish: Finish,
 ) -> Attribution:
+    layers = tuple(layer.of(model) for layer in layers)
     shapes, run, layouts, inputs = tap_several(model, x, [layer.layer for layer in layers])
     check_inputs(x, inputs, layers[0].channel_axis)
     seen = [LayerInputs(x, layout.inputs, layers[0].channel_axis) for layout in layouts]

@@ -27,6 +27,13 @@ class LayerOptions:
     grid: tuple[int, ...] | None
     channel_axis: ChannelAxis
 
+    def of(self, model: Model) -> LayerOptions:
+        """Returns the options with the channel axis that the model's framework defines, unless the caller named one."""
+        if self.channel_axis.given or model.channel_axis is None:
+            return self
+        known = ChannelAxis(model.channel_axis, model.channel_axis, given=True)
+        return dataclasses.replace(self, channel_axis=known)
+
 
 @dataclasses.dataclass(frozen=True)
 class Tapped:
@@ -82,6 +89,7 @@ class Cut(NamedTuple):
 
 def tap_layer(model: Model, x: Any, options: LayerOptions) -> Cut:
     """Cuts a model at a layer, with its activations as [N, *space, C] in float32 or more."""
+    options = options.of(model)
     raw, head, layout, inputs = tap(model, x, options.layer, options.channel_axis)
     check_inputs(x, inputs, options.channel_axis)
     grid = find_grid(raw, x, layout, options.layer, options.grid, options.channel_axis)

@@ -10,6 +10,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.game import game
 from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
+from xaijax._model import as_model
 from xaijax.lime._fit import fit
 from xaijax.mask._regions import read_labels
 
@@ -73,7 +74,8 @@ def image(
         option is out of range.
     """
     if not isinstance(masker, mask.Masker):
-        x = check.numeric_array("x", x)
+        x, model = check.numeric_array("x", x), as_model(model)
+        channel_axis = model.channel_axis if channel_axis is None else channel_axis
         masker = _masker_of(masker, fill, x.shape, channel_axis)
     elif fill is not None or channel_axis is not None:
         name, value = ("fill", "'blur'") if fill is not None else ("channel_axis", "1")
