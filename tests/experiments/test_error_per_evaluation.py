@@ -78,6 +78,7 @@ def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_pe
     assert len(np.unique(estimates.values[:, 0])) == 5  # every seed differs
 
 
+@pytest.mark.slow
 def test_a_small_run_writes_its_figure_and_draws_it_again(tmp_path):
     options = ["--games", "teams (12)", "--budgets", "3", "8", "--instances", "1", "--seeds", "2", "--no-peers"]
     entries = error_per_evaluation.main([*options, "--out", str(tmp_path / "first")])

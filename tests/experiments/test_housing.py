@@ -38,6 +38,7 @@ def file(tmp_path):
     return write(tmp_path / "districts.csv", BOSTON + [PRICE], np.column_stack([table, prices]))
 
 
+@pytest.mark.slow
 def test_a_high_body_mass_index_pushes_the_forecast_up_and_a_low_one_down(tmp_path, capsys):
     housing.main(["--out", str(tmp_path), "--rows", "60", *FEW])
     numbers, printed = json.loads((tmp_path / "numbers.json").read_text()), capsys.readouterr().out

@@ -13,6 +13,7 @@ from experiments import lime_figure
 FEW = ["--samples", "60", "--draws", "3", "--epochs", "2"]
 
 
+@pytest.mark.slow
 def test_the_line_is_fitted_to_the_samples_shown(tmp_path, capsys):
     lime_figure.main(["--out", str(tmp_path), *FEW])
     numbers, printed = json.loads((tmp_path / "numbers.json").read_text()), capsys.readouterr().out

@@ -24,6 +24,7 @@ def untrained(monkeypatch):
         monkeypatch.setattr(module, "trained_digit_net", of)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_the_mean_of_the_cam_and_the_bias_are_the_logit(tmp_path, capsys):
     cam_figure.main(["--out", str(tmp_path)])
@@ -34,6 +35,7 @@ def test_the_mean_of_the_cam_and_the_bias_are_the_logit(tmp_path, capsys):
     assert (tmp_path / "cam.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("untrained")
 def test_grad_cam_step_by_step_is_that_of_the_library_where_cam_does_not_apply(tmp_path):
     grad_cam_figure.main(["--out", str(tmp_path)])

@@ -16,6 +16,7 @@ POST = "From: someone@example.edu\nSubject: Re: words\n\nA body with words.\n\nA
 STAND_IN = "STAND-IN: generated posts, not 20 newsgroups"
 
 
+@pytest.mark.slow
 def test_explanations_show_which_classifier_depends_on_the_headers(tmp_path, capsys):
     few = ["--seeds", "1", "--posts", "4", "--samples", "300"]
     newsgroups.main(["--stand-in", "--out", str(tmp_path), *few])

@@ -53,6 +53,7 @@ def test_intervals_are_those_of_the_textbook():
     assert mean_interval(np.array([0.0, 1.0])) == pytest.approx((0.5, 0.5 - 0.98, 0.5 + 0.98))
 
 
+@pytest.mark.slow
 def test_a_map_without_the_class_points_into_one_cell_of_four(tmp_path, monkeypatch):
     net = DigitNet(nnx.Rngs(0))
     net.eval()

@@ -54,6 +54,7 @@ def test_the_figure_shows_the_mean_over_the_seeds_and_each_of_them():
     plt.close(figure)
 
 
+@pytest.mark.slow
 def test_the_explanation_loss_removes_the_mass_on_the_decoy(tmp_path, monkeypatch):
     without, _, contrast, _ = right_reasons.TRAININGS
     monkeypatch.setattr(right_reasons, "TRAININGS", (without, contrast))

@@ -40,7 +40,9 @@ def by_eight_devices(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=[2, 4])
+@pytest.fixture(
+    scope="module", params=[3, pytest.param(2, marks=pytest.mark.slow), pytest.param(4, marks=pytest.mark.slow)]
+)
 def by_hosts(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("hosts")
     port = free_port()

@@ -22,37 +22,29 @@ DEATHS = {  # whether jax.distributed connects the two, and which one is killed
 }
 
 
-@pytest.fixture(scope="module")
-def deaths(tmp_path_factory):
-    """Two processes each, one of which is killed when three chunks are entered: how the other ended, and when."""
-    running = {}
-    for name, (connected, dying) in DEATHS.items():
-        folder = tmp_path_factory.mktemp("death") / "s"
-        port = free_port() if connected else 0
-        running[name] = folder, dying, [start_host("slowly", port, 2, number, folder) for number in range(2)]
-    killed = {}
-    while len(killed) < len(running):
-        for name, (folder, dying, hosts) in running.items():
-            if name not in killed and len(read_entries(folder)) >= 3:
-                hosts[dying].send_signal(signal.SIGKILL)
-                killed[name] = time.monotonic()
-            assert name in killed or all(host.poll() is None for host in hosts), hosts[0].communicate()
-        time.sleep(0.05)
-    ends = {}
-    while len(ends) < len(running):
-        for name, (_, dying, hosts) in running.items():
-            if name not in ends and hosts[1 - dying].poll() is not None:
-                ends[name] = time.monotonic() - killed[name]
-        time.sleep(0.05)
-    return {
-        name: (folder, dying, hosts[1 - dying].returncode, hosts[1 - dying].communicate()[1], ends[name])
-        for name, (folder, dying, hosts) in running.items()
-    }
+SLOW = ("connected, the other host", "by files alone, host 0")
 
 
-@pytest.mark.parametrize("name", DEATHS)
-def test_when_a_host_is_killed_the_other_ends_within_a_minute_and_says_so(deaths, name):
-    _, dying, status, said, seconds = deaths[name]
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in DEATHS]
+)
+def death(request, tmp_path_factory):
+    """Two processes, one of which is killed when three chunks are entered: how the other ended, and when."""
+    connected, dying = DEATHS[request.param]
+    folder = tmp_path_factory.mktemp("death") / "s"
+    port = free_port() if connected else 0
+    hosts = [start_host("slowly", port, 2, number, folder) for number in range(2)]
+    while len(read_entries(folder)) < 3:
+        assert all(host.poll() is None for host in hosts), hosts[0].communicate()
+        time.sleep(0.05)
+    hosts[dying].send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    _, said = hosts[1 - dying].communicate()
+    return request.param, folder, dying, hosts[1 - dying].returncode, said, time.monotonic() - killed
+
+
+def test_when_a_host_is_killed_the_other_ends_within_a_minute_and_says_so(death):
+    name, _, dying, status, said, seconds = death
     assert seconds < 60
     assert status != 0
     if name == "connected, the coordinator":  # JAX ends the process before anybody can speak
@@ -62,9 +54,8 @@ def test_when_a_host_is_killed_the_other_ends_within_a_minute_and_says_so(deaths
         assert "start the same command again" in said
 
 
-@pytest.mark.parametrize("name", DEATHS)
-def test_after_a_death_the_run_resumes_on_one_host_with_the_same_bytes(deaths, name, tmp_path):
-    folder = deaths[name][0]
+def test_after_a_death_the_run_resumes_on_one_host_with_the_same_bytes(death, tmp_path):
+    _, folder, *_ = death
     assert 3 <= len(read_entries(folder)) < 23
     _killed.run(folder)
     _killed.run(tmp_path / "whole")
