@@ -185,7 +185,12 @@ def test_cam_of_all_classes():
     np.testing.assert_allclose(every.base_value, 0.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ONE_PASS)
+LONG_TO_COMPILE = ("kpca_cam", "eigen_grad_cam")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG_TO_COMPILE else ()) for name in ONE_PASS]
+)
 def test_dead_activations_and_dead_gradients_give_zero_and_finite_slopes(name):
     explain = ONE_PASS[name]
     x = jnp.asarray(ACTIVATIONS, jnp.float32)

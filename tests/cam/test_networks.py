@@ -41,7 +41,7 @@ def test_signals_images_and_volumes(shape, place):
     assert np.unravel_index(np.argmax(score), score.shape)[1:] == tuple(step // 2 for step in place)
 
 
-@pytest.mark.parametrize("registers", [0, 4])
+@pytest.mark.parametrize("registers", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_vision_transformers_drop_class_and_register_tokens_and_find_their_grid(registers):
     net, x = models.vision_transformer(registers), models.images()
     tokens = {layer.path: layer.shape for layer in xai.layers(net, x)}["norms/1"]

@@ -36,7 +36,7 @@ def ratios(ours, theirs, truths):
     }
 
 
-@pytest.mark.parametrize("num_segments", [50, 100, 200])
+@pytest.mark.parametrize("num_segments", [100, *(pytest.param(number, marks=pytest.mark.slow) for number in (50, 200))])
 def test_superpixels_are_as_good_as_those_of_scikit_image(views, num_segments):
     """On average over 32 pictures in one call: where the two differ by more than 5 %, ours are the better ones."""
     images, truths = views

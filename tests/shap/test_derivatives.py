@@ -65,7 +65,10 @@ def test_where_some_features_equal_the_background_derivatives_are_those_of_finit
     assert (np.abs(slopes[equal]) > 1e-3).any()
 
 
-@pytest.mark.parametrize("estimator", ["permutation", "kernel", "isotropic", "per_player", "interactions"])
+@pytest.mark.parametrize(
+    "estimator",
+    ["permutation", "kernel", "isotropic", "interactions", pytest.param("per_player", marks=pytest.mark.slow)],
+)
 def test_derivatives_of_sampled_values_of_many_players_at_the_background(estimator, float64):
     """The values are those of a game without interactions next to the background."""
     x = np.array(models.rows(1, 16)[0], float)

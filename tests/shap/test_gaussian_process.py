@@ -207,6 +207,7 @@ def test_intervals_hold_the_truth_and_errors_are_a_fraction_of_those_of_permutat
     assert relative_error(values, exact) < relative_error(kernel_, exact) / 1.3
 
 
+@pytest.mark.slow
 def test_large_teams_are_a_surprise_that_widens_the_intervals():
     """Teams of all sizes up to the grand coalition pay when complete: few coalitions show any of the large ones."""
     rng = np.random.default_rng(3)

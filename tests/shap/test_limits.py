@@ -39,7 +39,7 @@ def test_a_game_times_a_power_of_two_has_its_values_times_the_power(name, power)
 
 
 @pytest.mark.parametrize("explain", [xai.shap.gaussian_process, xai.shap.interactions, xai.shap.permutation])
-@pytest.mark.parametrize("players", [140, 250])
+@pytest.mark.parametrize("players", [140, pytest.param(250, marks=pytest.mark.slow)])
 def test_many_players_need_no_other_arguments(explain, players):
     weights = np.linspace(-1, 1, players, dtype=np.float32)
     result = explain(xai.Game(lambda z: z @ jnp.asarray(weights), players), key=KEY)
