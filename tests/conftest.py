@@ -1,6 +1,8 @@
 """Eight devices for every test, programs that compile fast, and one seed."""
 
 import os
+import shutil
+import tempfile
 
 import jaxlib
 
@@ -16,6 +18,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"] and jaxlib.__version__.startswith("0.10."):
     os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
+# All processes of the tests, and those that they start, share what takes XLA long to compile, as long as they run.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    os.environ["XAIJAX_TESTS_COMPILED"] = tempfile.mkdtemp(prefix="xaijax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["XAIJAX_TESTS_COMPILED"]
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
+
 import gc
 from pathlib import Path
 
@@ -30,6 +38,11 @@ if os.environ.get("XAIJAX_TESTS_CHECK_ANNOTATIONS"):
     from tests import annotations
 
     annotations.install()
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput") and "XAIJAX_TESTS_COMPILED" in os.environ:
+        shutil.rmtree(os.environ["XAIJAX_TESTS_COMPILED"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The table of explainers: every one passes every test of composition. A new explainer is one line here."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ class Case:
     inputs: Callable[[], jax.Array]
     sampled: bool = True
     chunked: bool = True
+    slow: bool = False  # only before a release
 
     def __call__(self, model, x, ids=None, batch_size=None):
         options = ({"ids": ids} if self.sampled else {}) | ({"batch_size": batch_size} if self.chunked else {})
@@ -33,6 +35,7 @@ def _cam(model, x):
     return xai.cam.cam(model, x, target=1)
 
 
+# Without eigen_grad_cam, which is eigen_cam of another matrix, and takes as long to compile.
 ONE_PASS = {
     name: getattr(xai.cam, name)
     for name in [
@@ -44,7 +47,6 @@ ONE_PASS = {
         "elementwise_grad_cam",
         "shapley_cam",
         "eigen_cam",
-        "eigen_grad_cam",
         "kpca_cam",
         "fem",
     ]
@@ -174,20 +176,17 @@ def _lime_process(model, x, ids, batch_size):
     return xai.lime.tabular(model, x, statistics, surrogate="gaussian_process", **options)
 
 
-def _lime_selection(model, x, ids, batch_size):
-    """Conditions and numbers in one table, few features by each way of choosing, the line of the Gaussian process."""
-    rows = models.rows(50, seed=2)
-    statistics = xai.lime.statistics(rows, bins={column: [-0.5, 0.5] for column in range(4)})
+def _lime_selection(way, model, x, ids, batch_size):
+    """Conditions and numbers in one table, and few features."""
+    statistics = xai.lime.statistics(models.rows(50, seed=2), bins={column: [-0.5, 0.5] for column in range(4)})
+    options = {"key": KEY, "ids": ids, "batch_size": batch_size, "num_features": 5, "feature_selection": way}
+    return xai.lime.tabular(model, x, statistics, target=_score, num_samples=96, **options)
+
+
+def _lime_game(model, x, ids, batch_size):
+    game = xai.game(model, x, xai.mask.background(models.rows(3, seed=2)), target=2)
     options = {"key": KEY, "ids": ids, "batch_size": batch_size}
-    chosen = [
-        xai.lime.tabular(
-            model, x, statistics, target=_score, num_samples=96, num_features=5, feature_selection=way, **options
-        )
-        for way in ("lasso_path", "forward_selection")
-    ]
-    game = xai.game(model, x, xai.mask.background(rows[:3]), target=2)
-    process = xai.lime.fit(game, num_samples=50, surrogate="gaussian_process", **options)
-    return _stacked([*chosen, process])
+    return xai.lime.fit(game, num_samples=50, surrogate="gaussian_process", **options)
 
 
 def _lime_image(model, x, ids, batch_size):
@@ -221,7 +220,13 @@ CASES = {
     "shap.expected_gradients": Case(_gradients, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
     "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4)),
-    "lime, options": Case(_lime_selection, models.table_net, lambda: models.rows(4)),
+    "lime, lasso path": Case(
+        functools.partial(_lime_selection, "lasso_path"), models.table_net, lambda: models.rows(4), slow=True
+    ),
+    "lime, forward selection": Case(
+        functools.partial(_lime_selection, "forward_selection"), models.table_net, lambda: models.rows(4)
+    ),
+    "lime.fit, gaussian process": Case(_lime_game, models.table_net, lambda: models.rows(4), slow=True),
     "lime.image": Case(_lime_image, models.linen_net, models.images),
     "lime.text": Case(_lime_text, models.text_net, models.sentences),
 }

@@ -16,9 +16,14 @@ from xaijax._model import as_model
 from xaijax._model._model import FunctionModel
 
 # The scope puts all tests of one case next to each other, where they share what was compiled.
-each = pytest.mark.parametrize("case", CASES.values(), ids=CASES, scope="module")
-each_chunked = pytest.mark.parametrize("case", CHUNKED.values(), ids=CHUNKED, scope="module")
-each_sampled = pytest.mark.parametrize("case", SAMPLED.values(), ids=SAMPLED, scope="module")
+each, each_chunked, each_sampled = (
+    pytest.mark.parametrize(
+        "case",
+        [pytest.param(case, id=name, marks=pytest.mark.slow if case.slow else ()) for name, case in cases.items()],
+        scope="module",
+    )
+    for cases in (CASES, CHUNKED, SAMPLED)
+)
 
 
 FROM_ONE = ("r_squared", "held_out_r_squared")  # 1 minus a ratio, and rounded like 1 however small it is
@@ -156,7 +161,7 @@ def test_an_example_alone_and_in_a_batch_of_64_gives_the_same(case):
 
 
 @each_chunked
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize("batch_size", [1, 7, pytest.param(100, marks=pytest.mark.slow)])
 def test_the_batch_size_does_not_change_the_numbers(case, batch_size):
     _, x, expected = eager(case)
     model = case.model()

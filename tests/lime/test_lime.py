@@ -119,7 +119,9 @@ def test_the_fit_is_the_weighted_least_squares_of_its_neighborhood(distance, flo
     np.testing.assert_allclose(surrogate.intercept, solution[-1], atol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"sampling": "coins"}, {"surrogate": "gaussian_process"}])
+@pytest.mark.parametrize(
+    "options", [{}, pytest.param({"sampling": "coins"}, marks=pytest.mark.slow), {"surrogate": "gaussian_process"}]
+)
 @pytest.mark.parametrize("x", [[0.0, 0.5, -1.0], [0.0, 0.3, 0.7]], ids=["everywhere", "in one feature"])
 def test_input_gradients_are_right_where_the_input_equals_its_background(x, options, float64):
     """A value is 0 there, its derivative is not: against finite differences."""

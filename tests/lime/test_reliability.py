@@ -44,10 +44,10 @@ def test_intervals_cover_the_line_of_all_coalitions(game, sampling):
     ("kind", "bins", "sampling"),
     [
         ("linear", None, "weighted"),
-        ("linear", "quartile", "weighted"),
-        ("linear", "quartile", "independent"),
-        ("nonlinear", None, "weighted"),
-        ("nonlinear", None, "independent"),
+        pytest.param("linear", "quartile", "weighted", marks=pytest.mark.slow),
+        pytest.param("linear", "quartile", "independent", marks=pytest.mark.slow),
+        pytest.param("nonlinear", None, "weighted", marks=pytest.mark.slow),
+        pytest.param("nonlinear", None, "independent", marks=pytest.mark.slow),
         ("nonlinear", "quartile", "weighted"),
     ],
 )
@@ -70,6 +70,7 @@ def test_intervals_of_tables_cover_the_large_sample_value(kind, bins, sampling):
         assert 0.92 < (jnp.abs(found - truth) < 1.96 * errors).mean() < 0.98
 
 
+@pytest.mark.slow
 def test_a_stated_stability_comes_true():
     """Over several games, the chance that two keys find the same top three is what each key says of another."""
 

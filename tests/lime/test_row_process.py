@@ -63,7 +63,7 @@ def test_the_kernel_is_that_of_the_process_without_its_lines(features, spread, b
 
 
 @pytest.mark.parametrize("around", ["row", "data"])
-@pytest.mark.parametrize("num_samples", [60, 500])
+@pytest.mark.parametrize("num_samples", [60, pytest.param(500, marks=pytest.mark.slow)])
 def test_a_linear_model_is_recovered_and_a_constant_one_is_nothing(around, num_samples, key):
     weights = jnp.array([2.0, -3.0, 0.5, 0.0, 1e-3, 100.0])
     options = {"key": key, "around": around, "num_samples": num_samples, **PROCESS}
