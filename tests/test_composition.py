@@ -68,16 +68,6 @@ def test_jit_gives_the_eager_numbers(case):
     assert_equal(expected, jax.jit(lambda model, x: case(model, x))(model, x))
 
 
-@each
-def test_strict_settings_of_jax_are_no_obstacle(case):
-    """Explainers pass under the settings that look for mistakes in the user's code, and give the same numbers."""
-    _, x, expected = eager(case)
-    model = case.model()
-    xai.clear_caches()  # so that everything is traced under these settings
-    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
-        assert_equal(expected, case(model, x))
-
-
 def test_the_users_model_keeps_the_users_settings():
     def careless(x):
         return x + jnp.ones(x.shape[1:])
@@ -203,6 +193,16 @@ def test_parameters_are_arguments_of_the_compiled_program(case):
     values = [np.asarray(leaf) for leaf in jax.tree.leaves(model) if _is_float(leaf) and leaf.size == large]
     for constant in (*closed.consts, *constants(closed.jaxpr)):
         assert not any(constant.shape == value.shape and (constant == value).all() for value in values)
+
+
+@each
+def test_strict_settings_of_jax_are_no_obstacle(case):
+    """Explainers pass under the settings that look for mistakes in the user's code, and give the same numbers."""
+    _, x, expected = eager(case)
+    model = case.model()
+    xai.clear_caches()  # so that everything is traced under these settings; the last test of a case, which loses them
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        assert_equal(expected, case(model, x))
 
 
 def _is_float(leaf):

@@ -37,7 +37,7 @@ def test_it_is_the_one_of_the_largest_eigenvalue(name, scale):
     np.testing.assert_allclose(np.linalg.norm(found), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [6, 90])
+@pytest.mark.parametrize("size", [6, pytest.param(90, marks=pytest.mark.slow)])
 def test_its_derivative_is_that_of_perturbation_theory(size, float64):
     matrix, _ = symmetric(np.concatenate([[3.0, 1.5], np.linspace(0, 1, size - 2)]))
     change = np.random.default_rng(1).normal(size=(size, size))

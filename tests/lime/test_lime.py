@@ -66,6 +66,7 @@ def test_local_fidelity_is_low_where_no_line_fits(key):
     assert abs(surrogate.prediction[0] - surrogate.output[0]) > 0.5
 
 
+@pytest.mark.slow
 def test_narrow_kernels_find_the_gradient(key):
     net = models.table_net(3)
     x = models.rows(2, 3)

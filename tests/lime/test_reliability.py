@@ -92,6 +92,7 @@ def test_a_stated_stability_comes_true():
     np.testing.assert_allclose(np.mean(stated), np.mean(chances), atol=0.07)
 
 
+@pytest.mark.slow
 def test_stability_counts_the_draws_that_keep_the_top():
     """Of two players, d apart with a difference of error s, the order holds with probability Phi(d / (s sqrt 2))."""
     for blocks in (2, 50):  # as many as players, and more
@@ -145,7 +146,7 @@ def test_too_few_samples_have_infinite_errors_and_no_stability(key):
     assert jnp.isfinite(found.values).all()
 
 
-@pytest.mark.parametrize(("players", "samples"), [(1, 30), (120, 60), (500, 1200)])
+@pytest.mark.parametrize(("players", "samples"), [(1, 30), (120, 60), pytest.param(500, 1200, marks=pytest.mark.slow)])
 def test_linear_games_of_any_size_are_recovered(players, samples, key):
     weights = jax.random.normal(jax.random.key(1), (players,))
     found = xai.lime.fit(xai.Game(lambda z: z @ weights, players), key=key, num_samples=samples)

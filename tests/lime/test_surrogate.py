@@ -31,7 +31,7 @@ def problem(samples, columns, seed=0):
     return points.astype(np.float32), values.astype(np.float32), rng.random(samples).astype(np.float32)
 
 
-@pytest.mark.parametrize(("samples", "columns"), [(50, 1), (200, 8), (1000, 60)])
+@pytest.mark.parametrize(("samples", "columns"), [(50, 1), (200, 8), pytest.param(1000, 60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("ridge", [1e-6, 0.3])
 def test_agrees_with_float64_on_badly_scaled_correlated_columns(samples, columns, ridge):
     points, values, weights = problem(samples, columns)
@@ -57,7 +57,7 @@ def test_constant_and_duplicate_columns_and_fewer_samples_than_columns_stay_fini
     np.testing.assert_allclose(r_squared, 1, atol=1e-2)
 
 
-@pytest.mark.parametrize("spread", [1e-2, 1e-3])
+@pytest.mark.parametrize("spread", [pytest.param(1e-2, marks=pytest.mark.slow), 1e-3])
 def test_nearly_equal_columns_keep_their_digits(spread):
     """Where the Gram matrix loses the difference of two columns in float32, coefficients and errors must not."""
     rng = np.random.default_rng(1)
@@ -96,6 +96,7 @@ def test_several_outputs_are_several_fits():
     np.testing.assert_allclose(both_errors[:, 1], 2 * one_errors, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_standard_errors_cover_the_large_sample_value_over_many_draws():
     def draw(key, samples):
         points = jax.random.normal(key, (samples, 4))

@@ -163,7 +163,7 @@ def test_models_with_embeddings_are_explained(categorical, key):
     assert (np.abs(found.values) > 0).all()
 
 
-@pytest.mark.parametrize("surrogate", ["linear", "gaussian_process"])
+@pytest.mark.parametrize("surrogate", ["linear", pytest.param("gaussian_process", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("exponent", [84, -84])
 def test_values_scale_with_the_model_at_any_size(surrogate, exponent, key):
     """The squares of 2^84 overflow float32, those of 2^-84 underflow."""

@@ -67,6 +67,7 @@ def test_each_example_stops_by_itself_and_does_not_depend_on_the_others(key):
     np.testing.assert_allclose(compiled.values, every.values, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_process_is_refitted_to_all_rounds(key):
     fit = xai.lime.fit(GAME, key=key, num_samples=150, until=1e-6, max_samples=450, surrogate="gaussian_process")
     at_once = xai.lime.fit(GAME, key=key, num_samples=448, surrogate="gaussian_process")
