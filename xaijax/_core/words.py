@@ -10,21 +10,20 @@ from collections.abc import Sequence
 import numpy as np
 
 Z = 1.96  # standard errors to each side of a normal estimate cover 95 %
-ROUNDING = 1e-6  # of the numbers that were added up: about eight times the relative precision of float32
 LONGEST_NAME = 28
 _FEW = 5  # examples listed by number
 # "4.9 < LSTAT <= 7" and "LSTAT > 7": the bounds of a condition are never cut, even if the name between them is.
 _CONDITION = re.compile(r"(?P<low>\S+ < )?(?P<name>.*?)(?P<high> (?:<=|>|=) \S+)?", re.DOTALL)
 
 
-def number(value: float, *, scale: float = 0.0, digits: int = 4) -> str:
-    """Returns a number with `digits` significant digits; rounding error of numbers of size `scale` is written 0."""
-    return "0" if abs(value) <= ROUNDING * scale else f"{value:.{digits}g}"
+def number(value: float, *, rounding: float = 0.0, digits: int = 4) -> str:
+    """Returns a number with `digits` significant digits; rounding error, up to the size `rounding`, is written 0."""
+    return "0" if abs(value) <= rounding else f"{value:.{digits}g}"
 
 
-def signed(value: float, *, scale: float = 0.0, digits: int = 4) -> str:
-    """Returns a number with its sign; rounding error of numbers of size `scale` is written 0, without a sign."""
-    return "0" if abs(value) <= ROUNDING * scale else f"{value:+.{digits}g}"
+def signed(value: float, *, rounding: float = 0.0, digits: int = 4) -> str:
+    """Returns a number with its sign; rounding error, up to the size `rounding`, is written 0, without a sign."""
+    return "0" if abs(value) <= rounding else f"{value:+.{digits}g}"
 
 
 def spelled(value: object) -> str:

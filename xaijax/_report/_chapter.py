@@ -6,7 +6,7 @@ import numpy as np
 
 from xaijax import plot
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import counted, extent
+from xaijax._core.words import counted, extent, number
 from xaijax._report._html import Html, element, joined, paragraphs
 from xaijax._report._pictures import figure, map_in_words, picture_of_example, pictures_of_all
 from xaijax._report._section import Section, key_as_text, options_as_text
@@ -120,7 +120,9 @@ def _example(section: Section, name: str, example: int) -> Html:
     target, parts = reported.attribution.target, []
     if target is not None:
         parts.append(section.class_name(int(np.asarray(target)[example])))
-    parts.append(f"output {float(np.asarray(reported.attribution.output)[example]):.4g}")
+    parts.append(
+        f"output {number(float(np.asarray(reported.attribution.output)[example]), rounding=reported.rounding(example))}"
+    )
     title = "The example" if reported.num_examples == 1 else f"Example {example}"
     picture = picture_of_example(section, example)
     if picture is not None:

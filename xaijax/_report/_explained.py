@@ -10,8 +10,9 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions, Surrogate
+from xaijax._core.rounding import rounding_error, without_rounding_error, zero_up_to
 
-_ROUNDING = 1e-4  # of the sizes that are summed: far above the rounding error of float32, far below what a plot shows
+_TOLERANCE = 1e-4  # of the sizes that are summed: far above the rounding error of float32, far below what a plot shows
 # Indices whose values of single players, pairs and triples sum to the output minus the base value.
 _EFFICIENT_INDICES = ("k-SII", "STII", "FSII")
 
@@ -20,16 +21,19 @@ _EFFICIENT_INDICES = ("k-SII", "STII", "FSII")
 class Explained:
     """An attribution of one output of each example.
 
-    attribution: in NumPy, with the axis N and without K; target [N] where classes are explained.
+    attribution: in NumPy, with the axis N and without K, its values 0 where they are rounding error; target [N] where
+      classes are explained.
     alone: whether it was of one example without N.
     num_outputs: how many outputs were explained, of which one is reported; None where it was one.
-    rounding: the relative error that sums may have.
+    tolerance: the relative error that sums may have.
+    rounding_errors: [N] the size up to which values are rounding error.
     """
 
     attribution: Attribution
     alone: bool
     num_outputs: int | None
-    rounding: float
+    tolerance: float
+    rounding_errors: np.ndarray
 
     @property
     def values(self) -> np.ndarray:
@@ -72,26 +76,16 @@ class Explained:
         numbers, counts = np.unique(targets, return_counts=True)
         return [(int(numbers[k]), known[targets == numbers[k]]) for k in np.argsort(-counts, kind="stable")]
 
-    def largest_scale(self, rows: np.ndarray) -> float:
-        """Returns the size of the numbers of some examples."""
-        return max((self.scale(int(row)) for row in rows), default=0.0)
-
-    def scale(self, example: int) -> float:
-        """Returns the size of an example's numbers, against which rounding error is written 0."""
-        base = 0.0 if self.attribution.base_value is None else float(np.asarray(self.attribution.base_value)[example])
-        sizes = [
-            np.abs(self.values[example]).max(),
-            abs(float(np.asarray(self.attribution.output)[example])),
-            abs(base),
-        ]
-        return float(np.nanmax([size if np.isfinite(size) else 0 for size in sizes]))
+    def rounding(self, example: int) -> float:
+        """Returns the size up to which sums of an example's values are rounding error."""
+        return float(self.rounding_errors[example])
 
     def map_of(self, example: int) -> np.ndarray:
         """Returns a map [h, w]: channels are summed, and every pixel has the value of its region."""
         values = self.values[example]
         if values.ndim == 1:
             return values[np.asarray(self.attribution.regions)[example]]
-        return values.sum(axis=-1) if values.ndim == 3 else values
+        return zero_up_to(self.rounding_errors[example], values.sum(axis=-1)) if values.ndim == 3 else values
 
     def some(self, rows: np.ndarray) -> Attribution:
         """Returns some of the examples, without JAX."""
@@ -107,10 +101,12 @@ def explained(attribution: Attribution, target: int | None = None) -> Explained:
     if not check.is_concrete(attribution):
         raise TypeError("`attribution` must have known values, got traced arrays: report it outside of jax.jit.")
     dtype = jnp.asarray(attribution.values).dtype
+    rounding, attribution = rounding_error(attribution), without_rounding_error(attribution)
     alone, num_outputs = not attribution.has_examples, attribution.num_outputs
     fields, axes = {name: _read(value) for name, value in _arrays(attribution).items()}, attribution.axes
     if alone:
         fields, axes = {name: value[None] for name, value in fields.items()}, f"{EXAMPLES} {axes}"
+        rounding = rounding[None]
     if num_outputs is not None:
         if target is not None and not 0 <= target < num_outputs:
             raise ValueError(
@@ -121,6 +117,7 @@ def explained(attribution: Attribution, target: int | None = None) -> Explained:
         for name in fields:
             if OUTPUTS in attribution.axes_of(name):
                 fields[name] = np.stack([each[..., k] for each, k in zip(fields[name], classes, strict=True)])
+        rounding = rounding[np.arange(len(classes)), classes]
         fields["target"], axes = classes, " ".join(axis for axis in axes.split() if axis != OUTPUTS)
     elif target is not None:
         raise ValueError("`target` must be left out, since the attribution is of one output already.")
@@ -133,8 +130,9 @@ def explained(attribution: Attribution, target: int | None = None) -> Explained:
     names = attribution.names
     if alone and names is not None and isinstance(names[0], tuple):
         names = names[:1]
-    rounding = max(_ROUNDING, 8 * float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0)
-    return Explained(dataclasses.replace(attribution, **fields, axes=axes, names=names), alone, num_outputs, rounding)
+    tolerance = max(_TOLERANCE, 8 * float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0)
+    single = dataclasses.replace(attribution, **fields, axes=axes, names=names)
+    return Explained(single, alone, num_outputs, tolerance, rounding)
 
 
 def _arrays(attribution: Attribution) -> dict[str, object]:

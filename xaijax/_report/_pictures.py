@@ -47,12 +47,13 @@ def picture_of_example(section: Section, example: int) -> Picture | None:
     alone = reported.some(np.array([example]))
     names, inputs = section.players(example), section.input_texts(example)
     size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
-    in_words = _in_words(lines_of(section, example), reported.scale(example))
-    output = number(float(np.asarray(reported.attribution.output)[example]))
+    rounding = reported.rounding(example)
+    in_words = _in_words(lines_of(section, example), rounding)
+    output = number(float(np.asarray(reported.attribution.output)[example]), rounding=rounding)
     options: dict[str, Any] = {"top": section.top, "title": ""}
     if sums_to_output(reported):
         options |= {"inputs": None if inputs is None else np.array([inputs], object), "names": names}
-        base = number(float(np.asarray(reported.attribution.base_value)[example]))
+        base = number(float(np.asarray(reported.attribution.base_value)[example]), rounding=rounding)
         description = f"Waterfall from the base value {base} to the output {output}. {in_words}"
         caption = _caption(section, example, "from the base value to the output")
         return _chart(lambda ax: plot.waterfall(alone, **options, ax=ax), size, caption, description)
@@ -71,10 +72,7 @@ def pictures_of_all(section: Section, rows: np.ndarray, of: str) -> list[Picture
     count = counted(len(rows), "example") + of
     size = (5.6, 1.2 + 0.36 * min(section.top + 1, len(names)))
     lines = mean_lines_of(section, rows)
-    scale = section.explained.largest_scale(rows)
-    largest = (
-        f"The largest: {listed([f'{line.name} {number(line.value, scale=scale)}' for line in lines[:_IN_WORDS]])}."
-    )
+    largest = f"The largest: {listed([f'{line.name} {number(line.value)}' for line in lines[:_IN_WORDS]])}."
     if section.of_pairs:
         caption = f"Mean sizes over {count}: single players in frames, pairs in the other cells."
         description = f"Matrix of mean sizes over {count}, single players on its diagonal. {largest}"
@@ -136,7 +134,7 @@ def _map(section: Section, example: int) -> Picture:
     summed = ", summed over channels" if reported.values.ndim == 4 else ""
     description = f"Heat map{over}{summed}. {'; '.join(f'{name}: {fact}' for name, fact in map_in_words(heat))}."
     if reported.of_players:
-        description = f"Regions{over}. {_in_words(lines_of(section, example), reported.scale(example))}"
+        description = f"Regions{over}. {_in_words(lines_of(section, example), reported.rounding(example))}"
     caption = _caption(section, example, f"the map{over}{summed}")
     return Picture(draw(False), draw(True), size, caption, description)
 
@@ -148,10 +146,10 @@ def _distribution(
     inputs = section.given_inputs
     inputs = None if inputs is None else inputs[rows]
     size = (6.0, 1.5 + 0.36 * min(section.top + 1, section.explained.values.shape[1]))
-    reach, scale = [], section.explained.largest_scale(rows)
+    reach = []
     for line in lines[:_IN_WORDS]:
         column = np.asarray(known.values)[:, line.number]
-        low, high = (signed(end, scale=scale) for end in (column.min(), column.max()))
+        low, high = (signed(end) for end in (column.min(), column.max()))
         reach.append(f"{line.name} from {low} to {high}")
     colors = ", colored by the input" if inputs is not None and inputs.dtype.kind in "biuf" else ""
     caption = f"Every value of {count}, a dot each{colors}."
@@ -162,7 +160,7 @@ def _distribution(
 def _pairs(section: Section, example: int) -> Picture:
     reported, names = section.explained, section.players(example)
     alone = reported.some(np.array([example]))
-    in_words = _in_words(pair_lines_of(section, example), reported.scale(example))
+    in_words = _in_words(pair_lines_of(section, example), reported.rounding(example))
     caption = _caption(section, example, "single players in frames, pairs in the other cells")
     draw = lambda ax: plot.interactions(alone, names=names, top=section.top, title="", ax=ax)  # noqa: E731
     description = f"Matrix of pairs, single players on its diagonal. {in_words}"
@@ -174,15 +172,15 @@ def _caption(section: Section, example: int, content: str) -> str:
     return f"{start}{content}."[:1].upper() + f"{start}{content}."[1:]
 
 
-def _in_words(lines: list[Line], scale: float) -> str:
+def _in_words(lines: list[Line], rounding: float) -> str:
     """Returns 'Strongest: age (input 41) +0.5 ± 0.1, and income -0.2; 8 others sum to +0.1.'"""
     named = []
     for line in lines[:_IN_WORDS]:
         given = f" (input {line.input})" if line.input is not None else ""
         around = f" {interval(line.error)}" if line.error and np.isfinite(line.error) else ""
-        named.append(f"{line.name}{given} {signed(line.value, scale=scale)}{around}")
+        named.append(f"{line.name}{given} {signed(line.value)}{around}")
     left = lines[_IN_WORDS:]
-    summed = signed(sum(line.value for line in left), scale=scale)
+    summed = signed(sum(line.value for line in left), rounding=rounding)
     others = f"; {counted(len(left), 'other')} sum to {summed}" if left else ""
     return f"Strongest: {listed(named)}{others}." if named else "All are zero."
 

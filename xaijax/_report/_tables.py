@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import ROUNDING, counted, interval, num_present, number, signed
+from xaijax._core.words import counted, interval, num_present, number, signed
 from xaijax._report._explained import fidelity, sums_to_output, total
 from xaijax._report._html import Html, element, joined
 from xaijax._report._section import Section
@@ -70,19 +70,18 @@ def example_tables(section: Section, example: int) -> Html:
     where = "" if reported.num_examples == 1 else f" of example {example}"
     noun = "word" if section.words is not None else "region" if reported.on_images else "player"
     caption, foot = f"Values{where}, strongest first", _account(section, example)
-    shown = _folded(caption, noun, lines_of(section, example), section.top, reported.scale(example), foot=foot)
+    shown = _folded(caption, noun, lines_of(section, example), section.top, reported.rounding(example), foot=foot)
     if not section.of_pairs:
         return shown
     caption = f"Interactions{where}, strongest first"
     return joined(
-        shown, _folded(caption, "pair", pair_lines_of(section, example), section.top, reported.scale(example))
+        shown, _folded(caption, "pair", pair_lines_of(section, example), section.top, reported.rounding(example))
     )
 
 
 def mean_table(section: Section, rows: np.ndarray, of: str) -> Html:
     caption = f"Mean |value| over {counted(len(rows), 'example')}{of}, largest first"
-    scale = section.explained.largest_scale(rows)
-    return _folded(caption, "player", mean_lines_of(section, rows), section.top, scale, value="Mean |value|")
+    return _folded(caption, "player", mean_lines_of(section, rows), section.top, 0.0, value="Mean |value|")
 
 
 def examples_table(section: Section) -> Html:
@@ -121,22 +120,22 @@ def _folded(
     noun: str,
     lines: list[Line],
     top: int,
-    scale: float,
+    rounding: float,
     *,
     value: str = "Value",
     foot: Sequence[list[str]] = (),
 ) -> Html:
     """Returns a table of the strongest, and all of them behind a line that unfolds."""
-    few = _values_table(caption, noun, lines, top, scale, value, foot)
+    few = _values_table(caption, noun, lines, top, rounding, value, foot)
     if len(lines) <= top:
         return few
     everything = f"All of these values: {caption[0].lower()}{caption[1:]}"
-    table = _values_table(everything, noun, lines, LONGEST, scale, value, foot)
+    table = _values_table(everything, noun, lines, LONGEST, rounding, value, foot)
     return joined(few, _details(f"All {counted(len(lines), noun)}", table))
 
 
 def _values_table(
-    caption: str, noun: str, lines: list[Line], top: int, scale: float, value: str, foot: Sequence[list[str]]
+    caption: str, noun: str, lines: list[Line], top: int, rounding: float, value: str, foot: Sequence[list[str]]
 ) -> Html:
     with_inputs = any(line.input is not None for line in lines)
     with_errors = any(line.error for line in lines)
@@ -145,12 +144,11 @@ def _values_table(
     rows = []
     for line in lines[:top]:
         given = [line.input or ""] if with_inputs else []
-        is_exact = line.error is not None and line.error <= ROUNDING * scale
-        errors = [interval(0.0 if is_exact else line.error) or ""] if with_errors else []
-        rows.append([line.name, *given, write(line.value, scale=scale), *errors])
+        errors = [interval(line.error) or ""] if with_errors else []
+        rows.append([line.name, *given, write(line.value), *errors])
     others = lines[top:]
     if others:
-        summed = write(sum(line.value for line in others), scale=scale)
+        summed = write(sum(line.value for line in others), rounding=rounding)
         blank = [""] if with_inputs else []
         rows.append([f"{len(others):,} others, summed", *blank, summed, *(["not known"] if with_errors else [])])
     if not rows:
@@ -162,15 +160,15 @@ def _values_table(
 def _account(section: Section, example: int) -> list[list[str]]:
     """Returns the rows that lead from the base value to the output."""
     reported = section.explained
-    output, scale = float(np.asarray(reported.attribution.output)[example]), reported.scale(example)
+    output, rounding = float(np.asarray(reported.attribution.output)[example]), reported.rounding(example)
     rows = []
     if reported.attribution.base_value is not None:
         base = float(np.asarray(reported.attribution.base_value)[example])
-        rows.append(["Base value", number(base, scale=scale)])
+        rows.append(["Base value", number(base, rounding=rounding)])
         if sums_to_output(reported):
             of = " of players, pairs and triples" if section.of_pairs else ""
-            rows.append([f"Sum of all values{of}", signed(float(total(reported)[0][example]), scale=scale)])
-    return [*rows, ["Output", number(output, scale=scale)]]
+            rows.append([f"Sum of all values{of}", signed(float(total(reported)[0][example]), rounding=rounding)])
+    return [*rows, ["Output", number(output, rounding=rounding)]]
 
 
 def _table(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from xaijax._core.attribution import Interactions
-from xaijax._core.words import ROUNDING, Z, counted, examples, number
+from xaijax._core.words import Z, counted, examples, number
 from xaijax._report._explained import Explained, fidelity, sums_to_output, total
 
 LOW_FIDELITY = 0.5  # R²: below it, the surrogate misses more of the output's variation than it explains
@@ -66,7 +66,7 @@ def _efficiency(reported: Explained) -> list[str]:
     base, output = (np.asarray(field) for field in (reported.attribution.base_value, reported.attribution.output))
     summed, sizes = total(reported)
     gaps = np.abs(base + summed - output)
-    allowed = reported.rounding * (sizes + np.abs(base) + np.abs(output))
+    allowed = reported.tolerance * (sizes + np.abs(base) + np.abs(output))
     if reported.errors is not None and not isinstance(reported.attribution, Interactions):
         # Sampled values may sum to the output up to their errors only, of which the sum is an upper bound.
         allowed = allowed + Z * np.nan_to_num(reported.errors, posinf=0).reshape(reported.num_examples, -1).sum(axis=1)
@@ -157,7 +157,6 @@ def _wide_of(values: np.ndarray, errors: np.ndarray, noun: str) -> list[str]:
             f"Unknown intervals: there are too few samples to estimate the standard errors of {noun}s of "
             f"{examples(unknown)}."
         )
-    values = np.where(np.abs(values) <= ROUNDING * np.abs(values).max(axis=1, keepdims=True), 0, values)
     order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :STRONGEST]
     sizes, halves = (np.take_along_axis(part, order, axis=1) for part in (np.abs(values), Z * errors))
     looked_at = (sizes > 0) & np.isfinite(halves)

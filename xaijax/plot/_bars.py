@@ -68,14 +68,14 @@ def bars(
         sizes = sizes[many.drawn]
         values, errors = mean_and_error(sizes)
         rest = mean_and_error(sizes[:, others].sum(axis=1))
-        more, scale = f"mean |value| of {counted(len(sizes), 'example')}", float(sizes.max(initial=0))
+        more, rounding = f"mean |value| of {counted(len(sizes), 'example')}", 0.0
     else:
         if rows is not None:
             raise ValueError("`rows` must be left out for a single example, got rows: pass example=None to average.")
         row = row_of(attribution, example, names=names, inputs=UNUSED, output=output, output_names=output_names)
         values, errors, of, labels, note = row.values, row.std_errors, row.of, row.labels, ""
         shown, others = shown_and_others(values, top, order, row.names)
-        rest, more, scale = (values[others].sum(), 0.0), "", row.scale
+        rest, more, rounding = (values[others].sum(), 0.0), "", row.rounding
     labels, lengths, whiskers = [labels[player] for player in shown], values[shown], Z * errors[shown]
     if len(others):
         labels.append(others_label(len(others)))
@@ -93,7 +93,7 @@ def bars(
     negative, positive = (least < 0 or (cut and lengths[-1] < 0)), (most > 0 or least == 0 or (cut and lengths[-1] > 0))
     ax.set_xlim(least - 0.18 * span * negative, most + 0.18 * span * positive)
     for line, (value, whisker) in enumerate(zip(lengths, whiskers, strict=True)):
-        text = signed(value, scale=scale, digits=3)
+        text = signed(value, rounding=rounding, digits=3)
         text = text.removeprefix("+") if example is None else text
         if cut and line == len(shown):
             write_cut(ax, line, value, text)

@@ -79,7 +79,7 @@ def decision(
     all_names = UNUSED if alone is not None else names  # names of each example are those of a single row
     table = rows_of(attribution, names=all_names, inputs=UNUSED if alone is not None else inputs, rows=rows, **one_row)
     assert table.base_value is not None
-    labels, player_names = table.labels, table.names
+    labels, player_names, row = table.labels, table.names, None
     if alone is not None:
         row = row_of(attribution, alone, names=names, inputs=inputs, **one_row)
         labels, player_names = with_inputs(row.labels, row.inputs), row.names
@@ -100,7 +100,7 @@ def decision(
 
     ax = new_axes(ax, (6.4, max(2.2, 1.2 + height_of_lines(len(labels), 0.32))))
     least, most = paths.min(), paths.max()
-    span = most - least or max(abs(least), 1.0)
+    span = (most - least if row is None else row.span(least, most)) or max(abs(least), 1.0)
     colors = LOW_TO_HIGH(_norm(paths[:, -1])(paths[drawn, -1]))
     colors[marked[drawn] | (len(drawn) == 1)] = to_rgba("0.1")
     ax.add_collection(
@@ -120,8 +120,8 @@ def decision(
     margin = (0.07 if alone is None else 0.2) * span  # for the numbers, too
     ax.set_xlim(least - margin, most + margin)
     lines_of_players(ax, labels)
-    if alone is not None:
-        _write_values(ax, paths[drawn[0]], steps[drawn[0]], span)
+    if row is not None:
+        _write_values(ax, paths[drawn[0]], steps[drawn[0]], span, row.rounding)
     start = f"base value {number(bases[0])} (bottom)" if len(bases) == 1 else "base values (bottom)"
     label_values(ax, f"{start}  →  output (top)", table.note)
     more = f", {int(marked[drawn].sum())} of them dashed" if marked[drawn].any() else ""
@@ -138,7 +138,7 @@ def _norm(ends: np.ndarray) -> Normalize:
     return Normalize(ends.min(), ends.max()) if np.ptp(ends) > 0 else Normalize(ends[0] - 1, ends[0] + 1)
 
 
-def _write_values(ax: Axes, path: np.ndarray, steps: np.ndarray, span: float) -> None:
+def _write_values(ax: Axes, path: np.ndarray, steps: np.ndarray, span: float, rounding: float) -> None:
     """Writes the value of each step next to the line, on the side with more room."""
     low, high = ax.get_xlim()
     for line, value in enumerate(steps):
@@ -146,5 +146,5 @@ def _write_values(ax: Axes, path: np.ndarray, steps: np.ndarray, span: float) ->
         right = high - max(before, after) >= min(before, after) - low
         edge = max(before, after) + 0.02 * span if right else min(before, after) - 0.02 * span
         side = "left" if right else "right"
-        text = signed(value, scale=float(np.abs(path).max()), digits=3)
+        text = signed(value, rounding=rounding, digits=3)
         ax.text(edge, line, text, ha=side, va="center", fontsize=8, bbox=PAPER, zorder=1)

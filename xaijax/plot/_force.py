@@ -19,7 +19,7 @@ from xaijax.plot._parts.axes import caption, draws, new_axes, titled, without_fr
 from xaijax.plot._parts.colors import color_by_sign
 from xaijax.plot._parts.fonts import label_style
 from xaijax.plot._parts.players import others_label, shown_and_others, with_inputs
-from xaijax.plot._parts.rows import check_leads_to_output, row_of
+from xaijax.plot._parts.rows import Row, check_leads_to_output, row_of
 
 # Lengths in points.
 _SIZE = 8  # of the text
@@ -96,10 +96,11 @@ def force(
     shown, others = shown_and_others(row.values, top)
     pushes = [(float(row.values[player]), labels[player]) for player in shown]
     if len(others):
-        pushes.append((float(row.values[others].sum()), others_label(len(others))))
+        rest = float(row.values[others].sum())
+        pushes.append((rest if abs(rest) > row.rounding else 0.0, others_label(len(others))))
     segments = _segments(pushes, row.output)
     ends = [row.base_value, row.output, *(segment.start for segment in segments)]
-    limits = _limits(limits, min(ends), max(ends))
+    limits = _limits(limits, min(ends), max(ends), row)
 
     ax = new_axes(ax, (9.0, 1.9))
     ax.set_xlim(limits)
@@ -127,9 +128,9 @@ def _segments(pushes: list[tuple[float, str]], output: float) -> list[_Segment]:
     return segments
 
 
-def _limits(limits: Any, least: float, most: float) -> tuple[float, float]:
+def _limits(limits: Any, least: float, most: float, row: Row) -> tuple[float, float]:
     if limits is None:
-        margin = 0.06 * (most - least) or 0.5 * max(abs(least), 1.0)
+        margin = 0.06 * row.span(least, most) or 0.5 * max(abs(least), 1.0)
         return least - margin, most + margin
     try:
         low, high = (float(limit) for limit in limits)

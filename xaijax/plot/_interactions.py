@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions
+from xaijax._core.rounding import without_rounding_error
 from xaijax._core.typing import NamesLike
 from xaijax._core.words import counted, signed
 from xaijax.plot._parts.axes import caption, draws, label_values, new_axes, titled
@@ -74,7 +75,7 @@ def interactions(
         for row, column in np.ndindex(matrix.shape):
             value = float(matrix[row, column])
             color = "white" if abs(value) > 0.6 * most else "0.15"
-            ax.text(column, row, signed(value, scale=most, digits=3), ha="center", va="center", fontsize=7, color=color)
+            ax.text(column, row, signed(value, digits=3), ha="center", va="center", fontsize=7, color=color)
     for number in range(count):
         ax.add_patch(_frame(number))
     labels = [shown_pairs.labels[player] for player in shown]
@@ -120,7 +121,7 @@ def singles_and_pairs(
         rows = rows_of(attribution, names=names, inputs=UNUSED, output=output, output_names=output_names)
         single, _ = one_output(attribution, output if attribution.all_outputs else None, output_names)
         assert isinstance(single, Interactions)
-        pairs = np.asarray(single.pairs, np.float64)
+        pairs = np.asarray(without_rounding_error(single).pairs)
         pairs = pairs[None] if count is None else pairs[rows.numbers]
         values, pairs = np.abs(rows.values).mean(axis=0), np.abs(pairs).mean(axis=0)
         averaged = f"mean |value| of {counted(len(rows.values))}"
@@ -130,7 +131,8 @@ def singles_and_pairs(
     assert isinstance(single, Interactions)
     given = attribution.names if names is None else names
     own = player_names(given, single.num_players, example=example, num_examples=count)
-    values, pairs = np.asarray(single.values, np.float64), np.asarray(single.pairs, np.float64)
+    single = without_rounding_error(single)
+    values, pairs = np.asarray(single.values), np.asarray(single.pairs)
     return Pairs(values, pairs, labels_of(own, len(values)), of)
 
 

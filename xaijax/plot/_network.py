@@ -78,7 +78,7 @@ def network(
     first, second = np.triu_indices(len(shown), 1)
     sizes = np.abs(pairs[first, second])
     edges = np.argsort(-sizes, kind="stable")[:num_edges]
-    edges = edges[sizes[edges] > _rounding_error(strength)]
+    edges = edges[sizes[edges] > 0]
 
     ax = new_axes(ax, (5.6, 4.8))
     angles = np.pi / 2 - 2 * np.pi * np.arange(len(shown)) / len(shown)
@@ -102,7 +102,7 @@ def network(
     ax.scatter(across, up, s=np.maximum(areas, _SMALLEST_NODE), c=colors, edgecolors="white", linewidths=1.2, zorder=2)
     _write_legend(ax, largest_value, largest_pair if len(edges) else None, signed=example is not None)
     ax.set_axis_off()
-    players_left, pairs_left = len(strength) - len(shown), int((sizes > _rounding_error(strength)).sum()) - len(edges)
+    players_left, pairs_left = len(strength) - len(shown), int((sizes > 0).sum()) - len(edges)
     left = [(players_left, "weaker player"), (pairs_left, "weaker pair")]
     left_out = " and ".join(counted(count, thing) for count, thing in left if count)
     default = caption(attribution.method, shown_pairs.of, shown_pairs.averaged) + (
@@ -111,11 +111,6 @@ def network(
     titled(ax, title, "\n".join(part for part in (default, shown_pairs.note) if part))
     _write_names(ax, angles, labels, np.maximum(areas, _SMALLEST_NODE))
     return ax
-
-
-def _rounding_error(strength: np.ndarray) -> float:
-    """Returns the size below which a pair is rounding error."""
-    return 1e-5 * float(strength.max())
 
 
 def _write_names(ax: Axes, angles: np.ndarray, labels: list[str], areas: np.ndarray) -> None:

@@ -80,11 +80,11 @@ def waterfall(
 
     # The margins hold the numbers on both sides, so that none leaves the axes.
     ends = np.concatenate([starts, starts + values, [row.base_value, row.output]])
-    span = ends.max() - ends.min() or max(abs(row.base_value), 1.0)  # where all values are zero
+    span = row.span(ends.min(), ends.max()) or max(abs(row.base_value), 1.0)  # where all values are zero
     margin = Z * errors.max(initial=0.0) + 0.16 * span
     ax.set_xlim(ends.min() - margin, ends.max() + margin)
     for line, (start, value, error) in enumerate(zip(starts, values, errors, strict=True)):
-        right, text = max(start, start + value + Z * error), signed(value, scale=row.scale, digits=3)
+        right, text = max(start, start + value + Z * error), signed(value, rounding=row.rounding, digits=3)
         ax.text(right + 0.015 * span, line, text, va="center", ha="left", fontsize=8, bbox=PAPER)
     ax.axvline(row.base_value, color="0.5", linewidth=0.8, linestyle=":", zorder=0)
     ax.axvline(row.output, color="0.2", linewidth=0.8, linestyle="--", zorder=0)

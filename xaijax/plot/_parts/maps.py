@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.rounding import rounding_error, zero_up_to
 from xaijax.plot._parts.axes import fitted
 from xaijax.plot._parts.colors import Scale
 from xaijax.plot._parts.fonts import label_style
@@ -73,12 +74,13 @@ class Maps(NamedTuple):
 
 
 def maps_of(attribution: Attribution, output_names: Sequence[str] | None = None) -> Maps:
-    """Reads maps with an axis N; the channels of values that lie on the input are summed."""
+    """Reads maps with an axis N and zeros for rounding error; the channels of values that lie on the input are summed."""
     check_attribution(attribution)
     alone, all_outputs = attribution.num_examples is None, attribution.all_outputs
     values, outputs = np.asarray(attribution.on_input(), np.float64), np.asarray(attribution.output)
-    values, outputs = (values[None], outputs[None]) if alone else (values, outputs)
-    values, outputs = (values, outputs) if all_outputs else (values[..., None], outputs[..., None])
+    rounding = rounding_error(attribution)
+    values, outputs, rounding = (part[None] if alone else part for part in (values, outputs, rounding))
+    values, outputs, rounding = (part if all_outputs else part[..., None] for part in (values, outputs, rounding))
     if values.ndim == 5:
         values = values.sum(axis=3)
     if values.ndim != 4 or outputs.ndim != 2:
@@ -86,6 +88,7 @@ def maps_of(attribution: Attribution, output_names: Sequence[str] | None = None)
             "`attribution` must hold maps, axes 'N h w', or values of image regions, got axes "
             f"{attribution.axes!r}{'' if attribution.regions is not None else ' without regions'}."
         )
+    values = zero_up_to(rounding[:, None, None], values)
     names = attribution.output_names if output_names is None else output_names
     names = None if names is None else check.texts("output_names", names)
     if names is not None and not names:

@@ -10,6 +10,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Surrogate
 from xaijax._core.calls import warn
+from xaijax._core.rounding import rounding_error, without_rounding_error
 from xaijax._core.words import counted, num_present, shortened
 from xaijax.plot._parts.inputs import Column, columns_of, plain_array
 from xaijax.plot._parts.players import inputs_of_example, labels_of, player_names
@@ -21,13 +22,14 @@ _NAMED_CLASSES = 4
 class Row(NamedTuple):
     """The values of one example for one output.
 
-    values, std_errors: [M], the errors 0 where values are exact.
+    values, std_errors: [M], the errors 0 where values are exact; both exactly 0 where they are rounding error.
     base_value: None where the method has none.
     output: the output that is explained.
     names: the M names; None where they are not known.
     labels: the M names as short labels.
     inputs: the M inputs; None where they are not known.
     of: the name of the output; "" where it is not known.
+    rounding: the size up to which sums of values are rounding error.
     """
 
     values: np.ndarray
@@ -38,17 +40,17 @@ class Row(NamedTuple):
     labels: list[str]
     inputs: list[Any] | None
     of: str
+    rounding: float
 
-    @property
-    def scale(self) -> float:
-        """The size of the numbers that were added up, against which rounding error is written 0."""
-        return max(float(np.abs(self.values).max(initial=0)), abs(self.output), abs(self.base_value or 0))
+    def span(self, least: float, most: float) -> float:
+        """Returns the length of an axis of values, 0 where its ends differ by rounding error alone."""
+        return most - least if most - least > self.rounding else 0.0
 
 
 class Rows(NamedTuple):
     """The values of many examples for one output.
 
-    values, std_errors: [N, M], the errors 0 where values are exact.
+    values, std_errors: [N, M], the errors 0 where values are exact; both exactly 0 where they are rounding error.
     base_value, output: [N]; base_value None where the method has none.
     names, labels, of: as in `Row`.
     columns: the inputs of each player; None where they are not known.
@@ -86,7 +88,8 @@ def row_of(
     names, inputs = _own(attribution, names, inputs)
     single = attribution if count is None else attribution[example]
     single, of = one_output(single, output, output_names)
-    values = np.asarray(single.values, np.float64)
+    rounding, single = float(rounding_error(single)), without_rounding_error(single)
+    values = np.asarray(single.values)
     names = player_names(names, len(values), example=example, num_examples=count)
     inputs = inputs_of_example(inputs, example, len(values), count)
     base = None if single.base_value is None else float(np.asarray(single.base_value))
@@ -94,7 +97,7 @@ def row_of(
     names, inputs = (None if part is None else part[present] for part in (names, inputs))
     return Row(
         values[present], _errors(single, values)[present], base, float(np.asarray(single.output)), names,
-        labels_of(names, len(values[present])), inputs, of,
+        labels_of(names, len(values[present])), inputs, of, rounding,
     )  # fmt: skip
 
 
@@ -128,7 +131,8 @@ def rows_of(
         single = attribution
     else:
         single, of = one_output(attribution, output, output_names)
-    values, outputs = (np.asarray(part, np.float64) for part in (single.values, single.output))
+    single = without_rounding_error(single)
+    values, outputs = np.asarray(single.values), np.asarray(single.output, np.float64)
     errors, base = (
         _errors(single, values),
         None if single.base_value is None else np.asarray(single.base_value, np.float64),
