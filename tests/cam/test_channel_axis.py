@@ -156,6 +156,26 @@ def test_maps_are_resized_to_the_input_that_the_layer_depends_on():
     assert xai.cam.grad_cam(branches, TWO, layer="joined", target=0, upsample=(5, 4)).values.shape == (1, 5, 4)
 
 
+def test_methods_without_upsample_do_not_advise_it_for_inputs_of_several_sizes():
+    tokens = lambda x: xai.tag(x.reshape(len(x), -1, 3), "tokens").mean(axis=1)  # noqa: E731
+    for explain, sentence in (
+        (lambda: xai.cam.full_grad(branches, TWO, target=0), "`x` must have one size for FullGrad.*full_gradients"),
+        (
+            lambda: xai.cam.score_cam(branches, TWO, layer="joined", target=0),
+            "`layer` must depend on inputs of one size",
+        ),
+        (
+            lambda: xai.cam.guided_grad_cam(
+                lambda x: tokens(jax.nn.relu(x)), TWO["depth"], layer="tokens", target=0, grid=(64,)
+            ),
+            r"`layer` must have as many spatial axes as x, got x of the shapes .*: choose another layer, or pass grid=\(h, w\)",
+        ),
+    ):
+        with pytest.raises(ValueError, match=sentence) as caught:
+            explain()
+        assert "upsample" not in str(caught.value)
+
+
 def test_only_the_inputs_that_the_layer_depends_on_are_masked():
     def net(x):
         return xai.tag(jnp.abs(x["image"]), "seen").mean(axis=(1, 2)) + 1000 * x["other"].mean(axis=(1, 2))

@@ -42,8 +42,35 @@ REFUSED = {
     "floats that would be inf": (lambda: check.numeric_array("x", np.array([1e300])), "`x` must fit float32"),
     "ids that would wrap": (
         lambda: check.example_ids(np.arange(4) + 2**32, 4),
-        "`ids` must fit 32 bits, got 4294967299",
+        "`ids` must fit 32 bits, got 4294967296 to 4294967299: number the examples",
     ),
+    "ids of both signs that would meet": (
+        lambda: check.example_ids([-1, 2**31], 2),
+        "`ids` must fit 32 bits, got -1 to 2147483648: number the examples",
+    ),
+    "ids from 2^31 on": (
+        lambda: check.numeric_array("x", np.array([3, 2**32 - 1])),
+        r"`x` must fit int32, got values from 3 to 4294967295: convert them to uint32.*astype\(np.uint32\)\.$",
+    ),
+    "a list of ids from 2^31 on": (lambda: check.numeric_array("x", [[2**31]]), "convert them to uint32"),
+    "ids beyond uint32": (
+        lambda: check.numeric_array("x", [2**33]),
+        r"`x` must fit int32, got values from 8589934592 to 8589934592: enable 64-bit arrays",
+    ),
+    "ids of both signs beyond int32": (
+        lambda: check.numeric_array("x", [-1, 2**31]),
+        "2147483648: enable 64-bit arrays",
+    ),
+    "numbers as objects": (
+        lambda: check.numeric_array("x", np.array([1, 2.5], object)),
+        r"numbers, got object\[2\]: convert it with \.astype\(float64\)\.$",
+    ),
+    "large ids as objects": (lambda: check.numeric_array("x", np.array([1, 2**31], object)), "convert them to uint32"),
+    "objects for ids": (
+        lambda: check.example_ids(np.array(["a", None], object), 2),
+        r"`ids` must be integers \[2\], one for each example, got object\[2\]: number the examples",
+    ),
+    "text for ids": (lambda: check.example_ids(["b", "a"], 2), r"`ids` must be integers \[2\].*: number the examples"),
     "a list of ids that would wrap": (lambda: check.example_ids([2**32, 1], 2), "`ids` must fit 32 bits"),
     "a raw key of another length": (
         lambda: check.random_key(jnp.zeros(3, jnp.uint32)),
@@ -59,6 +86,19 @@ def test_a_wrong_value_is_refused_in_a_sentence(call, sentence):
         call()
     assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
+    if "object" in sentence:
+        assert caught.value.__cause__ is None  # JAX's own text
+
+
+def test_what_the_sentences_advise_for_large_ids_works(float64):
+    """uint32 holds ids up to 2^32 - 1, int64 of 64-bit arrays those beyond."""
+    large, larger = np.array([3, 2**32 - 1]), np.array([2**33, -1])
+    np.testing.assert_array_equal(check.numeric_array("x", larger), larger)
+    with jax.enable_x64(False):
+        np.testing.assert_array_equal(check.numeric_array("x", large.astype(np.uint32)), large)
+        ids = check.example_ids(large, 2)
+        assert ids.dtype == jnp.uint32
+        np.testing.assert_array_equal(ids, large)
 
 
 def test_right_values_pass():

@@ -111,6 +111,14 @@ MISTAKES = {
     "missing strings": (lambda make: make({"a": ["x", None]}), "no missing values, got 1 in 'a': fill them"),
     "dates": (lambda make: make({"when": np.array(["2020-01-01"], "datetime64[ms]")}), "got 'when' of .*turn times into"),
     "lists": (lambda make: make({"a": [[1, 2], [3, 4]]}), "numbers, booleans, strings or categories, got 'a'"),
+    "integers that uint32 holds": (
+        lambda make: make({"id": [2**31, 1], "age": [3, 4]}),
+        "got 1 to 2147483648 in 'id': convert all columns to uint32",
+    ),
+    "integers that only 64 bits hold with others": (
+        lambda make: make({"id": [2**31, 1], "age": [-3, 4]}),
+        "got 1 to 2147483648 in 'id': subtract an offset, or set",
+    ),
     "large integers": (lambda make: make({"id": [2**40, 1]}), "32 bits, got 1 to 1099511627776 in 'id': subtract"),
     "merged integers": (lambda make: make({"id": [2**24, 2**24 + 1], "b": [0.5, 1]}), "different values of 'id' become"),
     "another column": (
@@ -119,11 +127,11 @@ MISTAKES = {
     ),
     "an unknown level": (
         lambda make: (make(COLUMNS | {"city": ["Rome", "Oslo", "Bonn"]}), KNOWN),
-        "known levels in column 'city', got 'Oslo', while the masker's rows have 'Bonn', 'Rome'",
+        "known levels in column 'city', got 'Oslo', while the rows have 'Bonn', 'Rome': pass rows that have them there",
     ),
     "numbers for strings": (
         lambda make: (make(COLUMNS | {"city": [1, 2, 3]}), KNOWN),
-        "strings or categories in column 'city', as in the masker's rows, got numbers",
+        "strings or categories in column 'city', as in the rows, got numbers",
     ),
 }  # fmt: skip
 
@@ -135,6 +143,20 @@ def test_a_mistake_is_answered_with_a_sentence(mistake, make):
     given = call(make)
     with pytest.raises((TypeError, ValueError), match=sentence):
         frames.read_frame("x", *(given if isinstance(given, tuple) else (given,)))
+
+
+def test_an_unknown_level_is_compared_with_what_the_user_passed():
+    frame, other = pd.DataFrame({"city": ["Rome", "Bonn"], "a": [1, 2]}), pd.DataFrame({"city": ["Oslo"], "a": [1]})
+    statistics, masker = xai.lime.statistics(frame), xai.mask.background(frame)
+    for read, rows in (
+        (lambda: statistics.read(other), "the training rows"),
+        (lambda: masker.read(other), "the masker's rows"),
+        (lambda: frames.read_pair(("x", "background"), other, frame), "the rows of `background`"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"`x` must have known levels.*got 'Oslo', while {rows} have 'Bonn', 'Rome'"
+        ):
+            read()
 
 
 def test_repeated_names_and_lazy_frames_are_refused():

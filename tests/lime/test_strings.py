@@ -310,3 +310,11 @@ def test_records_and_plots_show_the_words_of_a_text_alone():
         labels = [label.get_text() for label in xai.plot.bars(alone, example=example).get_yticklabels()]
         assert sorted(labels) == ["f", "g"]
     assert [record["name"] for record in xai.records(explained[1])] == ["f", "g"]
+
+
+def test_ids_beyond_int32_are_refused_with_what_to_pass():
+    for ids in ([2**31 + 5], np.array([2**32 - 1, 3]), [2**70]):
+        with pytest.raises(
+            ValueError, match=r"`tokenizer` must return ids that fit int32, got \d+ .*own_ids\[numbers\]"
+        ):
+            Encoder(lambda text, ids=ids: ids, split=None, bag_of_words=True, pad_id=0)("a b", 0)

@@ -30,6 +30,10 @@ def convolution(x):
     return jax.lax.conv(x, jnp.ones((2, 3, 3, 3)), (1, 1), "SAME").mean(axis=(2, 3))
 
 
+def convolution_of_one(x):
+    return convolution(x[None])[0]
+
+
 def of_pair(x):
     return jnp.concatenate([x["left"], x["right"]], axis=1).sum(axis=1)
 
@@ -50,6 +54,30 @@ NOTES = {
     "a list of images": (
         lambda: xai.layers(convolution, [jnp.ones((3, 8, 8))] * 3),
         r"a list of .*pass jnp\.stack\(x\)",
+    ),
+    "channels last": (
+        lambda: xai.cam.grad_cam(convolution, jnp.ones((2, 8, 8, 3))),
+        r"float32\[2, 8, 8, 3\]\. Likely fix: the model takes channels first, pass jnp\.moveaxis\(x, -1, 1\)\.",
+    ),
+    "one image with channels last": (
+        lambda: xai.cam.score_cam(convolution, jnp.ones((8, 8, 3))),
+        r"x is one example, while the model takes channels first, pass jnp\.moveaxis\(x, -1, 0\)\[None\]",
+    ),
+    "an unbatched convolution": (
+        lambda: xai.cam.grad_cam(convolution_of_one, jnp.ones((2, 3, 8, 8))),
+        r"the model takes one example, pass jax\.vmap\(model\)",
+    ),
+    "an unbatched convolution and channels last": (
+        lambda: xai.cam.grad_cam(convolution_of_one, jnp.ones((2, 8, 8, 3))),
+        r"channels first and the model takes one example, pass jnp\.moveaxis\(x, -1, 1\) and jax\.vmap\(model\)",
+    ),
+    "a vectorized model of batches": (
+        lambda: xai.layers(jax.jit(jax.vmap(convolution)), jnp.ones((2, 3, 8, 8))),
+        "the model takes batches already, pass it without jax.vmap",
+    ),
+    "half precision": (
+        lambda: xai.layers(convolution, jnp.ones((2, 3, 8, 8), jnp.float16)),
+        r"the model takes float32, pass x\.astype\(jnp\.float32\)",
     ),
     "a dict": (lambda: xai.layers(perceptron, {"image": jnp.ones((2, 4))}), r"a dict of .*pass x\['image'\]"),
     "floats for ids": (
@@ -116,9 +144,11 @@ def test_errors_in_targets_and_games_name_their_arguments():
     with pytest.raises(LookupError) as caught:
         xai.shap.exact(xai.game(perceptron, jnp.ones((2, 4)), xai.mask.baseline(jnp.zeros(4)), target=wrong))
     assert "evaluated `target`" in caught.value.__notes__[0]
+    assert "A target must map outputs" in caught.value.__notes__[0]
     with pytest.raises(LookupError) as caught:
         xai.shap.exact(xai.Game(wrong, 3))
     assert "evaluated `value`" in caught.value.__notes__[0]
+    assert "A game must map coalitions" in caught.value.__notes__[0]
 
 
 def two_inputs(left, right):

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+_NO_NUMBERS = ("O", "S", "U", "T", "M", "m")  # the kinds of NumPy's dtypes that JAX lacks
 _LARGEST_INT = 2**31 - 1  # of the sizes and counts that XLA indexes with
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 60
@@ -116,19 +117,46 @@ def numeric_array(name: str, value: Any) -> jax.Array:
         if np.ma.is_masked(value):
             raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
         value = value.data
+    if getattr(getattr(value, "dtype", None), "kind", "") in _NO_NUMBERS:
+        numbers = _numbers_in(value)
+        if numbers is not None:
+            _fits(name, numbers, jax.dtypes.canonicalize_dtype(numbers.dtype))
+        fix = "" if numbers is None else f": convert it with .astype({numbers.dtype})"
+        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}{fix}.")
     try:
         if isinstance(value, dict):
             raise TypeError(f"it is a dict of {list(value)}"[:200])
         with jax.ensure_compile_time_eval():  # constants stay known inside a transformation, and are checked
             array = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}{_reason(error)}.") from error
+        if isinstance(error, OverflowError):
+            _fits(name, _host_integers(value), jnp.asarray(0).dtype)
+        cause = None if isinstance(value, (list, tuple, dict)) else error  # JAX's own words say less
+        raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}{_reason(error)}.") from cause
     if jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise TypeError(f"`{name}` must be an array of real numbers, got {shown(array)}.")
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
         raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}.")
     _fits(name, value, array.dtype)
     return array
+
+
+def _numbers_in(objects: Any) -> np.ndarray | None:
+    """Returns the numbers that an array of Python objects holds, or None where it holds anything else."""
+    try:
+        numbers = np.array(objects.tolist())
+    except (ValueError, OverflowError):
+        return None
+    return numbers if objects.dtype.kind == "O" and numbers.dtype.kind in "biuf" else None
+
+
+def _host_integers(value: Any) -> Any:
+    """Returns integers that JAX's default dtype cannot hold as NumPy holds them; other values as they are."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        return value
+    return array if np.issubdtype(array.dtype, np.integer) else value
 
 
 def _reason(error: Exception) -> str:
@@ -152,10 +180,12 @@ def _fits(name: str, value: Any, dtype: Any) -> None:
     else:
         return
     if not fits:
-        raise ValueError(
-            f"`{name}` must fit {dtype}, got values from {low} to {high}: rescale them, or enable 64-bit arrays with "
-            "jax.config.update('jax_enable_x64', True)."
-        )
+        fix = "enable 64-bit arrays with jax.config.update('jax_enable_x64', True)"
+        if np.issubdtype(value.dtype, np.floating):
+            fix = f"rescale them, or {fix}"
+        elif low >= 0 and high <= np.iinfo(np.uint32).max:
+            fix = "convert them to uint32, which holds them, with .astype(np.uint32)"
+        raise ValueError(f"`{name}` must fit {dtype}, got values from {low} to {high}: {fix}.")
 
 
 def host_array(name: str, value: Any) -> np.ndarray:
@@ -225,6 +255,9 @@ def _raw_key_shape() -> tuple[int, ...]:
     return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
 
 
+_NUMBER_THEM = "number the examples instead, such as by np.unique(ids, return_inverse=True)[1]"
+
+
 def example_ids(ids: Any, num_examples: int | None) -> Any:
     """Returns ids [N] that name the examples for their randomness; None stands for their positions in the batch."""
     if ids is None:
@@ -234,8 +267,12 @@ def example_ids(ids: Any, num_examples: int | None) -> Any:
             ids = np.asanyarray(ids)  # which keeps the mask of masked arrays, to be refused
         except ValueError as error:
             raise TypeError(f"`ids` must be integers [N], got {shown(ids)}.") from error
+    if num_examples is not None and getattr(ids.dtype, "kind", "") in _NO_NUMBERS:
+        raise TypeError(
+            f"`ids` must be integers [{num_examples}], one for each example, got {shown(ids)}: {_NUMBER_THEM}."
+        )
     if is_concrete(ids):
-        _ids_fit(ids)  # before JAX reduces them to 32 bits
+        ids = _ids_that_fit(ids)  # before JAX reduces them to 32 bits
     ids = numeric_array("ids", ids)
     if num_examples is None:
         raise ValueError("`ids` must be None for a game written by hand, got an array: ids name a model's examples.")
@@ -244,16 +281,18 @@ def example_ids(ids: Any, num_examples: int | None) -> Any:
     return ids
 
 
-def _ids_fit(ids: Any) -> None:
-    """Raises for ids beyond 32 bits: randomness is derived from 32 bits, so larger ids would share their samples."""
+def _ids_that_fit(ids: Any) -> Any:
+    """Returns ids from 2^31 on as uint32, which has the same keys.
+
+    Raises for ids beyond 32 bits: randomness is derived from 32 bits, so larger ids would share their samples, and
+    negative ones share those of ids from 2^31 on.
+    """
     if not jnp.issubdtype(ids.dtype, jnp.integer) or ids.size == 0:
-        return
+        return ids
     least, largest = int(np.min(ids)), int(np.max(ids))
-    if largest > 2**32 - 1 or least < -(2**31):
-        raise ValueError(
-            f"`ids` must fit 32 bits, got {largest if largest > 2**32 - 1 else least}: number the examples instead, "
-            "such as by np.unique(ids, return_inverse=True)[1]."
-        )
+    if largest > 2**32 - 1 or least < -(2**31) or (least < 0 and largest > 2**31 - 1):
+        raise ValueError(f"`ids` must fit 32 bits, got {least} to {largest}: {_NUMBER_THEM}.")
+    return ids.astype(np.uint32) if largest > 2**31 - 1 else ids
 
 
 def batch_size(value: Any) -> int | None:

@@ -39,7 +39,9 @@ def is_frame(value: Any) -> bool:
     return _is_from(value, "DataFrame")
 
 
-def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[Any, Columns | None]:
+def read_frame(
+    name: str, value: Any, columns: Columns | None = None, source: str = "the rows"
+) -> tuple[Any, Columns | None]:
     """Returns a data frame as an array [N, D] with its columns; other values come back unchanged, with None.
 
     Integer, float, boolean and nullable columns keep their numbers. Columns of strings become integer codes of their
@@ -51,6 +53,7 @@ def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[A
       value: a data frame or a series of pandas, a data frame of polars, or anything else.
       columns: the columns of an earlier table. Their levels define the codes, and columns in another order are
         reordered by name.
+      source: the earlier table as the user knows it, in the plural, for errors.
 
     Raises:
       TypeError: if a column holds something else than numbers, booleans, strings or categories.
@@ -77,8 +80,10 @@ def read_frame(name: str, value: Any, columns: Columns | None = None) -> tuple[A
     levels = tuple(own if earlier is None else earlier for (_, own), earlier in zip(read, known, strict=True))
     if columns is not None:
         for column, (_, own), earlier in zip(names, read, known, strict=True):
-            _check_levels(name, column, own, earlier)
-    coded = [_coded(name, column, values, own) for column, (values, _), own in zip(names, read, levels, strict=True)]
+            _check_levels(name, column, own, earlier, source)
+    coded = [
+        _coded(name, column, values, own, source) for column, (values, _), own in zip(names, read, levels, strict=True)
+    ]
     integers = tuple(values.dtype.kind in "biu" for values in coded)
     return _joined(name, names, coded), Columns(names, levels, integers)
 
@@ -94,7 +99,7 @@ def read_pair(names: tuple[str, str], x: Any, rows: Any) -> tuple[Any, Any, tupl
       rows: such as training rows, a data frame or anything else.
     """
     rows, columns = read_frame(names[1], rows)
-    x, own = read_frame(names[0], x, columns)
+    x, own = read_frame(names[0], x, columns, f"the rows of `{names[1]}`")
     if columns is None:
         refuse_categories(names[0], own, f"pass `{names[1]}` as a data frame, whose levels define the codes")
     known = columns or own
@@ -220,16 +225,18 @@ def _from_objects(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _check_levels(name: str, column: str, own: tuple[str, ...] | None, expected: tuple[str, ...] | None) -> None:
+def _check_levels(
+    name: str, column: str, own: tuple[str, ...] | None, expected: tuple[str, ...] | None, source: str
+) -> None:
     if (own is None) != (expected is None):
         forms = ("numbers", "strings or categories")
         raise TypeError(
-            f"`{name}` must have {forms[expected is not None]} in column {column!r}, as in the masker's rows, got "
+            f"`{name}` must have {forms[expected is not None]} in column {column!r}, as in {source}, got "
             f"{forms[own is not None]}."
         )
 
 
-def _coded(name: str, column: str, values: np.ndarray, levels: tuple[str, ...] | None) -> np.ndarray:
+def _coded(name: str, column: str, values: np.ndarray, levels: tuple[str, ...] | None, source: str) -> np.ndarray:
     """Numbers as they are; strings as their positions among the levels."""
     if levels is None:
         return values
@@ -237,8 +244,8 @@ def _coded(name: str, column: str, values: np.ndarray, levels: tuple[str, ...] |
     unknown = sorted(set(values.tolist()) - codes.keys())
     if unknown:
         raise ValueError(
-            f"`{name}` must have known levels in column {column!r}, got {_listed(unknown)}, while the masker's rows have "
-            f"{_listed(levels)}: make the masker from rows that have them, or from a column of categories that lists them."
+            f"`{name}` must have known levels in column {column!r}, got {_listed(unknown)}, while {source} have "
+            f"{_listed(levels)}: pass rows that have them there, or a column of categories that lists them."
         )
     return np.array([codes[value] for value in values.tolist()], np.int32)
 
@@ -246,20 +253,23 @@ def _coded(name: str, column: str, values: np.ndarray, levels: tuple[str, ...] |
 def _joined(name: str, names: tuple[str, ...], columns: list[np.ndarray]) -> np.ndarray:
     """[N, D] in the smallest dtype that holds all columns."""
     dtype = np.result_type(*columns) if columns else np.dtype(float)
+    from_zero = all(values.min(initial=0) >= 0 for values in columns)
     for column, values in zip(names, columns, strict=True):
         if values.dtype.kind in "iu" and values.size:
-            _check_integers(name, column, values, dtype)
+            _check_integers(name, column, values, dtype, from_zero=from_zero)
     return np.stack(columns, axis=1).astype(dtype) if columns else np.zeros((0, 0))
 
 
-def _check_integers(name: str, column: str, values: np.ndarray, dtype: np.dtype) -> None:
-    """Raises an error where integers would change in JAX's 32 bits."""
+def _check_integers(name: str, column: str, values: np.ndarray, dtype: np.dtype, *, from_zero: bool) -> None:
+    """Raises an error where integers would change in JAX's 32 bits. from_zero: whether no column has negative numbers."""
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         return
     fix = "subtract an offset, or set jax.config.update('jax_enable_x64', True)"
     if dtype.kind in "iu":
         limits = np.iinfo(np.uint32 if dtype.kind == "u" else np.int32)
         if values.min() < limits.min or values.max() > limits.max:
+            if from_zero and values.max() <= np.iinfo(np.uint32).max:
+                fix = "convert all columns to uint32, which holds them"
             raise ValueError(
                 f"`{name}` must have integers of at most 32 bits, got {values.min()} to {values.max()} in {column!r}: {fix}."
             )

@@ -86,8 +86,13 @@ class LayerInputs:
     seen: frozenset[int]
     channel_axis: ChannelAxis
 
-    def size(self, num_axes: int) -> tuple[int, ...]:
+    def size(self, num_axes: int, error: str | None = None) -> tuple[int, ...]:
         """Returns the spatial sides of the inputs that the layer depends on.
+
+        Args:
+          num_axes: how many spatial axes the map has.
+          error: the sentence for inputs without one size, in which {shapes} stands for their shapes, for methods that
+            need the size themselves. Default: that the option upsample=True needs it.
 
         Raises:
           ValueError: if none of them has so many spatial axes, or two of them differ in size.
@@ -101,6 +106,8 @@ class LayerInputs:
         if len(sizes) == 1:
             return sizes.pop()
         shown = f"inputs of the shapes {[list(shape) for shape in seen]}"
+        if error is not None:
+            raise ValueError(error.format(shapes=shown.removeprefix("inputs of the shapes ")))
         if sizes:
             raise ValueError(f"`upsample` must be a size (h, w), as the layer depends on {shown}, got True.")
         raise ValueError(

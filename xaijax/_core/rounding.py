@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions
+
+AnyAttribution = TypeVar("AnyAttribution", bound=Attribution)
 
 _SINGLE, _DOUBLE = 1e-6, 1e-14  # some multiples of the relative precision of float32 and float64
 _OF_PLAYERS = ("values", "std_errors", "pairs", "pair_errors", "triples")
@@ -32,7 +35,7 @@ def rounding_error(attribution: Attribution) -> np.ndarray:
     return (_DOUBLE if precise else _SINGLE) * size
 
 
-def without_rounding_error(attribution: Attribution) -> Attribution:
+def without_rounding_error(attribution: AnyAttribution) -> AnyAttribution:
     """Returns an attribution in NumPy and float64 whose values and standard errors are 0 where they are rounding error."""
     size, fields = rounding_error(attribution), {}
     for name in _OF_PLAYERS[: 5 if isinstance(attribution, Interactions) else 2]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import itertools
+import operator
 import re
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +26,8 @@ from jax.errors import (
 from xaijax._core import calls, check
 
 _OUTSIDE_JAX = ("sklearn", "xgboost", "lightgbm", "catboost", "torch", "tensorflow", "onnxruntime", "statsmodels")
+
+_LONGEST_SEARCH = 10.0  # seconds of tracing a model with changed inputs
 
 CALLBACK = "pass xai.callback(predict), where predict maps NumPy arrays [n, ...] to numbers [n, K]"
 
@@ -171,7 +176,10 @@ def _likely_fix(error: BaseException, model: Any, x: Any) -> str:
             "values."
         )
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)), x)
+    end = time.monotonic() + _LONGEST_SEARCH
     for fix, call in _changes(model, rows):
+        if time.monotonic() > end:
+            break
         with contextlib.suppress(Exception):
             jax.eval_shape(call, rows)
             return f"Likely fix: {fix}."
@@ -183,36 +191,102 @@ def _likely_fix(error: BaseException, model: Any, x: Any) -> str:
             f"xai.linen(module, variables, {given})" if is_linen else f"functools.partial({model.static.role}, {given})"
         )
         return f"Likely fix: bind the other arguments, pass {bind}."
-    return "A model must map any number of rows, x[N, ...], to as many rows of outputs."
+    return _CONTRACTS.get(model.static.role, _CONTRACTS["model"])
 
 
-def _changes(model: Any, x: Any) -> list[tuple[str, Callable[[Any], Any]]]:
-    """Returns changes of a call that are often missing, in the order of likelihood."""
-    call, role = model._call, model.static.role
-    changes: list[tuple[str, Callable[[Any], Any]]] = [
-        (
-            "x is one example without its batch axis, pass x[None]",
-            lambda x: call(jax.tree.map(lambda leaf: leaf[None], x)),
-        ),
-        (
-            f"the model takes one row at a time, pass jax.vmap(lambda row: {role}(row[None])[0])",
-            jax.vmap(lambda x: call(jax.tree.map(lambda leaf: leaf[None], x))[0]),
-        ),
-        (f"the model takes one example, pass jax.vmap({role})", jax.vmap(call)),
-    ]
-    leaves = jax.tree.leaves(x)
-    if any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in leaves):
-        floats = lambda x: jax.tree.map(lambda leaf: leaf.astype(jnp.float32), x)  # noqa: E731
-        changes.append(("the model takes floating numbers, pass x.astype(jnp.float32)", lambda x: call(floats(x))))
-    else:
-        integers = lambda x: jax.tree.map(lambda leaf: leaf.astype(jnp.int32), x)  # noqa: E731
-        changes.append(("the model takes integers, pass x.astype(jnp.int32)", lambda x: call(integers(x))))
-    if isinstance(x, (list, tuple)):
-        changes.append(("x is a sequence of arrays, pass jnp.stack(x)", lambda x: call(jnp.stack(x))))
+_CONTRACTS = {
+    "model": "A model must map any number of rows, x[N, ...], to as many rows of outputs.",
+    "target": "A target must map outputs [N, ...] to one number for each example, [N].",
+    "value": "A game must map coalitions [S, M] to as many outputs, [S] or [S, K].",
+}
+
+
+class _Change(NamedTuple):
+    """A change of a call: why it may be needed, what to pass, and the changed input or model."""
+
+    reason: str
+    passed: str
+    apply: Callable[[Any], Any]
+
+
+def _changes(model: Any, x: Any) -> Iterator[tuple[str, Callable[[Any], Any]]]:
+    """Yields changes of a call that are often missing, in the order of likelihood, then pairs of them."""
+    of_model, (batch_axis, *of_x) = _changes_of_model(model), _changes_of_input(x)
+    if (vectorized := _vectorized_by_vmap(model)) is not None:  # it comes first, since x[None] would be accepted, too
+        yield _sentence(of_model[0]), vectorized
+    yield _sentence(batch_axis), lambda x: model._call(batch_axis.apply(x))
+    for change in of_model:
+        yield _sentence(change), change.apply
+    for change in of_x:
+        yield _sentence(change), lambda x, change=change: model._call(change.apply(x))
     if isinstance(x, dict):
-        changes.append((f"the model takes keyword arguments, pass lambda x: {role}(**x)", lambda x: _spread(model, x)))
-        changes += [(f"the model takes one array, pass x[{name!r}]", lambda x, name=name: call(x[name])) for name in x]
+        role = model.static.role
+        yield f"the model takes keyword arguments, pass lambda x: {role}(**x)", lambda x: _spread(model, x)
+    for first, second in itertools.product((batch_axis, *of_x), of_model):
+        yield _sentence(first, second), lambda x, first=first, second=second: second.apply(first.apply(x))
+
+
+def _sentence(*changes: _Change) -> str:
+    reasons, passed = zip(*((change.reason, change.passed) for change in changes), strict=True)
+    return f"{' and '.join(reasons)}, pass {' and '.join(passed)}"
+
+
+def _changes_of_model(model: Any) -> list[_Change]:
+    call, role = model._call, model.static.role
+    row = jax.vmap(lambda x: call(jax.tree.map(lambda leaf: leaf[None], x))[0])
+    changes = [
+        _Change("the model takes one row at a time", f"jax.vmap(lambda row: {role}(row[None])[0])", row),
+        _Change("the model takes one example", f"jax.vmap({role})", jax.vmap(call)),
+    ]
+    vectorized = _vectorized_by_vmap(model)
+    if vectorized is not None:
+        changes.insert(0, _Change("the model takes batches already", "it without jax.vmap", vectorized))
     return changes
+
+
+def _changes_of_input(x: Any) -> list[_Change]:
+    def each(reason: str, passed: str, function: Callable[[Any], Any]) -> _Change:
+        return _Change(reason, passed, lambda x: jax.tree.map(function, x))
+
+    leaves = jax.tree.leaves(x)
+    changes = [each("x is one example without its batch axis", "x[None]", lambda leaf: leaf[None])]
+    if any(leaf.dtype != jnp.float32 for leaf in leaves):
+        integers = any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in leaves)
+        takes = "the model takes floating numbers" if integers else "the model takes float32"
+        changes.append(each(takes, "x.astype(jnp.float32)", lambda leaf: leaf.astype(jnp.float32)))
+    if not any(jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in leaves):
+        changes.append(each("the model takes integers", "x.astype(jnp.int32)", lambda leaf: leaf.astype(jnp.int32)))
+    if isinstance(x, (list, tuple)):
+        changes.append(_Change("x is a sequence of arrays", "jnp.stack(x)", jnp.stack))
+    if isinstance(x, dict):
+        changes += [_Change("the model takes one array", f"x[{name!r}]", operator.itemgetter(name)) for name in x]
+    if len(leaves) == 1 and leaves[0].ndim >= 3:
+        for order, one, many in (("last", (0, -1), (1, -1)), ("first", (-1, 0), (-1, 1))):
+            reason = f"the model takes channels {order}"
+            changes.append(each(reason, f"jnp.moveaxis(x, {many[0]}, {many[1]})", functools.partial(_moved, axes=many)))
+            changes.append(
+                each(
+                    f"x is one example, while {reason}",
+                    f"jnp.moveaxis(x, {one[0]}, {one[1]})[None]",
+                    lambda leaf, axes=one: _moved(leaf, axes)[None],
+                )
+            )
+    return changes
+
+
+def _moved(leaf: Any, axes: tuple[int, int]) -> Any:
+    return jnp.moveaxis(leaf, *axes)
+
+
+def _vectorized_by_vmap(model: Any) -> Callable[..., Any] | None:
+    """Returns the function that jax.vmap made a model of, under jax.jit or not; None for other models."""
+    content = model.content
+    function = content[0] if isinstance(content, tuple) and len(content) == 3 and not any(content[1:]) else None
+    while (inner := getattr(function, "__wrapped__", None)) is not None:
+        outer, function = function, inner
+        if (outer.__doc__ or "").startswith("Vectorized version of"):  # as jax.vmap documents what it returns
+            return inspect.unwrap(function)
+    return None
 
 
 def _spread(model: Any, x: dict[str, Any]) -> Any:

@@ -73,7 +73,7 @@ class Example:
     @property
     def size(self) -> tuple[int, ...]:
         """Returns the spatial sides of the inputs that the layer depends on."""
-        return self.inputs.size(self.activations.ndim - 2)
+        return self.inputs.size(self.activations.ndim - 2, _SEVERAL_SIZES)
 
     def mask(self, map: Float[Array, "*space"]) -> Float[Array, "*other"]:
         """Turns a map into a mask on the input: resizes it to the input's size and brings it to [0, 1]."""
@@ -102,6 +102,12 @@ class EvaluatedMap(Protocol[P]):
     __name__: str
 
     def __call__(self, model: ModelLike, x: Inputs, *arguments: P.args, **options: P.kwargs) -> Attribution: ...
+
+
+_SEVERAL_SIZES = (
+    "`layer` must depend on inputs of one size, with as many spatial axes as the layer, which its channels mask, got inputs "
+    "of the shapes {shapes}: choose a layer of one branch, or pass grid=(h, w) for a layer of tokens."
+)
 
 
 @dataclasses.dataclass(frozen=True)

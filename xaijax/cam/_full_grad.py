@@ -99,6 +99,9 @@ def full_grad(
     Returns:
       values [N, H, W] of the input's size, output [N] the explained scores, target [N].
 
+    Raises:
+      TypeError, ValueError: as `xai.cam.grad_cam`; if the inputs have no spatial axes, or several sizes.
+
     References:
       Srinivas and Fleuret (2019), Full-gradient representation for neural network visualization, arXiv:1905.00780,
       equation 7.
@@ -130,6 +133,12 @@ def _full_grad(
     return Attribution(maps, terms.output, target=target.index, axes=axes_of(len(size)), method="FullGrad")
 
 
+_SEVERAL_SIZES = (
+    "`x` must have one size for FullGrad, whose map has the size of the inputs, got inputs of the shapes {shapes}: "
+    "xai.cam.full_gradients returns the terms of each input."
+)
+
+
 def _size_of_inputs(inputs: LayerInputs) -> tuple[int, ...]:
     """Returns the spatial sides of the input, which are those of the map."""
     axes = max(jnp.ndim(leaf) for leaf in jax.tree.leaves(inputs.x)) - 2
@@ -138,7 +147,7 @@ def _size_of_inputs(inputs: LayerInputs) -> tuple[int, ...]:
             f"`x` must be inputs with spatial axes [N, ..., C] for FullGrad, got the shapes "
             f"{[list(leaf.shape) for leaf in jax.tree.leaves(inputs.x)]}: xai.cam.full_gradients returns the terms themselves."
         )
-    return inputs.size(axes)
+    return inputs.size(axes, _SEVERAL_SIZES)
 
 
 def _channels_last(term: Array, channel_axis: int, num_axes: int) -> Array:

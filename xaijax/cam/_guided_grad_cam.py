@@ -73,7 +73,9 @@ def guided_grad_cam(
 def _guided_grad_cam(model: Model, x: Array, target: Target, *, layer: LayerOptions) -> Attribution:
     cut = tap_layer(model, x, layer)
     tapped, target = cut.differentiate(target)
-    maps = Finish(relu=True, upsample=True, normalize=False)(grad_cam.equation(tapped), cut.inputs)
+    coarse = grad_cam.equation(tapped)
+    size = cut.inputs.size(coarse.ndim - 1, _OTHER_AXES)
+    maps = Finish(relu=True, upsample=size, normalize=False)(coarse, cut.inputs)
 
     channels = cut.inputs.channel_axis.of_input(x.ndim)
     guided = _guided(model, x)
@@ -85,6 +87,12 @@ def _guided_grad_cam(model: Model, x: Array, target: Target, *, layer: LayerOpti
     space.insert(channels - 1, last)
     axes = " ".join(["N", *space])
     return Attribution(values=values, output=tapped.scores, target=target.index, axes=axes, method="Guided Grad-CAM")
+
+
+_OTHER_AXES = (
+    "`layer` must have as many spatial axes as x, got x of the shapes {shapes}: choose another layer, or pass grid=(h, w) for "
+    "a layer of tokens."
+)
 
 
 def _guided(model: Model, x: Array) -> Any:

@@ -115,8 +115,8 @@ def explainer(
     return explaining
 
 
-def _parameter(name: str, annotation: Any, default: Any, kind: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD) -> Any:
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+def _parameter(name: str, annotation: Any, default: Any, binding: Any = inspect.Parameter.POSITIONAL_OR_KEYWORD) -> Any:
+    return inspect.Parameter(name, binding, default=default, annotation=annotation)
 
 
 def _own_options(equation: Callable[..., Any]) -> dict[str, inspect.Parameter]:

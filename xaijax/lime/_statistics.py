@@ -65,7 +65,7 @@ class Statistics:
         Raises:
           TypeError, ValueError: if the rows do not fit the statistics, or hold NaN or infinite values.
         """
-        x, columns = frames.read_frame("x", x, self.columns)
+        x, columns = frames.read_frame("x", x, self.columns, "the training rows")
         if self.columns is None:
             frames.refuse_categories(
                 "x", columns, "the training statistics are of an array: make them from a data frame"

@@ -203,7 +203,15 @@ def _read_ids(ids: Any, text: str) -> np.ndarray:
         read = np.asarray(ids)
     if read.size == 0:
         return np.zeros(0, np.int32)
-    if read.ndim != 1 or not np.issubdtype(read.dtype, np.integer) or read.min() < 0 or read.max() > 2**31 - 1:
+    is_ids = read.ndim == 1 and all(
+        isinstance(each, (int, np.integer)) and not isinstance(each, bool) for each in read.tolist()
+    )
+    if is_ids and max(read.tolist()) > 2**31 - 1:
+        raise ValueError(
+            f"`tokenizer` must return ids that fit int32, got {max(read.tolist())} for {text[:40]!r}: number the words 0, 1, "
+            "..., and let the model look its own ids up, lambda numbers: model(own_ids[numbers])."
+        )
+    if not is_ids or read.min() < 0:
         raise TypeError(
             f"`tokenizer` must map a string to a sequence of ids, ints of at least 0, got {type(ids).__name__} for "
             f"{text[:40]!r}: for a tokenizer that returns more pass a function, such as "

@@ -211,7 +211,7 @@ def k_means(
 
 def read_like(name: str, x: Any, rows: Array, columns: Columns | None) -> Array:
     """Reads inputs as a masker's rows were read, in the dtype that holds both."""
-    x, own = read_frame(name, x, columns)
+    x, own = read_frame(name, x, columns, "the masker's rows")
     if columns is None:
         refuse_categories(name, own, "make the masker from a data frame, whose levels define the codes")
     x = check.numeric_array(name, x)

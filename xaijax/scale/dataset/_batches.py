@@ -97,7 +97,7 @@ def default_ids(rows: range) -> np.ndarray:
 
 
 def read_ids(ids: Any, num_rows: int) -> np.ndarray | None:
-    """Returns integers [N] of 32 bits, which random keys are derived from; None for the indices of the rows."""
+    """Returns integers [N] that fit int32, which random keys are derived from; None for the indices of the rows."""
     if ids is None:
         if num_rows > 2**31:
             raise ValueError(
@@ -112,11 +112,12 @@ def read_ids(ids: Any, num_rows: int) -> np.ndarray | None:
         array = np.empty((), object)
     if array.shape != (num_rows,) or not np.issubdtype(array.dtype, np.integer):
         raise ValueError(
-            f"`ids` must be integers [{num_rows}], one for each row of the source, got {check.shown(array if array.shape else ids)}."
+            f"`ids` must be integers [{num_rows}], one for each row of the source, got "
+            f"{check.shown(array if array.shape else ids)}: number the rows, such as by np.unique(ids, return_inverse=True)[1]."
         )
     if array.min() < -(2**31) or array.max() >= 2**31:
         raise ValueError(
-            f"`ids` must fit 32 bits, as random keys are derived from them, got {array.min()} to {array.max()}: number the "
+            f"`ids` must fit int32, as random keys are derived from them, got {array.min()} to {array.max()}: number the "
             "rows instead, such as by np.unique(ids, return_inverse=True)[1]."
         )
     return array.astype(np.int64)
