@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from xaijax._core.attribution import Attribution, Interactions, Surrogate, concatenate
 from xaijax._core.compile import clear_caches
+from xaijax._core.fast import fast
 from xaijax._core.game import Game, game
 from xaijax._core.progress import progress
 from xaijax._core.tap import Layer, Layers, compose, layers
@@ -47,6 +48,7 @@ __all__ = [
     "compose",
     "concatenate",
     "equinox",
+    "fast",
     "from_shap",
     "function",
     "game",

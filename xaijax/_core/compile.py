@@ -15,6 +15,7 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
 from xaijax._core import calls, check, progress, settings
+from xaijax._core.convolutions import fast_models
 from xaijax._model import Model, run_watched, unflatten
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
@@ -167,7 +168,8 @@ class _Programs:
 
             is_slot = lambda node: isinstance(node, _Slot)  # noqa: E731
             arguments, options = jax.tree.map(model_of, (arguments, options), is_leaf=is_slot)
-            return function(*arguments, **options)
+            with fast_models():
+                return function(*arguments, **options)
 
         functions = [function for _, static in statics for function in static.throwaway]
         on_host = tuple(function for function in functions if getattr(function, "is_on_host", False))

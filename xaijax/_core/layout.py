@@ -350,6 +350,7 @@ _RULES: dict[str, Rule] = {
     "broadcast_in_dim": _broadcast,
     "dot_general": _dot,
     "conv_general_dilated": _convolution,
+    "depthwise_convolution": _convolution,
     "concatenate": _concatenate,
     "slice": _slice,
     "split": _split,

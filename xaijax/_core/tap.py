@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
+from xaijax._core.convolutions import compute
 from xaijax._core.grid import ChannelAxis
-from xaijax._core.jaxpr import apply, arguments, evaluate, operations, trace
+from xaijax._core.jaxpr import arguments, evaluate, operations, trace
 from xaijax._core.layout import Layout, read_layouts
 from xaijax._core.typing import Array
 from xaijax._model import Model, as_model, module_in_closure, tag
@@ -126,7 +127,7 @@ def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | Non
     def head(activations: Array) -> Any:
         values = {activation: activations}
         for equation, inputs, pending in cut.deferred:
-            computed = apply(equation, [_known(value, values) for value in inputs])
+            computed = compute(equation, [_known(value, values) for value in inputs])
             values.update(zip(pending, computed, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
@@ -168,7 +169,7 @@ def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps
         activations: dict[int, Array] = {}
 
         def bump(equation: Any, inputs: list[Any]) -> list[Any]:
-            results, index = apply(equation, inputs), next(counter)
+            results, index = compute(equation, inputs), next(counter)
             if index in indices:
                 (activations[index],) = results = [results[0] + bumps[indices.index(index)]]
             return results
@@ -286,13 +287,13 @@ class _Cut:
     def __call__(self, equation: Any, inputs: list[Any]) -> list[Any]:
         self.seen += 1
         if self.seen == self.index + 1:
-            self.activation = _Pending(apply(equation, inputs)[0])
+            self.activation = _Pending(compute(equation, inputs)[0])
             return [self.activation]
         if any(isinstance(value, _Pending) for value in inputs):
             pending = [_Pending() for _ in equation.outvars]
             self.deferred.append((equation, inputs, pending))
             return pending
-        return apply(equation, inputs)
+        return compute(equation, inputs)
 
 
 def _known(value: Any, values: dict[_Pending, Any]) -> Any:

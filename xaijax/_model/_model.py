@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check, settings
+from xaijax._core.convolutions import of_model
 from xaijax._model._errors import noted
 
 
@@ -73,7 +74,7 @@ class Model:
 
     def __call__(self, x: Any) -> Any:
         with noted(self, x), settings.of_user():
-            outputs = _arrays(self, self._call(x))
+            outputs = of_model(lambda x: _arrays(self, self._call(x)), x)
         if not _lost_its_rows(x, outputs):
             return outputs
         # Models that squeeze their outputs lose the axis of a single row, so this row is evaluated twice.

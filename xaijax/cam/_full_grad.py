@@ -13,8 +13,9 @@ from jax.extend import core
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.convolutions import compute
 from xaijax._core.grid import LayerInputs, check_inputs, find_grid
-from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.jaxpr import arguments, evaluate, is_relu, operations, trace
 from xaijax._core.layout import Layout, LayoutRule
 from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.target import Target
@@ -244,7 +245,7 @@ class _Biases:
             path = equation.params["name"]
             self.paths = [path if other is None else other for other in self.paths]
         if not any(isinstance(value, _FromInput) for value in inputs):
-            return apply(equation, inputs)
+            return compute(equation, inputs)
         if name == "custom_jvp_call" and not is_relu(equation):
             inner = equation.params["call_jaxpr"]
             if all(operation.primitive.name in _PIECES for operation in operations(inner.jaxpr)):  # ReLU6: its 6 counts
@@ -267,7 +268,7 @@ class _Biases:
                 )
             ]
             return [_FromInput(jnp.minimum(jnp.maximum(middle, bounds[0]), bounds[1]), layouts[0])]
-        return [_FromInput(answer, layout) for answer, layout in zip(apply(equation, values), layouts, strict=True)]
+        return [_FromInput(answer, layout) for answer, layout in zip(compute(equation, values), layouts, strict=True)]
 
     def _bumped(self, equation: Any, constant: Any, layout: Layout) -> Array:
         """Adds the bump to a constant, at every position of the result that it is joined to."""

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.compile import compiled
-from xaijax._core.jaxpr import apply, arguments, evaluate, is_relu, operations, trace
+from xaijax._core.convolutions import compute
+from xaijax._core.jaxpr import arguments, evaluate, is_relu, operations, trace
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
@@ -107,7 +108,7 @@ def _guided(model: Model, x: Array) -> Any:
         if is_relu(equation):
             (value,) = [operand for operand in inputs if jnp.ndim(operand)]
             return [_guided_relu(value)]
-        return apply(equation, inputs)
+        return compute(equation, inputs)
 
     return lambda x: jax.tree.unflatten(structure, evaluate(closed.jaxpr, arguments(closed, model, x), rule))
 
