@@ -43,22 +43,34 @@ def is_faster_shifted(equation: Any) -> bool:
     """Returns whether an operation is a depthwise convolution that a sum of shifted products computes faster."""
     if equation.primitive is not lax.conv_general_dilated_p:
         return False
-    numbers, parameters = equation.params["dimension_numbers"], equation.params
     images, kernels = (variable.aval for variable in equation.invars)
     (out,) = (variable.aval for variable in equation.outvars)
     if not all(jnp.issubdtype(array.dtype, jnp.floating) for array in (images, kernels, out)):
         return False
-    fixed = [size for axis, size in enumerate(images.shape) if axis != numbers.lhs_spec[0]]
-    if not all(isinstance(size, int) and size > 0 for size in (*fixed, *kernels.shape)):
-        return False  # the number of rows alone may be open
+    return _form(images, kernels, out, equation.params) is not None
+
+
+def _form(images: Any, kernels: Any, out: Any, parameters: dict[str, Any]) -> str | None:
+    """Returns by which sum arrays of these shapes are convolved, or None if XLA is faster or shapes are not known."""
+    numbers = parameters["dimension_numbers"]
+    rows, inputs, *space = (images.shape[axis] for axis in numbers.lhs_spec)
     outputs, depth, *sides = (kernels.shape[axis] for axis in numbers.rhs_spec)
-    groups = parameters["feature_group_count"]
-    if parameters["batch_group_count"] > 1:  # the gradient for a kernel: one product for each entry of the kernel
+    positions = [out.shape[axis] for axis in numbers.out_spec[2:]]
+    if not all(isinstance(size, int) and size > 0 for size in (inputs, *space, outputs, depth, *sides, *positions)):
+        return None  # the number of rows alone may be open
+
+    def is_small(groups: int, channels: tuple[int, int], count: list[int]) -> bool:
+        is_depthwise = groups > 1 and min(channels) == 1 and max(channels) <= _MOST_CHANNELS
+        return is_depthwise and math.prod(count) <= _MOST_PRODUCTS
+
+    if parameters["batch_group_count"] > 1:
         groups = parameters["batch_group_count"]
-        depth, sides = images.shape[numbers.lhs_spec[0]] // groups, [out.shape[axis] for axis in numbers.out_spec[2:]]
-    channels = depth, outputs // groups  # of a group's inputs and outputs
-    is_depthwise = groups > 1 and min(channels) == 1 and max(channels) <= _MOST_CHANNELS
-    return is_depthwise and 0 < math.prod(sides) <= _MOST_PRODUCTS
+        return "kernel" if is_small(groups, (rows // groups, outputs // groups), positions) else None
+    groups = parameters["feature_group_count"]
+    if is_small(groups, (depth, outputs // groups), sides):
+        return "image"
+    is_swappable = isinstance(rows, int) and max(parameters["window_strides"]) == 1
+    return "swapped" if is_swappable and is_small(groups, (depth, rows), space) else None
 
 
 depthwise_p = Primitive("depthwise_convolution")
@@ -67,25 +79,57 @@ depthwise_p = Primitive("depthwise_convolution")
 def _shifted(images: Array, kernels: Array, **parameters: Any) -> Array:
     """Computes a convolution with any layout, as its parameters say."""
     numbers = parameters["dimension_numbers"]
-    dtype = parameters["preferred_element_type"] or images.dtype
-    precise = jnp.promote_types(dtype, jnp.float32)  # sums of half-precision products are kept in float32
+    out, _ = lax.conv_general_dilated_p.abstract_eval(jax.typeof(images), jax.typeof(kernels), **parameters)
+    form = _form(images, kernels, out, parameters)
+    precise = jnp.promote_types(out.dtype, jnp.float32)  # sums of half-precision products are kept in float32
     images = jnp.transpose(images, (*numbers.lhs_spec[:1], *numbers.lhs_spec[2:], *numbers.lhs_spec[1:2]))
     kernels = jnp.transpose(kernels, (*numbers.rhs_spec[2:], *numbers.rhs_spec[1::-1]))  # [..., I, O]
-    steps = lax.pad(
-        images.astype(precise),
-        jnp.zeros((), precise),
-        [(0, 0, 0)]
-        + [
-            (low, high, dilation - 1)
-            for (low, high), dilation in zip(parameters["padding"], parameters["lhs_dilation"], strict=True)
-        ]
-        + [(0, 0, 0)],
-    )
-    dilations = (parameters["window_strides"], parameters["rhs_dilation"])
-    compute = _kernel_sums if parameters["batch_group_count"] > 1 else _image_sums
-    out = compute(steps, kernels.astype(precise), *dilations).astype(dtype)
+    images, kernels = images.astype(precise), kernels.astype(precise)
+    padding, own_dilation, dilation = (parameters[name] for name in ("padding", "lhs_dilation", "rhs_dilation"))
+    groups = parameters["feature_group_count"]
+    if form == "swapped":
+        images, kernels, padding = _swap(images, kernels, groups, padding, own_dilation, dilation)
+        own_dilation, dilation = dilation, own_dilation
+    steps = [(low, high, step - 1) for (low, high), step in zip(padding, own_dilation, strict=True)]
+    images = lax.pad(images, jnp.zeros((), precise), [(0, 0, 0), *steps, (0, 0, 0)])
+    sums = _kernel_sums if form == "kernel" else _image_sums
+    total = sums(images, kernels, parameters["window_strides"], dilation).astype(out.dtype)
+    if form == "swapped":
+        total = _exchanged(total, groups)
     order = (numbers.out_spec[0], *numbers.out_spec[2:], numbers.out_spec[1])
-    return jnp.transpose(out, [order.index(axis) for axis in range(out.ndim)])
+    return jnp.transpose(total, [order.index(axis) for axis in range(total.ndim)])
+
+
+def _swap(
+    images: Array, kernels: Array, groups: int, padding: Any, of_images: Any, of_kernels: Any
+) -> tuple[Array, Array, list[tuple[int, int]]]:
+    """Exchanges images and kernels, each reversed: x * w = w * x, where small images have large kernels.
+
+    The gradient of a kernel's gradient is such a convolution. of_images, of_kernels: the dilations.
+    """
+    space, sides = images.shape[1:-1], kernels.shape[:-2]
+    axes = zip(padding, space, of_images, sides, of_kernels, strict=True)
+    exchanged = [
+        (low + (size - 1) * own - (side - 1) * other, high + (size - 1) * own - (side - 1) * other)
+        for (low, high), size, own, side, other in axes
+    ]
+    turned = [jnp.flip(images, range(1, images.ndim - 1)), jnp.flip(kernels, range(kernels.ndim - 2))]
+    by_group = turned[0].reshape(*images.shape[:-1], groups, -1)  # [N, *space, G, I]
+    new_kernels = jnp.moveaxis(jnp.moveaxis(by_group, 0, -1), -2, -3)  # [*space, I, G, N]
+    by_group = turned[1].reshape(*kernels.shape[:-1], groups, -1)  # [*sides, I, G, O / G]
+    new_images = jnp.moveaxis(jnp.moveaxis(by_group, -1, 0), -2, -1)  # [O / G, *sides, G, I]
+    return (
+        new_images.reshape(*new_images.shape[:-2], -1),
+        new_kernels.reshape(*new_kernels.shape[:-2], -1),
+        exchanged,
+    )
+
+
+def _exchanged(total: Array, groups: int) -> Array:
+    """Turns [O / G, *space, G N] into [N, *space, O]."""
+    by_group = total.reshape(*total.shape[:-1], groups, -1)
+    by_group = jnp.moveaxis(jnp.moveaxis(by_group, -1, 0), 1, -1)
+    return by_group.reshape(*by_group.shape[:-2], -1)
 
 
 def _image_sums(images: Array, kernels: Array, strides: Any, dilations: Any) -> Array:
