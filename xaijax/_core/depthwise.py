@@ -69,8 +69,8 @@ def _form(images: Any, kernels: Any, out: Any, parameters: dict[str, Any]) -> st
     groups = parameters["feature_group_count"]
     if is_small(groups, (depth, outputs // groups), sides):
         return "image"
-    is_swappable = isinstance(rows, int) and max(parameters["window_strides"]) == 1
-    return "swapped" if is_swappable and is_small(groups, (depth, rows), space) else None
+    is_swappable = max(parameters["window_strides"]) == 1 and math.prod(sides) > math.prod(space)
+    return "swapped" if is_swappable and isinstance(rows, int) and is_small(groups, (depth, rows), space) else None
 
 
 depthwise_p = Primitive("depthwise_convolution")
