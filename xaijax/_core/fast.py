@@ -21,6 +21,9 @@ class FastModel(Model):
     def _call_tagged(self, x: Any) -> Any:
         return self.content._call_tagged(x)
 
+    def observe(self, x: Any) -> None:
+        self.content.observe(x)
+
     def parameters(self, path: str) -> dict[str, Any]:
         return self.content.parameters(path)
 
