@@ -128,7 +128,7 @@ def test_every_imported_package_is_declared():
 
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
-    words = {"pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage"}
+    words = {"pillow": "PIL", "scikit-learn": "sklearn", "scikit-image": "skimage", "dm-haiku": "haiku"}
     declared = set()
     for line in (*project["dependencies"], *extras):
         name = line.split("[")[0].split(">")[0].split("=")[0].split("<")[0].strip().lower()
@@ -155,6 +155,8 @@ def test_importing_the_package_imports_no_heavy_dependency():
         "sklearn",
         "torch",
         "equinox",
+        "keras",
+        "haiku",
     ]
     code = f"import sys, xaijax; print([name for name in {heavy} if name in sys.modules])"
     assert in_a_new_process(code) == "[]"

@@ -25,7 +25,7 @@ from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
-    from xaijax._model import equinox, linen, tagged_attention
+    from xaijax._model import equinox, haiku, keras, linen, tagged_attention
     from xaijax._report import Section, report
 
 # `load` reads what these packages write, and imports them when it meets such a file.
@@ -52,6 +52,8 @@ __all__ = [
     "from_shap",
     "function",
     "game",
+    "haiku",
+    "keras",
     "layers",
     "lime",
     "linen",
@@ -82,6 +84,8 @@ _ON_FIRST_USE = {
     },
     "Section": "xaijax._report",
     "equinox": "xaijax._model",
+    "haiku": "xaijax._model",
+    "keras": "xaijax._model",
     "linen": "xaijax._model",
     "report": "xaijax._report",
     "tagged_attention": "xaijax._model",

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import os
 import re
 import types
 
@@ -168,6 +169,20 @@ class Results:
         return eqx.nn.Linear(M, 2, key=KEY)
 
     @functools.cached_property
+    def haiku(self):
+        import haiku as hk
+
+        transformed = hk.without_apply_rng(hk.transform(lambda x: hk.Linear(2)(x)))
+        return transformed, transformed.init(KEY, jnp.asarray(X))
+
+    @functools.cached_property
+    def keras(self):
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+        import keras
+
+        return keras.Sequential([keras.Input((M,)), keras.layers.Dense(2)])
+
+    @functools.cached_property
     def linen(self):
         module = nn.Dense(2)
         return module, module.init(KEY, jnp.asarray(X))
@@ -198,6 +213,8 @@ def _functions():
     small = {"num_samples": 5, "key": KEY}
     special = {
         "game": lambda r: {**model_x, "masker": r.masker},
+        "haiku": lambda r: {"transformed": r.haiku[0], "parameters": r.haiku[1]},
+        "keras": lambda r: {"model": r.keras},
         "layers": {"model": image_model, "x": IMAGES},
         "callback": {"predict": lambda x: x[:, :2]},
         "compose": {"features": lambda x: x, "head": table_model},

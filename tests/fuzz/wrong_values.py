@@ -60,6 +60,7 @@ LEGAL = {
     **dict.fromkeys(("function", "score", "read"), ("a function", "a class")),
     **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x"), ("rows of NaN",)),
     "callback.predict": ("a function",),
+    "haiku.parameters": ("a dict",),
     "callback.output_shape": ("an empty list",),
     "callback.decode": ("a function", "a class"),
     "scale.load_ids.rows": {"a negative int", "an empty list"},

@@ -21,6 +21,8 @@ from xaijax._model._tag import tag
 if TYPE_CHECKING:
     from xaijax._model._attention import tagged_attention
     from xaijax._model._equinox import equinox
+    from xaijax._model._haiku import haiku
+    from xaijax._model._keras import keras
     from xaijax._model._linen import linen
 
 __all__ = [
@@ -31,6 +33,8 @@ __all__ = [
     "callback",
     "equinox",
     "function",
+    "haiku",
+    "keras",
     "linen",
     "module_in_closure",
     "run_watched",
@@ -41,25 +45,22 @@ __all__ = [
 
 # The adapters: the framework whose objects they recognize, and their module, which has `adapt(model, arguments, options)`.
 # A framework that is not imported has no objects, and its adapter is not imported either. A new adapter is one line here.
-_ADAPTERS = [("flax", "_linen"), ("flax", "_nnx"), ("equinox", "_equinox")]
+_ADAPTERS = [("flax", "_linen"), ("flax", "_nnx"), ("equinox", "_equinox"), ("keras", "_keras"), ("haiku", "_haiku")]
 _OF_ROWS = ("target", "value")  # functions of many rows, also where they are modules
-_ON_FIRST_USE = {"equinox": "_equinox", "linen": "_linen", "tagged_attention": "_attention"}
+_ON_FIRST_USE = {
+    "equinox": "_equinox",
+    "haiku": "_haiku",
+    "keras": "_keras",
+    "linen": "_linen",
+    "tagged_attention": "_attention",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Imports an adapter on its first use."""
     if name in _ON_FIRST_USE:
-        try:
-            return getattr(importlib.import_module(f"xaijax._model.{_ON_FIRST_USE[name]}"), name)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            return functools.partial(_refuse_without, name)
+        return getattr(importlib.import_module(f"xaijax._model.{_ON_FIRST_USE[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _refuse_without(name: str, *arguments: Any, **options: Any) -> Any:
-    raise ImportError(f"xai.{name} needs the package {name}: pip install {name}.")
 
 
 def as_model(model: Any, role: str = "model") -> Model:

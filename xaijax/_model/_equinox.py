@@ -5,15 +5,20 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import equinox as eqx
 import jax
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_batching import custom_vmap
 
 from xaijax._core import calls, check
+from xaijax._model._lazy import LazyModule
 from xaijax._model._model import FunctionModel, Model
+
+if TYPE_CHECKING:
+    import equinox as eqx
+else:
+    eqx = LazyModule("equinox", "pip install equinox")
 
 _OF_BATCHES = ("_VmapWrapper", "Partial")  # callables of Equinox that are modules, but no networks of one example
 
