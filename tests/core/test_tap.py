@@ -156,3 +156,79 @@ def test_the_listing_prints_as_a_table():
     lines = repr(xai.layers(models.linen_net(), models.images())).splitlines()
     assert lines == repr(xai.layers(models.linen_net(), jax.ShapeDtypeStruct((4, 8, 8, 2), jnp.float32))).splitlines()
     assert lines == ["conv  float32[4, 8, 8, 4]", "norm  float32[4, 8, 8, 4]", "head  float32[4, 3]"]
+
+
+class Scanned(nn.Module):
+    """Blocks of one set of code, with stacked parameters: a scan over four steps."""
+
+    @nn.compact
+    def __call__(self, x):
+        class Block(nn.Module):
+            @nn.compact
+            def __call__(self, x, _):
+                hidden = nn.Dense(5, name="dense")(x)
+                return jnp.tanh(x + nn.remat(nn.Dense)(5, name="out")(jnp.tanh(hidden))), hidden.sum(axis=-1)
+
+        scan = nn.scan(Block, variable_axes={"params": 0}, split_rngs={"params": True}, length=4)
+        x, sums = scan(name="blocks")(x, None)
+        return nn.Dense(3, name="head")(x.mean(axis=(1, 2)) + sums.mean())
+
+
+def test_the_steps_of_a_scan_are_layers():
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 5))
+    model = xai.linen(Scanned(), Scanned().init(jax.random.key(1), x))
+    paths = [layer.path for layer in xai.layers(model, x)]
+    names = ("blocks/dense", "blocks/out")
+    assert [path for path in paths if path.startswith(names)] == [f"{name}[{i}]" for i in range(4) for name in names]
+    inner, head_parameters = model.content["params"]["blocks"], model.content["params"]["head"]
+    dense = lambda name, i, x: x @ inner[name]["kernel"][i] + inner[name]["bias"][i]  # noqa: E731
+    value, sums = x, 0.0
+    for step in range(4):
+        hidden = dense("dense", step, value)
+        activations, head, *_ = tap(model, x, f"blocks/dense[{step}]")
+        np.testing.assert_allclose(activations, hidden, atol=1e-5)
+        np.testing.assert_allclose(head(activations), model(x), atol=1e-5)
+        change = 1.0 if step == 3 else 0.0  # of the last step, which reaches the outputs by both results of the loop
+        value = jnp.tanh(value + dense("out", step, jnp.tanh(hidden + change)))
+        sums += (hidden + change).sum(axis=-1).mean() / 4
+    expected = (value.mean(axis=(1, 2)) + sums) @ head_parameters["kernel"] + head_parameters["bias"]
+    np.testing.assert_allclose(head(activations + 1), expected, atol=1e-5)
+    with pytest.raises(
+        ValueError, match=r"`layer` must name one of 4 calls, got 'blocks/dense': .*'blocks/dense\[0\]'"
+    ):
+        xai.cam.grad_cam(model, x, layer="blocks/dense")
+    assert xai.cam.grad_cam(model, x, layer="blocks/out[2]", target=0).values.shape == (2, 3, 4)
+
+
+def test_steps_of_nested_and_reversed_scans_keep_their_numbers():
+    weights = jnp.arange(6.0).reshape(2, 3) / 10
+
+    def model(x):
+        def outer(carry, row):
+            def inner(carry, weight):
+                return xai.tag(carry * jnp.cos(weight) + weight, "inner"), weight
+
+            carry, _ = jax.lax.scan(inner, carry, row)
+            return carry, carry[:, 0]
+
+        x, firsts = jax.lax.scan(outer, x, weights, reverse=True)
+        return x.sum(axis=1) + firsts.T @ jnp.array([1.0, 2.0])
+
+    x = models.rows(2, 4)
+    paths = [layer.path for layer in xai.layers(model, x)]
+    assert paths == [f"inner[{i}][{j}]" for i in (1, 0) for j in range(3)]
+    for path in paths:
+        activations, head, *_ = tap(as_model(model), x, path)
+        np.testing.assert_allclose(head(activations), model(x), atol=1e-5)
+    np.testing.assert_allclose(head(activations + 1) - model(x), [5, 5], atol=1e-5)  # four numbers, and the first again
+
+
+def test_loops_are_not_unrolled_for_other_layers():
+    def model(x):
+        x = xai.tag(jnp.tanh(x), "before")
+        x, _ = jax.lax.scan(lambda carry, _: (xai.tag(jnp.sin(carry), "in"), None), x, None, length=500)
+        return x.sum(axis=1)
+
+    x = models.rows(2, 4)
+    text = str(jax.make_jaxpr(lambda x: (lambda cut: cut.head(cut.activations))(tap(as_model(model), x, "before")))(x))
+    assert text.count("= sin ") == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from xaijax._core.convolutions import compute
 from xaijax._core.grid import ChannelAxis
 from xaijax._core.jaxpr import arguments, evaluate, operations, trace
 from xaijax._core.layout import Layout, read_layouts
+from xaijax._core.scans import has_named_loops, unrolled
 from xaijax._core.typing import Array
 from xaijax._model import Model, as_model, module_in_closure, tag
 
@@ -53,7 +55,8 @@ def layers(model: Any, x: Any) -> Layers:
 
     Returns:
       The layers in the order of evaluation: `path` to give as `layer=`, `shape` and `dtype` of the activation. A
-      module that is called several times is listed once for each call, as "path:0", "path:1", ...
+      module that is called several times is listed once for each call, as "path:0", "path:1", ... A module within
+      `jax.lax.scan` (`nn.scan`, `nnx.scan`) is listed once for each step, as "path[0]", "path[1]", ...
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = lambda x: xai.tag(jnp.tanh(x), "hidden").sum(axis=1)
@@ -62,7 +65,10 @@ def layers(model: Any, x: Any) -> Layers:
     """
     check.examples(x)
     shapes = jax.tree.map(_shape_of, x)
-    return _listing(_values(trace(as_model(model), shapes)[0].jaxpr))
+    closed, _ = trace(as_model(model), shapes)
+    if has_named_loops(closed.jaxpr):
+        closed = unrolled(closed)
+    return _listing(_values(closed.jaxpr))
 
 
 def _shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -116,7 +122,7 @@ def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | Non
       layer: a path from `layers`, or None for the last value of the shape of the last layer with spatial axes.
       channel_axis: the axis of the channels, which is not spatial. Default: the last.
     """
-    closed, outputs = trace(model, x)
+    closed, outputs = _trace_with(model, x, [layer])
     index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis or ChannelAxis())
     (layout,), inputs = read_layouts(closed, len(jax.tree.leaves(x)), [index])
     cut = _Cut(index)
@@ -157,7 +163,7 @@ def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps
       x: [N, ...] inputs.
       paths: the layers, from `layers`; or one name, for all calls with that name.
     """
-    closed, outputs = trace(model, x)
+    closed, outputs = _trace_with(model, x, [paths] if isinstance(paths, str) else paths)
     values = list(_values(closed.jaxpr))
     paths = _calls(values, paths) if isinstance(paths, str) else paths
     indices = [_index_of_layer(model, values, path, x, ChannelAxis()) for path in paths]
@@ -178,6 +184,15 @@ def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps
         return jax.tree.unflatten(outputs, results), [activations[index] for index in indices]
 
     return Taps(shapes, run, layouts, of_inputs)
+
+
+def _trace_with(model: Model, x: Any, paths: Sequence[str | None]) -> tuple[Any, Any]:
+    """Returns a model's trace that has these layers; its loops are unrolled only where a path may lie within one."""
+    closed, outputs = trace(model, x)
+    known = {path for path, *_ in _listing(_values(closed.jaxpr))}
+    if not known.issuperset(path for path in paths if isinstance(path, str)) and has_named_loops(closed.jaxpr):
+        closed = unrolled(closed)
+    return closed, outputs
 
 
 class _Value(NamedTuple):
@@ -208,10 +223,15 @@ def _listing(values: Iterable[_Value]) -> Layers:
 def _calls(values: list[_Value], name: str) -> list[str]:
     """Returns the paths of all calls with a name."""
     paths = [path for path, _, _ in _listing(values)]
-    calls = [path for path in paths if path == name or path.rpartition(":")[0] == name]
+    calls = [path for path in paths if path == name or _without_call(path) == name]
     if not calls:
         raise UnknownLayer(f"`layer` must be the name of a layer, got {name!r}{check.did_you_mean(name, paths)}.")
     return calls
+
+
+def _without_call(path: str) -> str:
+    """Returns a path without the number of the call, or the numbers of the steps of loops: "attention" for "attention[3]"."""
+    return re.sub(r"(:\d+|(\[\d+\])+)$", "", path)
 
 
 def _index_of_layer(model: Model, values: list[_Value], layer: str | None, x: Any, channel_axis: ChannelAxis) -> int:
@@ -225,7 +245,7 @@ def _index_of_layer(model: Model, values: list[_Value], layer: str | None, x: An
         return [index for index, value in enumerate(values) if value.name is not None][paths.index(layer)]
     if not paths:
         raise UnknownLayer(f"`layer` must be a layer of the model, got {layer!r}, but {_no_layers(model)}.")
-    calls = [path for path in paths if ":" in path and path.rpartition(":")[0] == layer]
+    calls = [path for path in paths if _without_call(path) == layer]
     if calls:
         raise UnknownLayer(f"`layer` must name one of {len(calls)} calls, got {layer!r}: choose one of {calls}.")
     listed = paths if len(paths) <= 12 else [*paths[:5], "...", *paths[-5:]]
