@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from xaijax.lime._words import Encoder, _unicode_words, pieces
+from xaijax.lime._words import Encoder, _read_split, _unicode_words, pieces
 
 TEXTS = ["God, not a god: why not?", "Posting posting  Posting host", "why not"]
 WORDS = (("God", "not", "a", "god", "why"), ("Posting", "posting", "host"), ("why", "not"))
@@ -285,11 +285,21 @@ def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
         mistake()
 
 
-def test_no_word_ends_within_a_character():
-    words = [
-        piece.word for piece in pieces("ខ្សែ", _unicode_words("ខ្សែ", 0))
-    ]  # Khmer: a consonant with another below it
-    assert words == ["ខ្សែ"]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ខ្សែ", ["ខ្សែ"]),  # Khmer: a consonant with another below it
+        ("សាខ្មែរ", ["សា", "ខ្មែ", "រ"]),
+        ("သတ္တဝါ", ["သ", "တ္တ", "ဝါ"]),  # Burmese: a stack of two consonants
+        ("အင်္ဂလိပ်", ["အ", "င်္ဂ", "လိ", "ပ်"]),  # and one with a kinzi above it
+        ("นี้ดี", ["นี้", "ดี"]),  # Thai
+        ("ງາມ", ["ງ", "າ", "ມ"]),  # Lao
+    ],
+)
+def test_no_word_ends_within_a_character(text, words):
+    """Scripts without spaces fall into characters and parts of syllables, which `split` is for."""
+    assert [piece.word for piece in pieces(text, _unicode_words(text, 0))] == words
+    assert [piece.word for piece in pieces(text, _read_split(lambda text: [text])(text, 0))] == [text]
 
 
 def test_a_pattern_of_bytes_is_refused_as_split():

@@ -122,7 +122,9 @@ def strings(
       split: what the words are. A regular expression of the separators between them, such as r"\\W+", which may match
         nothing between two words; or a function from a text to its words, such as `str.split` or `jieba.lcut`. Separators
         are always present. Default None: the words of the Unicode standard (UAX 29), which keep apostrophes and combining
-        marks, and where each emoji and each Chinese, Japanese or Thai character is a word (definitions "lime": r"\\W+").
+        marks, and where each emoji is a word (definitions "lime": r"\\W+"). They need spaces between words. Chinese,
+        Japanese, Thai and Lao fall into single characters, Burmese and Khmer into parts of syllables: pass a function
+        that knows their words.
       length: L, the number of tokens that every text is padded to. Default: for each text the next power of two, or three
         quarters of one, so that its answer does not depend on the other texts and few programs are compiled.
       target: an int, ints [N], a callable, "all", or None for the top class.
