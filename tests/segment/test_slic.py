@@ -14,6 +14,7 @@ from skimage.color import rgb2lab
 
 import xaijax as xai
 from experiments.superpixels import MEASURES, boundary_recall, compactness, reference, squares, undersegmentation
+from xaijax.segment import _cluster
 from xaijax.segment._connect import connected
 from xaijax.segment._slic import rgb_to_lab
 
@@ -268,3 +269,14 @@ def slic(images=SMALL, num_segments=20, **options):
 def test_mistakes_are_answered_with_a_sentence(mistake, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         mistake()
+
+
+def test_large_cells_are_summed_one_by_one_to_the_same_sums():
+    """The choices of all cells of an image of a million pixels would take 38 MB in each iteration."""
+    rng = np.random.default_rng(0)
+    choice = jnp.asarray(rng.integers(0, 9, (2, 3, 4096)), jnp.int32)
+    summands = jnp.asarray(rng.integers(-500, 500, (2, 3, 4, 4096)), jnp.float32)
+    sums = jax.jit(_cluster._sums)
+    np.testing.assert_array_equal(sums(choice, summands), _cluster._sums_of_all(choice, summands))
+    choices_of_all = 9 * choice.size * 4  # bytes
+    assert sums.lower(choice, summands).compile().memory_analysis().temp_size_in_bytes < choices_of_all / 2

@@ -15,6 +15,8 @@ from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 # The home cell comes first: where two centers are equally near, a pixel stays in its home cell.
 _AROUND = [(0, 0), (-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]
 
+_LARGE_CELL = 4096  # pixels; the choices of smaller cells stay in the caches of a CPU
+
 
 def seed_grid(num_segments: int, height: int, width: int) -> tuple[int, int]:
     """Returns (rows, columns) of about `num_segments` cells that are as square as possible."""
@@ -72,8 +74,7 @@ def cluster(
     summands = jnp.moveaxis(jnp.concatenate([local, jnp.ones_like(local[:1])]) * inside[None], 0, 2)
 
     def move(choice: Int[Array, "rows columns P"], centers: Float[Array, "F rows columns"]) -> Array:
-        chosen = (choice[:, :, None] == jnp.arange(9)[None, None, :, None]).astype(jnp.float32)
-        sums = jnp.einsum("rckp,rcfp->kfrc", chosen, summands, precision=jax.lax.Precision.HIGHEST)
+        sums = _sums(choice, summands)
         sums = sums.at[:, :2].add(sums[:, -1:] * starts[None])
         total = jnp.zeros((len(features) + 1, rows + 2, columns + 2), jnp.float32)
         for part, (down, right) in zip(sums, _AROUND, strict=True):
@@ -102,6 +103,28 @@ def cluster(
     steps = jnp.array([down * columns + right for down, right in _AROUND])
     home = jnp.arange(rows * columns).reshape(rows, columns, 1)
     return cells.join((home + steps[choice]).astype(jnp.int32)), centers.reshape(len(features), -1)
+
+
+def _sums(
+    choice: Int[Array, "rows columns P"], summands: Float[Array, "rows columns F P"]
+) -> Float[Array, "9 F rows columns"]:
+    """Returns the sum over the pixels of each cell that chose each of the 9 centers: whole numbers, in any order."""
+    if choice.shape[-1] < _LARGE_CELL:
+        return _sums_of_all(choice, summands)
+    return jax.lax.platform_dependent(choice, summands, cpu=_sums_by_cell, default=_sums_of_all)
+
+
+def _sums_of_all(choice: Array, summands: Array) -> Array:
+    chosen = (choice[:, :, None] == jnp.arange(9)[None, None, :, None]).astype(jnp.float32)
+    return jnp.einsum("rckp,rcfp->kfrc", chosen, summands, precision=jax.lax.Precision.HIGHEST)
+
+
+def _sums_by_cell(choice: Array, summands: Array) -> Array:
+    """The choices of one cell stay in a CPU's caches; those of all cells of a large image would be written to memory."""
+    rows, columns, features, count = summands.shape
+    of_cell = lambda cell: _sums_of_all(cell[0][None, None], cell[1][None, None])[..., 0, 0]  # noqa: E731
+    cells = choice.reshape(rows * columns, count), summands.reshape(rows * columns, features, count)
+    return jnp.moveaxis(jax.lax.map(of_cell, cells).reshape(rows, columns, 9, features), (2, 3), (0, 1))
 
 
 def square_distance(left: Any, right: Any, weights: Float[Array, " F"]) -> Array:
