@@ -183,7 +183,7 @@ def _fits(name: str, value: Any, dtype: Any) -> None:
         fix = "enable 64-bit arrays with jax.config.update('jax_enable_x64', True)"
         if np.issubdtype(value.dtype, np.floating):
             fix = f"rescale them, or {fix}"
-        elif low >= 0 and high <= np.iinfo(np.uint32).max:
+        elif int(low) >= 0 and int(high) <= np.iinfo(np.uint32).max:
             fix = "convert them to uint32, which holds them, with .astype(np.uint32)"
         raise ValueError(f"`{name}` must fit {dtype}, got values from {low} to {high}: {fix}.")
 
