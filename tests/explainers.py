@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 import xaijax as xai
 from tests import models
@@ -158,6 +159,36 @@ def _gradients(model, x, ids, batch_size):
     )
 
 
+def _gradient_maps(model, x, batch_size):
+    explain, options = xai.gradient, {"target": 1, "batch_size": batch_size}
+    baselines = jnp.stack([jnp.zeros(models.IMAGE), jnp.full(models.IMAGE, 0.1)])
+    return _stacked(
+        [
+            explain.integrated_gradients(model, x, baselines, weights=[1, 2], num_steps=3, **options),
+            explain.saliency(model, x, **options),
+            explain.input_x_gradient(model, x, channels="sum", **options),
+            explain.guided_backpropagation(model, x, **options),
+            explain.deconvolution(model, x, **options),
+            explain.occlusion(model, x, (4, 5), stride=(4, 3), baseline=0.1, **options),
+            explain.feature_ablation(model, x, groups=np.arange(8) // 4, **options),
+        ]
+    )
+
+
+def _smooth(model, x, ids, batch_size):
+    smooth, options = xai.gradient.smooth, {"key": KEY, "target": 2, "ids": ids, "batch_size": batch_size}
+    rows = models.rows(5, seed=1)
+    return _stacked(
+        [
+            smooth(xai.gradient.saliency, num_samples=3)(model, x, **options),
+            smooth(xai.gradient.input_x_gradient, num_samples=10, variant="variance")(model, x, **options),
+            smooth(xai.gradient.expected_gradients, num_samples=2, scale=jnp.full(12, 0.3))(
+                model, x, background=rows, num_samples=32, **options
+            ),
+        ]
+    )
+
+
 def _score(outputs):
     return outputs[:, 0] * outputs[:, 1]
 
@@ -218,6 +249,8 @@ CASES = {
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
     "shap.interactions": Case(_interactions, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.expected_gradients": Case(_gradients, models.table_net, lambda: models.rows(4)),
+    "gradient": Case(_gradient_maps, models.relu_net, models.images, sampled=False),
+    "gradient.smooth": Case(_smooth, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
     "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4)),
     "lime, lasso path": Case(

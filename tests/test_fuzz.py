@@ -12,6 +12,7 @@ PARTS = {
     "plots": ["plot"],
     "maps": ["cam"],
     "LIME": ["lime"],
+    "gradients": ["gradient"],
     "others": [
         "shap", "mask", "metrics", "scale", "segment", "target", "game", "Game", "ModelGame", "ChannelGame", "Attribution", "Section",
         "callback", "compose", "concatenate", "equinox", "from_shap", "function", "haiku", "keras", "layers", "linen", "load", "load_options", "progress", "records", "report",

@@ -1,7 +1,7 @@
 """Explains JAX models: an explanation is a pure function of a model and an input.
 
-`xai.cam`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features, `xai.segment` the
-superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the plots and
+`xai.cam`, `xai.gradient`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features,
+`xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the plots and
 `xai.scale` the tools for whole data sets.
 
 Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,
@@ -24,7 +24,7 @@ from xaijax._model import Model, callback, function, tag
 from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from xaijax import cam, lime, mask, metrics, plot, scale, segment, shap, target
+    from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target
     from xaijax._model import equinox, haiku, keras, linen, tagged_attention
     from xaijax._report import Section, report
 
@@ -52,6 +52,7 @@ __all__ = [
     "from_shap",
     "function",
     "game",
+    "gradient",
     "haiku",
     "keras",
     "layers",
@@ -80,7 +81,7 @@ __all__ = [
 _ON_FIRST_USE = {
     **{
         name: f"xaijax.{name}"
-        for name in ("cam", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target")
+        for name in ("cam", "gradient", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target")
     },
     "Section": "xaijax._report",
     "equinox": "xaijax._model",

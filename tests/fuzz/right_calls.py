@@ -241,6 +241,11 @@ def _functions():
         "cam.attention_gradient": tokens,
         "shap.values": lambda r: {**model_x, "masker": r.masker, "key": KEY},
         "shap.expected_gradients": {**model_x, "background": X, "key": KEY, "num_samples": 32},
+        "gradient.expected_gradients": {**model_x, "background": X, "key": KEY, "num_samples": 32},
+        "gradient.guided_backpropagation": {"model": image_model, "x": IMAGES},
+        "gradient.deconvolution": {"model": image_model, "x": IMAGES},
+        "gradient.occlusion": {**model_x, "window": 2},
+        "gradient.smooth": {"explainer": xai.gradient.saliency, "num_samples": 2},
         "shap.linear": {"model": linear_model, "x": X, "rows": X[:2]},
         "shap.owen": lambda r: {"game": r.game, "tree": [[0, 1], [2, 3]]},
         "shap.kernel": draws,
@@ -305,6 +310,8 @@ def _functions():
         if name not in NOT_CALLED:
             if name.startswith("target."):
                 function = _explained_with(name, function)
+            if name == "gradient.smooth":
+                function = _called(function)
             if name == "scale.compilation_cache":
                 function = _with_old_cache(function)
             yield name, function, special[name] if name in special else functools.partial(_by_name, name, function)
@@ -336,6 +343,16 @@ def _with_old_cache(function):
                 jax.config.update(name, value)
 
     return restoring
+
+
+def _called(function):
+    """Returns a function that makes an explainer and calls it, as some arguments are checked with the inputs."""
+
+    @functools.wraps(function)
+    def calling(**arguments):
+        return function(**arguments)(table_model, X, key=KEY)
+
+    return calling
 
 
 def box_model(x):

@@ -67,6 +67,7 @@ LEGAL = {
     "Section.key": {"an int of 400 digits", "an int beyond 32 bits", "a negative int"},
     "options": {"a dict"},
     "percentile": {"a fraction"},
+    "gradient.smooth.scale": _POSITIVE,
     "fill": _FILLS,
     "signed": {"True"},
     "cam.several.relu": {"True"},

@@ -258,6 +258,15 @@ class Attribution:
             raise TypeError("attribution is of one example alone: there are no examples to average over.")
         return jnp.abs(self.values).mean(axis=0)
 
+    @property
+    def completeness_gap(self) -> Array | None:
+        """[N, K] the sum of the values minus (output - base_value); None without a base value."""
+        if self.base_value is None:
+            return None
+        names = self.axes.split()
+        total = self.values.sum(axis=tuple(names.index(name) for name in self.player_axes))
+        return total - (self.output - self.base_value)
+
     # What describes it
 
     @property

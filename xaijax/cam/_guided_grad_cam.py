@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, axes_of_players
 from xaijax._core.compile import compiled
-from xaijax._core.convolutions import compute
-from xaijax._core.jaxpr import arguments, evaluate, is_relu, operations, trace
 from xaijax._core.numerics import at_least_float32
+from xaijax._core.relus import guided_relu, with_relus
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Inputs, ModelLike, TargetLike
 from xaijax._model import Model
@@ -79,7 +76,7 @@ def _guided_grad_cam(model: Model, x: Array, target: Target, *, layer: LayerOpti
     maps = Finish(relu=True, upsample=size, normalize=False)(coarse, cut.inputs)
 
     channels = cut.inputs.channel_axis.of_input(x.ndim)
-    guided = _guided(model, x)
+    guided = with_relus(model, guided_relu)
     scores, pull_back = jax.vjp(lambda x: target.select(guided(x)), x)
     (gradients,) = pull_back(jnp.ones_like(scores))
     values = at_least_float32(gradients) * (maps if maps.ndim == x.ndim else jnp.expand_dims(maps, channels))
@@ -94,36 +91,3 @@ _OTHER_AXES = (
     "`layer` must have as many spatial axes as x, got x of the shapes {shapes}: choose another layer, or pass grid=(h, w) for "
     "a layer of tokens."
 )
-
-
-def _guided(model: Model, x: Array) -> Any:
-    """Returns the model as a function of x, with ReLUs whose gradient is guided."""
-    closed, structure = trace(model, x)
-    if not any(is_relu(equation) for equation in operations(closed.jaxpr)):
-        raise ValueError(
-            "`model` must have ReLUs, whose gradients guided backpropagation changes, got none: use xai.cam.grad_cam."
-        )
-
-    def rule(equation: Any, inputs: list[Any]) -> list[Any]:
-        if is_relu(equation):
-            (value,) = [operand for operand in inputs if jnp.ndim(operand)]
-            return [_guided_relu(value)]
-        return compute(equation, inputs)
-
-    return lambda x: jax.tree.unflatten(structure, evaluate(closed.jaxpr, arguments(closed, model, x), rule))
-
-
-@jax.custom_vjp
-def _guided_relu(x: Array) -> Array:
-    return jnp.maximum(x, 0)
-
-
-def _forward(x: Array) -> tuple[Array, Array]:
-    return jnp.maximum(x, 0), x
-
-
-def _backward(x: Array, gradient: Array) -> tuple[Array]:
-    return (jnp.where(x > 0, jnp.maximum(gradient, 0), 0),)
-
-
-_guided_relu.defvjp(_forward, _backward)

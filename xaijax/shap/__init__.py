@@ -1,7 +1,7 @@
 """Shapley values: the average marginal contribution of a player over all orders."""
 
+from xaijax.gradient import expected_gradients
 from xaijax.shap._exact import banzhaf, exact
-from xaijax.shap._expected_gradients import expected_gradients
 from xaijax.shap._gaussian_process import gaussian_process
 from xaijax.shap._interactions import interactions
 from xaijax.shap._kernel import kernel

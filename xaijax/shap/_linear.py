@@ -19,10 +19,10 @@ from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import dot, power_of_two
+from xaijax._core.running import add
 from xaijax._core.target import Target, as_target, output_shapes
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Key, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
-from xaijax.shap._running import add
 
 FEATURES = ["independent", "correlated"]
 _ALL_ORDERS = 7  # features whose 5,040 orders are all taken

@@ -21,10 +21,10 @@ from xaijax._core.blocks import block_size
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, ranks, zero_where
+from xaijax._core.running import Running, add, merged
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
 from xaijax._core.until import extend_until, read_until, repeat_until
 from xaijax.shap._paired import read_key, solve_rows
-from xaijax.shap._running import Running, add, merged
 
 ORDERS = ["independent", "orthogonal"]
 ESTIMATORS = {"independent": "antithetic permutations", "orthogonal": "orthogonal antithetic permutations"}

@@ -36,6 +36,10 @@ def explain(**options):
     return xai.shap.expected_gradients(**(arguments | {"key": jax.random.key(0)} | options))
 
 
+def test_it_is_offered_next_to_the_shapley_values_too():
+    assert xai.shap.expected_gradients is xai.gradient.expected_gradients
+
+
 def test_intervals_of_many_keys_hold_the_integrated_gradients_averaged_over_the_background():
     keys = jax.random.split(jax.random.key(1), 200)
     result = jax.jit(jax.vmap(lambda key: explain(key=key)))(keys)

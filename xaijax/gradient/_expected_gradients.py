@@ -8,22 +8,21 @@ Shapley values of the game in which all features move from b to x at once.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from xaijax._core import check, frames, random
+from xaijax._core import check, random
 from xaijax._core.attribution import Attribution, axes_of_players
-from xaijax._core.blocks import block_size, in_blocks
+from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
-from xaijax._core.masker import Masker
 from xaijax._core.numerics import at_least_float32
+from xaijax._core.running import add
 from xaijax._core.target import Target, as_target, output_shapes
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Ids, Int, Key, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
-from xaijax.shap._running import add
+from xaijax.gradient._arguments import read_pair, read_rows, require_derivative
+from xaijax.gradient._slopes import slopes, sum_in_blocks
 
 _REPLICATES = 16  # independent draws, whose spread gives the standard errors
 _MOST_SAMPLES = 2**20
@@ -70,8 +69,8 @@ def expected_gradients(
       attribution priors and expected gradients, arXiv:1906.10670.
     """
     model = as_model(model)
-    x, background, names = _read_frames(x, background)
-    x, background = (_read_rows(name, rows) for name, rows in (("x", x), ("background", background)))
+    x, background, names = read_pair("background", x, background)
+    x, background = (read_rows(name, rows) for name, rows in (("x", x), ("background", background)))
     if x.shape[1:] != background.shape[1:]:
         raise ValueError(
             f"`background` must have rows of the shape of x's, {list(x.shape[1:])}, got the shapes "
@@ -87,25 +86,6 @@ def expected_gradients(
     return attribution.with_names(names)
 
 
-def _read_frames(x: Any, background: Any) -> tuple[Any, Any, tuple[str, ...] | None]:
-    """Returns both as arrays, and the names of the columns; there is no gradient between categories."""
-    for name, rows in (("background", background), ("x", x)):
-        frames.refuse_categories(name, frames.read_frame(name, rows)[1], "gradients need numbers, use xai.shap.values")
-    return frames.read_pair(("x", "background"), x, background)
-
-
-def _read_rows(name: str, rows: Any) -> Array:
-    if isinstance(rows, Masker):
-        raise TypeError(f"`{name}` must be an array of rows, got a masker: pass the rows that it was made of.")
-    rows = check.numeric_array(name, rows)
-    if rows.ndim < 1 or len(rows) == 0 or not jnp.issubdtype(rows.dtype, jnp.floating):
-        raise ValueError(
-            f"`{name}` must be floating numbers with at least one row in the first axis, got {check.shown(rows)}."
-        )
-    check.no_nan(name, rows)
-    return rows
-
-
 @compiled(static_argnames=("num_samples", "batch_size"))
 def _expected_gradients(
     model: Model,
@@ -117,15 +97,14 @@ def _expected_gradients(
     num_samples: int,
     batch_size: int | None,
 ) -> Attribution:
+    require_derivative(model, x, target)
     rows = model_rows(model, x, batch_size)
     length = num_samples // _REPLICATES
     replicates_at_once = max(1, rows // length)
 
     def explain_one(example: Example, target: Target) -> Fields:
         own, key = example.x, example.key
-
-        def gradients(inputs: Float[Array, "n *input"]) -> Float[Array, "n *input"]:
-            return jax.grad(lambda inputs: target.select(model(inputs)).sum())(inputs)
+        score = lambda inputs: target.select(model(inputs))  # noqa: E731
 
         def replicate(number: Int[Array, ""]) -> tuple[Array, Array]:
             """Returns positions on the paths, strata of [0, 1] in random order, and random background rows."""
@@ -137,12 +116,15 @@ def _expected_gradients(
         def products(positions: Float[Array, " n"], numbers: Int[Array, " n"]) -> Float[Array, "n *input"]:
             steps = own[None] - background[numbers]
             positions = positions.reshape(-1, *[1] * own.ndim).astype(own.dtype)
-            return at_least_float32(steps) * at_least_float32(gradients(background[numbers] + positions * steps))
+            return at_least_float32(steps) * slopes(score, background[numbers] + positions * steps)
+
+        def mean_of(positions: Float[Array, " n"], numbers: Int[Array, " n"]) -> Float[Array, "*input"]:
+            return sum_in_blocks(lambda each: products(positions[each], numbers[each]), length, rows) / length
 
         def sample(numbers: Int[Array, " R"]) -> Float[Array, "R *input"]:
             drawn = jax.vmap(replicate)(numbers)
             if length > rows:  # one replicate at a time, in blocks
-                return jax.lax.map(lambda draw: _mean_in_blocks(products, draw, rows), drawn)
+                return jax.lax.map(lambda draw: mean_of(*draw), drawn)
             each = products(*(part.reshape(-1) for part in drawn))
             return each.reshape(len(numbers), length, *own.shape).mean(axis=1)
 
@@ -168,23 +150,3 @@ def _expected_gradients(
         axes=f"N {axes_of_players(x.ndim - 1)}",
         method="expected gradients",
     )
-
-
-def _mean_in_blocks(products: Any, drawn: tuple[Array, Array], rows: int) -> Float[Array, "*input"]:
-    """Returns the mean of products(*drawn) over n samples, of which at most `rows` are computed and kept at a time."""
-    count = len(drawn[0])
-    size = block_size(count, rows)
-    num_blocks = -(-count // size)
-    blocks = jax.tree.map(lambda part: jnp.resize(part, (num_blocks, size)), drawn)
-
-    def add_block(total: Array, block: tuple[Array, tuple[Array, Array]]) -> tuple[Array, None]:
-        start, drawn = block
-        new = products(*drawn)
-        counted = (start + jnp.arange(size) < count).reshape(-1, *[1] * (new.ndim - 1))
-        return total + jnp.where(counted, new, 0).sum(axis=0), None
-
-    shape = jax.eval_shape(products, *(part[0] for part in blocks))
-    start = jnp.zeros(shape.shape[1:], shape.dtype)
-    starts = jnp.arange(num_blocks) * size
-    total, _ = jax.lax.scan(jax.checkpoint(add_block, prevent_cse=False), start, (starts, blocks))
-    return total / count

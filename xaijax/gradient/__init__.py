@@ -1,0 +1,29 @@
+"""Gradients of the explained score with respect to the input, and the scores of changed inputs.
+
+One gradient: saliency, input_x_gradient; guided_backpropagation and deconvolution, with other derivatives of the ReLUs.
+Along paths from baselines: integrated_gradients by quadrature, expected_gradients by sampling.
+Without a derivative: occlusion (sliding windows), feature_ablation (groups of features).
+Averaged over noisy copies of the input: smooth(any explainer).
+"""
+
+from xaijax.gradient._expected_gradients import expected_gradients
+from xaijax.gradient._integrated_gradients import integrated_gradients
+from xaijax.gradient._occlusion import feature_ablation, occlusion
+from xaijax.gradient._one_gradient import deconvolution, guided_backpropagation, input_x_gradient, saliency
+from xaijax.gradient._smooth import smooth
+
+__all__ = [
+    "deconvolution",
+    "expected_gradients",
+    "feature_ablation",
+    "guided_backpropagation",
+    "input_x_gradient",
+    "integrated_gradients",
+    "occlusion",
+    "saliency",
+    "smooth",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
