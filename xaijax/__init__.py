@@ -1,8 +1,8 @@
 """Explains JAX models: an explanation is a pure function of a model and an input.
 
 `xai.cam`, `xai.gradient`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features,
-`xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the plots and
-`xai.scale` the tools for whole data sets.
+`xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the
+plots and `xai.scale` the tools for whole data sets.
 
 Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,
 Rich or Flax costs nothing until then.

@@ -39,6 +39,7 @@ _USERS = {
 _OWNERS = {
     "scale.explain_dataset.source": "x",  # of the explainer
     "scale.export.x_example": "x",
+    "gradient.occlusion.x": "window",  # which does not fit it
     "plot.intervals.names": "values",  # which have one for each name and group
     "plot.intervals.groups": "values",
     "cam.cam.channel_axis": "model",  # is none of this method for another axis

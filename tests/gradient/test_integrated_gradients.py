@@ -106,6 +106,7 @@ MISTAKES = {
     ),
     "no rows": (explain(np.zeros((0, 3))), "`baseline` must be a number, one input"),
     "NaN": (explain(np.full(3, np.nan)), "`baseline` must hold no NaN"),
+    "infinity": (explain(np.inf), "`baseline` must be finite, got infinite values"),
     "zero steps": (explain(num_steps=0), "`num_steps` must be at least 1, got 0"),
     "one step of a trapezoid": (explain(num_steps=1, rule="trapezoid"), "`num_steps` must be at least 2, got 1"),
     "an unknown rule": (explain(rule="simpson"), "`rule` must be one of .*'trapezoid'.*got 'simpson'"),

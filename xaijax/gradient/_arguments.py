@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax._core import check, frames
 from xaijax._core.attribution import axes_of_map, axes_of_players
@@ -53,12 +54,18 @@ class Layout:
 
 def read_layout(x: Array, channels: Any = None, channel_axis: Any = None) -> Layout:
     """Checks `channels`, None or "sum", and `channel_axis`: where the channels of x [N, ...] are."""
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(
+            f"`x` must have at least one example and one feature, [N, ...], got shape {list(x.shape)}: pass x[None] for one "
+            "example."
+        )
     if channels is not None:
         check.one_of("channels", channels, ["sum"])
     axis = -1 if channel_axis is None else channel_axis
     if isinstance(axis, bool) or not isinstance(axis, numbers.Integral):
         raise TypeError(f"`channel_axis` must be an int such as 1 or -1, got {check.shown(axis)}.")
-    if not -x.ndim < axis < x.ndim or (axis == 0 and x.ndim > 1):
+    axis = int(axis)
+    if not -x.ndim < axis < x.ndim or axis == 0:
         raise ValueError(
             f"`channel_axis` must be an axis of x, of shape {list(x.shape)}, other than the first, got {check.shown(axis)}."
         )
@@ -69,7 +76,7 @@ def read_layout(x: Array, channels: Any = None, channel_axis: Any = None) -> Lay
                 f"shape {list(x.shape)}."
             )
         return Layout(x.ndim - 1, None)
-    return Layout(x.ndim - 1, int(axis) % x.ndim, channels == "sum")
+    return Layout(x.ndim - 1, axis % x.ndim, channels == "sum")
 
 
 def read_model(model: Any, x: Array, target: Any) -> tuple[Model, Target]:
@@ -124,6 +131,8 @@ def read_baseline(x: Array, baseline: Any) -> Array:
             f"`baseline` must be integers, as x holds {x.dtype}, got {check.shown(rows)}: convert one of both."
         )
     check.no_nan("baseline", rows)
+    if check.is_concrete(rows) and not np.isfinite(np.asarray(rows)).all():
+        raise ValueError("`baseline` must be finite, got infinite values: no difference to them is a number.")
     return rows.astype(x.dtype)
 
 

@@ -74,7 +74,7 @@ def expected_gradients(
     if x.shape[1:] != background.shape[1:]:
         raise ValueError(
             f"`background` must have rows of the shape of x's, {list(x.shape[1:])}, got the shapes "
-            f"{list(background.shape)} of background and {list(x.shape)} of x."
+            f"{list(background.shape)} of `background` and {list(x.shape)} of `x`."
         )
     num_examples = check.examples(x)
     bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)

@@ -112,8 +112,6 @@ def occlusion(
     """
     x, baseline, names = _read(x, baseline)
     layout = read_layout(x, None, channel_axis)
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(f"`x` must have at least one feature, [N, ...], got shape {list(x.shape)}.")
     shape = x.shape[1:]
     sides = _read_sides("window", window, shape, layout, most=shape)
     strides = sides if stride is None else _read_sides("stride", stride, shape, layout, most=sides)
@@ -169,8 +167,6 @@ def feature_ablation(
     x, baseline, names = _read(x, baseline)
     layout = read_layout(x, None, channel_axis)
     shape = x.shape[1:]
-    if x.ndim < 2 or 0 in shape:
-        raise ValueError(f"`x` must have at least one feature, [N, ...], got shape {list(x.shape)}.")
     labels = np.arange(math.prod(shape)).reshape(shape) if groups is None else check.labels("groups", groups)
     if labels.ndim == 0 or labels.shape != shape[: labels.ndim]:
         raise ValueError(
