@@ -163,3 +163,18 @@ def test_what_is_no_module_is_refused():
         xai.equinox(NET, batched=3)
     with pytest.raises(TypeError, match="`state` must be an equinox.nn.State or None, got 3"):
         xai.equinox(NET, state=3)
+
+
+class Product(eqx.Module):
+    """W x with the examples' axis last: `jax.vmap` keeps it wherever the operation puts it."""
+
+    weights: jax.Array
+
+    def __call__(self, x, *, key=None):
+        return jax.lax.dot_general(self.weights, x, (((1,), (0,)), ((), ())))
+
+
+def test_examples_come_first_in_every_layer():
+    net = eqx.nn.Sequential([Product(jnp.ones((3, 12))), eqx.nn.Lambda(jnp.tanh)])
+    shapes = {layer.path: layer.shape for layer in xai.layers(net, models.rows(5))}
+    assert shapes == {"layers/0": (5, 3), "layers/1": (5, 3)}
