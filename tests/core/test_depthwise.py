@@ -36,6 +36,14 @@ CONVOLUTIONS = {
     "kernel as large as the image": ((3, 4, 4, 2), (4, 4, 1, 2), IMAGE, 2, {"padding": "VALID"}),
     "signal": ((2, 9, 3), (3, 1, 3), ("NWC", "OIW", "CWN"), 3, {"window_strides": (2,)}),
     "volume": ((1, 3, 4, 5, 2), (2, 1, 3, 1, 2), ("NDHWC", "DHWIO", "NDHWC"), 2, {"window_strides": (1, 2, 2)}),
+    # More than four examples: the derivatives of kernels' gradients exchange images and kernels.
+    "many examples": (
+        (6, 5, 4, 4),
+        (3, 2, 1, 8),
+        IMAGE,
+        4,
+        {"window_strides": (1, 2), "rhs_dilation": (2, 1), "padding": [(3, 1), (-1, 2)]},
+    ),
     "two inputs per output": ((2, 5, 5, 4), (3, 3, 2, 2), IMAGE, 2, {"window_strides": (2, 2)}),
 }
 
