@@ -180,8 +180,7 @@ def _smooth(model, x, ids, batch_size):
     rows = models.rows(5, seed=1)
     return _stacked(
         [
-            smooth(xai.gradient.saliency, num_samples=3)(model, x, **options),
-            smooth(xai.gradient.input_x_gradient, num_samples=10, variant="variance")(model, x, **options),
+            smooth(xai.gradient.saliency, num_samples=10, variant="variance")(model, x, **options),
             smooth(xai.gradient.expected_gradients, num_samples=2, scale=jnp.full(12, 0.3))(
                 model, x, background=rows, num_samples=32, **options
             ),

@@ -120,12 +120,16 @@ def test_a_model_that_ignores_its_input_or_parts_of_it_has_zeros():
 
 
 def test_what_is_invalid_under_a_transformation_is_nan():
+    """Even where the model does not read the NaN, or is NaN at x alone and not on the path."""
     broken = jnp.asarray(X).at[1, 2].set(jnp.nan)
+    path = {"integrated_gradients": {"baseline": 2.0, "num_steps": 1}}  # from 2 to x, by way of its middle
     for name in ("saliency", "integrated_gradients"):
         explain = getattr(xai.gradient, name)
-        result = jax.jit(lambda x, explain=explain: explain(quadratic, x, target=0))(broken)
+        result = jax.jit(lambda x, explain=explain: explain(lambda x: x[:, 0] * x[:, 1], x))(broken)
         for part in (result.values, result.output):
             np.testing.assert_array_equal(np.isnan(part).reshape(2, -1).any(axis=1), [False, True])
+        result = explain(lambda x: x[:, 0], X, target=lambda y: jnp.where(y < 0.6, jnp.nan, y), **path.get(name, {}))
+        np.testing.assert_array_equal(np.isnan(result.values), [[False] * 3, [True] * 3])
         result = jax.jit(lambda target, explain=explain: explain(quadratic, X, target=target))(jnp.array([0, 7]))
         for part in (result.values, result.output):
             np.testing.assert_array_equal(np.isnan(part).reshape(2, -1).all(axis=1), [False, True])
