@@ -242,7 +242,7 @@ def _smooth(
     )
 
 
-def _deviations(x: Float[Array, "N *input"], scale: Float[Array, "..."]) -> Float[Array, "N *input"]:
+def _deviations(x: Float[Array, "N *input"], scale: Float[Array, "..."]) -> Float[Array, "..."]:
     """Returns the standard deviations of the noise, [N, ...] or an array that broadcasts to it."""
     if scale.ndim > 0:
         return scale.reshape(*[1] * (x.ndim - scale.ndim), *scale.shape)
