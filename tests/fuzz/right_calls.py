@@ -222,6 +222,7 @@ def _functions():
         "tag": {"value": X, "name": "a"},
         "equinox": lambda r: {"module": r.equinox},
         "from_shap": lambda r: {"explanation": xai.to_shap(r.table)},
+        "fast": {"model": linear_model},
         "function": {"function": linear_model},
         "linen": lambda r: {"module": r.linen[0], "variables": r.linen[1]},
         "load": lambda r: {"path": r.file},
