@@ -56,7 +56,7 @@ LEGAL = {
     **dict.fromkeys(("channel_axis", "token"), ("a negative int", "None")),
     **dict.fromkeys(("example", "examples", "max_failures"), ("a negative int", "None")),
     **dict.fromkeys(("load.rows", "Attribution.getitem.rows", "Attribution.of_output.output"), ("a negative int",)),
-    **dict.fromkeys(("features", "head", "target", "layers.model", "Game.value"), ("a function",)),
+    **dict.fromkeys(("features", "head", "target", "layers.model", "fast.model", "Game.value"), ("a function",)),
     **dict.fromkeys(("function", "score", "read"), ("a function", "a class")),
     **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x"), ("rows of NaN",)),
     "callback.predict": ("a function",),
