@@ -74,6 +74,15 @@ def test_only_the_proportions_of_weights_matter():
     np.testing.assert_allclose(game_with(alike, target=1)(COALITIONS), plain, atol=2e-6)
 
 
+def test_a_weight_times_a_tiny_output_is_not_zero():
+    """1e-3 of 2^-120 is subnormal; the mean over all rows is not."""
+    background = np.ones((1001, 1), np.float32)
+    background[0] = 0.5
+    masker = xai.mask.background(background, weights=np.append(1.0, np.full(1000, 1e-3)))
+    game = xai.game(lambda x: x[:, 0] * 2.0**-120, np.ones((1, 1), np.float32), masker, target=lambda scores: scores)
+    np.testing.assert_allclose(np.ldexp(game(np.zeros((1, 1), bool)), 120), 0.75, rtol=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [None, 2])
 def test_weights_count_in_every_estimator_and_block(batch_size, key):
     background, weights = rows(4, seed=1), [4, 1, 2, 3]

@@ -77,6 +77,19 @@ def test_derivatives_of_sampled_values_of_many_players_at_the_background(estimat
     np.testing.assert_allclose(slopes, differences, atol=INEXACT.get(estimator, 1e-6) * largest)
 
 
+@pytest.mark.parametrize("estimator", ["published", "kernel"])
+def test_derivatives_are_right_at_32_bits_where_all_outputs_are_zero(estimator):
+    """f(x) = w·(x - b) at x = b: the derivative of phi_i with respect to x_i is w_i."""
+    weights = np.linspace(-1, 2, 14, dtype=np.float32)
+    b = jnp.linspace(0, 1, 14)
+
+    def total(x):
+        game = xai.game(lambda x: (x - b[None]) @ weights, x, xai.mask.baseline(b), target=lambda scores: scores)
+        return ESTIMATORS[estimator](game).values.sum(axis=0) @ jnp.linspace(1, -2, 14)
+
+    np.testing.assert_allclose(jax.grad(total)(b[None])[0], weights * np.linspace(1, -2, 14), rtol=1e-4, atol=1e-4)
+
+
 def test_padding_has_neither_a_value_nor_a_derivative():
     """Players that can never change anything: their values do not depend on anything."""
     tokens = jnp.array([[3, 4, 5, 0, 0]])

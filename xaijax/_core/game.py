@@ -18,7 +18,7 @@ from xaijax._core.grid import ChannelAxis, check_inputs
 from xaijax._core.jaxpr import trace
 from xaijax._core.layout import read_layouts
 from xaijax._core.masker import Masker
-from xaijax._core.numerics import at_least_float32, einsum
+from xaijax._core.numerics import at_least_float32, einsum, power_of_two
 from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, as_model
@@ -326,7 +326,9 @@ class ModelGame(ExampleGames):
             weights = self.masker.weights()
             if weights is None:
                 return scores.mean(axis=1)
-            return einsum("b,sb...->s...", weights, scores)
+            # A weight times a tiny score would be subnormal, which CPUs take for 0.
+            unit = power_of_two(scores.reshape(-1, *scores.shape[2:]))
+            return unit[None] * einsum("b,sb...->s...", weights, scores / unit[None, None])
 
         def value(coalitions: Bool[Array, "S M"]) -> Array:
             references = self.masker.references(example.x, example.prepared)

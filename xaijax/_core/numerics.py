@@ -44,13 +44,21 @@ def safe_sqrt(values: Array) -> Array:
 def power_of_two(values: Array) -> Array:
     """Returns a power of two near the largest |value| along the first axis: a unit that rounds nothing.
 
-    Squares of values in this unit neither overflow nor vanish, and its products and quotients are exact.
+    Squares of values in this unit neither overflow nor vanish, and its products and quotients are exact. The least unit
+    is 2^-70 in float32: squares of the smallest normal numbers, 2^-126, are then normal, and so are derivatives, which
+    are computed in the same unit, also where all values are 0.
     """
     largest = jax.lax.stop_gradient(jnp.abs(values).max(axis=0))
-    bound = 120 if values.dtype.itemsize == 4 else 1000  # the reciprocal of the unit is a normal number as well
+    least, most = (-70, 120) if values.dtype.itemsize == 4 else (-600, 1000)
     _, exponent = jnp.frexp(largest)
-    exponent = jnp.where(largest > 0, jnp.clip(exponent, -bound, bound), -bound)
+    exponent = jnp.where(largest > 0, jnp.clip(exponent, least, most), least)
     return jnp.ldexp(jnp.ones_like(largest), exponent)
+
+
+def in_own_units(values: Float[Array, "n ..."], unit: Float[Array, "..."]) -> tuple[Array, Array]:
+    """Returns values that are given in a unit in units of their own size along the first axis; and these units."""
+    units = jnp.maximum(power_of_two(values) * unit, power_of_two(jnp.zeros_like(values)))
+    return values * (unit / units)[None], units
 
 
 def zero_where(flags: Bool[Array, " M"], values: Float[Array, "M ..."]) -> Float[Array, "M ..."]:

@@ -130,7 +130,7 @@ def _expected_gradients(
 
         running = add(None, sample, 0, _REPLICATES, replicates_at_once)
         base = in_blocks(lambda block: target.select(model(block)), background, rows).mean()
-        return {"values": running.mean, "std_errors": running.std_errors(), "base_value": base}
+        return {"values": running.means(), "std_errors": running.std_errors(), "base_value": base}
 
     fields, target = explain_examples(
         explain_one,

@@ -229,7 +229,7 @@ def _smooth(
     bad = check.rows_with_nan(x)
     if not target.every:
         bad = bad | jnp.isnan(scores)
-    fields = {"values": running.mean, "std_errors": running.std_errors(), "output": scores}
+    fields = {"values": running.means(), "std_errors": running.std_errors(), "output": scores}
     return Attribution(
         **check.nan_where(bad, fields),
         target=target.index,

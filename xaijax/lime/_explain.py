@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.numerics import dot, ratio
+from xaijax._core.numerics import dot, power_of_two, ratio
 from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax._core.until import read_until, repeat_until
 from xaijax.lime._neighborhood import Layout, Samples
@@ -164,7 +164,7 @@ def explain(
     layout = dataclasses.replace(recipe.layout, rounds=rounds)
 
     def fit(samples: Samples, values: Array) -> dict[str, Array]:
-        scale = _power_of_two(values)
+        scale = power_of_two(values)
         fields = _fit(samples, values / scale, layout, stability_key, recipe, active, improve, at)
         return fields | {name: fields[name] * scale for name in ("values", "std_errors", "prediction")}
 
@@ -201,14 +201,6 @@ def explain(
     # Only the input has weight: any line through it would fit.
     vanished = (fields["effective_samples"] == 0) & active.any()
     return check.nan_where(vanished, fields)
-
-
-def _power_of_two(values: Float[Array, "S K"]) -> Float[Array, " K"]:
-    """Returns the power of two below each output's largest size, so that squares of the scaled values stay in range."""
-    largest = jnp.abs(jax.lax.stop_gradient(values)).max(axis=0)
-    usable = jnp.isfinite(largest) & (largest > 4 * jnp.finfo(values.dtype).tiny)
-    largest = jnp.where(usable, largest, 1)
-    return largest / (2 * jnp.frexp(largest)[0])
 
 
 def _fit(

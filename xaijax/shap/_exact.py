@@ -20,7 +20,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
-from xaijax._core.numerics import einsum, zero_where
+from xaijax._core.numerics import einsum, power_of_two, zero_where
 from xaijax._core.typing import Array, Bool, Float
 
 MOST_PLAYERS = 16  # 65,536 coalitions for each input; with more players, sampled estimators are the better use of time
@@ -125,8 +125,11 @@ def sum_of_coalitions(
 
     def solve(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
-        gains = worth - worth[:1]  # a common offset would cost digits
-        values = zero_where(~active, einsum("ms,s...->m...", weights.astype(gains.dtype), gains))
+        unit = power_of_two(worth)  # products of weights and tiny values would be subnormal, which CPUs take for 0
+        gains = worth / unit[None]
+        gains = gains - gains[:1]  # a common offset would cost digits
+        values = unit[None] * einsum("ms,s...->m...", weights.astype(gains.dtype), gains)
+        values = zero_where(~active, values)
         return {
             "values": values,
             "std_errors": jnp.zeros_like(values),

@@ -14,7 +14,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Interactions
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
-from xaijax._core.numerics import dot, safe_sqrt, zero_where
+from xaijax._core.numerics import dot, power_of_two, safe_sqrt, zero_where
 from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
 from xaijax.shap._design import Design, design, num_pairs
@@ -147,11 +147,16 @@ def _exact(
     def solve(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
         shape = worth.shape[1:]
-        gains = (worth - worth[:1]).reshape(len(worth), -1)
+        worth = worth.reshape(len(worth), -1)
+        unit = power_of_two(worth)[
+            None
+        ]  # products of weights and tiny values would be subnormal, which CPUs take for 0
+        gains = worth / unit
+        gains = gains - gains[:1]
 
         def of_set(members: Int[Array, " t"], table: Float[Array, "sizes t+1"]) -> Float[Array, " K"]:
             weights = table[sizes, coalitions[:, members].sum(axis=1, dtype=jnp.int32)]
-            return dot(weights.astype(gains.dtype), gains)
+            return unit[0] * dot(weights.astype(gains.dtype), gains)
 
         fields = {}
         for t, (name, table) in enumerate(zip(("values", "pairs", "triples"), tables, strict=False), 1):
@@ -162,8 +167,8 @@ def _exact(
         return fields | {
             "std_errors": jnp.zeros_like(fields["values"]),
             "pair_errors": jnp.zeros_like(fields["pairs"]),
-            "base_value": worth[0],
-            "output": worth[-1],
+            "base_value": worth[0].reshape(shape),
+            "output": worth[-1].reshape(shape),
             "num_evaluations": jnp.asarray(len(coalitions), jnp.int32),
         }
 
@@ -219,16 +224,18 @@ def _estimated(
     def solve(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         relabeled = relabel(v, coalitions, key, active)
         labels, ends = relabeled.labels, relabeled.ends
-        shape, total = ends.shape[1:], (ends[1] - ends[0]).reshape(-1)
+        shape = ends.shape[1:]
         parts, units = in_units(relabeled)
+        unit = jnp.maximum(units.odd, units.even)
+        total = 2 * parts.odd[-1] * (units.odd / unit)  # all sums are in the larger unit
         absent = ~(active[:, None] & active[None, :] & ~jnp.eye(players, dtype=bool)).reshape(-1)
         pairs, pair_errors = (
             _symmetric(part, sets, players)[labels][:, labels].reshape(players**2, -1)
-            for part in _posterior(of_pairs, parts, units)
+            for part in _posterior(of_pairs, parts, units, unit)
         )
         pairs = zero_where(absent, pairs).reshape(players, players, -1)
         pair_errors = jnp.where(absent[:, None], 0, pair_errors)
-        values, errors = (part[labels] for part in _posterior(singles, parts, units))
+        values, errors = (part[labels] for part in _posterior(singles, parts, units, unit))
         if index == "SII":
             values = efficient(values, total, active)
         elif index in SUMMING:
@@ -236,10 +243,10 @@ def _estimated(
         else:
             values = zero_where(~active, values)
         return {
-            "values": values.reshape(players, *shape),
-            "std_errors": jnp.where(active[:, None], errors, 0).reshape(players, *shape),
-            "pairs": pairs.reshape(players, players, *shape),
-            "pair_errors": pair_errors.reshape(players, players, *shape),
+            "values": (unit[None] * values).reshape(players, *shape),
+            "std_errors": (unit[None] * jnp.where(active[:, None], errors, 0)).reshape(players, *shape),
+            "pairs": (unit[None, None] * pairs).reshape(players, players, *shape),
+            "pair_errors": (unit[None] * pair_errors).reshape(players, players, *shape),
             "base_value": ends[0],
             "output": ends[1],
             "num_evaluations": jnp.asarray(evaluations, jnp.int32),
@@ -258,18 +265,17 @@ def _estimated(
     )
 
 
-def _posterior(by_parity: Sets, parts: Parts, units: Parts) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
-    """Returns means and standard deviations, as the sum of an even and an odd part."""
-    even, odd = (
-        None if models is None else (unit[None], mixture(models, part))
-        for models, part, unit in zip(by_parity, (parts.even, parts.odd), (units.even, units.odd), strict=True)
-    )
-    known = [part for part in (even, odd) if part is not None]
-    if len(known) == 1:
-        ((unit, posterior),) = known
-        return unit * posterior.values, unit * posterior.errors
-    (unit, first), (other_unit, second) = known
-    largest = jnp.maximum(unit, other_unit)
-    own, other = unit / largest, other_unit / largest
-    variances = (own * first.errors) ** 2 + (other * second.errors) ** 2
-    return unit * first.values + other_unit * second.values, largest * safe_sqrt(variances)
+def _posterior(
+    by_parity: Sets, parts: Parts, units: Parts, unit: Float[Array, " K"]
+) -> tuple[Float[Array, "Q K"], Float[Array, "Q K"]]:
+    """Returns means and standard deviations in the unit, as the sum of an even and an odd part."""
+    shares = [
+        ((own / unit)[None], mixture(models, part))
+        for models, part, own in zip(by_parity, (parts.even, parts.odd), (units.even, units.odd), strict=True)
+        if models is not None
+    ]
+    values = [share * posterior.values for share, posterior in shares]
+    errors = [share * posterior.errors for share, posterior in shares]
+    if len(shares) == 1:
+        return values[0], errors[0]
+    return values[0] + values[1], safe_sqrt(errors[0] ** 2 + errors[1] ** 2)

@@ -12,7 +12,7 @@ from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
-from xaijax._core.numerics import dot, power_of_two, ranks, safe_sqrt
+from xaijax._core.numerics import dot, in_own_units, power_of_two, ranks, safe_sqrt
 from xaijax._core.typing import Array, Bool, Ids, Int, Key, KeyLike
 from xaijax.shap._design import SIZES, design, num_pairs
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
@@ -127,9 +127,9 @@ def _published(
         worth = v(jnp.concatenate([limits, coalitions]))
         shape = worth.shape[1:]
         worth = worth.reshape(len(worth), -1)
-        gains = worth - worth[:1]
-        unit = power_of_two(gains)[None]
-        gains = gains / unit
+        unit = power_of_two(worth)
+        gains = worth / unit[None]
+        gains, unit = in_own_units(gains - gains[:1], unit)
         total = gains[1:2]
         present = coalitions.astype(worth.dtype)
         centered = present - present.mean(axis=1, keepdims=True)  # without the direction in which the sum is given
@@ -143,9 +143,9 @@ def _published(
         pulls = dot(cho_solve(root, jnp.eye(num_players, dtype=gram.dtype)), centered.T)
         residuals = goal - dot(centered, values)
         spared = jnp.maximum(1 - (centered * pulls.T).sum(axis=1), 1e-3)[:, None]
-        errors = unit * safe_sqrt(dot(pulls**2, (residuals / spared) ** 2))
+        errors = unit[None] * safe_sqrt(dot(pulls**2, (residuals / spared) ** 2))
         errors = errors if count > num_players else jnp.full_like(errors, jnp.inf)
-        values = efficient(unit * (values + total / num_players), (unit * total)[0], active)
+        values = unit[None] * efficient(values + total / num_players, total[0], active)
         return {
             "values": values.reshape(-1, *shape),
             "std_errors": jnp.where(active[:, None], errors, 0).reshape(-1, *shape),

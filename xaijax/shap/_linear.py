@@ -204,4 +204,4 @@ def _correlated(
         return values, jnp.zeros_like(values)
     pairs = jax.lax.map(lambda pair: jax.vmap(along)(pair).mean(axis=0), orders.reshape(-1, 2, num_features))
     running = add(None, lambda numbers: pairs[numbers], 0, len(pairs), len(pairs))
-    return running.mean, running.std_errors()
+    return running.means(), running.std_errors()

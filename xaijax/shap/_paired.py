@@ -19,7 +19,7 @@ from xaijax._core import check, random
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import ExampleGames, Game, Value
-from xaijax._core.numerics import power_of_two, ranks, zero_where
+from xaijax._core.numerics import in_own_units, power_of_two, ranks, zero_where
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax._core.until import extend_until, precision, read_until, repeat_until
 from xaijax.shap._design import num_pairs
@@ -27,6 +27,13 @@ from xaijax.shap._design import num_pairs
 DEFAULT_EVALUATIONS = 20  # for each player
 _MOST_AT_ONCE = 2**13  # pairs in one program: after that many, an interrupt is heard
 _MOST_NUMBERS = 2**28  # in a design, pairs times players: the coalitions are drawn and kept on the host
+
+
+class Pairs(NamedTuple):
+    """The values of n coalitions, and those of their complements."""
+
+    own: Float[Array, "*N n K"]
+    complements: Float[Array, "*N n K"]
 
 
 class Parts(NamedTuple):
@@ -46,13 +53,13 @@ class Relabeled(NamedTuple):
     """One game as its design sees it.
 
     labels: [M] the design's player of each of the game's players. active: [M] the game's players that change anything.
-    ends: [2, ...] the values of the empty and the grand coalition. parts: those of the pairs so far.
+    ends: [2, ...] the values of the empty and the grand coalition. pairs: the values of the pairs so far.
     """
 
     labels: Int[Array, "*N M"]
     active: Bool[Array, "*N M"]
     ends: Float[Array, "..."]
-    parts: Parts
+    pairs: Pairs
 
 
 def read_budget(
@@ -162,7 +169,7 @@ def _explain_in_programs(
         nonlocal state, known
         coalitions, solve = prepare(number)
         state, known = _select(state, np.searchsorted(known, rows)), rows
-        for start in range(state.parts.odd.shape[1], stages[number], step):
+        for start in range(state.pairs.own.shape[1], stages[number], step):
             block = coalitions[start : min(start + step, stages[number])]
             state = _add_pairs(game, key, ids, rows, state, block, title=title, batch_size=batch_size)
             jax.block_until_ready(state)  # so that an interrupt is heard after each block
@@ -246,35 +253,33 @@ def _labels(key: Key[Array, ""], num_players: int) -> Int[Array, " M"]:
     return ranks(random.uniform(key, (num_players,)))
 
 
-def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Parts:
-    return _parts(v(jnp.concatenate([coalitions, ~coalitions])))
-
-
-def _parts(values: Float[Array, "S ..."]) -> Parts:
-    """Returns the parts of S/2 coalitions, from their values, followed by those of their complements."""
-    own, complements = values.reshape(2, len(values) // 2, -1) / 2
-    return Parts(own - complements, own + complements)
+def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Pairs:
+    values = v(jnp.concatenate([coalitions, ~coalitions]))
+    return Pairs(*values.reshape(2, len(coalitions), -1))
 
 
 def in_units(game: Relabeled) -> tuple[Parts, Parts]:
     """Returns the parts with the grand coalition's last, in units [K], powers of two; and the units.
 
-    In these units squares neither overflow nor vanish, regardless of the scale of the outputs.
+    In these units squares neither overflow nor vanish, regardless of the scale of the outputs. Values are scaled before
+    anything else is done with them: differences of tiny values would be subnormal, which CPUs take for 0.
     """
-    last = _parts(game.ends[::-1])
-    parts = jax.tree.map(lambda part, end: jnp.concatenate([part, end]), game.parts, last)
-    units = jax.tree.map(power_of_two, parts)
-    return jax.tree.map(lambda part, unit: part / unit[None], parts, units), units
+    empty, grand = game.ends.reshape(2, 1, -1)
+    own, complements = jnp.concatenate([game.pairs.own, grand]), jnp.concatenate([game.pairs.complements, empty])
+    unit = power_of_two(jnp.concatenate([own, complements]))
+    own, complements = own / unit[None], complements / unit[None]
+    odd, odd_units = in_own_units((own - complements) / 2, unit)
+    even, even_units = in_own_units((own + complements) / 2, unit)
+    return Parts(odd, even), Parts(odd_units, even_units)
 
 
 def solved(game: Relabeled, solve: Solve) -> tuple[Array, Array]:
     """Returns the values [M, ...] of the game's own players, which sum to its gain, and their standard errors."""
     num_players, shape = len(game.labels), game.ends.shape[1:]
-    empty, full = game.ends.reshape(2, -1)
     parts, units = in_units(game)
     values, errors = solve(parts, jnp.zeros(num_players, bool).at[game.labels].set(game.active))
-    values, errors = (units.odd[None] * part[game.labels] for part in (values, errors))
-    values = efficient(values, full - empty, game.active)
+    values = units.odd[None] * efficient(values[game.labels], 2 * parts.odd[-1], game.active)
+    errors = units.odd[None] * errors[game.labels]
     errors = jnp.where(jnp.isnan(values), jnp.nan, jnp.where(game.active[:, None], errors, 0))
     return values.reshape(num_players, *shape), errors.reshape(num_players, *shape)
 
@@ -303,27 +308,27 @@ def _in_stages(
     own = coalitions[:, game.labels]
     # The last stage may end within a step: some pairs are repeated after the last one and not used.
     own = jnp.concatenate([own, own[: num_steps * step - len(own)]])
-    parts = jax.tree.map(lambda part: jnp.pad(part, [(0, (num_steps - 1) * step), (0, 0)]), game.parts)
+    pairs = jax.tree.map(lambda part: jnp.pad(part, [(0, (num_steps - 1) * step), (0, 0)]), game.pairs)
     ends = jnp.asarray([-(-stage // step) for stage in stages], jnp.int32)
 
-    def another(number: Int[Array, ""], state: tuple[Parts, Array, Array]) -> tuple[Parts, Array, Array]:
-        def add_step(index: Int[Array, ""], parts: Parts) -> Parts:
+    def another(number: Int[Array, ""], state: tuple[Pairs, Array, Array]) -> tuple[Pairs, Array, Array]:
+        def add_step(index: Int[Array, ""], pairs: Pairs) -> Pairs:
             new = _evaluate(v, jax.lax.dynamic_slice_in_dim(own, index * step, step))
             return jax.tree.map(
-                lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0), parts, new
+                lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0), pairs, new
             )
 
-        parts = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, state[0])
+        pairs = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, state[0])
         branches = [
-            lambda parts, solve=solve, pairs=pairs: solved(
-                game._replace(parts=jax.tree.map(lambda part: part[:pairs], parts)), solve
+            lambda pairs, solve=solve, count=count: solved(
+                game._replace(pairs=jax.tree.map(lambda part: part[:count], pairs)), solve
             )
-            for solve, pairs in zip(solves[1:], stages[1:], strict=True)
+            for solve, count in zip(solves[1:], stages[1:], strict=True)
         ]
-        return parts, *jax.lax.switch(number - 1, branches, parts)
+        return pairs, *jax.lax.switch(number - 1, branches, pairs)
 
     number, (_, values, errors), _ = repeat_until(
-        until, len(stages), (parts, values, errors), another, lambda state: state[1:]
+        until, len(stages), (pairs, values, errors), another, lambda state: state[1:]
     )
     return number - 1, values, errors
 
@@ -347,11 +352,11 @@ def _add_pairs(
     """Evaluates more pairs of some of the examples."""
 
     def solve(v: Value, key: Key[Array, ""], _active: Any) -> dict[str, Any]:
-        return {"parts": _evaluate(v, coalitions[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
+        return {"pairs": _evaluate(v, coalitions[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
 
     new = solve_rows(game, rows, solve, key=key, ids=ids, coalitions_at_once=2 * len(coalitions), batch_size=batch_size)
-    parts = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.parts, new["parts"])
-    return state._replace(parts=parts)
+    pairs = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.pairs, new["pairs"])
+    return state._replace(pairs=pairs)
 
 
 def solve_rows(

@@ -20,7 +20,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import block_size
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import Game, Value, as_game
-from xaijax._core.numerics import dot, ranks, zero_where
+from xaijax._core.numerics import dot, power_of_two, ranks, zero_where
 from xaijax._core.running import Running, add, merged
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
 from xaijax._core.until import extend_until, read_until, repeat_until
@@ -273,7 +273,7 @@ def _ends(v: Value, num_players: int) -> Float[Array, "2 ..."]:
 
 def _values(running: Running, active: Bool[Array, " M"], num_players: int) -> tuple[Array, Array, Array]:
     """Returns values, standard errors and the number of evaluations."""
-    values = zero_where(~active, running.mean)
+    values = zero_where(~active, running.means())
     errors = jnp.where(active.reshape(-1, *[1] * (values.ndim - 1)), running.std_errors(), 0)
     walk = _walk(num_players)
     counted = jnp.minimum(running.seen, (_MOST_COUNTED - 2) // max(1, walk))  # int32 holds no more evaluations
@@ -281,13 +281,13 @@ def _values(running: Running, active: Bool[Array, " M"], num_players: int) -> tu
 
 
 def _pairs(v: Value, key: Key[Array, ""], ends: Array, num_players: int, orders: str, total: int) -> Any:
-    """Returns a function from the numbers [P] of orders to the marginal contributions [P, M, ...] of each."""
+    """Returns a function from the numbers [P] of orders to the contributions [P, M, ...] of each, and their unit."""
     orthogonal = _orthogonal(key, num_players, total) if orders == "orthogonal" else None
 
     def ranks_of(number: Int[Array, ""]) -> Int[Array, " M"]:
         return jax.random.permutation(jax.random.fold_in(key, number), num_players)
 
-    def pairs(numbers: Int[Array, " P"]) -> Float[Array, "P M ..."]:
+    def pairs(numbers: Int[Array, " P"]) -> tuple[Array, Array]:
         own = jax.vmap(ranks_of)(numbers) if orthogonal is None else orthogonal[numbers]
         return _pair_contributions(v, own, ends)
 
@@ -311,8 +311,13 @@ def _orthogonal(key: Key[Array, ""], num_players: int, count: int) -> Int[Array,
     return ranks(points).reshape(-1, num_players)[:count]
 
 
-def _pair_contributions(v: Value, own: Int[Array, "P M"], ends: Float[Array, "2 ..."]) -> Float[Array, "P M ..."]:
+def _pair_contributions(
+    v: Value, own: Int[Array, "P M"], ends: Float[Array, "2 ..."]
+) -> tuple[Float[Array, "P M ..."], Float[Array, "M ..."]]:
     """Returns the marginal contribution of each player, the mean of the forward and the backward walk of each order.
+
+    They are given in the unit that is returned with them: contributions to tiny values would be subnormal, which CPUs
+    take for 0.
 
     own: the rank of each player in each order.
     """
@@ -324,10 +329,13 @@ def _pair_contributions(v: Value, own: Int[Array, "P M"], ends: Float[Array, "2 
     coalitions = jnp.stack([before, ~before])  # and the first M - k of the reverse order
     shape = ends.shape[1:]
     worth = v(coalitions.reshape(-1, num_players)) if num_players > 1 else ends[:0]
+    unit = power_of_two(jnp.concatenate([worth, ends]))[None]
+    worth, ends = worth / unit, ends / unit
     worth = worth.reshape(2, num_orders, num_players - 1, *shape)
 
     first, last = (jnp.broadcast_to(end[None, None], (num_orders, 1, *shape)) for end in ends)
     forward = jnp.diff(jnp.concatenate([first, worth[0], last], axis=1), axis=1)
     backward = -jnp.diff(jnp.concatenate([last, worth[1], first], axis=1), axis=1)
     by_rank = (forward + backward) / 2
-    return jax.vmap(lambda contributions, rank: contributions[rank])(by_rank, own)
+    contributions = jax.vmap(lambda contributions, rank: contributions[rank])(by_rank, own)
+    return contributions, jnp.broadcast_to(unit, contributions.shape[1:])
