@@ -1,6 +1,7 @@
 """Attributions survive transformations and devices."""
 
 import itertools
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -206,6 +207,42 @@ def test_wrong_names_and_inputs_are_refused(options, error, message):
 
 def test_mean_sizes_are_over_examples():
     np.testing.assert_allclose(small().mean_abs(), [5 / 3, 2])
+
+
+def average(attribution):
+    return attribution.mean_abs()
+
+
+def curves(attribution):
+    return xai.metrics.PartialDependence(
+        outputs=attribution.values, output=attribution.output, inputs=jnp.ones((3, 1)), grids=(jnp.arange(2.0),),
+        target=attribution.target,
+    ).mean  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("of_rows", "fix"),
+    [
+        (average, r"target=0, or average the rows of one class, attribution\[attribution.target == 0\]"),
+        (lambda attribution: xai.scale.summarize([attribution[:2], attribution[2:]]), "target=0, or average"),
+        (lambda attribution: xai.lime.submodular_pick(attribution, 1), "target=0, or average"),
+        (curves, "target=0"),
+    ],
+    ids=["mean_abs", "summarize", "submodular_pick", "partial dependence"],
+)
+def test_averages_over_rows_that_explain_different_classes_say_so(of_rows, fix):
+    mixed = small(target=jnp.array([1, 1, 0]))
+    with pytest.warns(
+        UserWarning, match=r"different classes \((2 of class 1, 1 of|from class 0 to) class [01]\).*" + fix
+    ):
+        of_rows(mixed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for rows in (mixed[mixed.target == 1], small(target=jnp.array([2, 2, 2])), small()):
+            average(rows)
+            xai.scale.summarize(rows)
+        jax.jit(average)(mixed)
+        average(xai.Attribution(values=jnp.ones((3, 2, 2)), output=jnp.ones((3, 2)), axes="N M K"))
 
 
 def test_records_say_each_value_once():

@@ -1,5 +1,7 @@
 """Summaries in one pass are those of all attributions in memory."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,6 +130,26 @@ def test_a_summary_goes_through_jit_and_scan(summary, values):
     start = AttributionSummary.init((PLAYERS,), top=5, bins=BINS)
     found, _ = jax.jit(lambda start: jax.lax.scan(add, start, (rows, ids)))(start)
     same(found, summary, exact=False)
+
+
+def test_means_over_different_classes_warn_after_jit_merging_and_loading(values, tmp_path):
+    start, ids = AttributionSummary.init((PLAYERS,), top=1, relative_error=0.2), np.arange(10)
+
+    def add(state, target, valid):
+        rows = xai.Attribution(values=jnp.asarray(values[:10]), output=jnp.zeros(10), target=jnp.full(10, target))
+        return state.update(rows, ids, valid=np.full(10, valid))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first = add(add(add(start, 3, True), 3, True), 9, False)
+        assert jnp.isfinite(first.mean).all()
+        both = first.merge(add(start, 5, True))
+        loaded = xai.load(both.save(tmp_path / "both"))
+        jax.jit(lambda summary: summary.mean_abs)(both)
+    for summary in (both, loaded, add(first, 5, True)):
+        for name in ("mean", "mean_abs"):
+            with pytest.warns(UserWarning, match=r"different classes \(from class 3 to class 5\)"):
+                getattr(summary, name)
 
 
 def test_rows_that_fill_up_a_batch_count_for_nothing(values):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.classes import ONE_CLASS, warn_of_classes
 from xaijax._core.typing import Array, Bool, Float, Int
 
 Names = tuple[str, ...] | tuple[tuple[str, ...], ...]  # of the players; one tuple for each example where these differ
@@ -253,9 +254,14 @@ class Attribution:
         return lay_out(self.values, self.regions)
 
     def mean_abs(self) -> Array:
-        """Returns the mean of |value| over the examples: [M], or [M, K]."""
+        """Returns the mean of |value| over the examples: [M], or [M, K].
+
+        Warns where the examples explain different classes, such as the top class of each.
+        """
         if not self.has_examples:
             raise TypeError("attribution is of one example alone: there are no examples to average over.")
+        if not self.all_outputs:
+            warn_of_classes(self.target, self.output_names, ONE_CLASS)
         return jnp.abs(self.values).mean(axis=0)
 
     @property

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.classes import ONE_CLASS, warn_of_classes
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import dot, ratio
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, KeyLike
@@ -50,13 +51,15 @@ def submodular_pick(
       sample_size: the number of candidates, drawn without replacement. Default: all.
 
     Returns:
-      The picked examples, their coverage and the importance of the players.
+      The picked examples, their coverage and the importance of the players. Warns where the examples explain different
+      classes, such as the top class of each: the importance is then a sum over all of them.
 
     Raises:
       TypeError, ValueError: if the values have no columns, or there are fewer examples than picks.
     """
+    targets = None
     if isinstance(attribution, Attribution):
-        axes, values = attribution.axes, attribution.values
+        axes, values, targets = attribution.axes, attribution.values, attribution.target
     else:
         values = check.numeric_array("attribution", attribution)
         axes = "N M" if values.ndim == 2 else str(list(values.shape))
@@ -78,6 +81,7 @@ def submodular_pick(
             f"`num_picks` must be at most the number of candidates, and these at most that of examples, got {num_picks} picks "
             f"of {size} candidates of {len(values)} examples."
         )
+    warn_of_classes(targets, None, ONE_CLASS)
     return _pick(values, None if key is None else check.random_key(key), num_picks=num_picks, size=size)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xaijax._core import check, frames
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
+from xaijax._core.classes import warn_of_classes
 from xaijax._core.compile import compiled
 from xaijax._core.target import Target, as_target, output_shapes
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Inputs, Int, ModelLike, Shaped, TargetLike
@@ -41,7 +42,8 @@ class PartialDependence:
 
     @property
     def mean(self) -> Array:
-        """The partial dependence, the mean over the rows: [G], or [G, H]."""
+        """The partial dependence, the mean over the rows: [G], or [G, H]. Warns where rows are of different classes."""
+        warn_of_classes(self.target, None, "pass target= for one class of all rows, such as target=0")
         return self.outputs.mean(axis=0)
 
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.classes import name_of_output
 from xaijax._core.typing import ArrayOrSequence, NamesLike
 from xaijax._core.words import Z, counted, spelled
 from xaijax.plot._bars import bars, is_cut, mean_and_error, write_cut
@@ -29,7 +30,7 @@ from xaijax.plot._parts.axes import (
 from xaijax.plot._parts.colors import SERIES
 from xaijax.plot._parts.maps import check_unmasked
 from xaijax.plot._parts.players import others_label, shown_and_others
-from xaijax.plot._parts.rows import UNUSED, check_attribution, name_of_output, rows_of, targets_of
+from xaijax.plot._parts.rows import UNUSED, check_attribution, rows_of, targets_of
 
 _MOST_GROUPS = 12  # panels; more cannot be compared by eye
 _COLUMNS = 3

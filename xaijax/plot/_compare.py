@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.classes import name_of_output
 from xaijax._core.typing import ArrayOrSequence
 from xaijax.plot._parts.axes import draws, panels, titled
 from xaijax.plot._parts.colors import check_percentile, color_bar, scale_of
@@ -24,7 +25,7 @@ from xaijax.plot._parts.maps import (
     resized,
     write_notes,
 )
-from xaijax.plot._parts.rows import check_attribution, check_examples, name_of_output, output_index
+from xaijax.plot._parts.rows import check_attribution, check_examples, output_index
 
 _SHOWN_OUTPUTS = 3
 

@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.classes import name_of_output
 from xaijax._core.rounding import rounding_error, zero_up_to
 from xaijax.plot._parts.axes import fitted
 from xaijax.plot._parts.colors import Scale
 from xaijax.plot._parts.fonts import label_style
 from xaijax.plot._parts.inputs import plain_array
-from xaijax.plot._parts.rows import check_attribution, name_of_output, output_index, targets_of
+from xaijax.plot._parts.rows import check_attribution, output_index, targets_of
 
 _NOTE_SIZE = 7
 

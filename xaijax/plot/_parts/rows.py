@@ -9,14 +9,13 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Surrogate
-from xaijax._core.calls import warn
+from xaijax._core.classes import name_of_output, warn_of_classes
 from xaijax._core.rounding import rounding_error, without_rounding_error
-from xaijax._core.words import counted, num_present, shortened
+from xaijax._core.words import num_present, shortened
 from xaijax.plot._parts.inputs import Column, columns_of, plain_array
 from xaijax.plot._parts.players import inputs_of_example, labels_of, player_names
 
 UNUSED: Any = object()  # instead of names or inputs that a plot does not draw
-_NAMED_CLASSES = 4
 
 
 class Row(NamedTuple):
@@ -195,28 +194,12 @@ def targets_of(attribution: Attribution) -> np.ndarray | None:
 
 def note_of_classes(targets: np.ndarray, output_names: Sequence[str] | None) -> str:
     """Returns the note of a plot whose rows explain different classes, and warns of it; "" for one class."""
-    classes, counts = np.unique(targets, return_counts=True)
-    if len(classes) < 2:
-        return ""
-    order = np.argsort(-counts, kind="stable")
-    named = [f"{counts[k]:,} of {name_of_output(int(classes[k]), output_names)}" for k in order[:_NAMED_CLASSES]]
-    more = f" and {counted(len(classes) - _NAMED_CLASSES, 'more class').replace('classs', 'classes')}"
-    listed = ", ".join(named) + (more if len(classes) > _NAMED_CLASSES else "")
-    warn(
-        f"the rows explain different classes ({listed}), whose values cannot be compared: pass output= for the rows of one "
-        "class, or draw a panel for each class with xai.plot.cohorts(xai.plot.beeswarm, attribution)."
+    fix = (
+        "pass output= for the rows of one class, or draw a panel for each class with "
+        "xai.plot.cohorts(xai.plot.beeswarm, attribution)"
     )
-    return f"rows explain different classes: {listed}"
-
-
-def name_of_output(output: int, output_names: Sequence[str] | None) -> str:
-    if output_names is None:
-        return f"class {output}"
-    if not isinstance(output_names, Sequence):
-        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(output_names)}.")
-    if not 0 <= output < len(output_names):
-        raise ValueError(f"`output_names` must name every output, got {len(output_names)} names and output {output}.")
-    return shortened(str(output_names[output]))
+    listed = warn_of_classes(targets, output_names, fix)
+    return f"rows explain different classes: {listed}" if listed else ""
 
 
 def _name_of_target(attribution: Attribution, output: Any, output_names: Sequence[str] | None) -> str:

@@ -22,6 +22,7 @@ from xaijax.scale.summary._sketch import NO_EXAMPLE, Buckets, count_in_buckets, 
 
 TYPE = "attribution summary"
 _LARGEST_ID = 2**31 - 1
+_NO_CLASSES = (2**31 - 1, -(2**31))  # the least and the greatest of none
 
 
 @jax.tree_util.register_dataclass
@@ -92,6 +93,7 @@ class AttributionSummary(Readings):
             sketch=jnp.zeros((columns, buckets.count), jnp.int32),
             grid=None if bins is None else jnp.zeros((columns, len(bins) + 1), jnp.int32),
             largest=no_top(top, columns),
+            classes=jnp.asarray(_NO_CLASSES, jnp.int32),
             shape=shape,
             buckets=buckets,
             bins=bins,
@@ -124,7 +126,7 @@ class AttributionSummary(Readings):
         valid = jnp.ones(count, bool) if valid is None else check.numeric_array("valid", valid)
         if valid.shape != (count,) or valid.dtype != bool:
             raise ValueError(f"`valid` must be booleans [{count}], got {check.shown(valid)}.")
-        return self if count == 0 else _update(self, values, ids, valid)
+        return self if count == 0 else _update(self, values, ids, valid, _targets_of(attribution))
 
     def merge(self, other: AttributionSummary) -> AttributionSummary:
         """Returns the summary of the examples of both, which must be different examples.
@@ -177,7 +179,9 @@ def read_summary(path: Path, content: archive.Archive) -> AttributionSummary:
 
 
 @compiled
-def _update(summary: AttributionSummary, values: Array, ids: Array, valid: Array) -> AttributionSummary:
+def _update(
+    summary: AttributionSummary, values: Array, ids: Array, valid: Array, targets: Array | None
+) -> AttributionSummary:
     numbers = values.reshape(len(values), -1).astype(jnp.float32)
     missing = valid[:, None] & jnp.isnan(numbers)
     known = valid[:, None] & ~missing
@@ -198,11 +202,25 @@ def _update(summary: AttributionSummary, values: Array, ids: Array, valid: Array
         largest=top_of(
             numbers, jnp.where(ids == ids.astype(jnp.int32), ids, NO_EXAMPLE).astype(jnp.int32), known, summary.top
         ),
+        classes=_extremes_of(targets, valid),
         shape=summary.shape,
         buckets=summary.buckets,
         bins=summary.bins,
     )
     return _merge(summary, batch)
+
+
+def _targets_of(attribution: Attribution) -> Array | None:
+    """Returns [N] the class that each example explains, or None for scores, games and all outputs."""
+    return None if attribution.target is None or attribution.all_outputs else jnp.asarray(attribution.target)
+
+
+def _extremes_of(targets: Array | None, valid: Array) -> Array:
+    least, greatest = jnp.asarray(_NO_CLASSES, jnp.int32)
+    if targets is None:
+        return jnp.stack([least, greatest])
+    targets = targets.astype(jnp.int32)
+    return jnp.stack([jnp.where(valid, targets, least).min(), jnp.where(valid, targets, greatest).max()])
 
 
 @compiled
@@ -218,6 +236,9 @@ def _merge(left: AttributionSummary, right: AttributionSummary) -> AttributionSu
         sketch=left.sketch + right.sketch,
         grid=None if left.grid is None or right.grid is None else left.grid + right.grid,
         largest=merge_top(left.largest, right.largest),
+        classes=jnp.stack(
+            [jnp.minimum(left.classes[0], right.classes[0]), jnp.maximum(left.classes[1], right.classes[1])]
+        ),
     )
 
 

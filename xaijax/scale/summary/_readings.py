@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.classes import ONE_CLASS, warn_of_different
 from xaijax._core.typing import Array, ArrayOrSequence
 from xaijax.scale.summary._moments import Moments
 from xaijax.scale.summary._sketch import Buckets, Top, quantiles
@@ -18,7 +19,10 @@ _STATIC: dict[str, Any] = {"static": True}
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """The state of a summary, with one column for each player of P, and its statistics in the shape P."""
+    """The state of a summary, with one column for each player of P, and its statistics in the shape P.
+
+    classes: [2] the least and the greatest class that an example explains; the least is the larger one without classes.
+    """
 
     num_examples: Array
     gaps: Array
@@ -29,6 +33,7 @@ class Readings:
     sketch: Array
     grid: Array | None
     largest: Top
+    classes: Array
     shape: tuple[int, ...] = dataclasses.field(metadata=_STATIC)
     buckets: Buckets = dataclasses.field(metadata=_STATIC)
     bins: tuple[float, ...] | None = dataclasses.field(metadata=_STATIC)
@@ -50,12 +55,12 @@ class Readings:
 
     @property
     def mean(self) -> Array:
-        """P the means of the values; NaN without values."""
+        """P the means of the values; NaN without values. Warns where examples explain different classes."""
         return self._mean(self.signed)
 
     @property
     def mean_abs(self) -> Array:
-        """P the means of |value|: the importance of each player over the data set."""
+        """P the means of |value|: the importance of each player over the data set. Warns as `mean` does."""
         return self._mean(self.absolute)
 
     @property
@@ -123,7 +128,15 @@ class Readings:
         """P the least and P the greatest value; NaN without values."""
         return self._laid_out(self.least), self._laid_out(self.greatest)
 
+    def warn_of_classes(self) -> None:
+        """Warns where the examples explain different classes, such as the top class of each."""
+        if check.is_concrete(self.classes):
+            least, greatest = np.asarray(self.classes).tolist()
+            if least < greatest:
+                warn_of_different(f"from class {least} to class {greatest}", ONE_CLASS)
+
     def _mean(self, moments: Moments) -> Array:
+        self.warn_of_classes()
         return self._laid_out(jnp.where(moments.count > 0, moments.mean.high, jnp.nan))
 
     def _laid_out(self, columns: Array) -> Array:

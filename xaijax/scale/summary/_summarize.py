@@ -36,7 +36,8 @@ def summarize(
       sizes: the sizes |value| that quantiles resolve: those below count as 0, those above as infinite. Default 1e-8 to 1e8.
 
     Returns:
-      The summary.
+      The summary. Warns where the examples explain different classes, such as the top class of each: means and quantiles
+      then mix values that cannot be compared.
 
     Raises:
       TypeError, ValueError: if there are no examples, they do not fit together, or an option is out of range.
@@ -82,4 +83,5 @@ def summarize(
         raise ValueError("`attributions` must hold at least one example, got none.")
     if remaining_ids is not None and next(remaining_ids, None) is not None:
         raise ValueError("`ids` must be given for every batch of attributions, got more.")
+    summary.warn_of_classes()
     return summary
