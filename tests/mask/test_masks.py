@@ -192,18 +192,34 @@ def test_maskers_promote_nothing_implicitly(name, setting):
     np.testing.assert_array_equal(composed, x[0])
 
 
+CHANNELS_FIRST = jax.random.normal(jax.random.key(1), (1, 12, 16, 16))
+
+
+def convolved(x):
+    kernel = jnp.linspace(-1, 1, 4 * 12 * 9).reshape(4, 12, 3, 3)
+    layout = ("NCHW", "OIHW", "NCHW")
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout).mean(axis=(2, 3))
+
+
 @pytest.mark.parametrize("masker", [xai.mask.grid(2), xai.mask.superpixels(4), xai.mask.patches(4)])
 def test_the_models_convolutions_show_channels_that_come_first(masker):
     """Twelve channels of 16 x 16 pixels: the shape alone does not show them, and regions were cut over channels."""
-    kernel = jax.random.normal(jax.random.key(0), (4, 12, 3, 3))
+    x = CHANNELS_FIRST
+    with pytest.raises(ValueError, match=r"`channel_axis` must be given .* on axis 1: pass channel_axis=1"):
+        xai.game(convolved, x, masker)
+    assert xai.game(convolved, x, xai.mask.grid(2, channel_axis=1)).num_players == 4
+    xai.game(convolved, x, xai.mask.grid(2, channel_axis=-1))
+    xai.game(lambda x: convolved(jnp.moveaxis(x, -1, 1)), jnp.moveaxis(x, 1, -1), masker)
+
+
+def test_channels_that_come_first_are_seen_in_one_of_several_inputs():
+    x = {"image": CHANNELS_FIRST, "row": CHANNELS_FIRST[:, 0]}
+    row = xai.mask.baseline(jnp.zeros((16, 16)))  # features without channels
 
     def model(x):
-        layout = ("NCHW", "OIHW", "NCHW")
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=layout).mean(axis=(2, 3))
+        return convolved(x["image"]) + x["row"].sum(axis=(1, 2))[:, None]
 
-    x = jax.random.normal(jax.random.key(1), (1, 12, 16, 16))
-    with pytest.raises(ValueError, match=r"`channel_axis` must be given .* on axis 1: pass channel_axis=1"):
-        xai.game(model, x, masker)
-    assert xai.game(model, x, xai.mask.grid(2, channel_axis=1)).num_players == 4
-    xai.game(model, x, xai.mask.grid(2, channel_axis=-1))
-    xai.game(lambda x: model(jnp.moveaxis(x, -1, 1)), jnp.moveaxis(x, 1, -1), masker)
+    with pytest.raises(ValueError, match=r"`channel_axis` must be given for x\['image'\] of shape \[1, 12, 16, 16\]"):
+        xai.game(model, x, xai.mask.joint({"image": xai.mask.grid(2), "row": row}))
+    xai.game(model, x, xai.mask.joint({"image": xai.mask.grid(2, channel_axis=1), "row": row}))
+    xai.game(model, x, xai.mask.joint({"image": xai.mask.baseline(0 * x["image"][0]), "row": row}))

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution, Names, read_names, read_output_names
@@ -403,10 +404,11 @@ def game(
 
 def _check_channels(model: Model, x: Any, masker: Masker) -> None:
     """Raises ValueError if the masker takes the last axis for channels and a convolution of the model another one."""
-    if masker.assumes_channels_last(_shape(x)):
+    assumed = masker.assumes_channels_last(_shape(x))
+    if np.any(assumed):
         closed, _ = trace(model, x)
-        _, layouts = read_layouts(closed, 1, [])
-        check_inputs(x, layouts, ChannelAxis())
+        _, layouts = read_layouts(closed, len(jax.tree.leaves(x)), [])
+        check_inputs(x, layouts, ChannelAxis(), np.atleast_1d(assumed).tolist())
 
 
 def reviewed(game: Game, attribution: Reviewed) -> Reviewed:

@@ -257,13 +257,20 @@ def token_grid(
     return before, grid, tuple(range(len(grid)))
 
 
-def check_inputs(x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis) -> None:
-    """Raises ValueError if a convolution or the shape of an input shows another channel axis than the default."""
+def check_inputs(
+    x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis, with_channels: Sequence[bool] | None = None
+) -> None:
+    """Raises ValueError if a convolution or the shape of an input shows another channel axis than the default.
+
+    with_channels: which of the arrays of x are taken to have channels; None for all of them.
+    """
     if channel_axis.given:
         return
-    for leaf, layout in zip(jax.tree.leaves(x), layouts, strict=True):
+    arrays, _ = jax.tree_util.tree_flatten_with_path(x)
+    with_channels = [True] * len(arrays) if with_channels is None else with_channels
+    for (path, leaf), layout, has_channels in zip(arrays, layouts, with_channels, strict=True):
         shape = jnp.shape(leaf)
-        if len(shape) < 3:
+        if len(shape) < 3 or not has_channels:
             continue
         if len(layout.channel_axes) == 1:
             (axis,) = layout.channel_axes
@@ -272,7 +279,7 @@ def check_inputs(x: Any, layouts: Sequence[Layout], channel_axis: ChannelAxis) -
             axis = 1 if likely else len(shape) - 1
         if axis != len(shape) - 1:
             raise ValueError(
-                f"`channel_axis` must be given for x of shape {list(shape)}, whose channels seem to be on axis {axis}: pass "
+                f"`channel_axis` must be given for x{jax.tree_util.keystr(path)} of shape {list(shape)}, whose channels seem to be on axis {axis}: pass "
                 f"channel_axis={axis}, or channel_axis=-1 if the channels are last."
             )
 

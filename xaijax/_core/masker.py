@@ -26,8 +26,11 @@ class Masker:
     def check(self, x: Shaped[Array, "N *input"]) -> None:
         """Raises an error if inputs of this shape do not fit the masker."""
 
-    def assumes_channels_last(self, shape: tuple[int, ...]) -> bool:
-        """Returns whether the last axis of an input of this shape counts as channels although no option says so."""
+    def assumes_channels_last(self, shape: tuple[int, ...]) -> bool | list[bool]:
+        """Returns whether the last axis of an input of this shape counts as channels although no option says so.
+
+        A masker of several arrays returns one answer for each.
+        """
         return False
 
     def num_players(self, shape: tuple[int, ...]) -> int:

@@ -51,6 +51,9 @@ class Joint(Masker):
                 f"{sorted(counts)}."
             )
 
+    def assumes_channels_last(self, shape: Sequence[tuple[int, ...]]) -> list[bool]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return [bool(part.assumes_channels_last(size)) for part, size in zip(self.parts, shape, strict=True)]
+
     def num_players(self, shape: Sequence[tuple[int, ...]]) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         return sum(self._counts(shape))
 
