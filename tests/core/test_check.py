@@ -26,6 +26,24 @@ REFUSED = {
         r"`x` must be an array of real numbers, got complex64\[1\]",
     ),
     "text": (lambda: check.numeric_array("x", ["a", "b"]), "`x` must be an array of numbers, got "),
+    "a dict": (
+        lambda: check.numeric_array("x", {"a": np.ones((3, 4), np.float32)}),
+        r"^`x` must be one array, got a dict of 'a': float32\[3, 4\]: pass x\['a'\]\.$",
+    ),
+    "a dict for inputs on the host": (
+        lambda: check.host_array("inputs", {3: np.ones(2), "b": np.ones((1, 9, 9))}),
+        r"^`inputs` must be one array, got a dict of 3: float64\[2\], 'b': float64\[1, 9, 9\]: pass one of them, such as "
+        r"inputs\[3\]\.$",
+    ),
+    "several inputs": (
+        lambda: check.numeric_array("x", {name: jnp.ones((2, 9)) for name in "abcdef"}),
+        r"'d': float32\[2, 9\] and 2 more: pass one of them, such as x\['a'\], or explain all of them by xai.shap.values with",
+    ),
+    "an empty dict": (lambda: check.numeric_array("x", {}), r"^`x` must be one array, got {}\.$"),
+    "a list of a dict": (
+        lambda: check.numeric_array("x", [{"a": np.ones((2, 2))}]),
+        r"got a list of a dict of 'a': float64\[2, 2\]\.$",
+    ),
     "objects": (
         lambda: check.numeric_array("x", np.array([{}, None])),
         r"`x` must be an array of numbers, got object\[2\]",

@@ -7,6 +7,7 @@ trusted.
 from __future__ import annotations
 
 import difflib
+import itertools
 import numbers
 import reprlib
 from collections.abc import Iterable, Mapping, Set
@@ -19,6 +20,7 @@ from jax.core import Tracer
 
 _NO_NUMBERS = ("O", "S", "U", "T", "M", "m")  # the kinds of NumPy's dtypes that JAX lacks
 _LARGEST_INT = 2**31 - 1  # of the sizes and counts that XLA indexes with
+_FEW = 4  # arrays of a container that are described
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 60
 _SHOWN.maxlevel = 2
@@ -40,7 +42,7 @@ def shown(value: Any) -> str:
         if isinstance(value, int) and value.bit_length() > 64:
             return f"an int of {value.bit_length()} bits"
         try:
-            return _SHOWN.repr(value)
+            return _container(value) or " ".join(_SHOWN.repr(value).split())
         except Exception:
             return f"an object of type {type(value).__name__}"
     if isinstance(value, type):
@@ -48,6 +50,25 @@ def shown(value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"the function {value.__qualname__}"
     return f"an object of type {type(value).__name__}"
+
+
+def _container(value: Any) -> str:
+    """Describes a list, tuple or dict of arrays by their shapes; "" for other values."""
+    if not _has_arrays(value):
+        return ""
+    members = list(value.values() if isinstance(value, dict) else value)
+    parts = list(map(shown, members[:_FEW]))
+    if isinstance(value, dict):
+        parts = [f"{_SHOWN.repr(key)}: {part}" for key, part in zip(value, parts, strict=False)]
+    more = f" and {len(members) - _FEW:,} more" if len(members) > _FEW else ""
+    return f"a {type(value).__name__} of {', '.join(parts)}{more}"
+
+
+def _has_arrays(value: Any, depth: int = 2) -> bool:
+    if isinstance(value, dict | list | tuple):
+        members = itertools.islice(value.values() if isinstance(value, dict) else value, _FEW)
+        return depth > 0 and any(_has_arrays(member, depth - 1) for member in members)
+    return bool(getattr(value, "shape", ())) and hasattr(value, "dtype")
 
 
 def flag(name: str, value: Any) -> bool:
@@ -117,6 +138,7 @@ def numeric_array(name: str, value: Any) -> jax.Array:
         if np.ma.is_masked(value):
             raise TypeError(f"`{name}` must be an array without missing values, got a masked array: fill it first.")
         value = value.data
+    _refuse_dict(name, value)
     if getattr(getattr(value, "dtype", None), "kind", "") in _NO_NUMBERS:
         numbers = _numbers_in(value)
         if numbers is not None:
@@ -124,8 +146,6 @@ def numeric_array(name: str, value: Any) -> jax.Array:
         fix = "" if numbers is None else f": convert it with .astype({numbers.dtype})"
         raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}{fix}.")
     try:
-        if isinstance(value, dict):
-            raise TypeError(f"it is a dict of {list(value)}"[:200])
         with jax.ensure_compile_time_eval():  # constants stay known inside a transformation, and are checked
             array = jnp.asarray(value)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -139,6 +159,18 @@ def numeric_array(name: str, value: Any) -> jax.Array:
         raise TypeError(f"`{name}` must be an array of numbers, got {shown(value)}.")
     _fits(name, value, array.dtype)
     return array
+
+
+def _refuse_dict(name: str, value: Any) -> None:
+    """Raises where a dict is passed for one array, and says how to pass one of its arrays."""
+    if not isinstance(value, dict):
+        return
+    fix = f": pass {name}[{_SHOWN.repr(next(iter(value)))}]" if value else ""
+    if len(value) > 1:
+        fix = f": pass one of them, such as {fix.removeprefix(': pass ')}"
+        if name == "x":
+            fix += ", or explain all of them by xai.shap.values with a masker from xai.mask.joint"
+    raise TypeError(f"`{name}` must be one array, got {shown(value)}{fix}.")
 
 
 def _numbers_in(objects: Any) -> np.ndarray | None:
@@ -190,6 +222,7 @@ def _fits(name: str, value: Any, dtype: Any) -> None:
 
 def host_array(name: str, value: Any) -> np.ndarray:
     """Returns a NumPy array of real numbers, booleans, strings or objects, for results on the host such as plots."""
+    _refuse_dict(name, value)
     if not is_concrete(value):
         raise TypeError(f"`{name}` must be an array with known values, got {shown(value)}.")
     if np.ma.is_masked(value):
@@ -352,6 +385,7 @@ def labels(name: str, value: Any) -> np.ndarray:
         raise TypeError(f"`{name}` must be known when compiling, as it defines the players, got {shown(value)}.")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
         raise TypeError(f"`{name}` must be integers without missing values, got a masked array: fill it first.")
+    _refuse_dict(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:

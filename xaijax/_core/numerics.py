@@ -64,7 +64,9 @@ def in_own_units(values: Float[Array, "n ..."], unit: Float[Array, "..."]) -> tu
 def zero_where(flags: Bool[Array, " M"], values: Float[Array, "M ..."]) -> Float[Array, "M ..."]:
     """Returns the values with exact zeros where a flag is set, and with the derivatives of the values themselves.
 
-    Flags such as "this feature equals its background" describe one point; the derivative there need not be zero.
+    Flags such as "this feature equals its background" describe one point; the derivative there need not be zero. Where
+    the values are estimates, it is that of the estimate, the limit of the derivatives at nearby points; finite
+    differences at the point itself, along other features, see zeros on both sides instead of the estimate's error.
     """
     flags = flags.reshape(-1, *[1] * (values.ndim - 1))
     return jnp.where(flags, values - jax.lax.stop_gradient(values), values)
