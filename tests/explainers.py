@@ -251,7 +251,7 @@ CASES = {
     "gradient": Case(_gradient_maps, models.relu_net, models.images, sampled=False),
     "gradient.smooth": Case(_smooth, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
-    "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4)),
+    "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4), slow=True),
     "lime, lasso path": Case(
         functools.partial(_lime_selection, "lasso_path"), models.table_net, lambda: models.rows(4), slow=True
     ),

@@ -126,7 +126,10 @@ def test_gradient_of_an_explanation_agrees_with_finite_differences(case, float64
 
 
 @each
-@pytest.mark.parametrize("explicit", [False, True], ids=["automatic axes", "explicit axes"])
+@pytest.mark.parametrize(
+    "explicit",
+    [pytest.param(False, id="automatic axes", marks=pytest.mark.slow), pytest.param(True, id="explicit axes")],
+)
 def test_sharding_over_eight_devices_gives_the_same_numbers(case, explicit):
     x, expected = of_eight(case)
     model = case.model()
@@ -151,7 +154,7 @@ def test_an_example_alone_and_in_a_batch_of_64_gives_the_same(case):
 
 
 @each_chunked
-@pytest.mark.parametrize("batch_size", [1, 7, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("batch_size", [7, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 100))])
 def test_the_batch_size_does_not_change_the_numbers(case, batch_size):
     _, x, expected = eager(case)
     model = case.model()

@@ -26,6 +26,7 @@ def tiny():
     return by_name
 
 
+@pytest.mark.slow
 def test_a_small_run_writes_what_it_measured(tmp_path):
     out = tmp_path / "results.json"
     main(["quick", "--small", "--repeats", "2", "--only", "permutation SHAP", "--out", str(out)])

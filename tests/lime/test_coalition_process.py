@@ -13,7 +13,7 @@ from tests.lime.games import PLAYERS, best_line, interactions, perceptron, worth
 from xaijax.lime._coalition_process import _without_lines
 
 
-@pytest.mark.parametrize("q", [0.5, 0.99])
+@pytest.mark.parametrize("q", [0.5, pytest.param(0.99, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("players", "padding"), [(1, 2), (6, 0), (6, 3)])
 def test_the_kernel_is_that_of_the_process_without_its_lines(players, padding, q):
     """(I - L) k (I - L) with the projection L written out over all coalitions."""
@@ -80,6 +80,7 @@ def test_a_linear_game_is_recovered_and_a_constant_one_is_nothing(key):
     np.testing.assert_allclose(constant.prediction, 7, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_several_outputs_choose_their_own_process(key):
     games = [perceptron(0), 100 * perceptron(1)]
     both = xai.lime.fit(

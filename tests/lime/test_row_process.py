@@ -106,6 +106,7 @@ def test_noise_is_told_from_bends():
     np.testing.assert_allclose(process.std_errors.mean(), linear.std_errors.mean(), rtol=0.35)
 
 
+@pytest.mark.slow
 def test_several_outputs_have_their_own_process(key):
     nets = [ridge, lambda x: 100 * jnp.tanh(x @ jnp.array([0.0, 0.0, 1.0, 1.0, 1.0, -1.0]))]
     options = {"key": key, "num_samples": 200, **PROCESS}
@@ -155,6 +156,7 @@ def test_gradients_are_those_of_finite_differences(key, float64):
     np.testing.assert_allclose(jax.jit(jax.grad(loss))(0.8), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradients_of_linear_and_constant_models_are_finite(key):
     def total(weights):
         found = xai.lime.tabular(lambda x: x @ weights, ROW, STATISTICS, key=key, num_samples=80, **PROCESS)

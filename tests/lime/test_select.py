@@ -61,7 +61,7 @@ def test_the_lasso_path_is_that_of_scikit_learn(seed):
         assert chosen(seed, "lasso_path", number) == set(np.flatnonzero(few[-1]))
 
 
-@pytest.mark.parametrize("method", ["forward_selection", "lasso_path"])
+@pytest.mark.parametrize("method", [pytest.param("forward_selection", marks=pytest.mark.slow), "lasso_path"])
 def test_constant_and_duplicate_players_are_not_chosen_beside_what_they_repeat(method):
     points, values, weights = problem(5, columns=3)
     points = np.concatenate([points, np.full((len(points), 1), 2.0), points[:, :1]], axis=1)

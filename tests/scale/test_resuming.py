@@ -20,7 +20,7 @@ from tests.scale._killed import contents
 from tests.scale._sources import BATCH, ROWS, Rows, explain, twice
 from xaijax._io.fingerprint import digest
 
-KILLS = 12  # python -m tests.scale._killed FOLDER --kills 500 makes more of them
+KILLS = 8  # python -m tests.scale._killed FOLDER --kills 500 makes more of them
 ROOT = Path(__file__).parents[2]
 
 
