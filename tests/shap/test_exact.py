@@ -69,7 +69,7 @@ def test_efficiency_dummy_symmetry_and_linearity():
         }.items()
     }
     np.testing.assert_allclose(values["first"].sum(), first[-1] - first[0], atol=1e-6)
-    assert values["dummy"][3] == 0
+    assert values["dummy"][3] == 0  # at any optimization level of XLA
     np.testing.assert_allclose(values["symmetric"][0], values["symmetric"][1], atol=1e-7)
     np.testing.assert_allclose(values["sum"], 2 * values["first"] - values["second"], atol=2e-6)
 

@@ -56,7 +56,13 @@ def exact(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _shapley_constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="SHAP", efficient=True, batch_size=check.batch_size(batch_size)
+        game,
+        coalitions,
+        weights,
+        method="SHAP",
+        efficient=True,
+        all_of_them=True,
+        batch_size=check.batch_size(batch_size),
     )
 
 
@@ -85,7 +91,13 @@ def banzhaf(game: Game, *, batch_size: int | None = None) -> Attribution:
     with jax.ensure_compile_time_eval():
         coalitions, weights = _banzhaf_constants(game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="Banzhaf", efficient=False, batch_size=check.batch_size(batch_size)
+        game,
+        coalitions,
+        weights,
+        method="Banzhaf",
+        efficient=False,
+        all_of_them=True,
+        batch_size=check.batch_size(batch_size),
     )
 
 
@@ -112,24 +124,35 @@ def _banzhaf_constants(num_players: int) -> tuple[Array, Array]:
     return jnp.asarray(coalitions), jnp.asarray(weights, jnp.float32)
 
 
-@compiled(static_argnames=("method", "efficient", "batch_size"), title=lambda options: f"exact {options['method']}")
+@compiled(
+    static_argnames=("method", "efficient", "all_of_them", "batch_size"),
+    title=lambda options: f"exact {options['method']}",
+)
 def sum_of_coalitions(
     game: Game,
     coalitions: Bool[Array, "S M"],
     weights: Float[Array, "M S"],
     method: str,
     efficient: bool,
+    all_of_them: bool,
     batch_size: int | None,
 ) -> Attribution:
-    """Returns weights · v(coalitions). The empty coalition is the first, the grand one the last; rows of weights sum to 0."""
+    """Returns weights · v(coalitions). The empty coalition is the first, the grand one the last; rows of weights sum to 0.
+
+    With `all_of_them`, these are `all_coalitions` in their order, and a row weighs S ∪ {i} like S, with the other sign.
+    """
 
     def solve(v: Value, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
         worth = v(coalitions)
         unit = power_of_two(worth)  # products of weights and tiny values would be subnormal, which CPUs take for 0
         gains = worth / unit[None]
-        gains = gains - gains[:1]  # a common offset would cost digits
-        values = unit[None] * einsum("ms,s...->m...", weights.astype(gains.dtype), gains)
-        values = zero_where(~active, values)
+        if all_of_them:
+            values = _sum_contributions(gains, weights.astype(gains.dtype))
+        else:
+            values = einsum(
+                "ms,s...->m...", weights.astype(gains.dtype), gains - gains[:1]
+            )  # an offset would cost digits
+        values = zero_where(~active, unit[None] * values)
         return {
             "values": values,
             "std_errors": jnp.zeros_like(values),
@@ -147,6 +170,17 @@ def sum_of_coalitions(
         coalitions_at_once=len(coalitions),
         batch_size=batch_size,
     )
+
+
+def _sum_contributions(worth: Float[Array, "S ..."], weights: Float[Array, "M S"]) -> Float[Array, "M ..."]:
+    """Returns Σ_S w(S ∪ i) (v(S ∪ i) - v(S)): exactly 0 for a player that changes nothing, in any order of the sum."""
+
+    def of(player: int) -> Array:
+        halves = worth.reshape(-1, 2, 2**player, *worth.shape[1:])  # bit number `player` of the coalition's number
+        with_player = weights[player].reshape(-1, 2, 2**player)[:, 1]
+        return einsum("ab,ab...->...", with_player, halves[:, 1] - halves[:, 0])
+
+    return jnp.stack([of(player) for player in range(len(weights))])
 
 
 def all_coalitions(num_players: int) -> np.ndarray:

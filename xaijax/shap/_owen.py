@@ -62,7 +62,13 @@ def owen(game: Game, tree: Sequence[Any], *, batch_size: int | None = None) -> A
     with jax.ensure_compile_time_eval():
         coalitions, weights = _constants(groups, game.num_players)
     return sum_of_coalitions(
-        game, coalitions, weights, method="Owen", efficient=True, batch_size=check.batch_size(batch_size)
+        game,
+        coalitions,
+        weights,
+        method="Owen",
+        efficient=True,
+        all_of_them=False,
+        batch_size=check.batch_size(batch_size),
     )
 
 
