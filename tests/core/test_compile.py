@@ -45,7 +45,7 @@ def explain_new_functions(count, explain=explain, size=10):
     return references
 
 
-def alive(references):
+def still_held(references):
     gc.collect()
     return sum(reference() is not None for reference in references)
 
@@ -63,16 +63,16 @@ def test_lambdas_beyond_the_bound_and_their_arrays_are_freed():
     before = live_bytes()
     count = compiling._KEPT_THROWAWAY + 4
     references = explain_new_functions(count, evaluate, size=2**16)
-    assert alive(references) == compiling._KEPT_THROWAWAY
+    assert still_held(references) == compiling._KEPT_THROWAWAY
     assert live_bytes() - before < 2 * (count - 2) * 2**20
 
 
 @pytest.mark.filterwarnings("ignore:xai.shap.exact was compiled")
 def test_clearing_the_caches_frees_the_users_functions():
     references = explain_new_functions(3)
-    assert alive(references) == 3
+    assert still_held(references) == 3
     xai.clear_caches()
-    assert alive(references) == 0
+    assert still_held(references) == 0
 
 
 def test_every_cache_is_bounded_and_cleared():

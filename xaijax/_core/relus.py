@@ -1,7 +1,7 @@
 """Evaluates a model with another derivative for its ReLUs, which are read from its trace.
 
 Guided backpropagation passes a gradient on where both the gradient and the ReLU's input are positive; deconvolution where
-the gradient is, whatever the input. Values do not change, and neither does the model.
+the gradient is, at inputs of any sign. Values do not change, and neither does the model.
 """
 
 from __future__ import annotations

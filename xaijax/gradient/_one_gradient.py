@@ -155,7 +155,7 @@ def deconvolution(
     channel_axis: int | None = None,
     batch_size: int | None = None,
 ) -> Attribution:
-    """Computes the gradient with ReLUs that pass on positive gradients only, whatever their own inputs are.
+    """Computes the gradient with ReLUs that pass on positive gradients only, at inputs of any sign.
 
     Why: the first maps of what a convolutional network responds to, kept to compare with. Max-pooling passes a gradient to
     the largest input, as the switches of the paper do.
