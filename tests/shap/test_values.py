@@ -1,8 +1,11 @@
 """The front of the Shapley estimators: which one it chooses and says so, and that the budget is what was asked for."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import xaijax as xai
@@ -188,3 +191,48 @@ def test_options_without_sense_are_said(players, options, error, message):
 def test_exact_values_of_many_players_are_refused_with_their_cost_and_an_alternative(players, number):
     with pytest.raises(ValueError, match="at most 16 .*" + number + " coalitions.*xai.shap.gaussian_process"):
         xai.shap.exact(xai.Game(lambda z: z.sum(axis=1), players))
+
+
+def frame_of(rows):
+    return pd.DataFrame(rows, columns=["a", "b", "c"])
+
+
+def as_polars(frame):
+    return pytest.importorskip("polars").DataFrame(frame.to_dict("list"))
+
+
+@pytest.mark.parametrize("convert", [lambda frame: frame, as_polars], ids=["pandas", "polars"])
+def test_a_data_frame_alone_is_its_own_background(convert):
+    """v(S) is the mean over all rows, equal rows included: enumerated by hand, all 3! orders of each row."""
+    rows = np.array([[1, 2, 3], [2, 1, 1], [2, 1, 1], [-1, 3, 0], [0.5, 0, 2]])
+    model = lambda x: x[:, 0] * x[:, 1] + x[:, 2] ** 2  # noqa: E731
+    result = xai.shap.values(model, convert(frame_of(rows)))
+    expected = np.zeros_like(rows)
+    for number, row in enumerate(rows):
+        for order in itertools.permutations(range(3)):
+            present = rows.copy()
+            for player in order:
+                before, present[:, player] = model(present).mean(), row[player]
+                expected[number, player] += (model(present).mean() - before) / 6
+    np.testing.assert_allclose(result.values, expected, atol=1e-5)
+    assert result.names == ("a", "b", "c")
+    assert "k-means centers of x, as no masker was given" in result.reason
+    assert "k-means centers of x" in repr(result)
+
+
+def test_a_long_data_frame_has_25_centers_that_are_the_same_for_every_key():
+    frame = frame_of(np.random.default_rng(0).normal(size=(40, 3)))
+    centers = xai.mask.k_means(frame, 25, key=jax.random.key(0))
+    model = lambda x: x[:, 0] * x[:, 1] - x[:, 2]  # noqa: E731
+    expected = xai.shap.values(model, frame, centers)
+    for options in ({}, {"key": jax.random.key(5)}):
+        np.testing.assert_array_equal(xai.shap.values(model, frame, **options).values, expected.values)
+    assert "k-means" not in expected.reason
+
+
+def test_arrays_and_equal_rows_need_a_masker():
+    model = lambda x: x.sum(axis=1)  # noqa: E731
+    with pytest.raises(TypeError, match=r"`masker` must come from xai.mask.*got None: only a data frame"):
+        xai.shap.values(model, np.eye(3))
+    with pytest.raises(ValueError, match=r"`x` must have at least 2 different rows to be its own background, got 1"):
+        xai.shap.values(model, frame_of(np.ones((3, 3))))

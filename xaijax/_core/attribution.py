@@ -347,6 +347,8 @@ class Attribution:
         if self.estimator:
             title += f" ({self.estimator})"
         given = {field: getattr(self, field) for field in self.array_fields() if getattr(self, field) is not None}
+        if self.reason:
+            title += f"\n  {'reason':<19} {self.reason}"
         return "\n".join([title, *(f"  {field:<19} {_described(value)}" for field, value in given.items())])
 
     def _repr_html_(self) -> str | None:

@@ -19,6 +19,9 @@ from xaijax._core.masker import Masker
 from xaijax._core.numerics import at_least_float32, power_of_two
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Inputs, Int, KeyLike, Shaped
 
+OWN_CENTERS = 25  # of a data frame that is its own background: the cost of a row of each, and errors of a few percent
+_OWN_KEY = 0
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -207,6 +210,29 @@ def k_means(
     clusters, sizes = np.unique(members, return_counts=True)
     centers = np.stack([_nearest(table, numbers[members == cluster].mean(axis=0)) for cluster in clusters])
     return _background(jnp.asarray(centers.astype(table.dtype)), columns, groups, sizes, names)
+
+
+def own_background(name: str, frame: Any) -> Background:
+    """Returns the background that a data frame is for itself: at most OWN_CENTERS centers of its rows.
+
+    The centers always start from `jax.random.key(0)`, so that a frame has one background whatever the key of its values.
+
+    Raises:
+      TypeError, ValueError: if it is no data frame, or its rows are all equal.
+    """
+    rows, columns = read_frame(name, frame)
+    if columns is None or np.ndim(rows) != 2:
+        raise TypeError(
+            "`masker` must come from xai.mask, such as xai.mask.background(rows), got None: only a data frame is a background "
+            "for itself, as an array may as well be a batch, tokens or an image."
+        )
+    different = len(np.unique(rows, axis=0))
+    if different < 2:
+        raise ValueError(
+            f"`{name}` must have at least 2 different rows to be its own background, got {different}: pass a masker, such "
+            "as xai.mask.background(rows) of training rows."
+        )
+    return k_means(frame, min(OWN_CENTERS, different), key=jax.random.key(_OWN_KEY))
 
 
 def read_like(name: str, x: Any, rows: Array, columns: Columns | None) -> Array:

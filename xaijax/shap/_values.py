@@ -14,6 +14,7 @@ from xaijax._core.compile import automatic_axes
 from xaijax._core.game import Game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
+from xaijax.mask._background import own_background
 from xaijax.shap._exact import MOST_PLAYERS, exact
 from xaijax.shap._gaussian_process import ESTIMATORS, MOST_EVALUATIONS, gaussian_process
 from xaijax.shap._kernel import kernel
@@ -31,6 +32,7 @@ _STOCHASTIC = "it is unbiased for a stochastic model"
 _FEW_EVALUATIONS = f"there are fewer than {_PROCESS_EVALUATIONS} evaluations per player"
 _MOST_ACCURATE = f"it has the smallest error from {_PROCESS_EVALUATIONS} evaluations per player"
 _MANY_EVALUATIONS = f"there are more than {MOST_EVALUATIONS:,} evaluations"
+_OWN_BACKGROUND = "; absent features take those of k-means centers of x, as no masker was given"
 CHOICES = (
     ("exact", _FEW_PLAYERS),
     ("antithetic permutations", _STOCHASTIC),
@@ -44,7 +46,7 @@ CHOICES = (
 def values(
     model: ModelLike,
     x: Inputs,
-    masker: Masker,
+    masker: Masker | None = None,
     *,
     key: KeyLike | None = None,
     target: TargetLike = None,
@@ -74,7 +76,11 @@ def values(
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
       x: [N, ...] inputs.
-      masker: says who the players are and what replaces absent ones, such as `xai.mask.background(rows)`.
+      masker: says who the players are and what replaces absent ones, such as `xai.mask.background(rows)`. Default None,
+        for a data frame x alone: `xai.mask.k_means` of its rows, with at most 25 centers, which `attribution.reason`
+        mentions. The centers are those of `jax.random.key(0)`, so that a frame has one background for every key. A few
+        rows of a table should have the whole table as their background: pass a masker for them. Arrays need a masker:
+        they may be a batch, tokens or an image, and within `jax.jit` their clusters are not known.
       key: a JAX random key. It is needed where the values are sampled, and may be left out where they are exact.
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
       num_evaluations: m coalitions for each input, each of which costs as many model rows as the masker has background
@@ -95,7 +101,8 @@ def values(
       exact), and converged.
 
     Raises:
-      TypeError, ValueError: if an argument is of the wrong type or out of range, or the values are sampled without a key.
+      TypeError, ValueError: if an argument is of the wrong type or out of range, the values are sampled without a key,
+        or there is no masker and x is no data frame of at least 2 different rows.
 
     References:
       Shapley (1953); Štrumbelj & Kononenko (2014); Lundberg & Lee (2017), A unified approach to interpreting model
@@ -107,6 +114,10 @@ def values(
     >>> xai.shap.values(model, jnp.array([[2.0, 3.0]]), masker).values
     Array([[3., 3.]], dtype=float32)
     """
+    choices = CHOICES
+    if masker is None:
+        masker = own_background("x", x)
+        choices = tuple((estimator, reason + _OWN_BACKGROUND) for estimator, reason in CHOICES)
     games = game(model, x, masker, target=target, names=names, output_names=output_names, keep_inputs=keep_inputs)
     ids, batch_size = check.example_ids(ids, games.num_examples), check.batch_size(batch_size)
     check.one_of("precision", precision, PRECISIONS)
@@ -137,7 +148,7 @@ def values(
             scales = "per_player" if precision == "high" else "isotropic"
             attribution = gaussian_process(games, scales=scales, **options)
     choice = jnp.full(games.num_examples, number, jnp.int32)
-    return reviewed(games, dataclasses.replace(attribution, choice=choice, choices=CHOICES))
+    return reviewed(games, dataclasses.replace(attribution, choice=choice, choices=choices))
 
 
 def _choose(
