@@ -80,6 +80,8 @@ class Attribution:
     names: the names of the M players, or one tuple of names for each example; None where they have none.
     output_names: the names of the model's outputs; None where they have none.
     choices: pairs (estimator, reason), the same for every budget, so that budgets never change the tree structure.
+    rules: for methods that evaluate a model by rules, triples (operation, rule, number of such operations), where rule is ""
+      for operations without one; of the operations that depend on the input.
 
     An attribution is a PyTree: it passes through `jit`, `vmap` and `device_get`; `xai.save` and `xai.load` keep it.
     `attribution[rows]` selects examples, and `attribution[3]` is one example alone, without N.
@@ -103,6 +105,7 @@ class Attribution:
     names: Names | None = _static(None)
     output_names: tuple[str, ...] | None = _static(None)
     choices: tuple[Choice, ...] = _static(())
+    rules: tuple[tuple[str, str, int], ...] = _static(())
 
     notebook_picture: ClassVar[Callable[[Attribution], str] | None] = None  # set by the package, which knows the plots
 
@@ -114,7 +117,7 @@ class Attribution:
             raise TypeError(
                 f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {check.shown(self.axes)}.'
             )
-        for name in ("names", "output_names", "choices"):
+        for name in ("names", "output_names", "choices", "rules"):
             if isinstance(value := getattr(self, name), list | np.ndarray) and _is_list(value):
                 object.__setattr__(self, name, _as_names(value))
 
@@ -272,6 +275,17 @@ class Attribution:
         names = self.axes.split()
         total = self.values.sum(axis=tuple(names.index(name) for name in self.player_axes))
         return total - (self.output - self.base_value)
+
+    @property
+    def rule_share(self) -> float | None:
+        """The share of the operations that had a rule; None for methods without rules."""
+        total = sum(count for _, _, count in self.rules)
+        return sum(count for _, rule, count in self.rules if rule) / total if total else None
+
+    @property
+    def without_rule(self) -> tuple[str, ...]:
+        """The operations that had no rule and kept their own derivative, with their module paths."""
+        return tuple(operation for operation, rule, _ in self.rules if not rule)
 
     # What describes it
 

@@ -6,6 +6,8 @@ is a rule for one operation, passed to `evaluate`.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +19,9 @@ from jax.extend import core
 _TRANSPARENT = ("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_vmap_call")
 
 Rule = Callable[[Any, list[Any]], list[Any]]  # (operation, its inputs) -> its results
+
+# The module path of the call whose body is evaluated now.
+_path: contextvars.ContextVar[str] = contextvars.ContextVar("path", default="")
 
 
 def trace(model: Any, x: Any) -> tuple[Any, Any]:
@@ -60,11 +65,27 @@ def evaluate(jaxpr: Any, arguments: Sequence[Any], rule: Rule) -> list[Any]:
         inputs = [read(variable) for variable in equation.invars]
         if equation.primitive.name in _TRANSPARENT:
             body, constants = _body(equation)
-            results = evaluate(body, (*constants, *inputs), rule)
+            with within(equation):
+                results = evaluate(body, (*constants, *inputs), rule)
         else:
             results = rule(equation, inputs)
         known.update(zip(equation.outvars, results, strict=True))
     return [read(variable) for variable in jaxpr.outvars]
+
+
+@contextlib.contextmanager
+def within(equation: Any) -> Iterator[None]:
+    """Prefixes the module paths of operations that are evaluated within, the body of a call or a loop, by that of the call."""
+    token = _path.set(path_of(equation))
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
+def path_of(equation: Any) -> str:
+    """Returns the module path of an operation, such as "Net/block_1/attention"; "" where the framework names no modules."""
+    return "/".join(part for part in (_path.get(), str(equation.source_info.name_stack)) if part)
 
 
 def apply(equation: Any, inputs: list[Any]) -> list[Any]:
