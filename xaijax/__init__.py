@@ -20,7 +20,7 @@ from xaijax._core.tap import Layer, Layers, compose, layers
 from xaijax._io.files import load, load_options, register_reader, save
 from xaijax._io.records import records, to_frame
 from xaijax._io.shap import from_shap, to_shap
-from xaijax._model import Model, callback, function, tag
+from xaijax._model import Model, callback, function, model, tag
 from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ __all__ = [
     "load_options",
     "mask",
     "metrics",
+    "model",
     "plot",
     "progress",
     "records",

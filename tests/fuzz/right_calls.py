@@ -215,6 +215,7 @@ def _functions():
         "game": lambda r: {**model_x, "masker": r.masker},
         "haiku": lambda r: {"transformed": r.haiku[0], "parameters": r.haiku[1]},
         "keras": lambda r: {"model": r.keras},
+        "model": {"model": linear_model, "output": lambda outputs: outputs},
         "layers": {"model": image_model, "x": IMAGES},
         "callback": {"predict": lambda x: x[:, :2]},
         "compose": {"features": lambda x: x, "head": table_model},

@@ -6,26 +6,17 @@ from typing import Any
 
 from xaijax._core.target import apply
 from xaijax._core.typing import ModelLike
-from xaijax._model import Model, as_model
+from xaijax._model import Model, WrappedModel, as_model
 
 
-class FastModel(Model):
+class FastModel(WrappedModel):
     """A model whose calls are compiled programs with fast convolutions."""
 
-    def __init__(self, model: Model):
-        super().__init__(model)
-
     def _call(self, x: Any) -> Any:
-        return apply(self.content, x)
+        return apply(self.inner, x)
 
     def _call_tagged(self, x: Any) -> Any:
-        return self.content._call_tagged(x)
-
-    def observe(self, x: Any) -> None:
-        self.content.observe(x)
-
-    def parameters(self, path: str) -> dict[str, Any]:
-        return self.content.parameters(path)
+        return self.inner._call_tagged(x)
 
 
 def fast(model: ModelLike) -> Model:

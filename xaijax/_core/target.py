@@ -14,7 +14,7 @@ from xaijax._core import check
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Int, TargetLike
-from xaijax._model import Model, as_model
+from xaijax._model import Model, as_model, several
 
 
 class ExampleScore:
@@ -133,6 +133,9 @@ def output_shapes(model: Model, x: Any, num_examples: int) -> Any:
     outputs = apply.eval_shape(model, x)
     for leaf in jax.tree.leaves(outputs):
         if not leaf.shape or leaf.shape[0] != num_examples:
+            choice = several(outputs)
+            if choice:
+                raise ValueError(choice)
             shapes = jax.tree.map(lambda part: part.shape, x)
             raise ValueError(
                 f"`model` must return one row of outputs for each of the {num_examples} examples, but for `x` of shape "
@@ -153,6 +156,9 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
         return target.bind(outputs, num_examples)
     if callable(target):
         return Target(score=as_model(target, "target"))
+    choice = several(outputs)
+    if choice:
+        raise ValueError(choice)
     shape = getattr(outputs, "shape", None)
     if shape is None or len(shape) > 2:
         shapes = jax.tree.map(lambda leaf: leaf.shape, outputs)

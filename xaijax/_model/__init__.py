@@ -13,9 +13,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from xaijax._core import check
+from xaijax._core.typing import ModelLike
 from xaijax._model._callback import CallbackModel, callback, of_estimator, run_watched
 from xaijax._model._errors import is_estimator, is_method_of_library, module_in_closure, refuse_outside_jax
-from xaijax._model._model import FunctionModel, Model, function, unflatten
+from xaijax._model._model import FunctionModel, Model, OutputModel, WrappedModel, function, unflatten
+from xaijax._model._output import Output, read_output, several
 from xaijax._model._tag import tag
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "CallbackModel",
     "FunctionModel",
     "Model",
+    "WrappedModel",
     "as_model",
     "callback",
     "equinox",
@@ -36,8 +39,10 @@ __all__ = [
     "haiku",
     "keras",
     "linen",
+    "model",
     "module_in_closure",
     "run_watched",
+    "several",
     "tag",
     "tagged_attention",
     "unflatten",
@@ -88,6 +93,34 @@ def as_model(model: Any, role: str = "model") -> Model:
     if not callable(model) or isinstance(model, type):
         raise TypeError(f"`{role}` must be callable as {role}(x[N, ...]), got {check.shown(model)}.")
     return _with_role(FunctionModel(model, *arguments, **options), role)
+
+
+def model(model: ModelLike, *, output: Output = None) -> Model:
+    """Makes a model of anything that explainers take, and chooses which of its outputs is explained.
+
+    Why: many networks return several outputs: a dict, a dataclass, or a tuple such as (logits, cache). Explainers explain
+    one array. The other outputs may be anything, such as None or arrays without an axis of examples, and are not computed.
+
+    Args:
+      model: any model: `xai.linen(...)`, an NNX module, `xai.function(...)`, or a function x[N, ...] -> outputs.
+      output: the output that is explained. A key of a dict, a name in a dataclass or named tuple, an index into a tuple,
+        negative ones from the end, or a function of the outputs, such as `lambda outputs: outputs["heads"][0]`. Default
+        None: all, for models that return one array and for targets that are functions of all outputs.
+
+    Returns:
+      A model that every explainer takes, with the same parameters and layers.
+
+    Raises:
+      TypeError: if `model` is no model, or `output` is none of the above.
+      ValueError: when it is called, if it has no such output; the sentence lists its outputs.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> network = lambda x: {"logits": x @ jnp.array([1.0, 2.0]), "hidden": x}
+    >>> xai.model(network, output="logits")(jnp.array([[3.0, 4.0]]))
+    Array([11.], dtype=float32)
+    """
+    read = as_model(model)
+    return read if output is None else OutputModel((read, read_output(output)))
 
 
 def _with_role(model: FunctionModel, role: str) -> FunctionModel:

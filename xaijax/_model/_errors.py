@@ -116,6 +116,7 @@ def _cause_in_tracing(error: BaseException) -> BaseException:
 
 def _function(model: Any) -> Any:
     """Returns the user's function or object of a model."""
+    model = model.innermost
     content = model.content
     bound = [option for option in model.static.options if callable(option)]  # a Linen module, apart from its variables
     function = bound[0] if bound else content[0] if isinstance(content, tuple) and content else content
@@ -186,7 +187,7 @@ def _likely_fix(error: BaseException, model: Any, x: Any) -> str:
     missing = re.search(r"missing \d+ required .*arguments?: (.*)", str(error))
     if missing:
         given = ", ".join(f"{name}=..." for name in re.findall(r"'(\w+)'", missing[1]))
-        is_linen = type(model).__name__ == "LinenModel"
+        is_linen = type(model.innermost).__name__ == "LinenModel"
         bind = (
             f"xai.linen(module, variables, {given})" if is_linen else f"functools.partial({model.static.role}, {given})"
         )

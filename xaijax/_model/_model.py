@@ -15,6 +15,7 @@ import numpy as np
 from xaijax._core import check, settings
 from xaijax._core.convolutions import of_model
 from xaijax._model._errors import noted
+from xaijax._model._output import select, several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,11 @@ class Model:
 
     def __init_subclass__(cls) -> None:
         jax.tree_util.register_pytree_node(cls, _flatten, lambda static, arrays: unflatten(cls, static, arrays))
+
+    @property
+    def innermost(self) -> Model:
+        """The model of the user: itself, or the one that it was made of."""
+        return self
 
     @property
     def content(self) -> Any:
@@ -176,6 +182,9 @@ def _arrays(model: Model, outputs: Any) -> Any:
     leaves = jax.tree.leaves(outputs, is_leaf=lambda leaf: leaf is None)
     wrong = [leaf for leaf in leaves if not isinstance(leaf, (jax.Array, np.ndarray, np.generic, int, float))]
     if wrong or not leaves:
+        choice = several(outputs)
+        if choice and model.static.role == "model" and len(wrong) < len(leaves):
+            raise TypeError(choice)
         raise TypeError(
             f"`{model.static.role}` must return arrays, got {check.shown(wrong[0] if wrong else outputs)}: return an "
             "array with one row for each row of its argument."
@@ -207,6 +216,45 @@ class FunctionModel(Model):
     def _call(self, x: Any) -> Any:
         function, parameters, options = self.content
         return function(*parameters, x, **options)
+
+
+class WrappedModel(Model):
+    """A model made of another one; its content is that model, or a tuple that begins with it."""
+
+    @property
+    def inner(self) -> Model:
+        content = self.content
+        return content[0] if isinstance(content, tuple) else content
+
+    @property
+    def innermost(self) -> Model:
+        return self.inner.innermost
+
+    @property
+    def no_layers(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.no_layers
+
+    @property
+    def channel_axis(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.channel_axis
+
+    def observe(self, x: Any) -> None:
+        self.inner.observe(x)
+
+    def parameters(self, path: str) -> dict[str, Any]:
+        return self.inner.parameters(path)
+
+
+class OutputModel(WrappedModel):
+    """A model of which one output is explained: its content is the model and the key, index or function of the output."""
+
+    def _call(self, x: Any) -> Any:
+        model, output = self.content
+        return select(model._call(x), output)
+
+    def _call_tagged(self, x: Any) -> Any:
+        model, output = self.content
+        return select(model._call_tagged(x), output)
 
 
 def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> Model:
