@@ -34,6 +34,10 @@ def table_model(x):
     return jnp.tanh(x @ WEIGHTS)
 
 
+def tagged_model(x):
+    return xai.tag(table_model(x), "hidden") @ WEIGHTS[:3]
+
+
 def linear_model(x):
     return x @ WEIGHTS
 
@@ -299,6 +303,7 @@ def _functions():
         "target.each": {"score": lambda y: y.sum(axis=-1)},
         "target.similarity": {"embedding": np.ones(3)},
         "target.region": {"target": 0, "mask": np.ones((3, 3), bool)},
+        "target.unit": {"layer": "hidden", "index": 1},
         "scale.explain_dataset": {"explainer": explainer, "source": X, "out": NEW, "batch_size": 2, "progress": False},
         "scale.export": {"explainer": explainer, "x_example": X, "path": NEW},
         "scale.failures": lambda r: {"out": r.store},
@@ -321,7 +326,8 @@ def _functions():
 
 def _explained_with(name, function):
     """Returns a function that makes a target and explains it, as targets are checked with the model's outputs."""
-    model = {"target.box": box_model, "target.region": lambda x: x.reshape(-1, 3, 3, 3)}.get(name, table_model)
+    models = {"target.box": box_model, "target.region": lambda x: x.reshape(-1, 3, 3, 3), "target.unit": tagged_model}
+    model = models.get(name, table_model)
     x = np.zeros((2, 27), np.float32) if name == "target.region" else X[:2]
 
     @functools.wraps(function)

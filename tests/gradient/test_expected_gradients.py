@@ -140,7 +140,7 @@ def test_what_is_nan_under_a_transformation_is_nan_in_the_answer():
 
 
 MISTAKES = {
-    "whole numbers": (lambda: explain(x=np.zeros((3, FEATURES), int)), "`x` must be floating numbers .* int32"),
+    "whole numbers": (lambda: explain(x=np.zeros((3, FEATURES), int)), "`x` must be floating numbers.* int32"),
     "no background rows": (
         lambda: explain(background=jnp.zeros((0, FEATURES))),
         "`background` must be .* at least one row",
@@ -152,8 +152,8 @@ MISTAKES = {
         lambda: explain(background=jnp.full((2, 5), jnp.nan)),
         "background.? (holds NaN|must hold no NaN)",
     ),
-    "all outputs": (lambda: explain(target="all"), "target"),
     "a class too many": (lambda: explain(target=3), "`target` must be from 0 to 2"),
+    "channels of a table": (lambda: explain(channels="sum"), r"`channels` must be None for inputs \[N, D\]"),
     "too few samples": (lambda: explain(num_samples=31), "num_samples.? must be at least 32, (but it is|got) 31"),
     "a seed for a key": (lambda: explain(key=0), "key.? must be one JAX random key"),
     "too few ids": (lambda: explain(ids=[1]), r"ids.? must be integers \[3\]"),

@@ -20,7 +20,7 @@ from xaijax._core.jaxpr import trace
 from xaijax._core.layout import read_layouts
 from xaijax._core.masker import Masker
 from xaijax._core.numerics import at_least_float32, einsum, power_of_two
-from xaijax._core.target import Target, TargetLike, apply, as_target, output_shapes
+from xaijax._core.target import Target, TargetLike, apply, bind_target, output_shapes
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, as_model
 
@@ -386,9 +386,8 @@ def game(
     num_examples = check.examples(x)
     masker.check(x)
     check.no_nan("x", x)
-    outputs = output_shapes(model, x, num_examples)
+    model, bound = bind_target(model, x, target, num_examples, all_allowed=True)
     _check_channels(model, x, masker)
-    bound = as_target(target, outputs, num_examples, all_allowed=True)
     games = ModelGame(
         model, x, masker, bound, masker.names(_shape(x)), keep_inputs=check.flag("keep_inputs", keep_inputs)
     )
@@ -397,7 +396,7 @@ def game(
     elif games.names is None and columns is not None and len(columns.names) == games.num_players:
         games.names = columns.names
     if output_names is not None:
-        shape = getattr(outputs, "shape", ())
+        shape = getattr(output_shapes(model, x, num_examples), "shape", ())
         games.output_names = read_output_names(output_names, shape[1] if len(shape) == 2 else None)
     return games
 

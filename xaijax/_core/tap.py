@@ -125,10 +125,21 @@ def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | Non
     closed, outputs = _trace_with(model, x, [layer])
     index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis or ChannelAxis())
     (layout,), inputs = read_layouts(closed, len(jax.tree.leaves(x)), [index])
+    return Tap(*_cut_trace(closed, outputs, model, x, index), layout, inputs)
+
+
+def cut(model: Model, x: Any, layer: str) -> tuple[Array, Callable[[Array], Any]]:
+    """Returns the activations of a layer, and the outputs as a function of them, like `tap` without layouts."""
+    closed, outputs = _trace_with(model, x, [layer])
+    index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, ChannelAxis())
+    return _cut_trace(closed, outputs, model, x, index)
+
+
+def _cut_trace(closed: Any, outputs: Any, model: Model, x: Any, index: int) -> tuple[Array, Callable[[Array], Any]]:
     cut = _Cut(index)
     results = evaluate(closed.jaxpr, arguments(closed, model, x), cut)
     activation = cut.activation
-    assert activation is not None, layer  # the listing and the cut walk the same trace
+    assert activation is not None, index  # the listing and the cut walk the same trace
 
     def head(activations: Array) -> Any:
         values = {activation: activations}
@@ -137,7 +148,7 @@ def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | Non
             values.update(zip(pending, computed, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
-    return Tap(activation.value, head, layout, inputs)
+    return activation.value, head
 
 
 class Taps(NamedTuple):

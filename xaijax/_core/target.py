@@ -24,6 +24,10 @@ class ExampleScore:
         """Checks the score against the shapes of the outputs [N, ...] and returns it as a target."""
         raise TypeError(f"{type(self).__name__} does not say how it scores outputs.")
 
+    def of_model(self, model: Model) -> Model:
+        """Returns the model whose outputs are scored: the model itself, or a part of it."""
+        return model
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +147,15 @@ def output_shapes(model: Model, x: Any, num_examples: int) -> Any:
                 "example) and that the model keeps it (jax.vmap(model) for a model of one example)."
             )
     return outputs
+
+
+def bind_target(
+    model: Model, x: Any, target: TargetLike, num_examples: int, *, all_allowed: bool
+) -> tuple[Model, Target]:
+    """Returns the model whose outputs are explained, which is a part of it for a unit inside, and the target."""
+    if isinstance(target, ExampleScore):
+        model = target.of_model(model)
+    return model, as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=all_allowed)
 
 
 def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowed: bool) -> Target:

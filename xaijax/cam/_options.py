@@ -13,7 +13,7 @@ import jax
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.grid import read_channel_axis
-from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
 from xaijax.cam._map import Finish, LayerOptions
@@ -159,8 +159,8 @@ def read_arguments(
     num_examples = check.examples(x)
     for leaf in jax.tree.leaves(x):
         check.no_nan("x", leaf)
-    outputs = output_shapes(model, x, num_examples)
-    return model, x, as_target(target, outputs, num_examples, all_allowed=all_allowed)
+    model, bound = bind_target(model, x, target, num_examples, all_allowed=all_allowed)
+    return model, x, bound
 
 
 def read_layer(options: Mapping[str, Any]) -> LayerOptions:

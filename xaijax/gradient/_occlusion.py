@@ -11,6 +11,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,10 +21,11 @@ from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.numerics import HIGHEST
+from xaijax._core.parts import cut_inputs, explained, read_out, repeated, whole
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, ModelLike, Shaped, TargetLike
 from xaijax._model import Model
-from xaijax.gradient._arguments import Layout, read_baseline, read_layout, read_model, refuse_masker
+from xaijax.gradient._arguments import Layout, read_arrays, read_baseline, read_layout, read_part, refuse_masker
 from xaijax.gradient._slopes import trailing
 
 
@@ -78,6 +80,7 @@ def occlusion(
     stride: int | Sequence[int] | None = None,
     baseline: ArrayOrSequence = 0,
     target: TargetLike = None,
+    layer: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
 ) -> Attribution:
@@ -94,9 +97,12 @@ def occlusion(
         of an input, the channels included. Windows cover all channels unless they say otherwise.
       stride: the steps between windows, in the same form, at most the sides, so that every position is covered. The last
         windows end at the border. Default: the sides, windows side by side.
-      baseline: a number, one input [...], or a data frame of one row. Default 0.
+      baseline: a number, one input [...], or a data frame of one row. With `layer`, numbers and arrays of the layer's shape
+        are activations, and an input stands for its activations. Default 0.
       target: an int, ints [N], a callable from outputs to one number for each row, one of `xai.target`, "all" for every
         output [N, ..., K], or None for the top class.
+      layer: the path of a layer, from `xai.layers(model, x)`, whose activations are explained instead of x; x may then be
+        integers or a PyTree. What reaches the output past the layer is computed from x. Default: x is explained.
       channel_axis: the axis of the channels of inputs with three axes or more, 1 for channels first. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -110,15 +116,14 @@ def occlusion(
     References:
       Zeiler & Fergus (2014), Visualizing and understanding convolutional networks, arXiv:1311.2901, section 4.2.
     """
-    x, baseline, names = _read(x, baseline)
-    layout = read_layout(x, None, channel_axis)
-    shape = x.shape[1:]
+    x, baseline, names, model, bound, like = _read(model, x, baseline, target, layer)
+    layout = read_layout(like, None, channel_axis, x)
+    shape = like.shape[1:]
     sides = _read_sides("window", window, shape, layout, most=shape)
     strides = sides if stride is None else _read_sides("stride", stride, shape, layout, most=sides)
     windows = _Windows(shape, sides, strides)
     if math.prod(windows.counts) >= 2**30:
         raise ValueError(f"`window` must be larger, got {list(sides)} with more than {2**30:,} windows.")
-    model, bound = read_model(model, x, target)
     batch_size = check.batch_size(batch_size)
     return _occlusion(model, x, baseline, bound, windows=windows, layout=layout, batch_size=batch_size).with_names(
         names
@@ -132,6 +137,7 @@ def feature_ablation(
     groups: ArrayOrSequence | None = None,
     baseline: ArrayOrSequence = 0,
     target: TargetLike = None,
+    layer: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
 ) -> Attribution:
@@ -147,9 +153,11 @@ def feature_ablation(
       x: [N, ...] numbers of any shape, or a data frame of numbers.
       groups: [...] integers 0..G-1 of the shape of one input, or of its leading axes: features with the same number are
         replaced at once, and each of them gets the group's value. Default: every feature by itself.
-      baseline: a number, one input [...], or a data frame of one row, such as the means. Default 0.
+      baseline: as in `xai.gradient.occlusion`; also one row of a data frame, such as the means. Default 0.
       target: an int, ints [N], a callable from outputs to one number for each row, one of `xai.target`, "all" for every
         output [N, ..., K], or None for the top class.
+      layer: the path of a layer, from `xai.layers(model, x)`, whose activations are explained instead of x; x may then be
+        integers or a PyTree. What reaches the output past the layer is computed from x. Default: x is explained.
       channel_axis: the axis of the channels, which the axes of the values are named by. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -164,33 +172,35 @@ def feature_ablation(
       Lei et al. (2018), Distribution-free predictive inference for regression, section 6 (leave one covariate out), without
       fitting again.
     """
-    x, baseline, names = _read(x, baseline)
-    layout = read_layout(x, None, channel_axis)
-    shape = x.shape[1:]
+    x, baseline, names, model, bound, like = _read(model, x, baseline, target, layer)
+    layout = read_layout(like, None, channel_axis, x)
+    shape = like.shape[1:]
     labels = np.arange(math.prod(shape)).reshape(shape) if groups is None else check.labels("groups", groups)
     if labels.ndim == 0 or labels.shape != shape[: labels.ndim]:
         raise ValueError(
             f"`groups` must have the shape {list(shape)} of one input, or of its leading axes, got {list(labels.shape)}."
         )
-    model, bound = read_model(model, x, target)
     options = {"num_groups": int(labels.max()) + 1, "layout": layout, "batch_size": check.batch_size(batch_size)}
     return _feature_ablation(model, x, baseline, jnp.asarray(labels), bound, **options).with_names(names)
 
 
-def _read(x: Any, baseline: Any) -> tuple[Array, Array, tuple[str, ...] | None]:
-    """Returns inputs [N, ...], one baseline [...] and the names of columns."""
+def _read(
+    model: Any, x: Any, baseline: Any, target: Any, layer: Any
+) -> tuple[Any, Any, tuple[str, ...] | None, Model, Target, Any]:
+    """Returns inputs, one baseline, the names of columns, the model, the target, and what is explained."""
     refuse_masker("baseline", baseline)
     x, baseline, names = frames.read_pair(("x", "baseline"), x, baseline)
-    x = check.numeric_array("x", x)
+    x = check.numeric_array("x", x) if layer is None else read_arrays("x", x)
     check.examples(x)
     check.no_nan("x", x)
-    rows = read_baseline(x, baseline)
-    if len(rows) > 1:
+    model, bound, like = read_part(model, x, target, layer)
+    rows = read_baseline(x, baseline, like)
+    if check.examples(rows) > 1:
         raise ValueError(
-            f"`baseline` must be a number or one input of shape {list(x.shape[1:])}, got {len(rows)} rows: use xai.shap.values "
-            "with a background for several."
+            f"`baseline` must be a number or one input of shape {list(like.shape[1:])}, got {check.examples(rows)} rows: use "
+            "xai.shap.values with a background for several."
         )
-    return x, rows[0], names
+    return x, rows, names if layer is None else None, model, bound, like
 
 
 def _read_sides(
@@ -216,8 +226,8 @@ def _read_sides(
 @compiled(static_argnames=("windows", "layout", "batch_size"))
 def _occlusion(
     model: Model,
-    x: Array,
-    baseline: Array,
+    x: Any,
+    baseline: Any,
     target: Target,
     *,
     windows: _Windows,
@@ -232,8 +242,8 @@ def _occlusion(
 @compiled(static_argnames=("num_groups", "layout", "batch_size"))
 def _feature_ablation(
     model: Model,
-    x: Array,
-    baseline: Array,
+    x: Any,
+    baseline: Any,
     groups: Int[Array, "..."],
     target: Target,
     *,
@@ -241,14 +251,16 @@ def _feature_ablation(
     layout: Layout,
     batch_size: int | None,
 ) -> Attribution:
+    shape = explained(jax.eval_shape(cut_inputs, model, x)).shape[1:]
+
     def masks(indices: Int[Array, " n"]) -> Bool[Array, "n *input"]:
         absent = groups[None] == trailing(indices, groups[None]).astype(groups.dtype)
-        return absent.reshape(*absent.shape, *[1] * (x.ndim - absent.ndim))
+        return absent.reshape(*absent.shape, *[1] * (1 + len(shape) - absent.ndim))
 
     def spread(differences: Shaped[Array, "P ..."]) -> Array:
         values = differences[groups]
-        shape = (*groups.shape, *[1] * (x.ndim - 1 - groups.ndim), *differences.shape[1:])
-        return jnp.broadcast_to(values.reshape(shape), (*x.shape[1:], *differences.shape[1:]))
+        own = (*groups.shape, *[1] * (len(shape) - groups.ndim), *differences.shape[1:])
+        return jnp.broadcast_to(values.reshape(own), (*shape, *differences.shape[1:]))
 
     options = {"layout": layout, "batch_size": batch_size, "method": "feature ablation"}
     return _without_parts(model, x, baseline, target, num_groups, masks, spread, **options)
@@ -256,8 +268,8 @@ def _feature_ablation(
 
 def _without_parts(
     model: Model,
-    x: Array,
-    baseline: Array,
+    x: Any,
+    baseline: Any,
     target: Target,
     count: int,
     masks: Callable[[Array], Array],
@@ -272,13 +284,17 @@ def _without_parts(
     masks: indices [n] of parts -> the positions [n, ...] that they replace.
     spread: the differences [P] or [P, K] of the scores -> values [...] or [..., K].
     """
-    rows = model_rows(model, x, batch_size)
+    rows = model_rows(whole(model), x, batch_size)
+    num_examples = check.examples(x)
+    x = in_blocks(lambda block: cut_inputs(model, block), x, rows)
+    baseline = read_out(model, baseline)
 
     def explain_one(example: Example, target: Target) -> Fields:
         def scores(indices: Int[Array, " n"]) -> Array:
             absent = masks(jnp.minimum(indices, count - 1))
             absent = absent & trailing(indices < count, absent)  # the last row is the input itself
-            return target.select(model(jnp.where(absent, baseline[None], example.x[None])))
+            values = jnp.where(absent, baseline, explained(example.x)[None])
+            return target.select(model(repeated(example.x, values)))
 
         evaluated = in_blocks(scores, jnp.arange(count + 1), rows)
         return {"values": spread(evaluated[-1:] - evaluated[:-1]), "output": evaluated[-1]}
@@ -297,8 +313,8 @@ def _without_parts(
     return Attribution(
         **fields,
         target=target.index,
-        num_evaluations=jnp.full(len(x), count + 1, jnp.int32),
-        inputs=x if x.ndim == 2 else None,
+        num_evaluations=jnp.full(num_examples, count + 1, jnp.int32),
+        inputs=layout.inputs(x),
         axes=layout.axes(target),
         method=method,
     )

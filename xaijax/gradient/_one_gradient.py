@@ -14,11 +14,12 @@ from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import model_rows
 from xaijax._core.numerics import at_least_float32
+from xaijax._core.parts import cut_inputs, explained, replaced, whole
 from xaijax._core.relus import deconvolved_relu, guided_relu, with_relus
 from xaijax._core.target import Target
-from xaijax._core.typing import Array, ArrayOrSequence, ModelLike, TargetLike
+from xaijax._core.typing import ArrayOrSequence, ModelLike, TargetLike
 from xaijax._model import Model
-from xaijax.gradient._arguments import Layout, read_input, read_layout, read_model, require_derivative
+from xaijax.gradient._arguments import Layout, read_input, read_layout, read_part, require_derivative
 from xaijax.gradient._slopes import pulled
 
 _RELUS = {"guided backpropagation": guided_relu, "deconvolution": deconvolved_relu}
@@ -30,6 +31,7 @@ def saliency(
     *,
     target: TargetLike = None,
     absolute: bool = False,
+    layer: str | None = None,
     channels: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
@@ -46,9 +48,11 @@ def saliency(
       x: [N, ...] floating inputs of any shape, or a data frame of numbers.
       target: an int, ints [N], a callable from outputs to one number for each row, one of `xai.target`, "all" for every
         output [N, ..., K], or None for the top class.
+      layer: the path of a layer, from `xai.layers(model, x)`, whose activations are explained instead of x; x may then be
+        integers or a PyTree. What reaches the output past the layer is computed from x. Default: x is explained.
       absolute: return |phi|, as in the paper, whose maps show where a class is seen. Default False: signed.
-      channels: "sum" for values summed over the channels, after their absolute values are taken. Default: one value for
-        each channel.
+      channels: "sum" for values summed over the channels, after their absolute values are taken; for the output of an
+        embedding, values [N, T] of the tokens. Default: one value for each channel.
       channel_axis: the axis of the channels, 1 for channels first. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
@@ -66,6 +70,7 @@ def saliency(
         model,
         x,
         target,
+        layer,
         channels,
         channel_axis,
         batch_size,
@@ -79,6 +84,7 @@ def input_x_gradient(
     x: ArrayOrSequence,
     *,
     target: TargetLike = None,
+    layer: str | None = None,
     channels: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
@@ -94,6 +100,7 @@ def input_x_gradient(
       model: as in `xai.gradient.saliency`; likewise all other arguments.
       x: [N, ...] floating inputs of any shape, or a data frame of numbers.
       target: an int, ints [N], a callable, one of `xai.target`, "all", or None for the top class.
+      layer: the path of a layer whose activations are explained instead of x.
       channels: "sum" for values summed over the channels. Default: one value for each channel.
       channel_axis: the axis of the channels. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
@@ -108,7 +115,7 @@ def input_x_gradient(
       Shrikumar et al. (2016), Not just a black box: learning important features through propagating activation
       differences, arXiv:1605.01713, section 2.
     """
-    return _explain(model, x, target, channels, channel_axis, batch_size, method="input x gradient")
+    return _explain(model, x, target, layer, channels, channel_axis, batch_size, method="input x gradient")
 
 
 def guided_backpropagation(
@@ -116,6 +123,7 @@ def guided_backpropagation(
     x: ArrayOrSequence,
     *,
     target: TargetLike = None,
+    layer: str | None = None,
     channels: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
@@ -130,6 +138,7 @@ def guided_backpropagation(
       model: any model with ReLUs; all other arguments as in `xai.gradient.saliency`.
       x: [N, ...] floating inputs of any shape, or a data frame of numbers.
       target: an int, ints [N], a callable, one of `xai.target`, "all", or None for the top class.
+      layer: the path of a layer whose activations are explained instead of x.
       channels: "sum" for values summed over the channels. Default: one value for each channel.
       channel_axis: the axis of the channels. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
@@ -143,7 +152,7 @@ def guided_backpropagation(
     References:
       Springenberg et al. (2015), Striving for simplicity: The all convolutional net, arXiv:1412.6806, section 3.4.
     """
-    return _explain(model, x, target, channels, channel_axis, batch_size, method="guided backpropagation")
+    return _explain(model, x, target, layer, channels, channel_axis, batch_size, method="guided backpropagation")
 
 
 def deconvolution(
@@ -151,6 +160,7 @@ def deconvolution(
     x: ArrayOrSequence,
     *,
     target: TargetLike = None,
+    layer: str | None = None,
     channels: str | None = None,
     channel_axis: int | None = None,
     batch_size: int | None = None,
@@ -164,6 +174,7 @@ def deconvolution(
       model: any model with ReLUs; all other arguments as in `xai.gradient.saliency`.
       x: [N, ...] floating inputs of any shape, or a data frame of numbers.
       target: an int, ints [N], a callable, one of `xai.target`, "all", or None for the top class.
+      layer: the path of a layer whose activations are explained instead of x.
       channels: "sum" for values summed over the channels. Default: one value for each channel.
       channel_axis: the axis of the channels. Default: the last.
       batch_size: model rows in one evaluation; None for as many as suit the device.
@@ -177,13 +188,14 @@ def deconvolution(
     References:
       Zeiler & Fergus (2014), Visualizing and understanding convolutional networks, arXiv:1311.2901, section 2.1.
     """
-    return _explain(model, x, target, channels, channel_axis, batch_size, method="deconvolution")
+    return _explain(model, x, target, layer, channels, channel_axis, batch_size, method="deconvolution")
 
 
 def _explain(
     model: Any,
     x: Any,
     target: Any,
+    layer: Any,
     channels: Any,
     channel_axis: Any,
     batch_size: Any,
@@ -191,9 +203,9 @@ def _explain(
     method: str,
     absolute: bool = False,
 ) -> Attribution:
-    x, names = read_input(x)
-    layout = read_layout(x, channels, channel_axis)
-    model, bound = read_model(model, x, target)
+    x, names = read_input(x, model, layer)
+    model, bound, like = read_part(model, x, target, layer)
+    layout = read_layout(like, channels, channel_axis, x)
     batch_size = check.batch_size(batch_size)
     options = {"method": method, "absolute": absolute, "layout": layout, "batch_size": batch_size}
     return _one_gradient(model, x, bound, **options).with_names(names)
@@ -201,31 +213,34 @@ def _explain(
 
 @compiled(static_argnames=("method", "absolute", "layout", "batch_size"), title=lambda options: options["method"])
 def _one_gradient(
-    model: Model, x: Array, target: Target, *, method: str, absolute: bool, layout: Layout, batch_size: int | None
+    model: Model, x: Any, target: Target, *, method: str, absolute: bool, layout: Layout, batch_size: int | None
 ) -> Attribution:
-    require_derivative(model, x, target)
+    require_derivative(model, jax.eval_shape(cut_inputs, model, x), target)
     outputs_of: Any = with_relus(model, _RELUS[method]) if method in _RELUS else model
 
-    def of_rows(block: tuple[Array, Any]) -> tuple[Array, Array, Array | None]:
+    def of_rows(block: tuple[Any, Any]) -> tuple[Any, ...]:
         """Returns values, scores and explained classes; the top class is that of the pass which is differentiated."""
         x, (index, arguments) = block
-        outputs, pull = jax.vjp(outputs_of, x)
+        x = cut_inputs(model, x)
+        outputs, pull = jax.vjp(lambda own: outputs_of(replaced(x, own)), explained(x))
         own = dataclasses.replace(target, index=index, arguments=arguments).resolve(outputs)
         scores, pull_scores = jax.vjp(own.select, outputs)
         values = pulled(scores, lambda cotangents: pull(*pull_scores(cotangents))[0])
         if method == "input x gradient":
-            own_input = at_least_float32(x)
+            own_input = at_least_float32(explained(x))
             values *= own_input[..., None] if target.every else own_input
-        return layout.finish(jnp.abs(values) if absolute else values), scores, own.index
+        values = layout.finish(jnp.abs(values) if absolute else values)
+        return values, scores, own.index, layout.inputs(x)
 
-    values, scores, index = in_blocks(of_rows, (x, target.per_example), model_rows(model, x, batch_size))
+    rows = model_rows(whole(model), x, batch_size)
+    values, scores, index, inputs = in_blocks(of_rows, (x, target.per_example), rows)
     bad = check.rows_with_nan(x)
     if not target.every:
         bad = bad | jnp.isnan(scores)  # NaN: there is no such class
     return Attribution(
         **check.nan_where(bad, {"values": values, "output": scores}),
         target=index,
-        inputs=x if x.ndim == 2 else None,
+        inputs=inputs,
         axes=layout.axes(target),
         method=method,
     )

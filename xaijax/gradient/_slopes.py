@@ -32,6 +32,11 @@ def slopes(score: Callable[[Array], Array], inputs: Float[Array, "n ..."]) -> Fl
     return pulled(scores, lambda cotangents: pull(cotangents)[0])
 
 
+def times(gradients: Float[Array, "..."], steps: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns the products of gradients [...] or [..., K] and steps [...]."""
+    return gradients * (steps if gradients.ndim == steps.ndim else steps[..., None])
+
+
 def trailing(numbers: Array, like: Array) -> Array:
     """Returns numbers [n] with axes of length 1 behind, for products with an array [n, ...]."""
     return numbers.reshape(-1, *[1] * (like.ndim - 1))

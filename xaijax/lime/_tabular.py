@@ -15,7 +15,7 @@ from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.numerics import at_least_float32, einsum, ratio
-from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Array, Ids, Inputs, Int, Key, KeyLike, ModelLike, NamesLike, Shaped, TargetLike
 from xaijax._model import Model, as_model
 from xaijax.lime._explain import DEFINITIONS, SURROGATES, Recipe, check_weights, explain, read_recipe
@@ -136,7 +136,7 @@ def tabular(
     if recipe.is_process:
         _check_numbers(training_statistics)
     batch_size = check.batch_size(batch_size)
-    target = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=True)
+    model, target = bind_target(model, x, target, num_examples, all_allowed=True)
     key, ids = check.random_key(key), check.example_ids(ids, num_examples)
     if jnp.issubdtype(x.dtype, jnp.floating):
         x = at_least_float32(x)

@@ -15,7 +15,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.game import ModelGame, game
 from xaijax._core.progress import steps, watched
-from xaijax._core.target import as_target, output_shapes
+from xaijax._core.target import bind_target
 from xaijax._core.typing import ArrayOrSequence, Ids, KeyLike, ModelLike, TargetLike
 from xaijax._model import CallbackModel, as_model
 from xaijax.lime._explain import DEFINITIONS
@@ -182,8 +182,7 @@ def strings(
     shapes = [(padded_length(own, length, n), one_of_few_sizes(len(own.words))) for n, own in enumerate(encoded)]
     num_texts, longest = len(texts), max(length for length, _ in shapes)
     whole = jnp.asarray(np.stack([_resized(own.ids, [longest], pad_id) for own in encoded]))
-    outputs = output_shapes(model, whole, num_texts)
-    whole_target = as_target(target, outputs, num_texts, all_allowed=True)
+    model, whole_target = bind_target(model, whole, target, num_texts, all_allowed=True)
     text_ids = check.example_ids(np.arange(num_texts) if ids is None else ids, num_texts)
 
     order, parts = [], []

@@ -13,7 +13,7 @@ from xaijax._core import check, frames
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.classes import warn_of_classes
 from xaijax._core.compile import compiled
-from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Inputs, Int, ModelLike, Shaped, TargetLike
 from xaijax._model import Model, as_model
 
@@ -109,7 +109,7 @@ def partial_dependence(
         read = [_grid(np.asarray(x[:, column]), num_points) for column in features]
     else:
         read = _given_grids(grids, len(features), x.dtype)
-    bound = as_target(target, output_shapes(model, x, count), count, all_allowed=False)
+    model, bound = bind_target(model, x, target, count, all_allowed=False)
     points = np.stack([axis.ravel() for axis in np.meshgrid(*read, indexing="ij")], axis=-1)
     evaluated, index = _evaluate(
         model, x, jnp.asarray(points), bound, features=features, batch_size=check.batch_size(batch_size)

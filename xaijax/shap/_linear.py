@@ -20,7 +20,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import dot, power_of_two
 from xaijax._core.running import add
-from xaijax._core.target import Target, as_target, output_shapes
+from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Key, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model, as_model
 
@@ -87,7 +87,7 @@ def linear(
             f"`rows` must be more than the {num_features} features, to estimate their correlations, got {len(rows)}: use "
             "more rows, or features='independent'."
         )
-    bound = as_target(target, output_shapes(model, x, num_examples), num_examples, all_allowed=False)
+    model, bound = bind_target(model, x, target, num_examples, all_allowed=False)
     num_permutations = check.positive_int("num_permutations", num_permutations)
     key = None if key is None else check.random_key(key)
     orders = _orders(num_features, num_permutations, key) if features == "correlated" else None

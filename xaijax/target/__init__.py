@@ -7,8 +7,9 @@ here. These are the other usual targets; their arrays may differ from example to
 from xaijax.target._classes import finer, probability, similarity
 from xaijax.target._each import each
 from xaijax.target._locations import box, region
+from xaijax.target._units import unit
 
-__all__ = ["box", "each", "finer", "probability", "region", "similarity"]
+__all__ = ["box", "each", "finer", "probability", "region", "similarity", "unit"]
 
 
 def __dir__() -> list[str]:
