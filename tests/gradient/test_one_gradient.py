@@ -164,7 +164,7 @@ def test_columns_of_data_frames_name_the_features():
 MISTAKES = {
     "whole numbers": (
         lambda: xai.gradient.saliency(quadratic, X.astype(int)),
-        "`x` must be floating numbers.* int32.* astype",
+        "`x` must be floating numbers.* int32.*astype",
     ),
     "one row": (lambda: xai.gradient.saliency(quadratic, X[0]), "`x` must have at least one example and one feature"),
     "NaN in x": (lambda: xai.gradient.saliency(quadratic, X * np.nan), "`x` must hold no NaN"),

@@ -69,11 +69,7 @@ def read_layout(x: Any, channels: Any = None, channel_axis: Any = None, inputs: 
 
     inputs: those of the whole model, where x is a layer's activations.
     """
-    if x.ndim < 2 or 0 in x.shape:
-        raise ValueError(
-            f"`x` must have at least one example and one feature, [N, ...], got shape {list(x.shape)}: pass x[None] for one "
-            "example."
-        )
+    _require_features(x)
     if channels is not None:
         check.one_of("channels", channels, ["sum"])
     axis = -1 if channel_axis is None else channel_axis
@@ -96,6 +92,14 @@ def read_layout(x: Any, channels: Any = None, channel_axis: Any = None, inputs: 
     return Layout(x.ndim - 1, axis % x.ndim, channels == "sum", of_tokens)
 
 
+def _require_features(x: Any) -> None:
+    if x.ndim < 2 or 0 in x.shape:
+        raise ValueError(
+            f"`x` must have at least one example and one feature, [N, ...], got shape {list(x.shape)}: pass x[None] for one "
+            "example."
+        )
+
+
 def read_model(model: Any, x: Any, target: Any) -> tuple[Model, Target]:
     """Reads the model and the target of inputs that were read."""
     return bind_target(as_model(model), x, target, check.examples(x), all_allowed=True)
@@ -107,9 +111,10 @@ def read_part(model: Any, x: Any, target: Any, layer: Any) -> tuple[Model, Targe
     Returns:
       The model, the target, and what is explained, or its shape and dtype: x, or the activations of the layer.
     """
-    model, bound = read_model(model, x, target)
     if layer is None:
-        return model, bound, x
+        _require_features(x)
+        return *read_model(model, x, target), x
+    model, bound = read_model(model, x, target)
     like = check_layer(model, x, layer)
     return FromLayer(model, layer), bound, like
 
