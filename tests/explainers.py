@@ -170,6 +170,7 @@ def _gradient_maps(model, x, batch_size):
             explain.guided_backpropagation(model, x, **options),
             explain.deconvolution(model, x, **options),
             explain.integrated_gradients(model, x, baselines, layer="conv", num_steps=2, **options),
+            explain.conductance(model, x, "norm", num_steps=2, **options),
             explain.occlusion(model, x, (4, 5), stride=(4, 3), baseline=0.1, **options),
             explain.feature_ablation(model, x, groups=np.arange(8) // 4, **options),
         ]

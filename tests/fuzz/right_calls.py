@@ -251,6 +251,8 @@ def _functions():
         "gradient.guided_backpropagation": {"model": image_model, "x": IMAGES},
         "gradient.deconvolution": {"model": image_model, "x": IMAGES},
         "gradient.occlusion": {**model_x, "window": 2},
+        "gradient.conductance": {**image_x, "num_steps": 2},
+        "gradient.internal_influence": {**image_x, "num_steps": 2},
         "gradient.smooth": {"explainer": xai.gradient.saliency, "num_samples": 2},
         "shap.linear": {"model": linear_model, "x": X, "rows": X[:2]},
         "shap.owen": lambda r: {"game": r.game, "tree": [[0, 1], [2, 3]]},

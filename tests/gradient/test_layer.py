@@ -56,6 +56,21 @@ def test_integrated_gradients_of_a_layer_start_at_activations_or_at_those_of_inp
     np.testing.assert_allclose(sampled.base_value, [1.5, 1.5], rtol=1e-6)
 
 
+def test_conductance_is_the_flow_through_the_units_and_influence_the_mean_slope():
+    """h_0 and h_1 are products of degree 2 in t, from 0 to their values at x: ∫ h_1 dh_0 = h_0 h_1 / 2; mean 1/3."""
+    flow = xai.gradient.conductance(net, X, "hidden", target=0, num_steps=3)
+    half = HIDDEN[:, 0] * HIDDEN[:, 1] / 2
+    np.testing.assert_allclose(flow.values, np.stack([half, half, X2 * HIDDEN[:, 2] / 2], axis=1), rtol=1e-5)
+    # Half of x_2 h_2 flows through x_2, which passes the layer by.
+    np.testing.assert_allclose(flow.completeness_gap, -X2 * HIDDEN[:, 2] / 2, rtol=1e-5)
+    mean = xai.gradient.internal_influence(net, X, "hidden", target=0, num_steps=2)
+    np.testing.assert_allclose(mean.values, np.stack([HIDDEN[:, 1] / 3, HIDDEN[:, 0] / 3, X2 / 2], axis=1), rtol=1e-5)
+    # From ROW, and of h_0 alone: 3 (h_0(x) - h_0(row)).
+    every = xai.gradient.conductance(net, X, "hidden", [ROW, ROW], target="all", num_steps=1, weights=[1, 2])
+    np.testing.assert_allclose(every.values[..., 1], THREE * (HIDDEN - OF_ROW), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(every.base_value, np.tile(net(ROW[None]), (2, 1)), rtol=1e-6)
+
+
 def test_parts_of_a_layer_are_replaced_by_activations_or_by_those_of_inputs():
     expected = np.stack([HIDDEN[:, 0] * HIDDEN[:, 1]] * 2 + [X2 * HIDDEN[:, 2]], axis=1)
     ablated = xai.gradient.feature_ablation(net, X, layer="hidden", target=0)
@@ -140,6 +155,7 @@ SALIENCY = xai.gradient.saliency
 MISTAKES = {
     "integers": (lambda: SALIENCY(of_tokens, TOKENS), "`x` must be floating .* layer='embed' with channels='sum'"),
     "an unknown layer": (lambda: SALIENCY(net, X, layer="hiden"), r"`layer` must be one of .*did you mean 'hidden'"),
+    "no layer of a flow": (lambda: xai.gradient.conductance(net, X, None), "`layer` must be the path of a layer"),
     "a layer by number": (lambda: SALIENCY(net, X, layer=0), "`layer` must be the path of a layer .* got 0"),
     "a layer of integers": (lambda: SALIENCY(integral, X, target=0, layer="counts"), "`layer` must have floating"),
     "a unit too many": (

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.tap import cut
 from xaijax._core.typing import Array
-from xaijax._model import Model
+from xaijax._model import Model, WrappedModel
 
 
 class AtLayer(NamedTuple):
@@ -38,7 +38,7 @@ class Inputs(NamedTuple):
     rows: Any
 
 
-class _Part(Model):
+class _Part(WrappedModel):
     """One of the two parts of a model."""
 
     def __init__(self, model: Model, layer: str):
@@ -53,12 +53,8 @@ class _Part(Model):
 class UpToLayer(_Part):
     """A model up to a layer: x -> the activations of the layer."""
 
-    @property
-    def channel_axis(self) -> int | None:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.content.channel_axis
-
     def _call(self, x: Any) -> Array:
-        return cut(self.content, x, self.layer)[0]
+        return cut(self.inner, x, self.layer)[0]
 
 
 class FromLayer(_Part):
@@ -67,10 +63,10 @@ class FromLayer(_Part):
     @property
     def before(self) -> UpToLayer:
         """The part up to the layer."""
-        return UpToLayer(self.content, self.layer)
+        return UpToLayer(self.inner, self.layer)
 
     def _call(self, x: AtLayer) -> Any:
-        return cut(self.content, x.inputs, self.layer)[1](x.activations)
+        return cut(self.inner, x.inputs, self.layer)[1](x.activations)
 
 
 def check_layer(model: Model, x: Any, layer: Any) -> jax.ShapeDtypeStruct:
@@ -92,7 +88,7 @@ def check_layer(model: Model, x: Any, layer: Any) -> jax.ShapeDtypeStruct:
 
 def whole(model: Model) -> Model:
     """Returns the model that a part belongs to; other models are whole."""
-    return model.content if isinstance(model, FromLayer) else model
+    return model.inner if isinstance(model, FromLayer) else model
 
 
 def cut_inputs(model: Model, x: Any) -> Any:

@@ -101,9 +101,7 @@ def integrated_gradients(
     baseline = read_baseline(x, baseline, like)
     weights = read_weights(weights, check.examples(baseline))
     layout = read_layout(like, channels, channel_axis, x)
-    check.one_of("rule", rule, RULES)
-    least, most = 2 if rule == "trapezoid" else 1, _MOST_STEPS.get(rule, 2**20)
-    num_steps = check.positive_int("num_steps", num_steps, least=least, most=most)
+    num_steps = read_rule(rule, num_steps)
     until = read_until(until, "max_steps", max_steps)
     rounds = 1 + _DOUBLINGS
     if until is not None and max_steps is not None:
@@ -113,6 +111,13 @@ def integrated_gradients(
         num_steps=num_steps, rule=rule, until=until, rounds=rounds, layout=layout, batch_size=check.batch_size(batch_size),
     )  # fmt: skip
     return attribution.with_names(names)
+
+
+def read_rule(rule: str, num_steps: Any) -> int:
+    """Checks a quadrature rule, and returns the number of its steps."""
+    check.one_of("rule", rule, RULES)
+    least, most = 2 if rule == "trapezoid" else 1, _MOST_STEPS.get(rule, 2**20)
+    return check.positive_int("num_steps", num_steps, least=least, most=most)
 
 
 @functools.lru_cache(maxsize=64)
