@@ -80,6 +80,7 @@ LEGAL = {
     "mask.background.rows": {"an array of five axes"},
     "mask.baseline.row": {"an array of five axes", "a long row"},
     "plot.intervals.values": {"a list of None"},
+    "mask.tokens.part": _TEXTS,
     "tag.value": {*_FILLS, "NaN", "inf", "rows of NaN"},
     "scale.connect.hosts": {"None"},
     "scale.AttributionSummary.init.shape": {"an empty list"},

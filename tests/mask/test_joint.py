@@ -106,7 +106,7 @@ def game(x, **options):
 MISTAKES = {
     "a part that is no masker": (
         lambda: xai.mask.joint({"row": ROWS}),
-        "`parts` must be maskers from xai.mask, got ndarray|`parts` must be maskers from xai.mask, got ArrayImpl",
+        "`parts` must be maskers from xai.mask or None, got",
     ),
     "no parts": (lambda: xai.mask.joint({}), "`parts` must hold at least one masker"),
     "two weights": (

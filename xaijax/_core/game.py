@@ -362,7 +362,8 @@ def game(
 
     Args:
       model: any model: `xai.linen(...)`, an NNX module, a function.
-      x: [N, ...] inputs; several arrays for a masker from `xai.mask.joint`.
+      x: [N, ...] inputs; a dict or another PyTree of arrays for a masker from `xai.mask.joint`, or `xai.mask.tokens` with
+        `part`.
       masker: says who the players are and what replaces absent ones, from `xai.mask`.
       target: the explained output: an int, ints [N], a callable from outputs [n, ...] to one number for each
         row, "all" for all outputs at once, or None for the top class of each example. Default None.
@@ -437,9 +438,8 @@ def _values_of(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | Non
 
 
 def _shape(x: Any) -> Any:
-    """Returns the shape of one example; a list of shapes for several arrays."""
-    shapes = [leaf.shape[1:] for leaf in jax.tree.leaves(x)]
-    return shapes[0] if isinstance(x, jax.Array) else shapes
+    """Returns the shape of one example; the shapes in the structure of x for several arrays."""
+    return jax.tree.map(lambda leaf: leaf.shape[1:], x)
 
 
 def _flatten_game(game: Game) -> tuple[tuple[Any, ...], Any]:

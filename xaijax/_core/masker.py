@@ -15,7 +15,7 @@ class Masker:
     """Says who the players of an input are, and which input stands for a coalition of them.
 
     A masker is a PyTree with the methods below. Where the annotation of `x` has no N, a method sees one example.
-    `shape` is always the shape of one example. To write a masker, derive from this class, register it as a PyTree, and
+    `shape` is always the shape of one example; of inputs that are PyTrees, their shapes in the same structure. To write a masker, derive from this class, register it as a PyTree, and
     override the methods that differ.
     """
 

@@ -16,7 +16,7 @@ from xaijax._core.attribution import Surrogate
 from xaijax._core.game import ModelGame, game
 from xaijax._core.progress import steps, watched
 from xaijax._core.target import bind_target
-from xaijax._core.typing import ArrayOrSequence, Ids, KeyLike, ModelLike, TargetLike
+from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax._model import CallbackModel, as_model
 from xaijax.lime._explain import DEFINITIONS
 from xaijax.lime._fit import fit
@@ -26,12 +26,14 @@ from xaijax.mask import Tokens
 
 def text(
     model: ModelLike,
-    x: ArrayOrSequence,
+    x: Inputs,
     *,
     key: KeyLike,
     mask_id: int | None = None,
     pad_id: int | None = None,
     groups: ArrayOrSequence | None = None,
+    part: str | None = None,
+    attention_mask: str | None = None,
     target: TargetLike = None,
     num_samples: int | None = None,
     sampling: str | None = None,
@@ -52,13 +54,15 @@ def text(
     """Fits a linear surrogate to which tokens of a sequence are present. For strings see `xai.lime.strings`.
 
     Args:
-      model: any model of token ids [N, L].
-      x: [N, L] token ids, integers.
+      model: any model of token ids [N, L], or of dicts that hold them.
+      x: [N, L] token ids, integers; or a dict of arrays, with `part`.
       key: a JAX random key.
       mask_id: the id that replaces an absent token. Default None: absent tokens are cut out, which needs a pad_id.
       pad_id: the id of padding, whose positions are left as they are. Default: there is none.
       groups: [N, L] the player of each position, -1 for none, as in `xai.mask.tokens`. Default: every position is a
         player.
+      part, attention_mask: the keys of the ids and of the mask of attention in dicts such as {"input_ids": ...,
+        "attention_mask": ...}, as in `xai.mask.tokens`. Default: x is the token ids.
       target: an int, ints [N], a callable, "all", or None for the top class.
       num_samples, sampling, distance, kernel_width, ridge, num_features, feature_selection, surrogate, until,
         max_samples, top, ids, batch_size: as for `xai.lime.fit`.
@@ -68,7 +72,7 @@ def text(
     Returns:
       As `xai.lime.fit`, one coefficient for each position or group; padding has 0.
     """
-    masker = mask.tokens(mask_id, pad_id=pad_id, groups=groups)
+    masker = mask.tokens(mask_id, pad_id=pad_id, groups=groups, part=part, attention_mask=attention_mask)
     return fit(
         game(model, x, masker, target=target, output_names=output_names), key=key, distance=distance, kernel_width=kernel_width, ridge=ridge,
         feature_selection=feature_selection, surrogate=surrogate, until=until, max_samples=max_samples, top=top, ids=ids,
