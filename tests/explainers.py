@@ -265,4 +265,3 @@ CASES = {
     "lime.text": Case(_lime_text, models.text_net, models.sentences),
 }
 CHUNKED = {name: case for name, case in CASES.items() if case.chunked}
-SAMPLED = {name: case for name, case in CASES.items() if case.sampled}

@@ -14,6 +14,7 @@ import xaijax as xai
 from tests.cam import _numpy_maps
 from tests.explainers import ONE_PASS
 from tests.models import once
+from tests.selection import usual
 
 RNG = np.random.default_rng(3)
 ACTIVATIONS = np.maximum(RNG.normal(0.3, 1, (3, 6, 5, 4)), 0)
@@ -185,12 +186,7 @@ def test_cam_of_all_classes():
     np.testing.assert_allclose(every.base_value, 0.5, atol=1e-6)
 
 
-LONG_TO_COMPILE = ("kpca_cam", "eigen_grad_cam")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG_TO_COMPILE else ()) for name in ONE_PASS]
-)
+@pytest.mark.parametrize("name", usual(ONE_PASS, "grad_cam", "xgrad_cam", "layer_cam", "eigen_cam"))
 def test_dead_activations_and_dead_gradients_give_zero_and_finite_slopes(name):
     explain = ONE_PASS[name]
     x = jnp.asarray(ACTIVATIONS, jnp.float32)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from tests.selection import usual
 from xaijax._core.blocks import in_blocks
 from xaijax._core.convolutions import with_fast_convolutions
 
@@ -24,7 +25,7 @@ LAYOUTS = {
 }
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", usual(LAYOUTS, "image, everything elsewhere", "groups and strides", "dilated"))
 def test_values_and_gradients_are_the_same(name):
     shape, kernel_shape, layout, options = LAYOUTS[name]
     x, kernel = (jax.random.normal(jax.random.key(i), one) for i, one in enumerate((shape, kernel_shape)))

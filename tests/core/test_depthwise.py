@@ -11,6 +11,7 @@ from jax import lax
 
 import xaijax as xai
 from tests.graphs import grouped_convolutions, names_of_operations
+from tests.selection import usual
 from xaijax._core.convolutions import with_fast_convolutions
 from xaijax._core.depthwise import is_faster_shifted
 
@@ -71,7 +72,16 @@ def derivatives(convolve, images, kernels):
     return first(images, kernels), second(0), second(1)
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "name",
+    usual(
+        CONVOLUTIONS,
+        "strides, even sides, two outputs per channel",
+        "dilated image and kernel, channels first, cropped",
+        "volume",
+        "many examples",
+    ),
+)
 def test_values_and_first_and_second_derivatives_are_those_of_xla(name, float64):
     convolve, images, kernels = convolution(name)
     fast = with_fast_convolutions(convolve)

@@ -8,6 +8,7 @@ import pytest
 from flax import nnx
 
 import xaijax as xai
+from tests.selection import usual
 from xaijax._core.layout import Axis, Factor, LayoutRule, _regrouped
 from xaijax._core.tap import tap
 from xaijax._model import as_model
@@ -137,7 +138,16 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+OFTEN = (
+    "columns of a recurrent network",
+    "patches by reshape",
+    "tokens before and after",
+    "windows",
+    "blocks in a scan",
+)
+
+
+@pytest.mark.parametrize("name", usual(SHAPES, *OFTEN, "queries of attention with its own derivative"))
 def test_the_map_has_the_axes_that_the_model_shows(name):
     tokens, shape, expected = SHAPES[name]
     model = xai.function(lambda x: tokens(x).mean(axis=1))

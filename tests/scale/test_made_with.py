@@ -13,6 +13,7 @@ import pytest
 
 import xaijax as xai
 from tests.scale._sources import ROWS, Rows, explain
+from tests.selection import usual
 from xaijax._io.fingerprint import digest, program_digest
 
 # One model in each framework; {edit} is what the tests change. Equinox modules are PyTrees with a __call__, as Tree is.
@@ -110,7 +111,7 @@ OF_THE_CLASS = {
 }
 
 
-@pytest.mark.parametrize("kind", OF_THE_CLASS)
+@pytest.mark.parametrize("kind", usual(OF_THE_CLASS, "nnx", "tree"))
 def test_edited_code_refuses_to_resume(kind, write, tmp_path):
     run(write()(kind), tmp_path / "s")
     for old, new in EDITS + OF_THE_CLASS[kind]:

@@ -7,6 +7,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
+from tests.selection import usual
 
 KEY = jax.random.key(3)
 ESTIMATORS = {
@@ -42,7 +43,7 @@ def network(features):
     return jax.tree.map(lambda leaf: leaf.astype(jnp.float64), models.table_net(features))
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("estimator", usual(ESTIMATORS, "exact", "permutation", "kernel", "isotropic"))
 def test_where_all_features_equal_the_background_values_are_zero_and_derivatives_are_not(estimator, float64):
     x = models.rows(1, 3)[0]
     slopes, differences = slopes_and_differences(estimator, network(3), x, x, 1e-4)
@@ -52,8 +53,8 @@ def test_where_all_features_equal_the_background_values_are_zero_and_derivatives
     np.testing.assert_array_equal(ESTIMATORS[estimator](game).values, 0)
 
 
-@pytest.mark.parametrize("equal", [[2], [0, 3, 4]])
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("equal", [pytest.param([2], marks=pytest.mark.slow), [0, 3, 4]])
+@pytest.mark.parametrize("estimator", usual(ESTIMATORS, "banzhaf", "owen", "published", "interactions"))
 def test_where_some_features_equal_the_background_derivatives_are_those_of_finite_differences(
     estimator, equal, float64
 ):

@@ -11,6 +11,7 @@ import xaijax as xai
 from experiments._known_games import all_coalitions, shapley, shapley_matrix
 from tests import models
 from tests.games import coverage, over_keys, perceptron, relative_error, table
+from tests.selection import usual
 from xaijax.shap import _process
 from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights
@@ -249,7 +250,7 @@ def test_with_one_model_values_are_linear_in_the_game(key):
     np.testing.assert_allclose(both, 2 * first - 3 * second, atol=2e-5)
 
 
-@pytest.mark.parametrize("scales", SCALES)
+@pytest.mark.parametrize("scales", usual(SCALES, "isotropic"))
 def test_single_precision_agrees_with_double(scales, float64):
     worth = perceptron(8)
     key = jax.random.key(0)
@@ -269,7 +270,7 @@ GRADIENTS = {
 }
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("name", usual(GRADIENTS, "permutation", "kernel", "isotropic"))
 def test_gradients_by_the_game_are_those_of_finite_differences(name, float64):
     worth = jnp.asarray(perceptron(6) + 0.05 * ROUGH[:64])
     direction, chosen = jax.random.normal(jax.random.key(1), (64,)), jnp.linspace(-1, 1, 6)

@@ -1,6 +1,7 @@
 """Large and small outputs, many players, endless requests, and settings of JAX."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -31,7 +32,7 @@ ESTIMATORS = {
 TINY = np.finfo(np.float32).tiny  # smaller numbers are subnormal, which CPUs take for 0
 
 
-@pytest.mark.parametrize("power", [-120, 100])
+@pytest.mark.parametrize("power", [-120, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_game_times_a_power_of_two_has_its_values_times_the_power(name, power):
     """Up to 1e30, and down to 1e-36: not a digit is lost but those of results that are subnormal themselves."""
@@ -107,7 +108,16 @@ ENDLESS = {
 }
 
 
+@pytest.fixture
+def interruptible():
+    """Shells start background processes with SIGINT ignored, which would make these tests endless."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
 @pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.usefixtures("interruptible")
 def test_endless_requests_can_be_interrupted(name, monkeypatch):
     monkeypatch.setattr(_permutation, "_LONGEST", 4)
     game = xai.Game(lambda z: jnp.tanh(z.sum(axis=1) - 9.0 * z[:, 0]), 20)
