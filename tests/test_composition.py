@@ -12,8 +12,7 @@ from jax.extend.core import jaxprs_in_params
 import xaijax as xai
 from tests import models
 from tests.explainers import CASES, CHUNKED
-from xaijax._model import as_model
-from xaijax._model._model import FunctionModel
+from xaijax._model import FunctionModel, as_model
 
 # The scope puts all tests of one case next to each other, where they share what was compiled.
 each, each_chunked = (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from tests import models
 
 PAD, MASK = 0, 9
 X = jnp.array([[3, 4, 5, 4, PAD], [6, 7, PAD, PAD, PAD]])
@@ -156,3 +157,15 @@ MISTAKES = {
 def test_a_mistake_is_answered_with_a_sentence(mistake, sentence):
     with pytest.raises((ValueError, TypeError), match=sentence):
         mistake()
+
+
+def test_embeddings_have_a_player_for_each_token():
+    """A model of embeddings [N, L, D], whose absent tokens have the embedding of the mask token."""
+    parameters = dict(zip(("embedding", "head"), jax.tree.leaves(models.text_net()), strict=True))
+    ids = models.sentences()[:1]
+    of_ids = xai.shap.exact(xai.game(models.text_net(), ids, xai.mask.tokens(1), target=2)).values
+    embedded = lambda head, x: jnp.tanh(x.sum(axis=1)) @ head  # noqa: E731
+    absent = jnp.broadcast_to(parameters["embedding"][1], (6, 6))
+    masker = xai.mask.baseline(absent, groups=jnp.arange(6))
+    game = xai.game(xai.function(embedded, parameters["head"]), parameters["embedding"][ids], masker, target=2)
+    np.testing.assert_allclose(xai.shap.exact(game).values, of_ids, atol=1e-5)

@@ -12,8 +12,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.custom_batching import custom_vmap
 
 from xaijax._core import calls, check
+from xaijax._model._function import FunctionModel
 from xaijax._model._lazy import LazyModule
-from xaijax._model._model import FunctionModel, Model
+from xaijax._model._model import Model
 
 if TYPE_CHECKING:
     import equinox as eqx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ class HaikuModel(Model):
         return outputs if state is None else outputs[0]
 
     def _call_tagged(self, x: Any) -> Any:
-        with hk.intercept_methods(_tag_method):
+        with tagging():
             return self._call(x)
 
 
@@ -74,6 +75,11 @@ def adapt(model: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Mo
             "`model` must come with its parameters, got a function of Haiku alone: pass xai.haiku(transformed, parameters)."
         )
     return None
+
+
+def tagging() -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which the outputs of modules are tagged by the modules' paths."""
+    return hk.intercept_methods(_tag_method)
 
 
 def _tag_method(next_method: Any, args: Any, kwargs: Any, context: Any) -> Any:

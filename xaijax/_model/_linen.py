@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import Any, cast
 
 import flax.errors
 import flax.linen as nn
+import jax
+import numpy as np
 
 from xaijax._core import check
 from xaijax._model._model import Model
@@ -15,16 +18,24 @@ _NOT_INFERENCE = (flax.errors.ModifyScopeVariableError, flax.errors.InvalidRngEr
 
 
 class LinenModel(Model):
-    """A Linen module (static) with its variables (arrays) and call options (static)."""
+    """A Linen module (static) with its variables and call options; options that hold arrays are no static ones."""
 
     def __init__(self, module: nn.Module, variables: Any, **options: Any):
-        super().__init__(variables, module, tuple(sorted(options.items())))
+        arrays = {name: value for name, value in options.items() if _holds_arrays(value)}
+        static = {name: value for name, value in options.items() if name not in arrays}
+        super().__init__((variables, arrays), module, tuple(sorted(static.items())))
+
+    @property
+    def content(self) -> Any:
+        """The variables."""
+        variables, _ = super().content
+        return variables
 
     def _call(self, x: Any) -> Any:
-        module: Any = self.static.options[0]
-        options: Any = self.static.options[1]
+        variables, arrays = super().content
+        module, static = cast("tuple[nn.Module, tuple[tuple[str, Any], ...]]", self.static.options)
         try:
-            return module.apply(self.content, x, **dict(options))
+            return module.apply(variables, x, **arrays, **dict(static))
         except _NOT_INFERENCE as error:
             raise ValueError(
                 "`model` must be a Linen module in inference mode, got one that updates statistics or draws random "
@@ -33,7 +44,7 @@ class LinenModel(Model):
             ) from error
 
     def _call_tagged(self, x: Any) -> Any:
-        with nn.intercept_methods(_tag_method):
+        with tagging():
             return self._call(x)
 
     def parameters(self, path: str) -> dict[str, Any]:
@@ -47,6 +58,15 @@ class LinenModel(Model):
                 )
             level = level[name]
         return dict(level)
+
+
+def _holds_arrays(option: Any) -> bool:
+    return any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(option))
+
+
+def tagging() -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which the outputs of modules are tagged by the modules' paths."""
+    return nn.intercept_methods(_tag_method)
 
 
 def _tag_method(next_method: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
@@ -79,8 +99,9 @@ def linen(module: nn.Module, variables: Any, **options: Any) -> Model:
     Args:
       module: the module, not bound to variables.
       variables: the result of `module.init`, or its trained version: `{"params": ..., "batch_stats": ...}`.
-      **options: keyword arguments of the module's call, static. They must select inference mode, under the name that
-        the module uses: `train=False`, `deterministic=True` or `use_running_average=True`.
+      **options: keyword arguments of the module's call, such as a cache or positions, or of `module.apply`, such as method
+        and rngs. Their arrays are arguments of compiled programs, the others are static. They must select inference mode,
+        under the name that the module uses: `train=False`, `deterministic=True` or `use_running_average=True`.
 
     Returns:
       A model that every explainer takes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import types
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import jax
@@ -16,6 +16,7 @@ from xaijax._core import check, settings
 from xaijax._core.convolutions import of_model
 from xaijax._model._errors import noted
 from xaijax._model._output import select, several
+from xaijax._model._tag import tags_outputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Model:
         return jax.tree.unflatten(self.static.treedef, leaves)
 
     def __call__(self, x: Any) -> Any:
-        with noted(self, x), settings.of_user():
+        with noted(self, x), settings.of_user(), tags_outputs(False):
             outputs = of_model(lambda x: _arrays(self, self._call(x)), x)
         if not _lost_its_rows(x, outputs):
             return outputs
@@ -91,7 +92,7 @@ class Model:
 
     def tagged(self, x: Any) -> Any:
         """Evaluates the model with the output of every module tagged by its path. Plain functions tag for themselves."""
-        with noted(self, x), settings.of_user():
+        with noted(self, x), settings.of_user(), tags_outputs(True):
             outputs = _arrays(self, self._call_tagged(x))
         if not _lost_its_rows(x, outputs):
             return outputs
@@ -207,17 +208,6 @@ def _shapes_of_two(model: Model, two: Any) -> Any:
     return shapes if all(leaf.shape[:1] == (2,) for leaf in jax.tree.leaves(shapes)) else None
 
 
-class FunctionModel(Model):
-    """A function, or any callable PyTree (Equinox modules, `jax.tree_util.Partial`), with leading arguments bound."""
-
-    def __init__(self, function: Callable[..., Any], *parameters: Any, **options: Any):
-        super().__init__((function, parameters, options))
-
-    def _call(self, x: Any) -> Any:
-        function, parameters, options = self.content
-        return function(*parameters, x, **options)
-
-
 class WrappedModel(Model):
     """A model made of another one; its content is that model, or a tuple that begins with it."""
 
@@ -255,30 +245,3 @@ class OutputModel(WrappedModel):
     def _call_tagged(self, x: Any) -> Any:
         model, output = self.content
         return select(model._call_tagged(x), output)
-
-
-def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> Model:
-    """Makes a model of a function with parameters: `model(x) = function(*parameters, x, **options)`.
-
-    Why: weights that a function only closes over become constants of the compiled program, so every update of them
-    recompiles. Bound here they are arguments, and gradients of explanations flow to them.
-
-    Args:
-      function: maps (*parameters, x[N, ...]) to outputs [N, K] or [N].
-      *parameters: PyTrees of arrays; their other leaves are static.
-      **options: keyword arguments, bound likewise.
-
-    Returns:
-      A model that every explainer takes.
-
-    Raises:
-      TypeError: if `function` is not callable, or a parameter is neither an array nor hashable.
-
-    >>> import jax.numpy as jnp, xaijax as xai
-    >>> model = xai.function(lambda w, x: x @ w, jnp.array([1.0, 2.0]))
-    >>> model(jnp.array([[3.0, 4.0]]))
-    Array([11.], dtype=float32)
-    """
-    if not callable(function):
-        raise TypeError(f"`function` must be callable as function(*parameters, x), got {check.shown(function)}.")
-    return FunctionModel(function, *parameters, **options)

@@ -6,6 +6,7 @@ import functools
 import inspect
 from typing import Any
 
+import jax
 from flax import nnx
 
 from xaijax._core import calls, check
@@ -21,36 +22,17 @@ class NnxModel(Model):
     def __init__(self, module: nnx.Module, method: str, *parameters: Any, **options: Any):
         super().__init__((module, parameters, options), method)
 
-    def _rebuilt(self) -> tuple[nnx.Module, Any, Any]:
-        module, parameters, options = self.content
-        training = [
-            "/".join(map(str, path)) or type(part).__name__
-            for path, part in nnx.iter_modules(module)
-            if any(getattr(part, name, None) is value for name, value in _TRAINING.items())
-        ]
-        if training:
-            calls.warn(
-                f"the NNX model is in training mode at {training}: it is explained in inference mode "
-                "(model.eval()), where dropout is off and batch normalization uses its running statistics."
-            )
-            module.eval()  # a copy: the user's module is not changed
-        return module, parameters, options
-
     def _call(self, x: Any) -> Any:
-        module, parameters, options = self._rebuilt()
-        return getattr(module, self._method)(*parameters, x, **options)
-
-    @property
-    def _method(self) -> str:
-        (method,) = self.static.options
-        return str(method)
+        return self._outputs(x, tagged=False)
 
     def _call_tagged(self, x: Any) -> Any:
-        module, parameters, options = self._rebuilt()
-        for path, part in list(nnx.iter_modules(module)):
-            if path and callable(part):
-                part.__class__ = _tagging(type(part), "/".join(map(str, path)))
-        return getattr(module, self._method)(*parameters, x, **options)
+        return self._outputs(x, tagged=True)
+
+    def _outputs(self, x: Any, *, tagged: bool) -> Any:
+        module, parameters, options = self.content
+        module = _prepared(module, "", tagged=tagged)
+        (method,) = self.static.options
+        return getattr(module, str(method))(*parameters, x, **options)
 
     def parameters(self, path: str) -> dict[str, Any]:
         module, _, _ = self.content
@@ -61,6 +43,49 @@ class NnxModel(Model):
                 f"{sorted(name for name in modules if name)}."
             )
         return {name: value[...] for name, value in vars(modules[path]).items() if isinstance(value, nnx.Param)}
+
+
+def bound(arguments: Any, *, tagged: bool) -> Any:
+    """Returns the bound arguments of a function with the modules among them in inference mode, and tagged if asked for.
+
+    The layers of a single module are named by their paths in it; those of several by the module's path in the arguments too.
+    """
+    is_module = lambda node: isinstance(node, nnx.Module)  # noqa: E731
+    leaves, structure = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=is_module)
+    several = sum(is_module(leaf) for _, leaf in leaves) > 1
+    return jax.tree.unflatten(
+        structure,
+        [
+            _prepared(leaf, _name(keys) if several else "", tagged=tagged) if is_module(leaf) else leaf
+            for keys, leaf in leaves
+        ],
+    )
+
+
+def _name(keys: Any) -> str:
+    """Returns the path of a module in (parameters, options)."""
+    return jax.tree_util.keystr(keys[1:], simple=True, separator="/")
+
+
+def _prepared(module: nnx.Module, prefix: str, *, tagged: bool) -> nnx.Module:
+    """Returns a module, a copy of the user's, in inference mode, with outputs that are tagged by path if asked for."""
+    paths = {"/".join([*[prefix] * bool(prefix), *map(str, path)]): part for path, part in nnx.iter_modules(module)}
+    training = [
+        path or type(part).__name__
+        for path, part in paths.items()
+        if any(getattr(part, name, None) is value for name, value in _TRAINING.items())
+    ]
+    if training:
+        calls.warn(
+            f"the NNX model is in training mode at {training}: it is explained in inference mode "
+            "(model.eval()), where dropout is off and batch normalization uses its running statistics."
+        )
+        module.eval()
+    if tagged:
+        for path, part in paths.items():
+            if path and callable(part):
+                part.__class__ = _tagging(type(part), path)
+    return module
 
 
 @functools.lru_cache(maxsize=4096)

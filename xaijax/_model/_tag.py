@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 from jax.ad_checkpoint import checkpoint_name
 
 from xaijax._core import check
+
+_tags_outputs: contextvars.ContextVar[bool] = contextvars.ContextVar("tags_outputs", default=True)
+
+
+@contextlib.contextmanager
+def tags_outputs(active: bool) -> Iterator[None]:
+    """Says whether adapters tag the outputs of modules: not those of a model that is called within another one."""
+    token = _tags_outputs.set(active)
+    try:
+        yield
+    finally:
+        _tags_outputs.reset(token)
 
 
 def tag(value: jax.Array, name: str) -> jax.Array:
@@ -33,6 +48,8 @@ def tag(value: jax.Array, name: str) -> jax.Array:
 
 def tag_outputs(outputs: Any, path: str) -> Any:
     """Tags a module's output by the module's path, and the arrays of a structured output by path and key."""
+    if not _tags_outputs.get():
+        return outputs
 
     def tag_leaf(key: Any, leaf: Any) -> Any:
         if not isinstance(leaf, jax.Array):

@@ -1,0 +1,79 @@
+"""Functions as models, with the layers of the modules that they call."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from xaijax._core import check
+from xaijax._model._model import Model
+
+# The frameworks whose modules a function may apply, and the adapters that have `tagging()`, a context that names layers.
+_APPLIED = {"flax": "_linen", "haiku": "_haiku"}
+
+
+class FunctionModel(Model):
+    """A function, or any callable PyTree (Equinox modules, `jax.tree_util.Partial`), with leading arguments bound."""
+
+    def __init__(self, function: Callable[..., Any], *parameters: Any, **options: Any):
+        super().__init__((function, parameters, options))
+
+    def _call(self, x: Any) -> Any:
+        return self._outputs(x, tagged=False)
+
+    def _call_tagged(self, x: Any) -> Any:
+        with contextlib.ExitStack() as stack:
+            for framework, adapter in _APPLIED.items():
+                if framework in sys.modules:
+                    stack.enter_context(_adapter(adapter).tagging())
+            return self._outputs(x, tagged=True)
+
+    def _outputs(self, x: Any, *, tagged: bool) -> Any:
+        function, parameters, options = self.content
+        if "flax" in sys.modules:
+            parameters, options = _adapter("_nnx").bound((parameters, options), tagged=tagged)
+        return function(*parameters, x, **options)
+
+
+def _adapter(name: str) -> Any:
+    return importlib.import_module(f"xaijax._model.{name}")
+
+
+def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> Model:
+    """Makes a model of a function with parameters: `model(x) = function(*parameters, x, **options)`.
+
+    Why: weights that a function only closes over become constants of the compiled program, so every update of them
+    recompiles. Bound here they are arguments, and gradients of explanations flow to them. Networks that are called with
+    more than their input (positions, a cache, a mask, keys) or that return more than one array become models in a few
+    lines. Modules of NNX among the parameters, and those of Linen and Haiku that the function applies, are layers.
+
+    Args:
+      function: maps (*parameters, x[N, ...]) to outputs [N, K] or [N].
+      *parameters: PyTrees of arrays; their other leaves are static. NNX modules among them are called in inference mode.
+      **options: keyword arguments, bound likewise.
+
+    Returns:
+      A model that every explainer takes.
+
+    Raises:
+      TypeError: if `function` is not callable, or a parameter is neither an array nor hashable.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> model = xai.function(lambda w, x: x @ w, jnp.array([1.0, 2.0]))
+    >>> model(jnp.array([[3.0, 4.0]]))
+    Array([11.], dtype=float32)
+
+    A transformer of NNX that returns (logits, cache), explained at its last token:
+
+    >>> def next_token(net, ids):
+    ...     positions = jnp.broadcast_to(jnp.arange(ids.shape[1]), ids.shape)
+    ...     logits, _ = net(ids, positions, None, ids != 0)
+    ...     return logits[:, -1]
+    >>> # model = xai.function(next_token, net)
+    """
+    if not callable(function):
+        raise TypeError(f"`function` must be callable as function(*parameters, x), got {check.shown(function)}.")
+    return FunctionModel(function, *parameters, **options)
