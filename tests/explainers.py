@@ -171,10 +171,16 @@ def _gradient_maps(model, x, batch_size):
             explain.deconvolution(model, x, **options),
             explain.integrated_gradients(model, x, baselines, layer="conv", num_steps=2, **options),
             explain.conductance(model, x, "norm", num_steps=2, **options),
+            explain.guided_integrated_gradients(model, x, num_steps=2, **options),
+            explain.blur_integrated_gradients(model, x, num_steps=2, max_sigma=1.0, **options),
             explain.occlusion(model, x, (4, 5), stride=(4, 3), baseline=0.1, **options),
             explain.feature_ablation(model, x, groups=np.arange(8) // 4, **options),
         ]
     )
+
+
+def _integrated_hessians(model, x, batch_size):
+    return xai.gradient.integrated_hessians(model, x, target=1, num_steps=2, batch_size=batch_size)
 
 
 def _smooth(model, x, ids, batch_size):
@@ -251,6 +257,9 @@ CASES = {
     "shap.interactions": Case(_interactions, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.expected_gradients": Case(_gradients, models.table_net, lambda: models.rows(4)),
     "gradient": Case(_gradient_maps, models.relu_net, models.images, sampled=False),
+    "gradient.integrated_hessians": Case(
+        _integrated_hessians, models.table_net, lambda: models.rows(4), sampled=False, slow=True
+    ),
     "gradient.smooth": Case(_smooth, models.table_net, lambda: models.rows(4)),
     "lime.tabular": Case(_lime_tabular, models.table_net, lambda: models.rows(4)),
     "lime.tabular, gaussian process": Case(_lime_process, models.table_net, lambda: models.rows(4), slow=True),

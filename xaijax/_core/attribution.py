@@ -396,6 +396,9 @@ class Surrogate(Attribution):
     unseen: Bool[Array, "..."] | None = _array("N P", optional=True)
 
 
+_OF_VALUES_ALONE = ("SII", "BII")  # indices whose pairs are not part of the sum
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class Interactions(Attribution):
@@ -411,6 +414,18 @@ class Interactions(Attribution):
     pair_errors: Float[Array, "..."] | None = _array("N P P K", optional=True)
     triples: Float[Array, "..."] | None = _array("N P P P K", optional=True)
     index: str = _static("")
+
+    @property
+    def completeness_gap(self) -> Array | None:
+        """[N, K] the sum of the values minus (output - base_value), with each pair and triple once where these share the sum."""
+        gap = super().completeness_gap
+        if gap is None or self.index in _OF_VALUES_ALONE:
+            return gap
+        for name, times in (("pairs", 2), ("triples", 6)):
+            if (part := getattr(self, name)) is not None:
+                axes = [axis for axis, letter in enumerate(self.axes_of(name)) if letter in self.player_axes]
+                gap += part.sum(axis=tuple(axes)) / times
+        return gap
 
 
 def concatenate(attributions: Sequence[Attribution]) -> Attribution:

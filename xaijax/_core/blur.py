@@ -10,12 +10,20 @@ from xaijax._core.typing import Array, Float
 
 
 def gaussian_blur(
-    images: Float[Array, "N *space C"], sigma: float, *, truncate: float = 4.0
+    images: Float[Array, "N *space C"],
+    sigma: float | Float[Array, ""],
+    *,
+    truncate: float = 4.0,
+    largest: float | None = None,
 ) -> Float[Array, "N *space C"]:
-    """Blurs along every spatial axis, mirrored at the borders; the kernel of sigma pixels ends at truncate · sigma."""
+    """Blurs along every spatial axis, mirrored at the borders; the kernel of sigma pixels ends at truncate · sigma.
+
+    largest: the sigma by which the kernel ends, where sigma is traced.
+    """
+    widest = float(sigma) if largest is None else largest
     for axis in range(1, images.ndim - 1):
         side = images.shape[axis]
-        radius = min(int(truncate * sigma + 0.5), side - 1)  # the mirror image of the whole side
+        radius = min(int(truncate * widest + 0.5), side - 1)  # the mirror image of the whole side
         steps = at_least_float32(jnp.arange(-radius, radius + 1, dtype=images.dtype))
         kernel = jnp.exp(-0.5 * (steps / sigma) ** 2).astype(images.dtype)
         kernel = kernel / kernel.sum()
