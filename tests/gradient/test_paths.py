@@ -67,9 +67,11 @@ def test_the_guided_path_is_that_of_the_algorithm(float64):
 
 def test_blur_integrated_gradients_of_linear_and_quadratic_models(float64):
     images, kernel = RNG.normal(size=(2, 5, 7, 3)), RNG.normal(size=(5, 7, 3))
-    model = lambda x: jnp.stack(
-        [(x * kernel).sum(axis=(1, 2, 3)), (x[..., 0] ** 2 * kernel[..., 1]).sum(axis=(1, 2))], 1
-    )
+
+    def model(x):
+        squares = (x[..., 0] ** 2 * kernel[..., 1]).sum(axis=(1, 2))
+        return jnp.stack([(x * kernel).sum(axis=(1, 2, 3)), squares], axis=1)
+
     blur = xai.gradient.blur_integrated_gradients
     result = blur(model, images, max_sigma=1.5, target="all")
     assert result.axes == "N H W C K"
