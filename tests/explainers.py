@@ -238,8 +238,13 @@ def _lime_text(model, x, ids, batch_size):
     return xai.lime.text(model, x, key=KEY, mask_id=1, pad_id=0, num_samples=40, ids=ids, batch_size=batch_size)
 
 
+def _chosen(model, x):
+    return xai.explain(model, x, target=1)
+
+
 CASES = {
     "cam": Case(_cam, models.linen_net, models.images, sampled=False, chunked=False),
+    "explain, images": Case(_chosen, models.linen_net, models.images, sampled=False, chunked=False, slow=True),
     "cam, one pass": Case(_one_pass, models.nnx_net, models.images, sampled=False, chunked=False),
     "cam, all classes": Case(_all_classes, models.linen_net, models.images, sampled=False, chunked=False),
     "cam, several layers": Case(_fuse, models.linen_net, models.images, sampled=False, chunked=False),

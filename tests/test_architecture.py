@@ -27,6 +27,7 @@ ARROWS = {
     "shap": {"_core", "_model", "mask", "target", "segment", "gradient"},
     "metrics": {"_core", "_model", "_io", "mask", "target"},
     "plot": {"_core", "_model", "_io", "mask", "metrics"},
+    "_explain": {"_core", "_model", "mask", "cam", "lime", "shap"},
     "_report": {"_core", "_io", "_version", "metrics", "plot"},
     "scale": {"_core", "_model", "_io", "_version", "mask", "target", "metrics"},
 }

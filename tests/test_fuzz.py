@@ -15,7 +15,7 @@ PARTS = {
     "gradients": ["gradient"],
     "others": [
         "shap", "mask", "metrics", "scale", "segment", "target", "game", "Game", "ModelGame", "ChannelGame", "Attribution", "Section",
-        "callback", "compose", "concatenate", "equinox", "fast", "from_shap", "function", "haiku", "keras", "layers", "linen", "load", "load_options", "model", "progress", "records", "report",
+        "callback", "compose", "concatenate", "equinox", "explain", "fast", "from_shap", "function", "haiku", "keras", "layers", "linen", "load", "load_options", "model", "progress", "records", "report",
         "save", "tag", "to_frame", "to_shap",
     ],
 }  # fmt: skip

@@ -2,7 +2,7 @@
 
 `xai.cam`, `xai.gradient`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features,
 `xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the
-plots and `xai.scale` the tools for whole data sets.
+plots and `xai.scale` the tools for whole data sets. `xai.explain` chooses an explainer.
 
 Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,
 Rich or Flax costs nothing until then.
@@ -25,6 +25,7 @@ from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target
+    from xaijax._explain import explain
     from xaijax._model import equinox, haiku, keras, linen, tagged_attention
     from xaijax._report import Section, report
 
@@ -48,6 +49,7 @@ __all__ = [
     "compose",
     "concatenate",
     "equinox",
+    "explain",
     "fast",
     "from_shap",
     "function",
@@ -86,6 +88,7 @@ _ON_FIRST_USE = {
     },
     "Section": "xaijax._report",
     "equinox": "xaijax._model",
+    "explain": "xaijax._explain",
     "haiku": "xaijax._model",
     "keras": "xaijax._model",
     "linen": "xaijax._model",

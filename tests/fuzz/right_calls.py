@@ -226,6 +226,7 @@ def _functions():
         "concatenate": lambda r: {"attributions": [r.table, r.table]},
         "tag": {"value": X, "name": "a"},
         "equinox": lambda r: {"module": r.equinox},
+        "explain": {**model_x, "background": X[:2], "key": KEY},
         "from_shap": lambda r: {"explanation": xai.to_shap(r.table)},
         "fast": {"model": linear_model},
         "function": {"function": linear_model},

@@ -128,16 +128,23 @@ def test_means_of_bytes_are_rounded_to_the_nearest():
         (lambda: xai.mask.superpixels(fill="blurr"), "fill.? must be one of.*did you mean 'blur'"),
         (lambda: xai.mask.superpixels(color_space="rgb"), "color_space.? must be one of"),
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(2000)), "at most the 1600 pixels"),
-        (lambda: xai.game(linear, IMAGES[0], SUPERPIXELS), r"`x` must be images \[N, H, W, C\]"),
+        (lambda: xai.game(linear, IMAGES[0, 0], SUPERPIXELS), r"`x` must be images \[N, H, W, C\], signals"),
+        (
+            lambda: xai.game(linear, IMAGES[None], SUPERPIXELS),
+            r"`x` must be images .* for superpixels, .*xai.mask.grid",
+        ),
         (lambda: xai.game(linear, IMAGES, xai.mask.superpixels(fill=[1.0, 2])), r"`fill` must be .* shape \[2\]"),
-        (lambda: xai.mask.regions([[[0, 1]], [[0, 2]], [[0, 1]]]), r"`labels\[1\]` must number .* without \[1\]"),
+        (
+            lambda: xai.game(linear, IMAGES[:3, :1, :2], xai.mask.regions([[[0, 1]], [[0, 2]], [[0, 1]]])),
+            r"`labels\[1\]` must number .* without \[1\]",
+        ),
         (lambda: xai.lime.image(linear, IMAGES, np.zeros((40, 30), int), key=KEY), r"`labels` must have the shape of"),
         (lambda: xai.lime.image(linear, IMAGES, [[0, 2]], key=KEY), r"`masker` must number .* without \[1\]"),
         (
             lambda: xai.lime.image(linear, IMAGES, SUPERPIXELS, fill=0.0, key=KEY),
             "`fill` must be None where a masker is given",
         ),
-        (lambda: xai.lime.image(linear, IMAGES[0], key=KEY), r"x.? must be images \[N, H, W, C\]"),
+        (lambda: xai.lime.image(linear, IMAGES[0, 0], key=KEY), r"x.? must be images \[N, H, W, C\]"),
     ],
 )
 def test_mistakes_are_answered_with_a_sentence(mistake, sentence):

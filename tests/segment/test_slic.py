@@ -262,7 +262,7 @@ def slic(images=SMALL, num_segments=20, **options):
             "`color_space` must be 'channels' for images of 2 channels, got 'lab'",
         ),
         (lambda: slic(enforce_connectivity="no"), "`enforce_connectivity` must be True or False, got 'no'"),
-        (lambda: slic(channel_axis=4), "`channel_axis` must be the axis of the channels of images .*, got 4"),
+        (lambda: slic(channel_axis=4), "`channel_axis` must be the axis of the channels of `images` .*, got 4"),
         (lambda: slic(np.where(SMALL > 250, np.nan, SMALL)), "`images` must hold no NaN"),
     ],
 )

@@ -19,6 +19,7 @@ import numpy as np
 from jax.core import Tracer
 
 _NO_NUMBERS = ("O", "S", "U", "T", "M", "m")  # the kinds of NumPy's dtypes that JAX lacks
+_MOST_AXES = 64  # of a NumPy array
 _LARGEST_INT = 2**31 - 1  # of the sizes and counts that XLA indexes with
 _FEW = 4  # arrays of a container that are described
 _SHOWN = reprlib.Repr()
@@ -405,19 +406,28 @@ def labels(name: str, value: Any) -> np.ndarray:
 
 
 def channel_axis(name: str, shape: tuple[int, ...], axis: Any) -> int:
-    """Returns the axis of the channels of images [N, H, W, C] or [N, C, H, W]: 1, 2 or 3.
+    """Returns the axis of the channels of images [N, *space, C] of any rank, counted from the front.
 
     None stands for the last axis. It is refused for shapes such as (N, 3, H, W), whose channels probably come first.
     """
     if axis is None:
-        if shape[1] in (1, 3, 4) and shape[3] > 4:
+        if shape[1] in (1, 3, 4) and shape[-1] > 4:
             raise ValueError(
                 f"`{name}` must be images with channels last, [N, H, W, C], got shape {list(shape)}, whose channels seem "
                 "to come first: pass channel_axis=1, or channel_axis=-1 if they do come last."
             )
-        return 3
-    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis not in (-3, -2, -1, 1, 2, 3):
+        return len(shape) - 1
+    axis = any_axis(axis)
+    if not -len(shape) < axis < len(shape):
         raise ValueError(
-            f"`channel_axis` must be the axis of the channels of images with four axes, 1 or -1 mostly, got {shown(axis)}."
+            f"`channel_axis` must be the axis of the channels of `{name}` of shape {list(shape)}, 1 or -1 mostly, got {axis}."
         )
-    return int(axis) % 4
+    return axis % len(shape)
+
+
+def any_axis(axis: Any) -> int:
+    """Returns the axis of the channels of arrays whose rank is not known yet: any but 0, which is the examples'."""
+    is_int = isinstance(axis, numbers.Integral) and not isinstance(axis, bool)
+    if not is_int or int(axis) == 0 or abs(int(axis)) >= _MOST_AXES:
+        raise ValueError(f"`channel_axis` must be the axis of the channels, 1 or -1 mostly, got {shown(axis)}.")
+    return int(axis)

@@ -80,6 +80,13 @@ class Masker:
         """Returns the weight of each reference in the average, with sum 1; None where all count the same."""
         return None
 
+    def present(self, x: Shaped[Array, "*input"], coalition: Bool[Array, " M"], prepared: Any) -> Bool[Array, "*input"]:
+        """Returns which entries of an input stay in a coalition: those whose owner is present."""
+        owners = self.owners(x.shape, prepared)
+        present = coalition.reshape(x.shape) if owners is None else coalition[owners]
+        present = present.reshape(present.shape + (1,) * (x.ndim - present.ndim))  # channels share one owner
+        return jnp.broadcast_to(present, x.shape)
+
     def compose(
         self,
         x: Shaped[Array, "*input"],
@@ -88,10 +95,7 @@ class Masker:
         prepared: Any,
     ) -> Shaped[Array, "*input"]:
         """Returns the input of a coalition: x where the owner is present, the reference elsewhere."""
-        owners = self.owners(x.shape, prepared)
-        present = coalition.reshape(x.shape) if owners is None else coalition[owners]
-        present = present.reshape(present.shape + (1,) * (x.ndim - present.ndim))  # channels share one owner
-        return jnp.where(present, x, reference)
+        return jnp.where(self.present(x, coalition, prepared), x, reference)
 
     def __repr__(self) -> str:
         return describe(self)

@@ -30,6 +30,10 @@ class UnknownLayer(ValueError):
     """A model has no layer with the given name."""
 
 
+class NoSpatialLayer(ValueError):
+    """A model has no layer with spatial axes."""
+
+
 class Layer(NamedTuple):
     """A value inside a model that can be tapped."""
 
@@ -294,7 +298,7 @@ def _index_of_last_spatial(model: Model, values: list[_Value], x: Any, channel_a
     if not named:
         paths = [layer.path for layer in _listing(values)]
         reason = f"none of {paths} has: name a value that has with xai.tag(value, name)" if paths else _no_layers(model)
-        raise ValueError(f"`layer` must have spatial axes [N, ..., C], got None, the default, but {reason}.")
+        raise NoSpatialLayer(f"`layer` must have spatial axes [N, ..., C], got None, the default, but {reason}.")
     shape = values[named[-1]].aval.shape
     return [index for index in spatial if values[index].aval.shape == shape][-1]
 

@@ -5,19 +5,22 @@ y_c = sum_k w_k^c · 1/Z sum_xy f_k(x, y) + b_c        M_c(x, y) = sum_k w_k^c f
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from xaijax._core import check
+from xaijax._core import check, settings
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
+from xaijax._core.jaxpr import trace
 from xaijax._core.numerics import HIGHEST
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, Bool, Float, Inputs, Int, ModelLike, TargetLike
-from xaijax._model import Model
+from xaijax._model import FunctionModel, Model, unflatten
 from xaijax.cam._map import (
     Finish,
     LayerOptions,
@@ -26,6 +29,8 @@ from xaijax.cam._map import (
     tap_layer,
 )
 from xaijax.cam._options import layer_options, read_arguments, read_finish
+
+Ending = Literal["pooling", "other", "unread"]
 
 
 def cam(
@@ -166,9 +171,71 @@ def _linear_layer(model: Model, head: str, activations: Array) -> tuple[Float[Ar
     return kernel.T, jnp.zeros(kernel.shape[1], kernel.dtype) if bias is None else bias
 
 
+def ending(model: Model, x: Any, options: LayerOptions) -> Ending:
+    """Returns what a network is after its last spatial layer: global average pooling and a linear layer, or another tail.
+
+    "unread" says that the layer does not reach the outputs, as where these are read from a class token. The structure of the network decides, at random parameters and activations, so that the answer is known while tracing
+    and is the same for all inputs and parameters.
+
+    Raises:
+      NoSpatialLayer: if no layer has spatial axes.
+    """
+    shapes = lambda tree: tuple((jnp.shape(leaf), leaf.dtype) for leaf in jax.tree.leaves(tree))  # noqa: E731
+    arrays = tuple((jnp.shape(leaf), jax.dtypes.result_type(leaf)) for leaf in model.arrays)
+    return _ending(type(model), model.static, arrays, jax.tree.structure(x), shapes(x), options.of(model))
+
+
+@functools.lru_cache(maxsize=32)
+@settings.own
+def _ending(cls: Any, static: Any, arrays: Any, structure: Any, inputs: Any, options: LayerOptions) -> Ending:
+    specs = tuple(jax.ShapeDtypeStruct(*array) for array in arrays)
+    x = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct((2, *shape[1:]), dtype) for shape, dtype in inputs])
+    closed, outputs = trace(unflatten(cls, static, specs), x)
+
+    def model(x: Any) -> Any:
+        consts = [const if check.is_concrete(const) else _stand_in(const) for const in closed.consts]
+        replay = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
+        return jax.tree.unflatten(outputs, replay(*map(_stand_in, specs), *jax.tree.leaves(x)))
+
+    def read_and_pooled() -> tuple[Bool[Array, ""], Bool[Array, ""]]:
+        activations, tail, _ = tap_layer(FunctionModel(model), jax.tree.map(_stand_in, x), options)
+        keys = iter(jax.random.split(jax.random.key(0), 8))
+        of_channels = jax.random.normal(next(keys), (2, *[1] * (activations.ndim - 2), activations.shape[-1]))
+        activations = 100 * of_channels + jax.random.normal(next(keys), activations.shape)
+        weights = jax.tree.map(
+            lambda leaf: jax.random.normal(jax.random.key(leaf.size), leaf.shape[1:]), jax.eval_shape(tail, activations)
+        )
+
+        def score(activations: Array) -> Array:
+            terms = jax.tree.map(lambda leaf, weight: leaf * weight[None], tail(activations), weights)
+            return sum((term.reshape(2, -1).sum(axis=1) for term in jax.tree.leaves(terms)), jnp.zeros(2))
+
+        scores, pull = jax.vjp(score, activations)
+        (gradients,) = pull(jnp.ones_like(scores))
+        tapped = Tapped(activations, gradients, scores, score)
+        return (gradients != 0).any(), _weights_by_differentiation(tapped, _tolerance(activations, tail))[2].all()
+
+    with jax.ensure_compile_time_eval():
+        is_read, is_pooled = map(bool, jax.jit(read_and_pooled)())
+    return "unread" if not is_read else "pooling" if is_pooled else "other"
+
+
+def _stand_in(leaf: Any) -> Any:
+    """Returns an array of a shape and dtype: positive for biases, scales and variances, of either sign for kernels."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), leaf.shape)
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+        return jnp.zeros(leaf.shape, leaf.dtype)
+    key = jax.random.key(len(leaf.shape))
+    if len(leaf.shape) < 2:
+        return jax.random.uniform(key, leaf.shape, jnp.float32, 0.5, 1.5).astype(leaf.dtype)
+    return jax.random.normal(key, leaf.shape, jnp.float32).astype(leaf.dtype)
+
+
 def _tolerance(activations: Array, tail: Callable[[Array], Any]) -> float:
     """Returns a bound on rounding errors: of TF32 products, or eight units of the coarsest dtype after the layer."""
     trace = jax.make_jaxpr(tail)(activations)
     dtypes = [variable.aval.dtype for equation in trace.jaxpr.eqns for variable in equation.outvars]
-    coarsest = max(float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating))
+    units = [float(jnp.finfo(dtype).eps) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    coarsest = max(units, default=0.0)  # nothing at all may depend on the layer
     return max(1e-3, 8 * coarsest)

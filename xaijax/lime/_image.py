@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +13,10 @@ from xaijax._core.game import game
 from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax._model import as_model
 from xaijax.lime._fit import fit
-from xaijax.mask._regions import read_labels
+from xaijax.mask._regions import few_cells
 
 _NUM_SUPERPIXELS = 50
 _PIXELS_FOR_SUPERPIXELS = 32 * 32  # 20 for each of 50: smaller regions have no outline to follow
-_CELLS = 8
 
 
 def image(
@@ -48,11 +48,11 @@ def image(
 
     Args:
       model: any model of images.
-      x: [N, H, W, C] images.
+      x: [N, H, W, C] images, [N, L, C] signals or [N, D, H, W, C] volumes.
       masker: says what the regions are and what replaces them, such as `xai.mask.superpixels(100, fill="blur")` or
         `xai.mask.grid(8)`; or [H, W] or [N, H, W] integer labels 0..M-1, such as those of scikit-image's `quickshift`.
-        Default: about 50 superpixels of each image for images of at least 32 x 32 pixels; a grid of at most 8 x 8 cells
-        for smaller ones.
+        Default: about 50 superpixels of each image for images (and signals) of at least 32 x 32 pixels; a grid of at most
+        8 x 8 cells for smaller ones, 64 for signals, 4 x 4 x 4 for volumes.
       key: a JAX random key.
       fill: what replaces an absent region, as in `xai.mask.regions`: "mean" for its mean color, "blur", "noise", a
         number, a color [C] or an image. Default "mean", as in lime; a masker brings its own.
@@ -92,13 +92,12 @@ def image(
 
 
 def _masker_of(labels: Any, fill: Any, shape: tuple[int, ...], channel_axis: int | None) -> mask.Masker:
-    options = {"fill": "mean" if fill is None else fill, "channel_axis": channel_axis}
+    options: dict[str, Any] = {"fill": "mean" if fill is None else fill, "channel_axis": channel_axis}
     if labels is not None:
-        return mask.regions(read_labels("masker", labels), **options)
-    if len(shape) != 4:
-        return mask.grid(_CELLS, **options)  # refuses such a shape
-    axis = check.channel_axis("x", shape, channel_axis)
-    height, width = (size for index, size in enumerate(shape) if index not in (0, axis))
-    if height * width >= _PIXELS_FOR_SUPERPIXELS:
-        return mask.superpixels(_NUM_SUPERPIXELS, **options)
-    return mask.grid((min(height, _CELLS), min(width, _CELLS)), **options)
+        return mask.regions(check.labels("masker", labels), **options)
+    if len(shape) in (3, 4):
+        axis = check.channel_axis("x", shape, channel_axis)
+        sides = [side for number, side in enumerate(shape) if number not in (0, axis)]
+        if math.prod(sides) >= _PIXELS_FOR_SUPERPIXELS:
+            return mask.superpixels(_NUM_SUPERPIXELS, **options)
+    return few_cells(shape, **options)

@@ -232,7 +232,12 @@ def own_background(name: str, frame: Any) -> Background:
             f"`{name}` must have at least 2 different rows to be its own background, got {different}: pass a masker, such "
             "as xai.mask.background(rows) of training rows."
         )
-    return k_means(frame, min(OWN_CENTERS, different), key=jax.random.key(_OWN_KEY))
+    return few_centers(frame, different)
+
+
+def few_centers(rows: Any, different: int) -> Background:
+    """Returns the background of at most OWN_CENTERS centers of rows, of which so many are different."""
+    return k_means(rows, min(OWN_CENTERS, different), key=jax.random.key(_OWN_KEY))
 
 
 def read_like(name: str, x: Any, rows: Array, columns: Columns | None) -> Array:

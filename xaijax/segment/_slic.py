@@ -1,7 +1,8 @@
 """SLIC superpixels (Achanta, Shaji, Smith, Lucchi, Fua & Süsstrunk 2012), as a program of static shape.
 
 D² = d_lab² / m² + d_xy² / S²: every pixel goes to the nearest of the 9 centers around it, every center to the mean of
-its pixels, with S = sqrt(H W / K) the distance of the K centers and m the compactness.
+its pixels, with S = sqrt(H W / K) the distance of the K centers and m the compactness. A signal of length L is an image
+of height 1, with S = L / K.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def slic(
     enforce_connectivity: bool = True,
     color_space: str | None = None,
     channel_axis: int | None = None,
-) -> Int[Array, "N H W"]:
-    """Cuts images into superpixels: connected regions of one color, all of about one size.
+) -> Int[Array, "N *space"]:
+    """Cuts images or signals into superpixels: connected regions of one color, all of about one size.
 
     Why: people look at superpixels and networks can do without one of them. Here they are made where the model runs,
     within the same compiled program, many images at a time.
@@ -50,7 +51,7 @@ def slic(
     labels 0..S-1 without gaps, and S differs from image to image. An image's labels do not depend on the others.
 
     Args:
-      images: [N, H, W, C] images of any range: each is scaled to [0, 1] by its own extremes. Inputs that were
+      images: [N, H, W, C] images or [N, L, C] signals of any range: each is scaled to [0, 1] by its own extremes. Inputs that were
         standardized channel by channel should be passed as they were before.
       num_segments: about how many segments: the seeds are the centers of a grid of so many cells, as square as the
         image allows. Default 50: coarse enough for a person, and for a thousand evaluations of a model.
@@ -67,10 +68,10 @@ def slic(
         [0, 100] like the lightness, so that the compactness means the same. (scikit-image leaves them in [0, 1]: its
         compactness is a hundredth of this one.) Default None: "lab" for 3 channels, else "channels".
       channel_axis: the axis of the channels, 1 for images [N, C, H, W]. Default None: the last axis; a shape such as
-        (N, 3, 224, 224) is refused then.
+        (N, 3, 224, 224) is refused then, and (H, W, 3), which may be one image.
 
     Returns:
-      [N, H, W] labels, int32. A warning says where an image has less than half as many segments as seeds.
+      [N, H, W] labels, or [N, L], int32. A warning says where an image has less than half as many segments as seeds.
 
     Raises:
       TypeError, ValueError: if the images have another shape or hold NaN, num_segments is more than their pixels, or an
@@ -82,10 +83,11 @@ def slic(
       Ren, Prisacariu & Reid (2015), gSLICr, arXiv:1509.04232, for the 9 centers around each pixel.
     """
     images = check.numeric_array("images", images)
-    if images.ndim != 4 or 0 in images.shape:
+    is_image = images.ndim == 3 and images.shape[-1] in (3, 4) and channel_axis is None
+    if images.ndim < 3 or 0 in images.shape or is_image:
         raise ValueError(
             f"`images` must have shape [N, H, W, C], got {list(images.shape)}: one image alone is image[None], without "
-            "channels image[None, ..., None]."
+            "channels image[None, ..., None]; for signals [N, L, C] of 3 or 4 channels pass channel_axis=-1."
         )
     check.no_nan("images", images)
     channels = check.channel_axis("images", images.shape, channel_axis)
@@ -109,20 +111,27 @@ class Settings:
     connect: bool = dataclasses.field(metadata={"static": True})
     color_space: str | None = dataclasses.field(metadata={"static": True})
 
-    def check(self, shape: tuple[int, ...]) -> None:
-        """Raises an error if the options do not fit images [N, H, W, C]."""
-        if self.num_segments > math.prod(shape[1:3]):
+    def check(self, shape: tuple[int, ...], name: str = "images") -> None:
+        """Raises an error if the options do not fit images [N, *space, C]."""
+        _, *sides, channels = shape
+        if len(sides) > 2:
             raise ValueError(
-                f"`num_segments` must be at most the {math.prod(shape[1:3])} pixels of an image, got {self.num_segments}."
+                f"`{name}` must be images [N, H, W, C] or signals [N, L, C] for superpixels, got shape {list(shape)}: cut "
+                "volumes by xai.mask.grid, or by xai.mask.regions with labels of another package."
             )
-        if self.color_space == "lab" and shape[-1] != 3:
+        if self.num_segments > math.prod(sides):
             raise ValueError(
-                f"`color_space` must be 'channels' for images of {shape[-1]} channels, got 'lab', which is for red, green "
+                f"`num_segments` must be at most the {math.prod(sides)} pixels of an image, got {self.num_segments}."
+            )
+        if self.color_space == "lab" and channels != 3:
+            raise ValueError(
+                f"`color_space` must be 'channels' for images of {channels} channels, got 'lab', which is for red, green "
                 "and blue."
             )
 
-    def num_seeds(self, height: int, width: int) -> int:
-        """Returns how many segments an image can have."""
+    def num_seeds(self, sides: tuple[int, ...]) -> int:
+        """Returns how many segments an image of this size can have."""
+        height, width = sides if len(sides) == 2 else (1, *sides)
         return math.prod(seed_grid(self.num_segments, height, width))
 
 
@@ -148,11 +157,13 @@ def read_settings(
 
 
 def warn_of_few_segments(labels: Any, settings: Settings) -> None:
-    """Warns, at the user's line, where images [N, H, W] have less than half as many segments as seeds."""
+    """Warns, at the user's line, where images [N, *space] have less than half as many segments as seeds."""
     if not check.is_concrete(labels):
         return
-    seeds = settings.num_seeds(*labels.shape[1:])
-    counts = np.asarray(labels).max(axis=(1, 2)) + 1  # in NumPy: labels may lie on a mesh of explicit axes
+    seeds = settings.num_seeds(labels.shape[1:])
+    counts = (
+        np.asarray(labels).reshape(len(labels), -1).max(axis=1) + 1
+    )  # in NumPy: labels may lie on a mesh of explicit axes
     few = np.flatnonzero(counts < _FEW * seeds)
     if few.size:
         warn(
@@ -163,8 +174,10 @@ def warn_of_few_segments(labels: Any, settings: Settings) -> None:
 
 
 @compiled
-def segments(images: Shaped[Array, "N H W C"], settings: Settings) -> Int[Array, "N H W"]:
+def segments(images: Shaped[Array, "N *space C"], settings: Settings) -> Int[Array, "N *space"]:
     """`slic` without its checks."""
+    if images.ndim == 3:
+        return segments(images[:, None], settings)[:, 0]
     height, width, channels = images.shape[1:]
     in_lab = settings.color_space == "lab" or (settings.color_space is None and channels == 3)
 
@@ -200,8 +213,9 @@ def _segment(colors: Float[Array, "H W C"], settings: Settings) -> Int[Array, "H
     y, x = jnp.mgrid[:height, :width].astype(jnp.float32)
     features = jnp.stack([y, x, *jnp.moveaxis(jnp.round(colors * fine), -1, 0)])
     # 1 / S² for coordinates and 1 / m² for colors
+    density = num_seeds / (height * width)
     weights = jnp.array(
-        [num_seeds / (height * width)] * 2 + [(settings.compactness * fine) ** -2.0] * channels, jnp.float32
+        [density if height > 1 else density**2] * 2 + [(settings.compactness * fine) ** -2.0] * channels, jnp.float32
     )
     labels, centers = cluster(features, weights, cells, settings.num_iterations)
     min_size = int(_SMALLEST * height * width / num_seeds)
