@@ -147,6 +147,12 @@ def _all_outputs(model, x, ids, batch_size):
     return xai.shap.values(model, x, masker, key=KEY, target="all", num_evaluations=80, ids=ids, batch_size=batch_size)
 
 
+def _uniform(model, x, ids, batch_size):
+    game = xai.game(model, x, xai.mask.background(models.rows(2, seed=1)), target=2)
+    options = {"num_evaluations": 60, "key": KEY, "ids": ids, "batch_size": batch_size}
+    return _stacked([xai.shap.rise(game, **options), xai.shap.sobol(game, **options)])
+
+
 def _interactions(model, x, ids, batch_size):
     game = xai.game(model, x, xai.mask.baseline(models.rows(1)[0]), target=_score)
     return xai.shap.interactions(game, num_evaluations=60, key=KEY, ids=ids, batch_size=batch_size)
@@ -259,6 +265,7 @@ CASES = {
     "shap.kernel": Case(_kernel, models.table_net, lambda: models.rows(4)),
     "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
+    "shap.rise and sobol": Case(_uniform, models.table_net, lambda: models.rows(4)),
     "shap.interactions": Case(_interactions, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.expected_gradients": Case(_gradients, models.table_net, lambda: models.rows(4)),
     "gradient": Case(_gradient_maps, models.relu_net, models.images, sampled=False),

@@ -263,6 +263,8 @@ def _functions():
         "shap.kernel": draws,
         "shap.permutation": draws,
         "shap.gaussian_process": draws,
+        "shap.rise": draws,
+        "shap.sobol": draws,
         "shap.interactions": draws,
         "lime.fit": lambda r: {"game": r.game, **small},
         "lime.tabular": lambda r: {**model_x, "training_statistics": r.statistics, **small},

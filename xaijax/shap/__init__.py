@@ -1,4 +1,7 @@
-"""Shapley values: the average marginal contribution of a player over all orders."""
+"""Shapley values: the average marginal contribution of a player over all orders.
+
+Other summaries of the same games: banzhaf; rise, the mean output with a player; sobol, its share of the output's variance.
+"""
 
 from xaijax.gradient import expected_gradients
 from xaijax.shap._exact import banzhaf, exact
@@ -8,6 +11,7 @@ from xaijax.shap._kernel import kernel
 from xaijax.shap._linear import linear
 from xaijax.shap._owen import owen
 from xaijax.shap._permutation import permutation
+from xaijax.shap._uniform import rise, sobol
 from xaijax.shap._values import values
 
 __all__ = [
@@ -20,6 +24,8 @@ __all__ = [
     "linear",
     "owen",
     "permutation",
+    "rise",
+    "sobol",
     "values",
 ]
 
