@@ -107,6 +107,16 @@ def is_relu(equation: Any) -> bool:
     return any(not jnp.shape(value) and value == 0 for value in literals)
 
 
+def body_of_derivative(equation: Any) -> Any:
+    """Returns the body of a call with a derivative of its own, as a closed jaxpr; None for any other operation."""
+    if not equation.primitive.name.startswith(("custom_jvp_call", "custom_vjp_call")):
+        return None
+    for value in equation.params.values():
+        if isinstance(value, core.ClosedJaxpr) and len(value.jaxpr.invars) == len(equation.invars):
+            return value
+    return None
+
+
 def _body(equation: Any) -> tuple[Any, Any]:
     """Returns the jaxpr of a call and its constants."""
     inner = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)

@@ -12,9 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jax.extend import core
-
-from xaijax._core.jaxpr import evaluate
+from xaijax._core.jaxpr import body_of_derivative, evaluate
 
 
 class Factor(NamedTuple):
@@ -109,7 +107,7 @@ class LayoutRule:
         if not known:
             return [None] * len(equation.outvars)
         inputs = frozenset().union(*(layout.inputs for layout in known))
-        inner = _inner(equation)
+        inner = body_of_derivative(equation)
         if inner is not None:
             body = evaluate(inner.jaxpr, [*[None] * len(inner.consts), *layouts], self.results)
             results = [result.axes if isinstance(result, Layout) else None for result in body]
@@ -362,13 +360,3 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(["reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or"], _squeeze),
     **dict.fromkeys(["argmax", "argmin", "reduce_xor"], _squeeze),
 }
-
-
-def _inner(equation: Any) -> Any:
-    """Returns the body of a call with a derivative of its own, or None for any other operation."""
-    if not equation.primitive.name.startswith(("custom_jvp_call", "custom_vjp_call")):
-        return None
-    for value in equation.params.values():
-        if isinstance(value, core.ClosedJaxpr) and len(value.jaxpr.invars) == len(equation.invars):
-            return value
-    return None

@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
+from xaijax._core.bodies import differentiable, opened
 from xaijax._core.convolutions import compute
 from xaijax._core.grid import ChannelAxis
 from xaijax._core.jaxpr import arguments, evaluate, operations, trace
 from xaijax._core.layout import Layout, read_layouts
-from xaijax._core.scans import has_named_loops, unrolled
 from xaijax._core.typing import Array
 from xaijax._model import Model, as_model, module_in_closure, tag
 
@@ -60,7 +60,10 @@ def layers(model: Any, x: Any) -> Layers:
     Returns:
       The layers in the order of evaluation: `path` to give as `layer=`, `shape` and `dtype` of the activation. A
       module that is called several times is listed once for each call, as "path:0", "path:1", ... A module within
-      `jax.lax.scan` (`nn.scan`, `nnx.scan`) is listed once for each step, as "path[0]", "path[1]", ...
+      `jax.lax.scan` (`nn.scan`, `nnx.scan`) is listed once for each step, as "path[0]", "path[1]", ... One within
+      `jax.lax.while_loop` is listed for step 0, and has any other step too; JAX has no gradients through such loops.
+      Where a branch is not taken or a step not reached, the activation is NaN. A function with a derivative of its own
+      (`jax.custom_vjp`) is differentiated through its body for a layer within it.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = lambda x: xai.tag(jnp.tanh(x), "hidden").sum(axis=1)
@@ -70,9 +73,7 @@ def layers(model: Any, x: Any) -> Layers:
     check.examples(x)
     shapes = jax.tree.map(_shape_of, x)
     closed, _ = trace(as_model(model), shapes)
-    if has_named_loops(closed.jaxpr):
-        closed = unrolled(closed)
-    return _listing(_values(closed.jaxpr))
+    return _listing(_values(opened(closed).jaxpr))
 
 
 def _shape_of(leaf: Any) -> jax.ShapeDtypeStruct:
@@ -148,7 +149,7 @@ def _cut_trace(closed: Any, outputs: Any, model: Model, x: Any, index: int) -> t
     def head(activations: Array) -> Any:
         values = {activation: activations}
         for equation, inputs, pending in cut.deferred:
-            computed = compute(equation, [_known(value, values) for value in inputs])
+            computed = differentiable(equation, [_known(value, values) for value in inputs])
             values.update(zip(pending, computed, strict=True))
         return jax.tree.unflatten(outputs, [_known(value, values) for value in results])
 
@@ -190,7 +191,7 @@ def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps
         activations: dict[int, Array] = {}
 
         def bump(equation: Any, inputs: list[Any]) -> list[Any]:
-            results, index = compute(equation, inputs), next(counter)
+            results, index = differentiable(equation, inputs), next(counter)
             if index in indices:
                 (activations[index],) = results = [results[0] + bumps[indices.index(index)]]
             return results
@@ -202,12 +203,12 @@ def tap_several(model: Model, x: Any, paths: str | Sequence[str | None]) -> Taps
 
 
 def _trace_with(model: Model, x: Any, paths: Sequence[str | None]) -> tuple[Any, Any]:
-    """Returns a model's trace that has these layers; its loops are unrolled only where a path may lie within one."""
+    """Returns a model's trace that has these layers; only the bodies that may hold one are opened."""
     closed, outputs = trace(model, x)
-    known = {path for path, *_ in _listing(_values(closed.jaxpr))}
-    if not known.issuperset(path for path in paths if isinstance(path, str)) and has_named_loops(closed.jaxpr):
-        closed = unrolled(closed)
-    return closed, outputs
+    wanted = [path for path in paths if isinstance(path, str)]
+    result = opened(closed, wanted)
+    names = {name for path, *_ in _listing(_values(result.jaxpr)) for name in (path, _without_call(path))}
+    return (result if names.issuperset(wanted) else opened(closed)), outputs  # all layers, for the error's list
 
 
 class _Value(NamedTuple):
