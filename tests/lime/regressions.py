@@ -1,5 +1,8 @@
 """The pieces of the surrogate put together, for samples that stand for themselves."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 
 from xaijax.lime._neighborhood import Samples, independent_layout
@@ -7,6 +10,7 @@ from xaijax.lime._reliability import effective_samples, r_squared, reliability
 from xaijax.lime._surrogate import Ridge, dot, regression, solve
 
 
+@functools.partial(jax.jit, static_argnames=("ridge", "absolute"))
 def fit_line(points, values, weights, ridge, absolute=False):
     """coefficients, intercept, standard errors and R² of a line; [.., K] for values [S, K]."""
     single = values.ndim == 1

@@ -11,6 +11,7 @@ from scipy.stats import norm
 import xaijax as xai
 from tests import models
 from tests.lime.games import PLAYERS, best_line, interactions, perceptron, worth
+from tests.selection import usual
 from xaijax.lime._neighborhood import samples
 from xaijax.lime._reliability import effective_samples, stability
 
@@ -22,7 +23,7 @@ def over_keys(explain):
 
 
 @pytest.mark.parametrize("sampling", ["weighted", "coins", "sizes"])
-@pytest.mark.parametrize("game", [perceptron, interactions])
+@pytest.mark.parametrize("game", usual([perceptron, interactions], perceptron))
 def test_intervals_cover_the_line_of_all_coalitions(game, sampling):
     values = game()
     truth = best_line(values, 0.35, uniform_sizes=sampling == "sizes")

@@ -45,8 +45,15 @@ def words_of(attribution, row):
 
 
 @pytest.mark.parametrize("tokenizer", [by_words, by_letters, by_spaced_words])
-@pytest.mark.parametrize("mask_id", [None, MASK])
-@pytest.mark.parametrize("bag_of_words", [True, False])
+@pytest.mark.parametrize(
+    ("mask_id", "bag_of_words"),
+    [
+        (None, True),
+        (MASK, False),
+        pytest.param(None, False, marks=pytest.mark.slow),
+        pytest.param(MASK, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_that_is_linear_in_the_words_is_recovered(tokenizer, mask_id, bag_of_words, key):
     options = {"pad_id": PAD, "mask_id": mask_id, "bag_of_words": bag_of_words}
     found = xai.lime.strings(bag, TEXTS, tokenizer, key=key, num_samples=400, **options)

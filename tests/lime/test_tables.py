@@ -7,14 +7,22 @@ import pytest
 from flax import nnx
 
 import xaijax as xai
+from tests.selection import usual
 from xaijax.lime._rows import UNSEEN_PROBABILITY, draw_rows, row_layout
 
 RNG = np.random.default_rng(0)
 CONSTANTS = [0.1, 123456.7, 1600001.0]
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("options", [{}, {"sampling": "independent"}, {"surrogate": "gaussian_process"}])
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        (np.float32, {}),
+        (np.float64, {"sampling": "independent"}),
+        pytest.param(np.float32, {"surrogate": "gaussian_process"}, marks=pytest.mark.slow),
+        pytest.param(np.float64, {"surrogate": "gaussian_process"}, marks=pytest.mark.slow),
+    ],
+)
 def test_constant_columns_have_no_value_slope_or_error(dtype, options, key):
     """A step at each constant has a huge slope under any deviation that is only a rounding error."""
     with jax.enable_x64(dtype == np.float64):
@@ -50,7 +58,7 @@ CONDITIONS = {
 
 
 @pytest.mark.parametrize("case", CONDITIONS)
-@pytest.mark.parametrize("sampling", ["weighted", "independent"])
+@pytest.mark.parametrize("sampling", usual(["weighted", "independent"], "weighted"))
 def test_a_condition_without_training_rows_has_its_exact_effect(case, sampling, key):
     """All training rows have 0, and the model counts 5 where x has another value."""
     options, value = CONDITIONS[case]
@@ -95,8 +103,10 @@ def record(seen):
     return model
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, bool])
-@pytest.mark.parametrize(("around", "bins"), [("row", None), ("data", {1: [1.5]})])
+@pytest.mark.parametrize(
+    ("dtype", "around", "bins"),
+    [(np.uint8, "row", None), pytest.param(bool, "row", None, marks=pytest.mark.slow), (bool, "data", {1: [1.5]})],
+)
 def test_integers_reach_the_model_as_integers_within_their_range(dtype, around, bins, key):
     seen = []
     high = 2 if dtype is bool else 7
