@@ -322,9 +322,51 @@ SHAP: dict[str, Case] = {
     "shap.interactions, by hand": lambda: xai.shap.interactions(xai.Game(votes, 6), order=3),
     "shap.expected_gradients": gradients(target=2, num_samples=48),
     "shap.expected_gradients, top class": gradients(num_samples=33, ids=[5, 2]),
+    "shap.rise": shap("rise", features=6),
+    "shap.rise, sampled": shap("rise", key=KEY, num_evaluations=80, target="all"),
+    "shap.sobol": shap("sobol", features=6),
+    "shap.sobol, sampled": shap("sobol", key=KEY, num_evaluations=80, target=score),
     "shap.linear": linear(12),
     "shap.linear, correlated": linear(4, features="correlated"),
     "shap.linear, correlated, sampled": linear(9, features="correlated", num_permutations=20, key=KEY),
+}
+
+
+# Gradients.
+
+
+def gradient(name: str, *arguments: Any, net: Any = models.relu_net, x: Any = None, **options: Any) -> Case:
+    given = {"target": 1} | options
+    return lambda: getattr(xai.gradient, name)(net(), models.images(2) if x is None else x(), *arguments, **given)
+
+
+def smooth(variant: str) -> Case:
+    explain = xai.gradient.smooth(xai.gradient.saliency, num_samples=10, variant=variant)
+    return lambda: explain(models.table_net(), models.rows(2), target=1, key=KEY)
+
+
+TABLE: dict[str, Any] = {"net": models.table_net, "x": lambda: models.rows(2)}
+UNIT = xai.target.unit("norm", (1, 2, 3))
+
+GRADIENT: dict[str, Case] = {
+    "gradient.saliency": gradient("saliency"),
+    "gradient.saliency, all outputs": gradient("saliency", absolute=True, channels="sum", target="all"),
+    "gradient.saliency, layer": gradient("saliency", layer="norm"),
+    "gradient.saliency, unit": gradient("saliency", target=UNIT),
+    "gradient.input_x_gradient": gradient("input_x_gradient"),
+    "gradient.guided_backpropagation": gradient("guided_backpropagation"),
+    "gradient.deconvolution": gradient("deconvolution"),
+    "gradient.integrated_gradients": gradient("integrated_gradients", 0.1, num_steps=4),
+    "gradient.integrated_gradients, until": gradient("integrated_gradients", num_steps=4, until=1e-3, **TABLE),
+    "gradient.integrated_gradients, layer": gradient("integrated_gradients", num_steps=4, layer="norm", channels="sum"),
+    "gradient.guided_integrated_gradients": gradient("guided_integrated_gradients", num_steps=9, **TABLE),
+    "gradient.blur_integrated_gradients": gradient("blur_integrated_gradients", num_steps=5, max_sigma=2.0),
+    "gradient.conductance": gradient("conductance", "norm", num_steps=4),
+    "gradient.internal_influence": gradient("internal_influence", "norm", num_steps=4),
+    "gradient.integrated_hessians": gradient("integrated_hessians", num_steps=6, **TABLE),
+    "gradient.occlusion": gradient("occlusion", (4, 3), stride=2, baseline=0.1),
+    "gradient.feature_ablation": gradient("feature_ablation", **TABLE),
+    **{f"gradient.smooth, {variant}": smooth(variant) for variant in ("mean", "squared", "variance")},
 }
 
 
@@ -590,6 +632,7 @@ SCALE: dict[str, Case] = {
 CASES: dict[str, Case] = {
     **CAM,
     **SHAP,
+    **GRADIENT,
     **LIME,
     **MASK,
     **TARGET,
