@@ -73,7 +73,7 @@ def tokenizer(text):
 NOT_CALLED = {
     "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve",
     "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "scale.ExportedExplainer", "scale.Failure",
-    "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Grid", "mask.Joint", "mask.Masker",
+    "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
 }  # fmt: skip
 
@@ -276,6 +276,7 @@ def _functions():
         "mask.background": {"rows": X},
         "mask.baseline": {"row": X[0]},
         "mask.gaussian": {"rows": np.random.default_rng(0).normal(size=(9, 4))},
+        "mask.generative": {"fill": lambda key, x, present: x * 0, "key": KEY},
         "mask.regions": {"labels": LABELS},
         "mask.superpixels": {"num_segments": 4},
         "mask.tokens": {"mask_id": 1},
@@ -327,6 +328,8 @@ def _functions():
                 function = _explained_with(name, function)
             if name == "gradient.smooth":
                 function = _called(function)
+            if name == "mask.generative":
+                function = _explained_by(function)
             if name == "scale.compilation_cache":
                 function = _with_old_cache(function)
             yield name, function, special[name] if name in special else functools.partial(_by_name, name, function)
@@ -369,6 +372,16 @@ def _called(function):
         return function(**arguments)(table_model, X, key=KEY)
 
     return calling
+
+
+def _explained_by(function):
+    """Returns a function that makes a masker and a game with it, as some arguments are checked with the inputs."""
+
+    @functools.wraps(function)
+    def explained(**arguments):
+        return xai.game(table_model, X, function(**arguments))
+
+    return explained
 
 
 def box_model(x):

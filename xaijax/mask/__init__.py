@@ -3,6 +3,7 @@
 from xaijax._core.masker import Masker
 from xaijax.mask._background import Background, background, baseline, k_means
 from xaijax.mask._gaussian import Gaussian, gaussian
+from xaijax.mask._generative import Generative, generative
 from xaijax.mask._joint import Joint, joint
 from xaijax.mask._regions import Grid, Patches, Regions, Superpixels, grid, patches, regions, superpixels
 from xaijax.mask._tokens import Tokens, tokens
@@ -10,6 +11,7 @@ from xaijax.mask._tokens import Tokens, tokens
 __all__ = [
     "Background",
     "Gaussian",
+    "Generative",
     "Grid",
     "Joint",
     "Masker",
@@ -20,6 +22,7 @@ __all__ = [
     "background",
     "baseline",
     "gaussian",
+    "generative",
     "grid",
     "joint",
     "k_means",

@@ -128,9 +128,13 @@ class Tokens(Masker):
         attended = None if key is None else x[key] if self.mask_id is not None else jnp.zeros_like(x[key])
         return jax.tree.map(lambda leaf: leaf[None], self._with(x, reference, attended))
 
-    def compose(self, x: Any, reference: Any, coalition: Bool[Array, " M"], prepared: Any) -> Any:
+    def present(self, x: Any, coalition: Bool[Array, " M"], prepared: Any) -> Bool[Array, " L"]:
+        """Returns which tokens stay. Padding stays in every coalition: it never changes the output."""
         present = coalition if self.groups is None else coalition[prepared] | (prepared < 0)
-        present |= self._is_padding(x)  # padding is present in every coalition: it never changes the output
+        return present | self._is_padding(x)
+
+    def compose(self, x: Any, reference: Any, coalition: Bool[Array, " M"], prepared: Any) -> Any:
+        present = self.present(x, coalition, prepared)
         if self.mask_id is not None or self.pad_id is None:
             combine = lambda own, replaced: jnp.where(present, own, replaced)  # noqa: E731
         else:
