@@ -1,0 +1,81 @@
+"""A module of torch is explained: by its values through `xai.callback`, and by its gradients through a function of ten lines."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import xaijax as xai  # noqa: E402
+from tests.explainers import KEY  # noqa: E402
+
+
+def in_jax(module, shape):
+    """Makes a JAX function with gradients of a module of torch: x[n, ...] -> [n, *shape]."""
+
+    def forward(x):
+        with torch.no_grad():
+            return module(torch.tensor(np.array(x))).numpy()
+
+    def backward(x, gradient):
+        x = torch.tensor(np.array(x), requires_grad=True)
+        return torch.autograd.grad(module(x), x, torch.tensor(np.array(gradient)))[0].numpy()
+
+    def call(function, like, *arrays):
+        return jax.pure_callback(function, jax.ShapeDtypeStruct(like, jnp.float32), *arrays, vmap_method="sequential")
+
+    function = jax.custom_vjp(lambda x: call(forward, (len(x), *shape), x))
+    function.defvjp(lambda x: (function(x), x), lambda x, gradient: (call(backward, x.shape, x, gradient),))
+    return function
+
+
+torch.manual_seed(0)
+FEATURES = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3, padding=1), torch.nn.Tanh())
+HEAD = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4))
+NET = torch.nn.Sequential(FEATURES, HEAD)
+X = np.random.default_rng(0).normal(size=(2, 2, 6, 8)).astype(np.float32)  # [N, C, H, W]
+
+
+def plain(parameters, x):
+    kernel, bias, weights, shift = parameters
+    hidden = jnp.tanh(jax.lax.conv(x, kernel, (1, 1), "SAME") + bias[:, None, None])
+    return xai.tag(hidden, "features").mean(axis=(2, 3)) @ weights.T + shift
+
+
+def plain_model():
+    return xai.function(plain, [jnp.asarray(leaf.detach().numpy()) for leaf in NET.parameters()])
+
+
+GRID = xai.mask.grid((1, 2), channel_axis=1)
+
+
+def test_lime_and_shap_give_the_numbers_of_the_plain_function():
+    def predict(x):
+        with torch.no_grad():
+            return NET(torch.tensor(np.array(x)))
+
+    games = [xai.game(part, X, GRID, target=1) for part in (xai.callback(predict), plain_model())]
+    np.testing.assert_allclose(*(xai.shap.exact(game).values for game in games), atol=1e-5)
+    np.testing.assert_allclose(*(xai.lime.fit(game, key=KEY, num_samples=8).values for game in games), atol=1e-5)
+
+
+def test_maps_and_gradients_give_the_numbers_of_the_plain_function():
+    net = xai.compose(in_jax(FEATURES, (3, 6, 8)), in_jax(HEAD, (4,)))
+    explain = lambda model: (
+        xai.cam.grad_cam(  # noqa: E731
+            model, X, layer="features", target=1, relu=False, channel_axis=1
+        ).values
+    )
+    first = explain(net)
+    assert jnp.abs(first).max() > 1e-3
+    np.testing.assert_allclose(first, explain(plain_model()), atol=1e-5)
+    gradients = [xai.gradient.saliency(part, X, target=1, channel_axis=1).values for part in (net, plain_model())]
+    np.testing.assert_allclose(*gradients, atol=1e-5)
+    with torch.no_grad():  # new parameters are read at the next call, by the same program
+        HEAD[2].weight.mul_(-2.0)
+    try:
+        np.testing.assert_allclose(explain(net), -2 * first, atol=1e-5)
+    finally:
+        with torch.no_grad():
+            HEAD[2].weight.mul_(-0.5)
