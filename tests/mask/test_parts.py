@@ -21,7 +21,8 @@ COALITIONS = all_coalitions(4)
 
 def network(x):
     """A mean over attended tokens, whose positions count, of ids and kinds."""
-    hidden = jnp.tanh(jnp.asarray(EMBEDDING)[x["input_ids"]] + jnp.asarray(KINDS)[x["token_type_ids"]])
+    embedded = xai.tag(jnp.asarray(EMBEDDING)[x["input_ids"]], "embedding")
+    hidden = jnp.tanh(embedded + jnp.asarray(KINDS)[x["token_type_ids"]])
     hidden = hidden * (1.0 + jnp.arange(4.0))[None, :, None] * x["attention_mask"][..., None]
     return {"logits": jnp.tanh(hidden.sum(axis=1)), "cache": None}
 
@@ -127,6 +128,15 @@ def test_maps_of_the_float_part_of_a_dict():
     shift = EMBEDDING[IDS].sum(axis=1)[:, 1]
     expected = np.tanh(np.asarray(x["image"]) @ np.asarray(kernel))[..., 1] * shift[:, None, None] / 64
     np.testing.assert_allclose(own, expected, atol=1e-5)
+
+
+def test_gradients_of_the_embeddings_of_a_dict():
+    values = xai.gradient.saliency(MODEL, X, layer="embedding", target=1).values
+    inside = np.tanh(EMBEDDING[IDS] + KINDS[X["token_type_ids"]])[..., 1]
+    seen = (1.0 + np.arange(4.0)) * ATTENDED
+    outer = 1 - np.tanh((inside * seen).sum(axis=1, keepdims=True)) ** 2
+    np.testing.assert_allclose(values[..., 1], outer * seen * (1 - inside**2), atol=1e-5)
+    np.testing.assert_array_equal(values[..., [0, 2]], 0)  # the output has one dimension of the embedding alone
 
 
 def game(x, **options):

@@ -62,11 +62,10 @@ def test_lime_and_shap_give_the_numbers_of_the_plain_function():
 
 def test_maps_and_gradients_give_the_numbers_of_the_plain_function():
     net = xai.compose(in_jax(FEATURES, (3, 6, 8)), in_jax(HEAD, (4,)))
-    explain = lambda model: (
-        xai.cam.grad_cam(  # noqa: E731
-            model, X, layer="features", target=1, relu=False, channel_axis=1
-        ).values
-    )
+
+    def explain(model):
+        return xai.cam.grad_cam(model, X, layer="features", target=1, relu=False, channel_axis=1).values
+
     first = explain(net)
     assert jnp.abs(first).max() > 1e-3
     np.testing.assert_allclose(first, explain(plain_model()), atol=1e-5)
