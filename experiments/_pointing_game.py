@@ -1,4 +1,4 @@
-"""The pointing games: mosaics of four test images, scores of maps whose right answer is known, and their intervals.
+"""The pointing games: mosaics of test images, scores of maps whose right answer is known, and their intervals.
 
 Pointing game: Zhang et al. (2018), Top-down neural attention by excitation backprop, IJCV 126. Grid pointing game:
 Böhle, Fritz and Schiele (2021), Convolutional dynamic alignment networks for interpretable classifications,
@@ -13,8 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_SIDE = 2
-CELLS = _SIDE * _SIDE
+QUADRANTS, HALVES = (2, 2), (1, 2)  # rows and columns of a mosaic
 _Z = 1.96  # the normal quantile of 95 % intervals
 
 
@@ -28,38 +27,69 @@ class Interval(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Mosaics:
-    """images: [N, 2h, 2w, C]; labels: [N, 4] of the cells in reading order, all different; members: [N, 4] image indices."""
+    """Mosaics of R rows and L columns of images [h, w, C], each of another class.
+
+    images: [N, R h, L w, C].
+    labels: [N, R L] of the cells in reading order, all different.
+    members: [N, R L] image indices.
+    shape: (R, L).
+    """
 
     images: np.ndarray
     labels: np.ndarray
     members: np.ndarray
+    shape: tuple[int, int] = QUADRANTS
 
     def cells(self) -> np.ndarray:
-        """Returns which pixels belong to each cell, [4, 2h, 2w]."""
-        sides = np.array(self.images.shape[1:3]) // _SIDE
-        inside = np.kron(np.eye(CELLS).reshape(CELLS, _SIDE, _SIDE), np.ones(sides))
-        return inside.astype(bool)
+        """Returns which pixels belong to each cell, [R L, R h, L w]."""
+        return cells_of(self.shape, self.images.shape[1:3])
 
 
-def make_mosaics(images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator) -> Mosaics:
-    """Returns `count` mosaics of four different classes, with every image used at most once.
+def cells_of(shape: tuple[int, int], sides: tuple[int, ...]) -> np.ndarray:
+    """Returns which pixels of a mosaic of these sides belong to each cell, in reading order, [R L, *sides]."""
+    count = math.prod(shape)
+    each = [side // number for side, number in zip(sides, shape, strict=True)]
+    return np.kron(np.eye(count).reshape(count, *shape), np.ones(each)).astype(bool)
 
-    The next four images come from the four classes with most images left, so that no class remains at the end.
+
+def tile(images: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Returns the mosaics [N, R h, L w, C] of images [N, R L, h, w, C] in reading order."""
+    (rows, columns), (count, _, height, width, channels) = shape, images.shape
+    tiles = images.reshape(count, rows, columns, height, width, channels)
+    return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(count, rows * height, columns * width, channels)
+
+
+def make_mosaics(
+    images: np.ndarray,
+    labels: np.ndarray,
+    count: int,
+    rng: np.random.Generator,
+    *,
+    shape: tuple[int, int] = QUADRANTS,
+    probabilities: np.ndarray | None = None,
+    least: float = 0.0,
+) -> Mosaics:
+    """Returns `count` mosaics of images of different classes, with every image used at most once.
+
+    With probabilities [images, classes] of a network, only images whose own class has at least the probability `least`
+    are used, and `members` counts these. The next images come from the classes with most images left, so that no class
+    remains at the end.
     """
+    if probabilities is not None:
+        sure = probabilities[np.arange(len(labels)), labels] >= least
+        images, labels = images[sure], labels[sure]
+    cells = math.prod(shape)
     left = {label: list(rng.permutation(np.flatnonzero(labels == label))) for label in np.unique(labels)}
-    members = np.empty((count, CELLS), int)
+    members = np.empty((count, cells), int)
     for number in range(count):
-        fullest = sorted(left, key=lambda label: (-len(left[label]), rng.random()))[:CELLS]
-        if len(fullest) < CELLS or not left[fullest[-1]]:
+        fullest = sorted(left, key=lambda label: (-len(left[label]), rng.random()))[:cells]
+        if len(fullest) < cells or not left[fullest[-1]]:
             raise ValueError(
-                f"`images` must suffice for {count} mosaics of {CELLS} classes, got {len(images)} images, which suffice for "
+                f"`images` must suffice for {count} mosaics of {cells} classes, got {len(images)} images, which suffice for "
                 f"{number}: pass more images or a smaller `count`."
             )
         members[number] = rng.permutation([left[label].pop() for label in fullest])
-    height, width, channels = images.shape[1:]
-    tiles = images[members].reshape(count, _SIDE, _SIDE, height, width, channels)
-    canvas = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(count, _SIDE * height, _SIDE * width, channels)
-    return Mosaics(canvas, labels[members], members)
+    return Mosaics(tile(images[members], shape), labels[members], members, shape)
 
 
 def points_into(heat: np.ndarray, regions: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ import xaijax as xai
 from experiments._activation_maps import CLASSLESS, EVALUATED, GRADIENT, METHODS, PIXELS, Method
 from experiments._digits import DIGIT, Scenes, load_scenes
 from experiments._pointing_game import (
-    CELLS,
+    QUADRANTS,
     Interval,
     Mosaics,
     make_mosaics,
@@ -51,6 +52,7 @@ from experiments._pointing_game import (
 from experiments._report import Report
 from experiments._training import accuracy_of, train_digit_net
 
+CELLS = math.prod(QUADRANTS)
 LEAST_PROBABILITY = 0.9  # of the true class, for an image to be part of a mosaic
 EARLIER_LAYER = "blocks/2"
 _DRAWN_MAP = 1  # the upper right cell of the first mosaic
@@ -58,13 +60,16 @@ _DRAWN_MAP = 1  # the upper right cell of the first mosaic
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """The scores of one map; `example` is its map of the drawn mosaic; `seconds` includes compiling."""
+    """The scores of one map; `example` is its map of the drawn mosaic; `seconds` includes compiling.
+
+    box: the pointing game; None where the images have no boxes. grid, mass: of the mosaics.
+    """
 
     title: str
     source: str
     layer: str | None
     maps: int
-    box: Interval
+    box: Interval | None
     grid: Interval
     mass: Interval
     seconds: float
@@ -73,21 +78,25 @@ class Score:
     def numbers(self) -> dict[str, Any]:
         counts = {"source": self.source, "maps": self.maps, "seconds": round(self.seconds, 1)}
         intervals = {"pointing game": self.box, "grid pointing game": self.grid, "mass in its cell": self.mass}
-        return counts | {name: interval._asdict() for name, interval in intervals.items()}
+        return counts | {name: interval._asdict() for name, interval in intervals.items() if interval is not None}
 
 
-def measure(method: Method, layer: str | None, model: Any, scenes: Scenes, mosaics: Mosaics, key: Any) -> Score:
-    """Computes the three measures of one map."""
+def measure(
+    method: Method, layer: str | None, model: Any, mosaics: Mosaics, key: Any, scenes: Scenes | None = None
+) -> Score:
+    """Computes the measures of one map on mosaics, and the pointing game on scenes."""
     start = time.perf_counter()
+    cells = mosaics.cells()
     count = max(1, round(method.share * len(mosaics.images)))
-    maps = count * CELLS
-    heat = method.heat(model, scenes.images[:maps], scenes.labels[:maps, None], key, layer)
-    box = wilson(int(points_into(heat, scenes.boxes()[:maps]).sum()), maps)
+    maps, box = count * len(cells), None
+    if scenes is not None:
+        heat = method.heat(model, scenes.images[:maps], scenes.labels[:maps, None], key, layer)
+        box = wilson(int(points_into(heat, scenes.boxes()[:maps]).sum()), maps)
 
     heat = method.heat(model, mosaics.images[:count], mosaics.labels[:count], key, layer)
-    cells = np.tile(mosaics.cells(), (count, 1, 1))
-    grid = wilson(int(points_into(heat, cells).sum()), maps)
-    mass = mean_interval(mass_within(heat, cells))
+    own = np.tile(cells, (count, 1, 1))
+    grid = wilson(int(points_into(heat, own).sum()), maps)
+    mass = mean_interval(mass_within(heat, own))
     seconds = time.perf_counter() - start
     return Score(method.title, method.source, layer, maps, box, grid, mass, seconds, heat[_DRAWN_MAP])
 
@@ -95,19 +104,20 @@ def measure(method: Method, layer: str | None, model: Any, scenes: Scenes, mosai
 def choose(model: Any, scenes: Scenes, count: int, rng: np.random.Generator) -> tuple[float, Mosaics]:
     """Returns the network's accuracy, and mosaics of images that it classifies correctly and with confidence."""
     probabilities = np.asarray(jax.jit(lambda model, x: jax.nn.softmax(model(x)))(model, scenes.images))
-    accuracy = accuracy_of(probabilities, scenes.labels)
-    sure = np.flatnonzero(probabilities[np.arange(len(scenes.labels)), scenes.labels] >= LEAST_PROBABILITY)
-    return accuracy, make_mosaics(scenes.images[sure], scenes.labels[sure], count, rng)
+    options: dict[str, Any] = {"probabilities": probabilities, "least": LEAST_PROBABILITY}
+    return accuracy_of(probabilities, scenes.labels), make_mosaics(scenes.images, scenes.labels, count, rng, **options)
 
 
 def tabulate(scores: list[Score], title: str) -> Table:
     """Returns estimates and intervals in percent, in at most eighty columns."""
     # Eighty columns leave no space for rules.
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for name in ("map", "maps", "in the box", "own cell", "mass in cell", "s"):
+    in_box = ("in the box",) if any(score.box is not None for score in scores) else ()
+    for name in ("map", "maps", *in_box, "own cell", "mass in cell", "s"):
         table.add_column(name, justify="left" if name == "map" else "right", no_wrap=True)
     for score in scores:
-        shares = (f"{100 * a:.0f} ({100 * b:.0f}-{100 * c:.0f})" for a, b, c in (score.box, score.grid, score.mass))
+        intervals = [interval for interval in (score.box, score.grid, score.mass) if interval is not None]
+        shares = (f"{100 * a:.0f} ({100 * b:.0f}-{100 * c:.0f})" for a, b, c in intervals)
         table.add_row(score.title, str(score.maps), *shares, f"{score.seconds:.0f}")
     return table
 
@@ -117,22 +127,32 @@ _COLUMNS = 5
 _NONE = Interval(np.nan, np.nan, np.nan)
 
 
-def draw_intervals(scores: Sequence[Score], chance_box: float, chance_cell: float) -> Figure:
-    """Draws a row for each map: filled dots for the last layer, hollow dots for an earlier layer, dashed lines for chance."""
+def draw_intervals(scores: Sequence[Score], chance_box: float | None, chance_cell: float) -> Figure:
+    """Draws a row for each map: filled dots for the last layer, hollow dots for an earlier layer, dashed lines for chance.
+
+    chance_box: of the pointing game; None where it was not played, and has no panel.
+    """
     last = sorted((score for score in scores if score.layer is None), key=lambda score: -score.grid.value)
     earlier = {score.title: score for score in scores if score.layer is not None}
     sources = [score.source for score in last]
-    figure, axes = plt.subplots(1, 3, figsize=(12, 1.6 + 0.3 * len(last)), sharey=True, layout="constrained")
-    panels = {
-        "strongest pixel in the digit's box": ("box", chance_box),
-        "strongest pixel in its own cell of four": ("grid", chance_cell),
-        "positive mass in its own cell of four": ("mass", chance_cell),
+    cells = {2: "two", 4: "four"}[round(1 / chance_cell)]
+    panels = {} if chance_box is None else {"strongest pixel in the digit's box": ("box", chance_box)}
+    panels |= {
+        f"strongest pixel in its own cell of {cells}": ("grid", chance_cell),
+        f"positive mass in its own cell of {cells}": ("mass", chance_cell),
     }
+    size = (1.5 + 3.5 * len(panels), 1.6 + 0.3 * len(last))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, layout="constrained")
     for ax, (title, (measure, chance)) in zip(axes, panels.items(), strict=True):
-        shown = [[getattr(score, measure), getattr(earlier.get(score.title), measure, _NONE)] for score in last]
+        shown = [[getattr(score, measure)] for score in last]
+        if earlier:
+            shown = [
+                [*row, getattr(earlier.get(score.title), measure, _NONE)]
+                for row, score in zip(shown, last, strict=True)
+            ]
         xai.plot.intervals(
             *np.moveaxis(np.array(shown), -1, 0), names=[score.title for score in last], categories=sources,
-            groups=["last layer", "one layer earlier"], colors=[COLORS[source] for source in dict.fromkeys(sources)],
+            groups=["last layer", "one layer earlier"] if earlier else ["last layer"], colors=[COLORS[source] for source in dict.fromkeys(sources)],
             reference=chance, reference_name="chance", percent=True, legend=False, ax=ax, title=title,
         )  # fmt: skip
         ax.set_xlim(-0.02, 1.02)
@@ -158,9 +178,10 @@ def draw_mosaic(scores: Sequence[Score], mosaics: Mosaics, number: int) -> Figur
     panels = panels[: len(scores) + 1]
     xai.plot.compare(maps, image[None], labels=[f"evidence for the {label}"], alpha=0.85, axes=panels)
     rows_of_cell, columns_of_cell = np.nonzero(mosaics.cells()[cell])
-    corner, side = (columns_of_cell.min() - 0.5, rows_of_cell.min() - 0.5), float(np.ptp(rows_of_cell)) + 1
+    corner = (columns_of_cell.min() - 0.5, rows_of_cell.min() - 0.5)
+    width, height = (float(np.ptp(positions)) + 1 for positions in (columns_of_cell, rows_of_cell))
     for ax in panels:
-        ax.add_patch(Rectangle(corner, side, side, fill=False, edgecolor="#4fd0d0", lw=1.5, zorder=3, clip_on=False))
+        ax.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="#4fd0d0", lw=1.5, zorder=3, clip_on=False))
     for ax, score in zip(panels[1:], scores, strict=True):
         ax.title.set_color(COLORS[score.source])
     figure.suptitle(
@@ -198,7 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
         scores = []
         for method, layer in tasks:
             report.step(method.title)
-            scores.append(measure(method, layer, model, test, mosaics, key))
+            scores.append(measure(method, layer, model, mosaics, key, test))
 
         for layer, title in {None: "last layer", EARLIER_LAYER: EARLIER_LAYER}.items():
             part = [score for score in scores if score.layer == layer]

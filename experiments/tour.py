@@ -1,4 +1,4 @@
-"""The tour: trains four small Flax models on real data and explains them by every method.
+"""The tour: an ImageNet network on real photographs, and four small Flax models that it trains on real data, explained.
 
 python -m experiments.tour --out out/tour
 """
@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import xaijax as xai
-from experiments import founding_game
+from experiments import founding_game, photographs
 from experiments._digits import Scenes, load_scenes
 from experiments._pointing_game import mass_within, points_into
 from experiments._report import Report, efficiency_gap
@@ -33,28 +33,33 @@ from experiments._training import (
 )
 
 LEAST_ACCURACY = 0.95  # of the digit network
-_STEPS = 11
+DIGITS = (3, 5, 2, 8, 7)  # of which one is explained each
+_STEPS = 13
 _ABOUT = (
-    "Three workers and their pay, and four small networks trained on real data, explained by every method: which words "
-    "reveal a sentence's package, which measurements increase the odds of a malignant tumor or a forecast of disease "
-    "progression, and which pixels show a digit."
+    "An ImageNet network on real photographs, three workers and their pay, and four small networks trained on real data, "
+    "explained by every method: what shows a cat or an espresso, which words reveal a sentence's package, which "
+    "measurements increase the odds of a malignant tumor or a forecast of disease progression, and which pixels show a digit."
 )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train small real Flax models and explain them by every method.")
+    parser = argparse.ArgumentParser(
+        description="Explain an ImageNet network, and train small real Flax models and explain them, by every method."
+    )
     parser.add_argument("--out", type=Path, default=Path("out/tour"), help="the folder for figures and numbers")
     parser.add_argument("--seed", type=int, default=0, help="seed of the data, the training and the sampling")
     parser.add_argument(
         "--cache", type=Path, help="folder of compiled programs, kept for the next tour; default: next to --out"
     )
-    parser.add_argument("--epochs", type=int, default=6, help="epochs of training of the digit network")
+    parser.add_argument("--epochs", type=int, default=3, help="epochs of training of the digit network")
     options = parser.parse_args(arguments)
     xai.scale.compilation_cache(options.cache or options.out.parent / "programs")
 
     start = time.perf_counter()
-    text_key, table_key, image_key = (jax.random.fold_in(jax.random.key(options.seed), number) for number in range(3))
+    keys = [jax.random.fold_in(jax.random.key(options.seed), number) for number in range(4)]
+    text_key, table_key, image_key, photograph_key = keys
     with Report(options.out, total=_STEPS) as report:
+        photographs.explain(report, photograph_key)
         report.step("the founding game")
         founding_game.explain(report)
         explain_sentences(report, text_key, options.seed)
@@ -115,10 +120,10 @@ def explain_tumors(report: Report, key: Any, seed: int) -> None:
 
     report.step("explaining breast cancer")
     log_odds = lambda logits: logits[:, 0] - logits[:, 1]  # noqa: E731  (of malignant)
-    background = xai.mask.background(table.train_x[:100], names=table.names)
+    background = xai.mask.background(table.train_x[:50], names=table.names)
     statistics = xai.lime.statistics(table.train_x, names=table.names)
     shap = xai.shap.values(model, table.test_x, background, key=key, target=log_odds)
-    lime = xai.lime.tabular(model, table.test_x, statistics, key=key, target=log_odds, num_samples=2000)
+    lime = xai.lime.tabular(model, table.test_x, statistics, key=key, target=log_odds, num_samples=1000)
     shap = shap.with_names(inputs=table.in_units(table.test_x))
     example = int(np.argmin(jnp.abs(shap.output - 2)))
     report.numbers["breast cancer: SHAP, largest gap to efficiency"] = efficiency_gap(shap)
@@ -126,8 +131,8 @@ def explain_tumors(report: Report, key: Any, seed: int) -> None:
     report.keep("breast_cancer_shap", shap)
     report.keep("breast_cancer_lime", lime)
     common = {"output": "the log odds of malignant", "examples": [example], "key": key}
-    report.section(shap, title="Why a tumor may be malignant", options={"background": "100 training rows"}, **common)
-    report.section(lime, title="The same tumor, by a local linear model", options={"num_samples": 2000}, **common)
+    report.section(shap, title="Why a tumor may be malignant", options={"background": "50 training rows"}, **common)
+    report.section(lime, title="The same tumor, by a local linear model", options={"num_samples": 1000}, **common)
 
     figure, ax = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
     xai.plot.waterfall(shap, example=example, ax=ax)
@@ -151,14 +156,14 @@ def explain_patients(report: Report, key: Any, seed: int) -> None:
     report.say(f"diabetes: {len(table.test_y)} unseen patients, test R² {score:.2f}")
 
     report.step("explaining diabetes")
-    background = xai.mask.background(table.train_x[:100], names=table.names)
+    background = xai.mask.background(table.train_x[:50], names=table.names)
     shap = xai.shap.values(model, table.test_x, background, key=key).with_names(inputs=table.in_units(table.test_x))
     report.numbers["diabetes: SHAP, largest gap to efficiency"] = efficiency_gap(shap)
     report.keep("diabetes_shap", shap)
     example = int(np.argmax(shap.output))
     report.section(
         shap, title="The patient with the worst forecast", output="progression of the disease", examples=[example],
-        options={"background": "100 training rows"}, key=key,
+        options={"background": "50 training rows"}, key=key,
     )  # fmt: skip
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
     xai.plot.waterfall(shap, example=example, ax=axes[0])
@@ -190,19 +195,26 @@ def explain_digits(report: Report, key: Any, seed: int, epochs: int) -> None:
     _report_localization(report, maps, test)
 
     right = logits.argmax(axis=1) == test.labels
-    shown = np.array([np.flatnonzero((test.labels == digit) & right)[0] for digit in (3, 5, 2, 8, 7)])
+    shown = np.array([np.argmax((test.labels == digit) * (1 + right)) for digit in DIGITS])
     images = test.images[shown]
     report.step("LIME and SHAP on digits")
-    lime = xai.lime.image(model, images, xai.mask.superpixels(40), key=key)
+    lime = xai.lime.image(model, images, xai.mask.superpixels(40), key=key, num_samples=300)
     games = xai.game(model, images, xai.mask.grid(8))
-    shap = xai.shap.permutation(games, num_permutations=16, key=key)
+    shap = xai.shap.permutation(games, num_permutations=4, key=key)
     report.numbers["digits: LIME local R², mean"] = float(lime.r_squared.mean())
     report.numbers["digits: SHAP largest standard error"] = float(jnp.max(jnp.asarray(shap.std_errors)))
     report.figure("digits", _draw_digits(test, shown, maps, lime, shap), "where the network sees the digit")
-    common = {"images": images, "output": "the logit of the digit"}
+    examples = list(range(min(2, len(shown))))  # of the page
+    common = {"images": images, "output": "the logit of the digit", "examples": examples}
     report.section(maps["Grad-CAM"][shown], title="Where the network sees the digit", **common)
-    report.section(lime, title="Which superpixels speak for the digit", options={"regions": 40}, key=key, **common)
-    report.section(shap, title="What each cell of a grid adds", options={"num_permutations": 16}, key=key, **common)
+    report.section(
+        lime,
+        title="Which superpixels speak for the digit",
+        options={"regions": 40, "num_samples": 300},
+        key=key,
+        **common,
+    )
+    report.section(shap, title="What each cell of a grid adds", options={"num_permutations": 4}, key=key, **common)
     for name, attribution in {**maps, "LIME": lime, "SHAP": shap}.items():
         report.keep(f"digits_{name.lower().replace(' ', '_').replace(',', '')}", attribution)
 
@@ -229,7 +241,7 @@ def _draw_digits(
     columns = {name: maps[name][shown] for name in ("CAM", "Grad-CAM")}
     columns |= {"LIME, superpixels": lime, "SHAP, 8 x 8 grid": shap}
     images = test.images[shown]
-    figure, grid = plt.subplots(len(shown), 5, figsize=(13.5, 2.45 * len(shown)), layout="constrained")
+    figure, grid = plt.subplots(len(shown), 5, squeeze=False, figsize=(13.5, 2.45 * len(shown)), layout="constrained")
     for row, index in enumerate(shown):
         grid[row, 0].imshow(images[row, ..., 0], cmap="gray", vmin=0, vmax=1)
         grid[row, 0].set_axis_off()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from experiments._efficientnet import load_efficientnet
+from experiments._efficientnet import load_efficientnet, read_pictures
 from experiments._pointing_game import mass_within
 from experiments.photographs import PAIR, SIDE, halves, mosaic
 
@@ -17,14 +17,14 @@ METHODS = ("CAM", "Grad-CAM", "LIME", "SHAP")
 
 
 def test_the_pair_is_two_pictures_side_by_side_and_its_halves_are_disjoint():
-    picture = mosaic()
+    picture = mosaic(read_pictures())
     assert picture.shape == (SIDE, SIDE, 3)
     assert halves().sum(axis=0).tolist() == np.ones((SIDE, SIDE)).tolist()
     assert halves()[0, 0].tolist() == [column < SIDE // 2 for column in range(SIDE)]
 
 
 def test_cam_of_each_class_lies_in_its_own_half():
-    x = np.stack([mosaic()] * len(PAIR))
+    x = np.stack([mosaic(read_pictures())] * len(PAIR))
     cam = xai.cam.cam(load_efficientnet(), x, target=np.array(list(PAIR.values())), head="head", upsample=True)
     assert (mass_within(np.asarray(cam.values), halves()) > 0.8).all()
 

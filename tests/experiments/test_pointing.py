@@ -10,7 +10,7 @@ from flax import nnx
 from experiments import pointing
 from experiments._activation_maps import CLASSLESS, GRADIENT
 from experiments._networks import DigitNet
-from experiments._pointing_game import Interval, make_mosaics, mass_within, mean_interval, points_into, wilson
+from experiments._pointing_game import HALVES, Interval, make_mosaics, mass_within, mean_interval, points_into, wilson
 from experiments.pointing import COLORS, draw_intervals, draw_mosaic
 
 
@@ -26,6 +26,22 @@ def test_every_cell_of_a_mosaic_shows_its_member():
         for cell, member in zip(mosaics.cells(), members, strict=True):
             assert (mosaic[cell] == member).all()
     np.testing.assert_array_equal(np.argwhere(mosaics.cells()[1])[0], [0, 3])  # reading order: upper right
+
+
+def test_halves_show_sure_images_side_by_side():
+    images = np.arange(6.0)[:, None, None, None] * np.ones((6, 4, 2, 1))
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    probabilities = np.where(np.arange(6) < 4, 0.9, 0.2)[:, None] * np.ones((6, 2))
+    options = {"shape": HALVES, "probabilities": probabilities, "least": 0.5}
+    mosaics = make_mosaics(images, labels, 2, np.random.default_rng(0), **options)
+    assert sorted(mosaics.members.ravel()) == [0, 1, 2, 3], "the others are not sure"
+    assert sorted(np.unique(mosaics.images)) == [0, 1, 2, 3]
+    for mosaic, (left, right) in zip(mosaics.images, mosaics.members, strict=True):
+        assert (mosaic[:, :2] == left).all()
+        assert (mosaic[:, 2:] == right).all()
+    np.testing.assert_array_equal(mosaics.cells(), [[[True, True, False, False]] * 4, [[False, False, True, True]] * 4])
+    with pytest.raises(ValueError, match="3 mosaics of 2 classes, got 4 images, which suffice for 2"):
+        make_mosaics(images, labels, 3, np.random.default_rng(0), **options)
 
 
 def test_too_few_images_are_refused():
