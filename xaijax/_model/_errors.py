@@ -97,10 +97,11 @@ def module_in_closure(model: Any) -> str | None:
 def _is_own(error: Exception) -> bool:
     """Returns whether an error was raised by a check of this package.
 
-    Arguments that do not fit the signature of the user's function are reported by Python at the call, in `_call`.
+    Arguments that do not fit the signature of the user's function are reported by Python at the call, in `_call` or the
+    `_outputs` that it shares with `_call_tagged`.
     """
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    is_call = frame.f_code.co_name == "_call" and isinstance(error, TypeError)
+    is_call = frame.f_code.co_name in ("_call", "_outputs") and isinstance(error, TypeError)
     return calls.is_of_package(frame) and not is_call
 
 
