@@ -251,6 +251,7 @@ def _errors(section: str, row: dict[str, Any]) -> Iterator[Figure]:
 
 _ROWS = {
     "overhead": _overhead,
+    "networks": _overhead,
     "solvers": _solvers,
     "memory": _memory,
     "growth": _growth,

@@ -130,6 +130,11 @@ def at_once(model: Any, x: jax.Array) -> Ways:
     return {"at once": lambda: _apply(model, x)}
 
 
+def gradients_at_once(model: Any, x: jax.Array) -> Ways:
+    """Returns the gradient of the sum of the outputs for these rows."""
+    return {"at once": lambda: _gradients(model, x)}
+
+
 def bare(
     model: Any, rows: int, row: tuple[int, ...], blocks: tuple[int, ...], ids: int = 0, gradients: bool = False
 ) -> Ways:

@@ -15,6 +15,7 @@ from benchmarks import _accelerator, _devices, _growth, _lime_peers, _record, _s
 from benchmarks._cam_cases import cam_cases, cam_parts
 from benchmarks._flops import peak_flops
 from benchmarks._lime_cases import lime_cases, lime_parts
+from benchmarks._network_cases import network_cases
 from benchmarks._overhead import Case, Size, overhead
 from benchmarks._peer_comparison import table as peer_table
 from benchmarks._shap_cases import shap_cases, shap_parts, solvers
@@ -69,6 +70,11 @@ def chosen_cases(size: Size, only: str) -> list[Case]:
 
 def _overhead(settings: Settings) -> Rows:
     chosen = chosen_cases(settings.size, settings.only)
+    return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
+
+
+def _networks(settings: Settings) -> Rows:
+    chosen = [case for case in network_cases(settings.size) if settings.only.lower() in case.name.lower()]
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
 
 
@@ -144,6 +150,7 @@ def measure_peers(
 
 SECTIONS = {
     "overhead": Section(_overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)]),
+    "networks": Section(_networks, lambda rows: [_tables.overhead_table(rows)]),
     "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),
     "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
     "memory": Section(_memory_of, lambda rows: [_tables.memory_table(rows)]),

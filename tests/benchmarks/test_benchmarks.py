@@ -12,6 +12,7 @@ import xaijax as xai
 from benchmarks import _cam_cases, _lime_cases, _run, _shap_cases, _timing
 from benchmarks.__main__ import main
 from benchmarks._cam_cases import ONE_PASS
+from benchmarks._network_cases import network_cases
 from benchmarks._overhead import Case, bare, measure, overhead
 from benchmarks._parts import measure_parts, parts_of_game
 from benchmarks._run import cases
@@ -140,6 +141,19 @@ def test_rows_are_those_that_the_explanation_evaluates(tiny, name):
     case = tiny[f"{name}, perceptron"]
     (evaluated,) = np.unique(case.explain().num_evaluations)
     assert case.rows == case.sizes["inputs"] * case.sizes["background"] * evaluated
+
+
+def test_a_network_by_fast_is_compared_with_the_same_numbers_of_the_bare_network():
+    network = {case.name: case for case in network_cases("tiny")}
+    assert len(network) == 6  # forward, gradient, four explanations
+    gradient = network["gradient by xai.fast, MobileNet, 2 images"]
+    (row,) = overhead([gradient], 1, say=lambda _: None)
+    assert (row["bare_best"], row["rows"], row["second_compilations"]) == ("at once", 2, 0)
+    bare_gradient = gradient.bare()["at once"]()
+    assert float(jnp.abs(bare_gradient).max()) > 0
+    np.testing.assert_allclose(gradient.explain(), bare_gradient, atol=1e-4 * float(jnp.abs(bare_gradient).max()))
+    shap = network["permutation SHAP on a grid, MobileNet"]
+    assert shap.rows == int(shap.explain().num_evaluations[0])
 
 
 def test_a_program_that_is_compiled_again_is_recorded():

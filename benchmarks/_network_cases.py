@@ -1,0 +1,64 @@
+"""A whole network with depthwise convolutions, bare and by `xai.fast`, and its explanations relative to the bare network.
+
+EfficientNet-Lite0 has the sizes of real networks for photographs. XLA's programs for CPUs compute its depthwise
+convolutions group by group, which explanations and `xai.fast` avoid: ratios below 1.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+import xaijax as xai
+from benchmarks._models import KEY, mobile_net
+from benchmarks._overhead import Case, Size, at_once, bare, gradients_at_once, pick
+from experiments._efficientnet import load_efficientnet
+
+
+def network_cases(size: Size) -> list[Case]:
+    """Returns the forward pass and the gradient for the input at several numbers of images, and four explanations."""
+    side = pick(size, tiny=16, quick=128, full=224)
+    name, model = ("MobileNet", mobile_net(side)) if size == "tiny" else ("EfficientNet-Lite0", _efficientnet())
+    cases = []
+    for images in pick(size, tiny=(2,), quick=(1, 8, 32), full=(1, 8, 32)):
+        x = jax.random.normal(KEY, (images, side, side, 3))
+        fast, sizes = xai.fast(model), {"images": images, "side": side}
+        for title, ways in (("forward", at_once), ("gradient", gradients_at_once)):
+            run = ways(fast, x)["at once"]
+            plain = functools.partial(ways, model, x)
+            cases.append(Case(f"{title} by xai.fast, {name}, {images} images", images, run, plain, sizes))
+    return cases + _explanations(name, model, size, side)
+
+
+def _explanations(name: str, model: Any, size: Size, side: int) -> list[Case]:
+    images = pick(size, tiny=2, quick=8, full=8)
+    x = jax.random.normal(KEY, (images, side, side, 3))
+    samples, cells = pick(size, tiny=(8, 2), quick=(32, 4), full=(100, 6))
+    one_pass = functools.partial(at_once, model, x)
+
+    def case(title: str, rows: int, explain: Callable[[], Any], plain: Any) -> Case:
+        return Case(f"{title}, {name}", rows, explain, plain, {"images": images, "rows": rows, "side": side})
+
+    def of_rows(rows: int) -> Callable[[], Any]:
+        return lambda: bare(model, rows, (side, side, 3), (8, 32))
+
+    few = x[:1]
+    games = xai.game(model, few, xai.mask.grid(cells), target=0)
+    orders = 2 * cells**2  # coalitions of one order and its reverse
+    options: dict[str, Any] = {"key": KEY, "target": 0, "num_samples": samples}
+    lime = lambda: xai.lime.image(model, few, xai.mask.grid(cells), **options)  # noqa: E731
+    shap = lambda: xai.shap.permutation(games, num_permutations=1, key=KEY)  # noqa: E731
+    return [
+        case("CAM", images, lambda: xai.cam.cam(model, x), one_pass),
+        case("Grad-CAM", images, lambda: xai.cam.grad_cam(model, x), one_pass),
+        case("LIME on a grid", samples, lime, of_rows(samples)),
+        case("permutation SHAP on a grid", orders, shap, of_rows(orders)),
+    ]
+
+
+@functools.cache
+def _efficientnet() -> Any:
+    return load_efficientnet()
