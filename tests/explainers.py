@@ -175,6 +175,7 @@ def _gradient_maps(model, x, batch_size):
             explain.input_x_gradient(model, x, channels="sum", **options),
             explain.guided_backpropagation(model, x, **options),
             explain.deconvolution(model, x, **options),
+            explain.propagate(model, x, **options),
             explain.integrated_gradients(model, x, baselines, layer="conv", num_steps=2, **options),
             explain.conductance(model, x, "norm", num_steps=2, **options),
             explain.guided_integrated_gradients(model, x, num_steps=2, **options),

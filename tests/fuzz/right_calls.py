@@ -75,6 +75,7 @@ NOT_CALLED = {
     "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
+    "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
 }  # fmt: skip
 
 
@@ -257,6 +258,9 @@ def _functions():
         "gradient.guided_integrated_gradients": {**model_x, "num_steps": 2},
         "gradient.integrated_hessians": {**model_x, "num_steps": 2},
         "gradient.internal_influence": {**image_x, "num_steps": 2},
+        "gradient.composites.Composite": {"layers": [("dense", xai.gradient.rules.flat())]},
+        "gradient.composites.epsilon_gamma_box": {"low": 0.0, "high": 1.0},
+        "gradient.rules.z_box": {"low": 0.0, "high": 1.0},
         "gradient.smooth": {"explainer": xai.gradient.saliency, "num_samples": 2},
         "shap.linear": {"model": linear_model, "x": X, "rows": X[:2]},
         "shap.owen": lambda r: {"game": r.game, "tree": [[0, 1], [2, 3]]},
@@ -421,12 +425,16 @@ def _methods():
 
 def public_functions():
     """Yields (name, callable) of everything in `__all__`, of the package and of its namespaces."""
-    for name in xai.__all__:
-        value = getattr(xai, name)
-        if isinstance(value, types.ModuleType):
-            yield from ((f"{name}.{short}", getattr(value, short)) for short in value.__all__)
-        else:
-            yield name, value
+
+    def within(prefix, namespace):
+        for short in namespace.__all__:
+            value = getattr(namespace, short)
+            if isinstance(value, types.ModuleType):
+                yield from within(f"{prefix}{short}.", value)
+            else:
+                yield f"{prefix}{short}", value
+
+    return within("", xai)
 
 
 def _by_name(name, function, results):

@@ -42,6 +42,7 @@ _POSITIVE = {"a fraction", "an int beyond 32 bits"}
 _NUMBERS = {*_POSITIVE, "a negative int"}
 _SCALES = {"True", "a fraction", "a negative int"}
 _FILLS = {*_SCALES, "an empty list", "an array of five axes", "a long row", "no rows"}  # compared with the images later
+_BOUNDS = {*_NUMBERS, "True", "an array of five axes", "a long row"}  # compared with a layer later
 
 # What is right of them for an argument of this name, or of this function; next to a default of None and flags.
 LEGAL = {
@@ -51,6 +52,8 @@ LEGAL = {
     **dict.fromkeys(("path", "out", "folder"), ("text",)),
     **dict.fromkeys(("compactness", "sigma", "until", "gamma", "kernel_width", "ridge", "deviations", "learning_rate"), _POSITIVE),
     **dict.fromkeys(("linewidth", "host_timeout", "max_sigma"), _POSITIVE),
+    **dict.fromkeys(("epsilon", "stabilizer"), _POSITIVE),
+    **dict.fromkeys(("low", "high"), _BOUNDS),
     **dict.fromkeys(("reference", "level"), _NUMBERS),
     **dict.fromkeys(("mean", "std", "baseline"), _SCALES),
     **dict.fromkeys(("channel_axis", "token"), ("a negative int", "None")),

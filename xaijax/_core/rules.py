@@ -26,16 +26,23 @@ class RuleLog:
         self._counts: collections.Counter[tuple[str, str]] = collections.Counter()
         self._last_layer = ""
 
-    def add(self, equation: Any, rule: str) -> None:
-        """Counts an operation that a rule computed; "" for one without a rule, which is listed with its module path."""
+    def add(self, equation: Any, rule: str, path: str | None = None) -> None:
+        """Counts an operation that a rule computed; "" for one without a rule, which is listed with its module path.
+
+        path: of the module, where the caller knows it. Default: that of the trace.
+        """
         name = equation.primitive.name
         if name == "name":
             self._last_layer = equation.params["name"]
         if not rule:
-            path = path_of(equation)
+            path = path_of(equation) if path is None else path
             after = f" after {self._last_layer}" if self._last_layer else ""
             name += f" in {path}" if path else after
         self._counts[name, rule] += 1
+
+    def update(self, other: RuleLog) -> None:
+        """Adds the operations of another log, such as that of the body of a loop."""
+        self._counts.update(other._counts)
 
     def table(self) -> Rules:
         """Returns what `Attribution.rules` holds."""

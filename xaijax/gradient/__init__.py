@@ -5,11 +5,13 @@ Along paths from baselines: integrated_gradients by quadrature, expected_gradien
 on a path that avoids large derivatives, blur_integrated_gradients from a blurred image; conductance and internal_influence
 of a layer; integrated_hessians for pairs of features.
 Without a derivative: occlusion (sliding windows), feature_ablation (groups of features).
+Relevance from layer to layer (LRP): propagate, with the rules of one of `composites`, made of `rules`.
 Averaged over noisy copies of the input: smooth(any explainer).
 
 Each takes layer=, a layer whose activations are explained instead of the input, and target=xai.target.unit(layer, index).
 """
 
+from xaijax.gradient import composites, rules
 from xaijax.gradient._blur_integrated_gradients import blur_integrated_gradients
 from xaijax.gradient._conductance import conductance, internal_influence
 from xaijax.gradient._expected_gradients import expected_gradients
@@ -18,10 +20,12 @@ from xaijax.gradient._integrated_gradients import integrated_gradients
 from xaijax.gradient._integrated_hessians import integrated_hessians
 from xaijax.gradient._occlusion import feature_ablation, occlusion
 from xaijax.gradient._one_gradient import deconvolution, guided_backpropagation, input_x_gradient, saliency
+from xaijax.gradient._propagate import propagate
 from xaijax.gradient._smooth import smooth
 
 __all__ = [
     "blur_integrated_gradients",
+    "composites",
     "conductance",
     "deconvolution",
     "expected_gradients",
@@ -33,6 +37,8 @@ __all__ = [
     "integrated_hessians",
     "internal_influence",
     "occlusion",
+    "propagate",
+    "rules",
     "saliency",
     "smooth",
 ]
