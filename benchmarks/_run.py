@@ -14,6 +14,7 @@ import xaijax as xai
 from benchmarks import _accelerator, _devices, _growth, _lime_peers, _record, _shap_peers, _tables, _torch_peers
 from benchmarks._cam_cases import cam_cases, cam_parts
 from benchmarks._flops import peak_flops
+from benchmarks._gradient_cases import gradient_cases
 from benchmarks._lime_cases import lime_cases, lime_parts
 from benchmarks._network_cases import network_cases
 from benchmarks._overhead import Case, Size, overhead
@@ -61,7 +62,7 @@ class Section(NamedTuple):
 
 def cases(size: Size) -> list[Case]:
     """Returns all cases of the overhead; tiny cases take seconds and only test the code."""
-    return [*cam_cases(size), *shap_cases(size), *lime_cases(size)]
+    return [*cam_cases(size), *gradient_cases(size), *shap_cases(size), *lime_cases(size)]
 
 
 def chosen_cases(size: Size, only: str) -> list[Case]:

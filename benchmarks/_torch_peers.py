@@ -87,16 +87,57 @@ def measure_pytorch_grad_cam(repeats: int, *, small: bool = False, quick: bool =
 
 
 def measure_captum(repeats: int, *, small: bool = False, quick: bool = False) -> list[dict[str, Any]]:
-    """Measures LayerGradCam, Lime, KernelShap and ShapleyValueSampling."""
+    """Measures gradient methods, LayerGradCam, Lime, KernelShap and ShapleyValueSampling."""
     if sentence := missing("torch", "captum"):
         return [skipped("captum", sentence)]
     with threads(small), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # captum advises one input at a time, as it is called here
         return [
+            *_gradients(repeats, small=small, quick=quick),
             _grad_cam(repeats, small=small, quick=quick),
             *_tables(repeats, small=small, quick=quick),
             *_images(repeats, small=small, quick=quick),
         ]
+
+
+def _gradients(repeats: int, *, small: bool, quick: bool) -> list[dict[str, Any]]:
+    """Compares gradients of images and of a layer, values included."""
+    attr: Any = importlib.import_module("captum.attr")
+
+    number, side, steps = (2, 16, 3) if small else (8, 64, 50) if quick else (32, 64, 50)
+    model = small_resnet(side)
+    x = np.asarray(jax.random.normal(KEY, (number, side, side, 3)))
+    net, theirs_x = in_fastest_layout(torch_resnet(model), images(x))
+    check_equal(model, net, x, theirs_x)
+    few = max(1, number // 8)
+    path = {"n_steps": steps, "internal_batch_size": 32}
+    explain = xai.gradient
+    rows = []
+    for name, count, ours, peer, make, theirs in (
+        ("saliency", number, lambda x: explain.saliency(model, x, target=0), "Saliency", attr.Saliency, {"abs": False}),
+        (
+            "guided backpropagation", number, lambda x: explain.guided_backpropagation(model, x, target=0),
+            "GuidedBackprop", attr.GuidedBackprop, {},
+        ),
+        (
+            "integrated gradients", few, lambda x: explain.integrated_gradients(model, x, target=0, num_steps=steps),
+            "IntegratedGradients", attr.IntegratedGradients, path,
+        ),
+    ):  # fmt: skip
+
+        def run(ours: Any = ours, count: int = count) -> Any:
+            return ours(x[:count]).values
+
+        def run_theirs(make: Any = make, options: Any = theirs, count: int = count) -> Any:
+            return make(net).attribute(theirs_x[:count], target=0, **options)
+
+        difference = squared_error(run(), np.moveaxis(run_theirs().detach().numpy(), 1, -1))
+        if not difference < 1e-6:
+            raise RuntimeError(f"The values of {peer} and {name} differ by {difference:.1e} of their squares.")
+        sides = Side(run, count, 1), Side(run_theirs, count, 1)
+        options: dict[str, Any] = {"repeats": repeats, "difference": difference}
+        rows.append(compare_with_peer(f"{name}, small ResNet", f"captum {peer}", *sides, **options))
+    return rows
 
 
 def _grad_cam(repeats: int, *, small: bool, quick: bool) -> dict[str, Any]:

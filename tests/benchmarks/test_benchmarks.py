@@ -100,9 +100,11 @@ def test_unknown_sections_cases_and_repeats_are_refused(words, sentence, capsys)
 
 
 # One case of each method and each model; the quickest of a map and of values always, the others on request.
-ALWAYS = ("Grad-CAM, MobileNet", "expected gradients, perceptron")
+ALWAYS = ("Grad-CAM, MobileNet", "integrated gradients, perceptron")
 RUN = [
     *ALWAYS,
+    "expected gradients, perceptron",
+    "saliency, small ResNet",
     "attention rollout, ViT",
     "published kernel SHAP, perceptron",
     "kernel SHAP of words, text transformer",
