@@ -171,6 +171,7 @@ def _gradient_maps(model, x, batch_size):
     return _stacked(
         [
             explain.integrated_gradients(model, x, baselines, weights=[1, 2], num_steps=3, **options),
+            explain.deep_lift(model, x, baselines[1], **options),
             explain.saliency(model, x, **options),
             explain.input_x_gradient(model, x, channels="sum", **options),
             explain.guided_backpropagation(model, x, **options),

@@ -250,6 +250,8 @@ def _functions():
         "shap.values": lambda r: {**model_x, "masker": r.masker, "key": KEY},
         "shap.expected_gradients": {**model_x, "background": X, "key": KEY, "num_samples": 32},
         "gradient.expected_gradients": {**model_x, "background": X, "key": KEY, "num_samples": 32},
+        "shap.deep_shap": {**model_x, "background": X},
+        "gradient.deep_shap": {**model_x, "background": X},
         "gradient.guided_backpropagation": {"model": image_model, "x": IMAGES},
         "gradient.deconvolution": {"model": image_model, "x": IMAGES},
         "gradient.occlusion": {**model_x, "window": 2},

@@ -1,6 +1,7 @@
 """Gradients of the explained score with respect to the input, and the scores of changed inputs.
 
 One gradient: saliency, input_x_gradient; guided_backpropagation and deconvolution, with other derivatives of the ReLUs.
+By differences from a reference: deep_lift, and deep_shap over a background.
 Along paths from baselines: integrated_gradients by quadrature, expected_gradients by sampling; guided_integrated_gradients
 on a path that avoids large derivatives, blur_integrated_gradients from a blurred image; conductance and internal_influence
 of a layer; integrated_hessians for pairs of features.
@@ -14,6 +15,7 @@ Each takes layer=, a layer whose activations are explained instead of the input,
 from xaijax.gradient import composites, rules
 from xaijax.gradient._blur_integrated_gradients import blur_integrated_gradients
 from xaijax.gradient._conductance import conductance, internal_influence
+from xaijax.gradient._deep_lift import deep_lift, deep_shap
 from xaijax.gradient._expected_gradients import expected_gradients
 from xaijax.gradient._guided_integrated_gradients import guided_integrated_gradients
 from xaijax.gradient._integrated_gradients import integrated_gradients
@@ -28,6 +30,8 @@ __all__ = [
     "composites",
     "conductance",
     "deconvolution",
+    "deep_lift",
+    "deep_shap",
     "expected_gradients",
     "feature_ablation",
     "guided_backpropagation",

@@ -3,7 +3,7 @@
 Other summaries of the same games: banzhaf; rise, the mean output with a player; sobol, its share of the output's variance.
 """
 
-from xaijax.gradient import expected_gradients
+from xaijax.gradient import deep_shap, expected_gradients
 from xaijax.shap._exact import banzhaf, exact
 from xaijax.shap._gaussian_process import gaussian_process
 from xaijax.shap._interactions import interactions
@@ -16,6 +16,7 @@ from xaijax.shap._values import values
 
 __all__ = [
     "banzhaf",
+    "deep_shap",
     "exact",
     "expected_gradients",
     "gaussian_process",
