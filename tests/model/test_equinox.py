@@ -156,6 +156,23 @@ def test_modules_of_batches_stay_modules_of_batches():
     np.testing.assert_allclose(as_model(bound)(IMAGES), jax.vmap(NET)(IMAGES), atol=1e-6)
 
 
+def test_a_function_of_a_module_has_its_layers():
+    """For modules that are called with more than their input; here a key for each example."""
+
+    def of_batch(net, scale, x):
+        keys = jax.random.split(KEY, len(x))
+        return scale * jax.vmap(lambda row, key: net(row, key=key))(x, keys)
+
+    model = xai.function(of_batch, NET, 2.0)
+    assert xai.layers(model, IMAGES) == xai.layers(NET, IMAGES)
+    values = cam(model, "blocks/1", channel_axis=1).values
+    np.testing.assert_allclose(values, 2 * cam(NET, "blocks/1").values, atol=1e-5)
+    training = functools.partial(of_batch, eqx.nn.inference_mode(NET, False), 2.0)
+    with pytest.warns(UserWarning, match=r"in training mode at \['drop'\].*inference mode"):
+        outputs = as_model(training)(IMAGES)
+    np.testing.assert_allclose(outputs, model(IMAGES), atol=1e-6)
+
+
 def test_what_is_no_module_is_refused():
     with pytest.raises(TypeError, match="`module` must be a callable equinox.Module, got the function"):
         xai.equinox(jnp.tanh)

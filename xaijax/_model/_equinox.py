@@ -12,7 +12,6 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.custom_batching import custom_vmap
 
 from xaijax._core import calls, check
-from xaijax._model._function import FunctionModel
 from xaijax._model._lazy import LazyModule
 from xaijax._model._model import Model
 
@@ -28,13 +27,7 @@ class EquinoxModel(Model):
     """An Equinox module with its state and bound arguments, called for each example, in inference mode."""
 
     def __init__(self, module: eqx.Module, state: Any, batched: bool, *parameters: Any, **options: Any):
-        training = [path or type(part).__name__ for path, part in _modules(module) if _is_in_training(part)]
-        if training:
-            calls.warn(
-                f"the Equinox model is in training mode at {training}: it is explained in inference mode "
-                "(eqx.nn.inference_mode(model)), where dropout is off and batch normalization uses its running statistics."
-            )
-            module = eqx.nn.inference_mode(module)
+        module = _in_inference(module)
         if _needs_key(module) and "key" not in options:
             options["key"] = jax.random.key(0)  # that inference mode does not use
         super().__init__((module, state, parameters, options), batched)
@@ -49,11 +42,8 @@ class EquinoxModel(Model):
         return self._outputs(self.content, x)
 
     def _call_tagged(self, x: Any) -> Any:
-        content = self.content  # a copy: the user's module is not changed
-        for path, part in list(_modules(content[0])):
-            if path and callable(part):
-                object.__setattr__(part, "__class__", _tagging(type(part), path))
-        return self._outputs(content, x)
+        module, *others = self.content
+        return self._outputs((_tagged(module, ""), *others), x)
 
     def _outputs(self, content: Any, x: Any) -> Any:
         module, state, parameters, options = content
@@ -100,11 +90,11 @@ def equinox(module: eqx.Module, *, state: Any = None, batched: bool = False, **o
 
 
 def adapt(model: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Model | None:
-    """Returns a model of an Equinox module; None for anything else."""
+    """Returns a model of an Equinox module of one example; None for anything else."""
     if not isinstance(model, eqx.Module) or not callable(model):
         return None
     if type(model).__name__ in _OF_BATCHES:  # eqx.filter_vmap(module) takes batches
-        return FunctionModel(model, *arguments, **options)
+        return None  # functions of batches
     return EquinoxModel(model, None, False, *arguments, **options)
 
 
@@ -116,6 +106,36 @@ def _modules(module: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         if is_inner(part):
             name = jax.tree_util.keystr(keys, simple=True, separator="/")
             yield from _modules(part, f"{path}/{name}" if path else name)
+
+
+def is_module(node: Any) -> bool:
+    """Returns whether a node of a PyTree is a module of Equinox."""
+    return isinstance(node, eqx.Module) and type(node).__name__ not in _OF_BATCHES
+
+
+def prepared(module: eqx.Module, prefix: str, *, tagged: bool) -> eqx.Module:
+    """Returns a module, a copy of the user's, in inference mode, with outputs that are tagged by path if asked for."""
+    module = _in_inference(module)
+    return _tagged(module, prefix) if tagged else module
+
+
+def _in_inference(module: eqx.Module) -> eqx.Module:
+    training = [path or type(part).__name__ for path, part in _modules(module) if _is_in_training(part)]
+    if not training:
+        return module
+    calls.warn(
+        f"the Equinox model is in training mode at {training}: it is explained in inference mode "
+        "(eqx.nn.inference_mode(model)), where dropout is off and batch normalization uses its running statistics."
+    )
+    return eqx.nn.inference_mode(module)
+
+
+def _tagged(module: eqx.Module, prefix: str) -> eqx.Module:
+    """Changes the classes of a copy, so that the user's module is not changed."""
+    for path, part in list(_modules(module, prefix)):
+        if path and callable(part):
+            object.__setattr__(part, "__class__", _tagging(type(part), path))
+    return module
 
 
 def _is_in_training(part: Any) -> bool:

@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from xaijax._core import check
 from xaijax._model._model import Model
 
 # The frameworks whose modules a function may apply, and the adapters that have `tagging()`, a context that names layers.
 _APPLIED = {"flax": "_linen", "haiku": "_haiku"}
+# Those whose modules hold their parameters and may be bound, and the adapters that have `is_module` and `prepared`.
+_BOUND = {"flax": "_nnx", "equinox": "_equinox"}
 
 
 class FunctionModel(Model):
@@ -33,13 +37,31 @@ class FunctionModel(Model):
 
     def _outputs(self, x: Any, *, tagged: bool) -> Any:
         function, parameters, options = self.content
-        if "flax" in sys.modules:
-            parameters, options = _adapter("_nnx").bound((parameters, options), tagged=tagged)
+        for framework, adapter in _BOUND.items():
+            if framework in sys.modules:
+                parameters, options = _prepared(_adapter(adapter), (parameters, options), tagged=tagged)
         return function(*parameters, x, **options)
 
 
 def _adapter(name: str) -> Any:
     return importlib.import_module(f"xaijax._model.{name}")
+
+
+def _prepared(adapter: Any, arguments: Any, *, tagged: bool) -> Any:
+    """Returns (parameters, options) with the modules of a framework in inference mode, and tagged if asked for.
+
+    The layers of a single module are named by their paths in it; those of several by the module's path in the arguments too.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=adapter.is_module)
+    several = sum(adapter.is_module(leaf) for _, leaf in leaves) > 1
+
+    def prepared(keys: Any, leaf: Any) -> Any:
+        if not adapter.is_module(leaf):
+            return leaf
+        prefix = jax.tree_util.keystr(keys[1:], simple=True, separator="/") if several else ""
+        return adapter.prepared(leaf, prefix, tagged=tagged)
+
+    return jax.tree.unflatten(structure, [prepared(keys, leaf) for keys, leaf in leaves])
 
 
 def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> Model:
@@ -48,11 +70,13 @@ def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> 
     Why: weights that a function only closes over become constants of the compiled program, so every update of them
     recompiles. Bound here they are arguments, and gradients of explanations flow to them. Networks that are called with
     more than their input (positions, a cache, a mask, keys) or that return more than one array become models in a few
-    lines. Modules of NNX among the parameters, and those of Linen and Haiku that the function applies, are layers.
+    lines. Modules of NNX and Equinox among the parameters, and those of Linen and Haiku that the function applies, have
+    layers.
 
     Args:
       function: maps (*parameters, x[N, ...]) to outputs [N, K] or [N].
-      *parameters: PyTrees of arrays; their other leaves are static. NNX modules among them are called in inference mode.
+      *parameters: PyTrees of arrays; their other leaves are static. Modules of NNX and Equinox
+        among them are called in inference mode.
       **options: keyword arguments, bound likewise.
 
     Returns:

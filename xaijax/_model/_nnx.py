@@ -6,7 +6,6 @@ import functools
 import inspect
 from typing import Any
 
-import jax
 from flax import nnx
 
 from xaijax._core import calls, check
@@ -30,7 +29,7 @@ class NnxModel(Model):
 
     def _outputs(self, x: Any, *, tagged: bool) -> Any:
         module, parameters, options = self.content
-        module = _prepared(module, "", tagged=tagged)
+        module = prepared(module, "", tagged=tagged)
         (method,) = self.static.options
         return getattr(module, str(method))(*parameters, x, **options)
 
@@ -45,29 +44,12 @@ class NnxModel(Model):
         return {name: value[...] for name, value in vars(modules[path]).items() if isinstance(value, nnx.Param)}
 
 
-def bound(arguments: Any, *, tagged: bool) -> Any:
-    """Returns the bound arguments of a function with the modules among them in inference mode, and tagged if asked for.
-
-    The layers of a single module are named by their paths in it; those of several by the module's path in the arguments too.
-    """
-    is_module = lambda node: isinstance(node, nnx.Module)  # noqa: E731
-    leaves, structure = jax.tree_util.tree_flatten_with_path(arguments, is_leaf=is_module)
-    several = sum(is_module(leaf) for _, leaf in leaves) > 1
-    return jax.tree.unflatten(
-        structure,
-        [
-            _prepared(leaf, _name(keys) if several else "", tagged=tagged) if is_module(leaf) else leaf
-            for keys, leaf in leaves
-        ],
-    )
+def is_module(node: Any) -> bool:
+    """Returns whether a node of a PyTree is a module of NNX."""
+    return isinstance(node, nnx.Module)
 
 
-def _name(keys: Any) -> str:
-    """Returns the path of a module in (parameters, options)."""
-    return jax.tree_util.keystr(keys[1:], simple=True, separator="/")
-
-
-def _prepared(module: nnx.Module, prefix: str, *, tagged: bool) -> nnx.Module:
+def prepared(module: nnx.Module, prefix: str, *, tagged: bool) -> nnx.Module:
     """Returns a module, a copy of the user's, in inference mode, with outputs that are tagged by path if asked for."""
     paths = {"/".join([*[prefix] * bool(prefix), *map(str, path)]): part for path, part in nnx.iter_modules(module)}
     training = [
