@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.tap import cut
+from xaijax._core.target import apply
 from xaijax._core.typing import Array
 from xaijax._model import Model, WrappedModel
 
@@ -77,7 +78,7 @@ def check_layer(model: Model, x: Any, layer: Any) -> jax.ShapeDtypeStruct:
     """
     if not isinstance(layer, str):
         raise TypeError(f"`layer` must be the path of a layer from xai.layers, got {check.shown(layer)}.")
-    like = jax.eval_shape(UpToLayer(model, layer), x)
+    like = apply.eval_shape(UpToLayer(model, layer), x)  # cached
     if like.ndim < 2 or like.shape[0] != check.examples(x) or not jnp.issubdtype(like.dtype, jnp.floating):
         raise ValueError(
             f"`layer` must have floating activations [N, ...] with one row for each of the {check.examples(x)} examples, got "
