@@ -63,7 +63,12 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+LONGER = ("pooling, weighted", "maximum", "flattened")  # siblings of others
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONGER else ()) for name in NETWORKS]
+)
 def test_the_end_of_a_network_chooses_the_method_of_images(name):
     net, method, reason = NETWORKS[name]
     attribution = xai.explain(net, PIXELS, target=1)
