@@ -36,6 +36,7 @@ METHODS = {
         lambda net: captum_attr.IntegratedGradients(net), {"baselines": 0.2, "n_steps": 50},
         xai.gradient.integrated_gradients, {"baseline": 0.2},
     ),
+    "DeepLIFT": (lambda net: captum_attr.DeepLift(net), {"baselines": 0.1}, xai.gradient.deep_lift, {"baseline": 0.1}),
     "occlusion": (
         lambda net: captum_attr.Occlusion(net), {"sliding_window_shapes": (3, 5, 4), "strides": (3, 3, 2), "baselines": 0.1},
         xai.gradient.occlusion, {"window": (5, 4), "stride": (3, 2), "baseline": 0.1},
@@ -52,6 +53,10 @@ OF_LAYER = {
     "integrated gradients": (
         captum_attr.LayerIntegratedGradients, {"baselines": 0.2, "n_steps": 20},
         xai.gradient.integrated_gradients, {"baseline": np.full((SIDE, SIDE, 3), 0.2, np.float32), "num_steps": 20},
+    ),
+    "DeepLIFT": (
+        captum_attr.LayerDeepLift, {"baselines": 0.2},
+        xai.gradient.deep_lift, {"baseline": np.full((SIDE, SIDE, 3), 0.2, np.float32)},
     ),
     "internal influence": (
         captum_attr.InternalInfluence, {"baselines": 0.2, "n_steps": 20},

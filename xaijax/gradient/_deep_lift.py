@@ -64,7 +64,7 @@ def deep_lift(
     Rules: linear operations keep their factors. An elementwise function of one array multiplies by Δout / Δin, or by its
     derivative where Δin is so small that the quotient is rounding error. Products, of matrices too, use the midpoint of the
     other factor, and other elementwise functions of several arrays average two orders, as Shapley values do. Windows of
-    max-pooling give all to the element with the larger maximum, as captum does; other maxima give a share to both elements,
+    max-pooling give all to the element with the larger maximum, as shap does; other maxima give a share to both elements,
     so that softmax does not depend on the maximum that it subtracts. Values behind `jax.lax.stop_gradient`, comparisons and
     rounding change the output, and count.
 

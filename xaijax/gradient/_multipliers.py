@@ -187,7 +187,7 @@ def _lead(best: Array, at_other: Array, other_best: Array, other_at: Array) -> A
 
 
 def of_pooling(value: Array, reference: Array, sign: int, parameters: Mapping[str, Any]) -> Push:
-    """Returns how tangents become those of the maxima over windows: the larger maximum's element gets all, as in captum.
+    """Returns how tangents become those of the maxima over windows: the larger maximum's element gets all, as in shap.
 
     Its own difference is at least as large as that of the maxima, so its factor Δout / Δin is in [0, 1].
 
