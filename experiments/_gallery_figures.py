@@ -5,11 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from experiments import cam_figure, founding_game, grad_cam_figure, housing, lime_figure, newsgroups
+from experiments import (
+    cam_figure,
+    founding_game,
+    grad_cam_figure,
+    housing,
+    lime_figure,
+    newsgroups,
+    photograph_mosaics,
+    photographs,
+)
 
 _DIGITS = (
     "real handwritten digits (UCI optical recognition of handwritten digits) at random positions in front of the "
     "photographs that scikit-image contains"
+)
+_PHOTOGRAPHS = (
+    "photographs that scikit-image and scikit-learn contain, and EfficientNet-Lite0 with its ImageNet weights"
 )
 
 
@@ -217,5 +229,58 @@ STUDIES = (
         "lstat. Pass --boston with a CSV file of the housing data for the figure of the notes",
         "--boston",
         own_option="--boston",
+    ),
+    Study(
+        "photographs",
+        photographs.main,
+        (
+            Figure(
+                8,
+                "an ImageNet network on photographs",
+                "Five photographs with one object each, and one picture of a cat beside an espresso, in which each class "
+                "must light up its own half, by CAM, Grad-CAM, LIME and SHAP.",
+                (
+                    Picture(
+                        "photographs.png",
+                        "Seven columns: a cat, an espresso, a moped, a palace, a daisy, and twice a picture whose left half is the "
+                        "cat and whose right half is the espresso. Below each, four maps in red and blue; in the last two "
+                        "columns the red lies in the framed half.",
+                    ),
+                ),
+            ),
+        ),
+        ("--samples", "30", "--permutations", "1"),
+        _PHOTOGRAPHS,
+    ),
+    Study(
+        "photograph_mosaics",
+        photograph_mosaics.main,
+        (
+            Figure(
+                9,
+                "pointing into mosaics of photographs",
+                "How often the strongest pixel of each map lies in the cell of its class, and the share of its positive "
+                "mass there (Böhle et al. 2021); the probability as cells are deleted and inserted (Petsiuk et al. 2018).",
+                (
+                    Picture(
+                        "photograph_halves.png",
+                        "A row of dots with intervals for each method: the share of maps that point into their own half, "
+                        "and the mass there. A dashed line marks chance, one half.",
+                    ),
+                    Picture(
+                        "photograph_quadrants.png",
+                        "The same for mosaics of four photographs, where chance is one quarter, for each method a row of "
+                        "dots with intervals.",
+                    ),
+                    Picture(
+                        "photograph_curves.png",
+                        "Four panels of curves, deletion and insertion for photographs above and for digits below, with a "
+                        "line for each of four methods and for a random order.",
+                    ),
+                ),
+            ),
+        ),
+        ("--maps", "4", "--samples", "30", "--epochs", "2", "--methods", "CAM", "SHAP"),
+        _PHOTOGRAPHS,
     ),
 )

@@ -1,7 +1,7 @@
-"""The gallery: every figure of the founding notes, drawn by one command into one folder with an index page.
+"""The gallery: every figure of the founding notes, and two of photographs, drawn by one command into one folder.
 
 1 the weights after global average pooling, projected on the channel maps; 2 the evidence of CAM; 3 how Grad-CAM is
-computed; 4 LIME's local line; 5 LIME on two text classifiers; 6 the three-worker game; 7 SHAP on housing prices.
+computed; 4 LIME's local line; 5 LIME on two text classifiers; 6 the three-worker game; 7 SHAP on housing prices; 8 an ImageNet network on photographs; 9 pointing into mosaics of them. An index page shows all.
 
 Each figure is drawn by its own study. Two studies are made for data that this repository does not contain: pass files of
 these data; otherwise stand-in data are used, which the index states.
@@ -67,7 +67,10 @@ def write_index(folder: Path, entries: list[Entry], command: str) -> Path:
     chapters = [_chapter(entry, position, folder) for position, entry in enumerate(entries, 1)]
     contents = [(f"Figure {entry.number}: {entry.title}", 0) for entry in entries]
     path = folder / "index.html"
-    path.write_text(page("The figures of the founding notes", _ABOUT, facts, chapters, contents), encoding="utf-8")
+    path.write_text(
+        page("The figures of the founding notes, and two of photographs", _ABOUT, facts, chapters, contents),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -160,7 +163,9 @@ def draw(study: Study, out: Path, data: Path | None, *, quick: bool) -> list[Ent
 
 def main(arguments: list[str] | None = None) -> None:
     numbers = [figure.number for study in STUDIES for figure in study.figures]
-    parser = argparse.ArgumentParser(description="Every figure of the founding notes, with an index page.")
+    parser = argparse.ArgumentParser(
+        description="Every figure of the founding notes, and two of photographs, with an index page."
+    )
     parser.add_argument("--out", type=Path, default=Path("out/gallery"), help="the folder for figures and index")
     parser.add_argument(
         "--newsgroups", type=Path, metavar="PATH", help="posts for figure 5, lines of JSON with split, group and text"

@@ -156,10 +156,8 @@ def draw_intervals(scores: Sequence[Score], chance_box: float | None, chance_cel
             reference=chance, reference_name="chance", percent=True, legend=False, ax=ax, title=title,
         )  # fmt: skip
         ax.set_xlim(-0.02, 1.02)
-    figure.suptitle(
-        "Localization of the maps, with 95 % intervals (wider for expensive maps, which explain fewer images)",
-        fontsize=12,
-    )
+    fewer = " (wider for expensive maps, which explain fewer images)" if len({score.maps for score in last}) > 1 else ""
+    figure.suptitle(f"Localization of the maps, with 95 % intervals{fewer}", fontsize=12)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=8, frameon=False)
     return figure
 

@@ -69,8 +69,8 @@ def asked(monkeypatch):
     return calls
 
 
-def test_the_figures_of_the_notes_are_seven_in_order():
-    assert [figure.number for study in STUDIES for figure in study.figures] == [1, 2, 3, 4, 5, 6, 7]
+def test_the_figures_are_those_of_the_notes_and_two_of_photographs_in_order():
+    assert [figure.number for study in STUDIES for figure in study.figures] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
     files = [picture.file for study in STUDIES for figure in study.figures for picture in figure.pictures]
     assert len(set(files)) == len(files)  # they are written into one folder
 
@@ -140,7 +140,7 @@ def test_without_files_stand_ins_are_asked_for_and_labeled(asked, tmp_path):
     [
         (["--boston", "none.csv"], "got none.csv: there is no such file"),
         (["--newsgroups", "none.jsonl"], "none.jsonl"),
-        (["--only", "8"], "invalid choice: 8"),
+        (["--only", "10"], "invalid choice: 10"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_study_runs(asked, arguments, sentence, tmp_path, capsys):
@@ -166,7 +166,7 @@ def test_the_index_needs_no_network_no_script_and_no_mouse(tmp_path):
     for link in links:
         assert link[1:] in targets if link.startswith("#") else (tmp_path / link).exists()
     assert {link for link in links if link.startswith("#section")} == {
-        f"#section-{position}" for position in range(1, 8)
+        f"#section-{position}" for position in range(1, 10)
     }
     for section in page.of("section"):
         assert section["aria-labelledby"] in targets
