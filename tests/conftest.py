@@ -10,6 +10,7 @@ import jaxlib
 # each device that is busy: with no thread to spare, parallel matrix products would wait for ever.
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("NPROC", "16")
+os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras reads it when it is imported, by the first test that does
 # Two processes of tests share the cores: threads of BLAS would wait for each other, the longer the smaller the matrix.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Most of the tests' time goes into compiling: the same operations, as code that runs slower, compile five times as
