@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from xaijax._core import check, settings
@@ -192,13 +193,11 @@ def _ending(cls: Any, static: Any, arrays: Any, structure: Any, inputs: Any, opt
     x = jax.tree.unflatten(structure, [jax.ShapeDtypeStruct((2, *shape[1:]), dtype) for shape, dtype in inputs])
     closed, outputs = trace(unflatten(cls, static, specs), x)
 
-    def model(x: Any) -> Any:
-        consts = [const if check.is_concrete(const) else _stand_in(const) for const in closed.consts]
+    # Arguments of the program: what does not reach the tail is left out of it, where constants would be computed.
+    def read_and_pooled(consts: Any, parameters: Any, x: Any) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
         replay = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
-        return jax.tree.unflatten(outputs, replay(*map(_stand_in, specs), *jax.tree.leaves(x)))
-
-    def read_and_pooled() -> tuple[Bool[Array, ""], Bool[Array, ""]]:
-        activations, tail, _ = tap_layer(FunctionModel(model), jax.tree.map(_stand_in, x), options)
+        model = lambda x: jax.tree.unflatten(outputs, replay(*parameters, *jax.tree.leaves(x)))  # noqa: E731
+        activations, tail, _ = tap_layer(FunctionModel(model), x, options)
         keys = iter(jax.random.split(jax.random.key(0), 8))
         of_channels = jax.random.normal(next(keys), (2, *[1] * (activations.ndim - 2), activations.shape[-1]))
         activations = 100 * of_channels + jax.random.normal(next(keys), activations.shape)
@@ -216,7 +215,9 @@ def _ending(cls: Any, static: Any, arrays: Any, structure: Any, inputs: Any, opt
         return (gradients != 0).any(), _weights_by_differentiation(tapped, _tolerance(activations, tail))[2].all()
 
     with jax.ensure_compile_time_eval():
-        is_read, is_pooled = map(bool, jax.jit(read_and_pooled)())
+        consts = [const if check.is_concrete(const) else _stand_in(const) for const in closed.consts]
+        arguments = consts, [*map(_stand_in, specs)], jax.tree.map(_stand_in, x)
+        is_read, is_pooled = map(bool, jax.jit(read_and_pooled)(*arguments))
     return "unread" if not is_read else "pooling" if is_pooled else "other"
 
 
@@ -225,11 +226,12 @@ def _stand_in(leaf: Any) -> Any:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jnp.broadcast_to(jax.random.key(0), leaf.shape)
     if not jnp.issubdtype(leaf.dtype, jnp.floating):
-        return jnp.zeros(leaf.shape, leaf.dtype)
-    key = jax.random.key(len(leaf.shape))
-    if len(leaf.shape) < 2:
-        return jax.random.uniform(key, leaf.shape, jnp.float32, 0.5, 1.5).astype(leaf.dtype)
-    return jax.random.normal(key, leaf.shape, jnp.float32).astype(leaf.dtype)
+        return np.zeros(leaf.shape, leaf.dtype)
+    generator = np.random.default_rng(len(leaf.shape))
+    is_vector = len(leaf.shape) < 2
+    return (generator.uniform(0.5, 1.5, leaf.shape) if is_vector else generator.normal(size=leaf.shape)).astype(
+        leaf.dtype
+    )
 
 
 def _tolerance(activations: Array, tail: Callable[[Array], Any]) -> float:
