@@ -176,7 +176,7 @@ def draw(scores: list[Score]) -> Figure:
     }
     figure, axes = plt.subplots(1, 2, figsize=(10, 1.6 + 0.3 * len(ordered)), sharey=True, layout="constrained")
     for ax, (title, (name, chance)) in zip(axes, panels.items(), strict=True):
-        shown = np.array([[getattr(score, name)] for score in ordered])
+        shown = np.array([getattr(score, name) for score in ordered])
         options = {} if chance is None else {"reference": chance, "reference_name": "chance"}
         xai.plot.intervals(
             *np.moveaxis(shown, -1, 0), names=[score.title for score in ordered], categories=sources,

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from flax import nnx
@@ -34,6 +35,10 @@ def test_a_method_that_is_exact_for_linear_models_agrees_and_conserves():
     other = measure(Method("slope", GRADIENTS, xai.gradient.saliency), model, images, shapley, mosaics)
     assert other.gap is None
     assert other.agreement.value < 0.9
+    figure = known_truth.draw([other, exact])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["path", "slope"]
+    assert known_truth.tabulate([other, exact]).row_count == 2
+    plt.close(figure)
     assert correlations(np.eye(3), np.ones((3, 3))).tolist() == [0, 0, 0]
 
 
