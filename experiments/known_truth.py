@@ -125,8 +125,12 @@ def shapley_of_cells(model: Any, x: np.ndarray, target: np.ndarray) -> np.ndarra
 
 def sums_of_cells(maps: np.ndarray) -> np.ndarray:
     """Returns the sums [N, M] of maps [N, H, W] over the cells of the same grid."""
-    games = xai.game(lambda x: x.sum(axis=(1, 2, 3)), maps[..., None].astype(np.float32), xai.mask.grid(GRID, fill=0.0))
+    games = xai.game(_sum, maps[..., None].astype(np.float32), xai.mask.grid(GRID, fill=0.0))
     return np.asarray(xai.shap.exact(games).values)  # of a sum: the sums of the cells
+
+
+def _sum(images: jax.Array) -> jax.Array:
+    return images.sum(axis=(1, 2, 3))
 
 
 def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
