@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
         model = train_digit_net(training, options.seed, epochs=options.epochs)
         accuracy, mosaics = choose(model, test, options.images // 4, np.random.default_rng(options.seed))
         x = test.images[: options.images]
-        shapley = shapley_of_cells(model, x, np.asarray(model(x)).argmax(axis=1))
+        shapley = shapley_of_cells(model, x, np.asarray(model(jnp.asarray(x))).argmax(axis=1))
         scores = []
         for method in chosen:
             report.step(method.title)
