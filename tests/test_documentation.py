@@ -1,4 +1,4 @@
-"""The examples in docstrings and in the README do what they say."""
+"""The examples in docstrings, in the README and on the pages of docs/ do what they say."""
 
 import doctest
 import importlib
@@ -6,6 +6,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import xaijax
@@ -30,9 +31,8 @@ def test_every_public_function_says_what_it_takes_and_returns():
                 assert "Returns:" in thing.__doc__, name
 
 
-def examples():
-    text = README.read_text()
-    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+def examples(page=README):
+    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def test_the_readme_has_an_example_for_each_method():
@@ -46,3 +46,13 @@ def test_the_readme_examples_run(tmp_path, monkeypatch):
     namespace = {}
     for example in examples():
         exec(compile(example, "README.md", "exec"), namespace)
+
+
+def test_the_examples_of_the_page_on_propagation_run():
+    """The rule at its end shares the output by sizes; see tests/gradient/test_propagate.py for the numbers of the others."""
+    namespace = {}
+    for example in examples(README.parent / "docs" / "propagation.md"):
+        exec(compile(example, "propagation.md", "exec"), namespace)
+    result = namespace["result"]
+    assert result.values.shape == (2, 8, 8)
+    np.testing.assert_allclose(result.completeness_gap, 0, atol=1e-4 * np.abs(result.values).sum(axis=(1, 2)).max())

@@ -178,3 +178,18 @@ def test_the_steps_of_a_scan_of_nnx_are_layers():
 
     maps = [xai.cam.grad_cam(part, x, layer="blocks[1]", target=1, relu=False).values for part in (net, plain)]
     np.testing.assert_allclose(*maps, atol=1e-5)
+
+
+def test_the_default_layer_is_searched_for_in_loops_where_none_is_outside():
+    """The values after the last block's tanh, whose mean is the output: the map of HiResCAM sums to it."""
+    net, x = Scanned(nnx.Rngs(0)), models.images(2)
+    found = xai.cam.hires_cam(net, x, target=1, relu=False)
+    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), net(x)[:, 1], rtol=1e-5)
+
+
+def test_a_scan_of_no_steps_has_its_empty_outputs():
+    def model(x):
+        carry, steps = jax.lax.scan(lambda c, w: (xai.tag(c * w, "blocks"), c.sum(axis=1)), x, jnp.zeros((0,)))
+        return xai.tag(carry, "after") + steps.sum()
+
+    assert [layer.path for layer in xai.layers(model, jnp.ones((2, 3)))] == ["after"]

@@ -205,6 +205,13 @@ def test_errors_within_the_users_own_jit_show_the_function():
         jax.jit(functools.partial(exact, xai.callback(fails_later)))(models.rows(2, FEATURES)).block_until_ready()
 
 
+def test_no_rows_have_no_outputs():
+    rows = np.zeros((0, FEATURES), np.float32)
+    assert xai.callback(lambda x: x[:, :2], output_shape=(2,))(rows).shape == (0, 2)
+    with pytest.raises(ValueError, match=r"`x` must have a row where the shape .* got 0 rows: pass output_shape="):
+        xai.callback(lambda x: x[:, :2])(rows)
+
+
 def test_a_function_that_does_not_take_zeros_is_told_to_give_its_shape():
     def positive(x):
         if (x == 0).all():

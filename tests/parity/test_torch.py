@@ -1,4 +1,7 @@
-"""A module of torch is explained: by its values through `xai.callback`, and by its gradients through a function of ten lines."""
+"""docs/torch.md: a module of torch is explained by its values through `xai.callback`, and by its gradients."""
+
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,31 +13,11 @@ torch = pytest.importorskip("torch")
 import xaijax as xai  # noqa: E402
 from tests.explainers import KEY  # noqa: E402
 
-
-def in_jax(module, shape):
-    """Makes a JAX function with gradients of a module of torch: x[n, ...] -> [n, *shape]."""
-
-    def forward(x):
-        with torch.no_grad():
-            return module(torch.tensor(np.array(x))).numpy()
-
-    def backward(x, gradient):
-        x = torch.tensor(np.array(x), requires_grad=True)
-        return torch.autograd.grad(module(x), x, torch.tensor(np.array(gradient)))[0].numpy()
-
-    def call(function, like, *arrays):
-        return jax.pure_callback(function, jax.ShapeDtypeStruct(like, jnp.float32), *arrays, vmap_method="sequential")
-
-    function = jax.custom_vjp(lambda x: call(forward, (len(x), *shape), x))
-    function.defvjp(lambda x: (function(x), x), lambda x, gradient: (call(backward, x.shape, x, gradient),))
-    return function
-
-
-torch.manual_seed(0)
-FEATURES = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3, padding=1), torch.nn.Tanh())
-HEAD = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4))
+TEXT = (Path(__file__).parents[2] / "docs" / "torch.md").read_text()
+PAGE = {}
+exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)), PAGE)
+in_jax, FEATURES, HEAD, X = (PAGE[name] for name in ("in_jax", "features", "head", "images"))
 NET = torch.nn.Sequential(FEATURES, HEAD)
-X = np.random.default_rng(0).normal(size=(2, 2, 6, 8)).astype(np.float32)  # [N, C, H, W]
 
 
 def plain(parameters, x):

@@ -140,6 +140,8 @@ def _steps(
         given = [*jaxpr.consts, *constants, *carry, *(leaf[step] for leaf in slices)]
         results = evaluate(jaxpr.jaxpr, given, rule.within(step))
         carry, outputs[step] = list(results[:num_carry]), list(results[num_carry:])
+    if not length:
+        return [*carry, *(jnp.zeros((0, *aval.shape), aval.dtype) for aval in jaxpr.out_avals[num_carry:])]
     stacked = zip(*(outputs[step] for step in range(length)), strict=True)
     return [*carry, *map(jnp.stack, stacked)]
 

@@ -127,17 +127,28 @@ def tap(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis | Non
       layer: a path from `layers`, or None for the last value of the shape of the last layer with spatial axes.
       channel_axis: the axis of the channels, which is not spatial. Default: the last.
     """
-    closed, outputs = _trace_with(model, x, [layer])
-    index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis or ChannelAxis())
+    closed, outputs, index = _located(model, x, layer, channel_axis or ChannelAxis())
     (layout,), inputs = read_layouts(closed, len(jax.tree.leaves(x)), [index])
     return Tap(*_cut_trace(closed, outputs, model, x, index), layout, inputs)
 
 
 def cut(model: Model, x: Any, layer: str) -> tuple[Array, Callable[[Array], Any]]:
     """Returns the activations of a layer, and the outputs as a function of them, like `tap` without layouts."""
-    closed, outputs = _trace_with(model, x, [layer])
-    index = _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, ChannelAxis())
+    closed, outputs, index = _located(model, x, layer, ChannelAxis())
     return _cut_trace(closed, outputs, model, x, index)
+
+
+def _located(model: Model, x: Any, layer: str | None, channel_axis: ChannelAxis) -> tuple[Any, Any, int]:
+    """Returns a trace, the structure of its outputs, and the index of a layer among its values.
+
+    The default layer is searched for in loops and branches where no value outside of them has spatial axes.
+    """
+    closed, outputs = _trace_with(model, x, [layer])
+    try:
+        return closed, outputs, _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis)
+    except NoSpatialLayer:
+        closed = opened(closed)
+        return closed, outputs, _index_of_layer(model, list(_values(closed.jaxpr)), layer, x, channel_axis)
 
 
 def _cut_trace(closed: Any, outputs: Any, model: Model, x: Any, index: int) -> tuple[Array, Callable[[Array], Any]]:

@@ -71,6 +71,14 @@ class HostFunction:
           shape: of one row's outputs, where it is known.
         """
         leaves, structure = jax.tree.flatten(x)
+        if not len(leaves[0]):
+            shape = self.output_shape if shape is None else shape
+            if shape is None:
+                raise ValueError(
+                    "`x` must have a row where the shape of the outputs is not known, got 0 rows: pass output_shape=, such "
+                    "as (3,) for three classes, to xai.callback."
+                )
+            return np.zeros((0, *shape), np.float32)
         first, inverse = _distinct_rows(leaves)
         size = self.batch_size or len(first)
         outputs = []
