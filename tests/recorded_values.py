@@ -323,7 +323,7 @@ SHAP: dict[str, Case] = {
     "shap.expected_gradients": gradients(target=2, num_samples=48),
     "shap.expected_gradients, top class": gradients(num_samples=33, ids=[5, 2]),
     "shap.rise": shap("rise", features=6),
-    "shap.rise, sampled": shap("rise", key=KEY, num_evaluations=80, target="all"),
+    "shap.rise, sampled": shap("rise", key=KEY, num_evaluations=82, target="all"),
     "shap.sobol": shap("sobol", features=6),
     "shap.sobol, sampled": shap("sobol", key=KEY, num_evaluations=80, target=score),
     "shap.linear": linear(12),

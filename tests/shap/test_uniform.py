@@ -56,7 +56,7 @@ def test_all_coalitions_give_exact_values():
 )
 def test_samples_are_right_within_their_standard_errors(explain, expected, coverage):
     keys = jax.random.split(jax.random.key(3), 200)
-    result = jax.jit(jax.vmap(lambda key: explain(GAME, key=key, num_evaluations=120)))(keys)
+    result = jax.jit(jax.vmap(lambda key: explain(GAME, key=key, num_evaluations=122)))(keys)
     gaps = np.asarray(result.values, float) - expected
     assert (np.abs(gaps.mean(axis=0)) <= 4 * gaps.std(axis=0) / 200**0.5 + 0.005).all()
     varies = gaps.std(axis=0) > 1e-6
@@ -66,6 +66,42 @@ def test_samples_are_right_within_their_standard_errors(explain, expected, cover
     assert (ratios > 0.6).all()
     assert (ratios < 1.6).all()
     assert result.num_evaluations[0] == 122
+
+
+def test_no_more_is_evaluated_than_asked_for_and_all_of_it_is_counted():
+    """Of Sobol with 7 players: designs of 8 coalitions, with the empty and the grand one, here 2 + 14 * 8 = 114."""
+    rows = []
+
+    def counted(z):
+        jax.debug.callback(lambda part: rows.append(len(part)), z)
+        return z[:, 0]
+
+    for explain, asked, expected in ((xai.shap.sobol, 121, 114), (xai.shap.rise, 50, 50)):
+        result = explain(xai.Game(counted, PLAYERS), key=jax.random.key(0), num_evaluations=asked)
+        jax.effects_barrier()
+        assert result.num_evaluations == expected == sum(rows)
+        rows.clear()
+
+
+def test_means_of_no_sample_and_errors_of_one_are_not_numbers():
+    """Each of 20 players is in a number of the six random coalitions, which the game itself notes."""
+    drawn = []
+
+    def game(z):
+        jax.debug.callback(lambda part: drawn.extend(np.asarray(part)), z)
+        return z @ jnp.arange(20.0)
+
+    result = xai.shap.rise(xai.Game(game, 20), key=jax.random.key(0), num_evaluations=8)
+    jax.effects_barrier()
+    samples = np.array([row for row in drawn if 0 < row.sum() < 20], float)
+    assert samples.shape == (6, 20)
+    counts, worth = samples.sum(axis=0), samples @ np.arange(20.0)
+    assert {0, 1, 2} <= set(counts.astype(int))
+    for player, count in enumerate(counts):
+        own = worth[samples[:, player] == 1]
+        np.testing.assert_allclose(result.values[player], own.mean() if count else np.nan, rtol=1e-5)
+        error = own.std(ddof=1) / count**0.5 if count > 1 else np.nan
+        np.testing.assert_allclose(result.std_errors[player], error, rtol=1e-4)
 
 
 def test_players_of_a_model_are_explained_for_each_example_and_padding_is_zero():
@@ -78,7 +114,7 @@ def test_players_of_a_model_are_explained_for_each_example_and_padding_is_zero()
 
 MISTAKES = {
     "no key": (lambda: xai.shap.rise(GAME, num_evaluations=20), "`key` must be a JAX random key, .* got None: not all"),
-    "too few": (lambda: xai.shap.sobol(GAME, key=jax.random.key(0), num_evaluations=15), "must be at least 16 for 7"),
+    "too few": (lambda: xai.shap.sobol(GAME, key=jax.random.key(0), num_evaluations=17), "must be at least 18 for 7"),
     "a model": (lambda: xai.shap.rise(worth), "`game` must"),
 }
 

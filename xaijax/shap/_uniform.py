@@ -20,7 +20,8 @@ from xaijax.shap._paired import read_key
 
 _EXACT_PLAYERS = 12  # 4,096 coalitions
 _MOST_EVALUATIONS = 2**22
-_RISE_EVALUATIONS = 4000  # of the paper, for VGG-16
+_ENDS = 2  # the empty and the grand coalition, which are evaluated besides the samples
+_RISE_EVALUATIONS = 4000 + _ENDS  # of the paper, for VGG-16
 _SOBOL_SAMPLES = 32  # designs of the paper, each with an evaluation for each player
 
 
@@ -44,14 +45,16 @@ def rise(
     Args:
       game: N games from `xai.game`, or one written by hand.
       key: a JAX random key; needed where not all coalitions are evaluated.
-      num_evaluations: m coalitions for each example, at most 4,194,304. All of them, where there are no more: the values are
-        then exact. Default: all for up to 12 players, else 4,000, as in the paper.
+      num_evaluations: m coalitions for each example, including the empty and the grand one; at least 8, at most 4,194,304.
+        All of them, where there are no more: the values are then exact. Default: all for up to 12 players, else 4,002, of
+        which 4,000 are random, as in the paper.
       ids: [N] integers that name the examples for their randomness. Default: their indices.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) in units of the output, 0 for padding; std_errors, 0
-      where the values are exact; output and base_value, those of the grand coalition and of the empty one.
+      where the values are exact; output and base_value, those of the grand coalition and of the empty one; num_evaluations.
+      A player in none of the random coalitions has the value NaN, and one in fewer than two the standard error NaN.
 
     Raises:
       TypeError, ValueError: if `game` is not a game, the key is missing, or an argument is out of range.
@@ -87,15 +90,17 @@ def sobol(
     Args:
       game: N games from `xai.game`, or one written by hand.
       key: a JAX random key; needed where not all coalitions are evaluated.
-      num_evaluations: m coalitions for each example, at most 4,194,304: random ones, and each of them with one player changed
-        at a time. All of them, where there are no more: the values are then exact. Default: all for up to 12 players, else
-        32 (M + 1), as in the paper.
+      num_evaluations: m coalitions for each example, at least 2 (M + 1) + 2 and at most 4,194,304: random ones, each of them
+        with one player changed at a time, the empty and the grand one. Rounded down to a multiple of M + 1 and these two.
+        All of them, where there are no more: the values are then exact. Default: all for up to 12 players, else
+        32 (M + 1) + 2, the 32 random ones of the paper.
       ids: [N] integers that name the examples for their randomness. Default: their indices.
       batch_size: model rows in one evaluation; None for as many as suit the device.
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) in [0, 1]; 0 where the output does not vary;
-      std_errors, 0 where the values are exact; output and base_value, those of the grand coalition and of the empty one.
+      std_errors, 0 where the values are exact; output and base_value, those of the grand coalition and of the empty one;
+      num_evaluations, those that were made.
 
     Raises:
       TypeError, ValueError: if `game` is not a game, the key is missing, or an argument is out of range.
@@ -123,16 +128,17 @@ def _explain(
 ) -> Attribution:
     game = as_game(game)
     players = game.num_players
-    least = 2 * (players + 1) if method == "Sobol" else 8
+    design = players + 1 if method == "Sobol" else 1  # coalitions that are drawn together
+    least = 2 * design + _ENDS if method == "Sobol" else 8
     if num_evaluations is None:
-        num_evaluations = 2**players if players <= _EXACT_PLAYERS else default or _SOBOL_SAMPLES * (players + 1)
+        num_evaluations = 2**players if players <= _EXACT_PLAYERS else default or _SOBOL_SAMPLES * design + _ENDS
     num_evaluations = check.positive_int("num_evaluations", num_evaluations, most=_MOST_EVALUATIONS)
     is_exact = players <= 22 and num_evaluations >= 2**players
     if not is_exact and num_evaluations < least:
         raise ValueError(f"`num_evaluations` must be at least {least} for {players} players, got {num_evaluations}.")
     key = read_key(key, is_exact, f"not all 2^{players} coalitions are evaluated")
     ids, batch_size = check.example_ids(ids, game.num_examples), check.batch_size(batch_size)
-    count = 2**players if is_exact else num_evaluations
+    count = 2**players if is_exact else (num_evaluations - _ENDS) // design * design
     return _uniform(game, key, ids, method=method, count=count, is_exact=is_exact, batch_size=batch_size)
 
 
@@ -162,11 +168,15 @@ def _uniform(
             std_errors = jnp.zeros_like(values)
         else:
             base_value, output = v(jnp.stack([jnp.zeros(players, bool), jnp.ones(players, bool)]))
-            values, std_errors, unit = solve_sampled(v, key, players, count, base_value)
+            values, std_errors, unit, counts = solve_sampled(v, key, players, count, base_value)
+            # A mean of no sample and a spread of one are not known.
+            values, std_errors = (
+                check.nan_where(exists & (counts < least), part) for part, least in ((values, 1), (std_errors, 2))
+            )
         if method == "RISE":
             values, std_errors = base_value + unit * values, unit * std_errors
         values, std_errors = (zero_where(~exists, part) for part in (values, std_errors))
-        evaluated = jnp.asarray(count + 2 * (not is_exact), jnp.int32)
+        evaluated = jnp.asarray(count + _ENDS * (not is_exact), jnp.int32)
         fields = {"base_value": base_value, "output": output, "num_evaluations": evaluated}
         return {"values": values, "std_errors": std_errors, **fields}
 
@@ -193,8 +203,8 @@ def _present_means(coalitions: Bool[Array, "S M"], worth: Float[Array, "S ..."])
 
 def _sampled_means(
     v: Value, key: Key[Array, ""], players: int, count: int, base_value: Float[Array, "..."]
-) -> tuple[Array, Array, Array]:
-    """Returns the means, their standard errors, and the unit that both are in."""
+) -> tuple[Array, Array, Array, Array]:
+    """Returns the means, their standard errors, the unit that both are in, and how many samples [M] each player is in."""
     coalitions = jax.random.bernoulli(key, 0.5, (count, players))
     worth = v(coalitions)
     unit = power_of_two(worth)
@@ -203,7 +213,7 @@ def _sampled_means(
     present = coalitions.astype(worth.dtype)
     counts = present.sum(axis=0).reshape(-1, *[1] * (worth.ndim - 1))
     squares = einsum("sm,s...->m...", present, worth**2) - counts * means**2
-    return means, safe_sqrt(ratio(ratio(squares, counts - 1), counts)), unit
+    return means, safe_sqrt(ratio(ratio(squares, counts - 1), counts)), unit, coalitions.sum(axis=0)
 
 
 def _variance_shares(coalitions: Bool[Array, "S M"], worth: Float[Array, "S ..."]) -> Float[Array, "M ..."]:
@@ -219,8 +229,8 @@ def _variance_shares(coalitions: Bool[Array, "S M"], worth: Float[Array, "S ..."
 
 def _sampled_shares(
     v: Value, key: Key[Array, ""], players: int, count: int, base_value: Float[Array, "..."]
-) -> tuple[Array, Array, Array]:
-    """Returns the shares from random coalitions with one player changed at a time, their standard errors, and unit 1."""
+) -> tuple[Array, Array, Array, Array]:
+    """Returns the shares from random coalitions with one player changed at a time, their standard errors, unit 1, counts."""
     designs = count // (players + 1)
     coalitions = jax.random.bernoulli(key, 0.5, (designs, 1, players))
     changed = jnp.concatenate([coalitions, coalitions ^ jnp.eye(players, dtype=bool)[None]], axis=1)
@@ -235,4 +245,4 @@ def _sampled_shares(
     # The error of a ratio of means, to first order.
     residuals = effects - shares[None] * spreads[:, None]
     errors = ratio(safe_sqrt((residuals**2).sum(axis=0) / (designs - 1) / designs), variance[None])
-    return shares, errors, jnp.ones_like(variance)
+    return shares, errors, jnp.ones_like(variance), jnp.full(players, designs)
