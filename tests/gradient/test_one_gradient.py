@@ -85,6 +85,59 @@ def test_the_rules_of_relus_by_hand(relu):
         np.testing.assert_allclose(result.output, (np.maximum(outer, 0) @ head)[:, 1], atol=1e-5)
 
 
+@jax.custom_vjp
+def own_relu(x):
+    return jnp.maximum(x, 0)
+
+
+own_relu.defvjp(lambda x: (jnp.maximum(x, 0), x > 0), lambda active, slope: (jnp.where(active, slope, 0),))
+
+# Ways to write relu(x) of a vector. In a scan it is the second step of two; the first adds nothing.
+WAYS = {
+    "scan": lambda x: jax.lax.scan(lambda sum, w: (sum + jax.nn.relu(w * x), None), 0 * x, jnp.array([0.0, 1.0]))[0],
+    "scalars in a scan": lambda x: jax.lax.scan(lambda i, one: (i + 1, jax.nn.relu(one)), 0, x)[1],
+    "cond": lambda x: jax.lax.cond(x.sum() > -9, lambda x: jnp.maximum(x, 0), lambda x: 5 * x, x),
+    "scan of cond": lambda x: jax.lax.scan(
+        lambda h, _: (jax.lax.cond(h.sum() > -9, jax.nn.relu, jnp.sin, h), None), x, length=1
+    )[0],
+    "own derivative": own_relu,
+    "remat": jax.checkpoint(jax.nn.relu),
+}
+
+
+def test_relus_in_bodies_have_the_same_rules():
+    """f = relu(5 - relu(x_0)) + 2 relu(x_1) at x = (1, -1), of which the inner ReLUs are in a body. One output for each way.
+
+    The slopes that reach the inner ReLUs are -1 and 2. Guided: 0 and 0. Deconvolution: 0 and 2. Saliency: -1 and 0.
+    """
+    x = np.array([[1.0, -1.0]], np.float32)
+
+    def net(x):
+        inner = jnp.stack([way(x[0]) for way in WAYS.values()])
+        return (jax.nn.relu(5 - inner[:, 0]) + 2 * inner[:, 1])[None]
+
+    def in_a_scan_alone(x):
+        return (WAYS["scan"](x[0]) @ jnp.array([-1.0, 2.0]))[None, None]
+
+    for model, ways, output in ((net, WAYS, 4), (in_a_scan_alone, ["scan"], -1)):
+        for name, expected in {"guided_backpropagation": [0, 0], "deconvolution": [0, 2], "saliency": [-1, 0]}.items():
+            result = getattr(xai.gradient, name)(model, x, target="all")
+            for number, way in enumerate(ways):
+                np.testing.assert_allclose(result.values[0, :, number], expected, err_msg=f"{name}, {way}")
+            np.testing.assert_allclose(result.output, [[output] * len(ways)])
+
+
+def test_while_loops_are_refused_in_a_sentence():
+    def net(x):
+        return jax.lax.while_loop(lambda h: h.sum() < 3, lambda h: jax.nn.relu(h + 1), x)
+
+    for name in ("guided_backpropagation", "saliency"):
+        with pytest.raises(
+            ValueError, match="`model` must be differentiable backward, got a `while` loop .* `lax.scan`"
+        ):
+            getattr(xai.gradient, name)(net, X, target=0)
+
+
 @pytest.mark.parametrize("explain", [xai.gradient.guided_backpropagation, xai.gradient.deconvolution])
 def test_networks_without_relus_are_refused(explain):
     with pytest.raises(ValueError, match="`model` must have ReLUs, .* got none"):

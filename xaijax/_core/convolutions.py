@@ -103,8 +103,12 @@ def _with_bodies(equation: Any, inputs: list[Any], rule: Rule) -> list[Any]:
     if not any(_has_depthwise(body.jaxpr) for body in _bodies(equation)):
         return apply(equation, inputs)
     rule = _compute_in_loop if _BODIES[equation.primitive.name] else rule
-    parameters = {name: _rewritten(value, rule) for name, value in equation.params.items()}
-    return apply(equation.replace(params=parameters), inputs)
+    return apply(rewrite_bodies(equation, rule), inputs)
+
+
+def rewrite_bodies(equation: Any, rule: Rule) -> Any:
+    """Returns an operation, such as a loop, whose bodies are evaluated by a rule."""
+    return equation.replace(params={name: _rewritten(value, rule) for name, value in equation.params.items()})
 
 
 def _rewritten(value: Any, rule: Rule) -> Any:

@@ -264,7 +264,10 @@ def refuse_masker(name: str, rows: Any) -> None:
 
 
 def require_derivative(model: Model, x: Any, target: Target) -> None:
-    """Raises, while tracing, if the explained score depends on x without any derivative: argmax, rounding, integers."""
+    """Raises, while tracing, if the explained score depends on x without any derivative: argmax, rounding, integers.
+
+    Likewise if x reaches it through a `while` loop, which JAX differentiates forward only.
+    """
 
     def pulled(model: Model, target: Target, x: Any, own: Array, cotangent: Array) -> tuple[Array, Array]:
         outputs, pull = jax.vjp(lambda own: model(replaced(x, own)), own)
@@ -274,7 +277,15 @@ def require_derivative(model: Model, x: Any, target: Target) -> None:
 
     x = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), x)
     arguments = model, target, x, explained(x), jax.ShapeDtypeStruct((), jnp.float32)
-    closed, _ = make_jaxpr(pulled, *arguments)
+    try:
+        closed, _ = make_jaxpr(pulled, *arguments)
+    except ValueError as error:
+        if "while_loop" not in str(error):  # JAX names it
+            raise
+        raise ValueError(
+            "`model` must be differentiable backward, got a `while` loop with an unknown number of steps: use `lax.scan`, or "
+            "`lax.fori_loop` with a known number, or xai.shap.values, which needs no gradients."
+        ) from error
     *_, own_input, cotangent = closed.jaxpr.invars
     scores, gradients = closed.jaxpr.outvars
     if _depends(closed.jaxpr, scores, own_input) and not _depends(closed.jaxpr, gradients, cotangent):
