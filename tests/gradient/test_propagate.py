@@ -189,7 +189,67 @@ def test_loops_branches_and_functions_with_derivatives_of_their_own_are_entered(
     plain = lambda x: jax.nn.relu(x @ WEIGHTS) + x[:, 1:]  # noqa: E731
     results = [propagate(model, X, target="all", composite=composite) for model in (branched, plain)]
     np.testing.assert_allclose(results[0].values, results[1].values, rtol=1e-9)
-    assert np.abs(results[0].values).min(axis=(0, 1)).max() < np.abs(results[0].values).max()
+    y = X @ WEIGHTS
+    expected = by_gamma(X[:, :, None] * WEIGHTS, np.zeros_like(y), y) * plus(y)[:, None]
+    expected[:, [1, 2], [0, 1]] += X[:, 1:]
+    np.testing.assert_allclose(results[0].values, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_relevance_of_a_callable_is_its_score(float64):
+    """Of x_0 x_1 half to each factor, and of a probability by the derivative of softmax, as for a model that ends so."""
+    result = propagate(lambda x: x * 1, X, target=lambda y: y[:, 0] * y[:, 1])
+    half = X[:, 0] * X[:, 1] / 2
+    np.testing.assert_allclose(result.values, np.stack([half, half, 0 * half], axis=1), rtol=1e-9)
+    np.testing.assert_allclose(result.output, 2 * half, rtol=1e-9)
+    constant = composites.transformer(attention="constant")  # the softmax of a score is no attention
+    result = propagate(lambda x: x * 1, X, target=xai.target.probability(2), composite=constant)
+    s = np.exp(X) / np.exp(X).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(result.values, X * s[:, 2:] * (np.eye(3)[2] - s), atol=1e-6)
+
+
+MASK = np.array([True, False, True])
+
+
+def softmax_in_many_ways(x):
+    """Output 2 of each: with the sum broadcast or transposed, masked, and with constants at masked positions."""
+    e = jnp.exp(x)
+    total, masked, filled = e.sum(axis=1), jnp.where(MASK, e, 0), jnp.where(MASK, e, 1).sum(axis=1, keepdims=True)
+    ways = [
+        e / jnp.broadcast_to(total[:, None], e.shape), e / total[None].T, jax.nn.softmax(x, where=MASK),
+        masked / masked.sum(axis=1, keepdims=True), e * 2 / filled,
+    ]  # fmt: skip
+    return jnp.stack([way[:, 2] for way in ways], axis=1)
+
+
+def test_softmax_is_known_by_the_axes_of_its_sum_and_its_mask(float64):
+    """R_j = x_j s_i (δ_ij - w_j) for s = exp(x) / D, where w_j is the part of exp(x_j) in D, 0 for masked ones."""
+    result = propagate(softmax_in_many_ways, X, target="all")
+    e = np.exp(X)
+    for way, (mask, scale, constants) in enumerate([(1, 1, 0), (1, 1, 0), (MASK, 1, 0), (MASK, 1, 0), (MASK, 2, 1)]):
+        total = (e * mask).sum(axis=1, keepdims=True) + constants
+        expected = X * scale * e[:, 2:] / total * (np.eye(3)[2] - mask * e / total)
+        np.testing.assert_allclose(result.values[..., way], expected, atol=1e-6, err_msg=str(way))
+    constant = composites.transformer(attention="constant")
+    result = propagate(lambda x: (jax.nn.softmax(x, where=MASK) * x).sum(axis=1), X, composite=constant)
+    np.testing.assert_allclose(result.values, X * e * MASK / (e * MASK).sum(axis=1, keepdims=True), atol=1e-5)
+
+
+def test_a_quotient_by_the_sum_of_another_row_is_no_softmax(float64):
+    """e_01 / (e_10 + e_11), by the rules of products, sums and functions, of which f(0) = 1 is a constant."""
+    x = X[:, [0, 1, 1, 2]].reshape(2, 2, 2)
+
+    def model(x):
+        e = jnp.exp(x)
+        return (e / jnp.swapaxes(e.sum(axis=2, keepdims=True), 1, 2))[:, 0, 1]
+
+    e = np.exp(x)
+    total = e[:, 1].sum(axis=1)
+    of_one = (e[:, 0, 1] - 1) / 2 / total
+    of_sum = e[:, 0, 1] / 2 / total
+    expected = np.zeros_like(x)
+    expected[:, 0, 1], expected[:, 1] = of_one, (of_sum / total)[:, None] * (e[:, 1] - 1)
+    result = propagate(model, x, composite=composites.epsilon())
+    np.testing.assert_allclose(result.values, expected, atol=1e-5)
 
 
 def test_products_are_split_in_half_and_maxima_take_all(float64):
@@ -283,6 +343,8 @@ MISTAKES = {
     ),
     "a layer without a rule": (explained(composite=composite("convolution", rules.flat())), "got dot_general in blocks/0, .*: pass unknown="),
     "classes": (explained(lambda x: x.argmax(axis=1)), r"`model` must have floating outputs that depend on x, got int32\[2\], to which"),
+    "a target of classes": (explained(target=lambda y: jnp.argmax(y, axis=1) * 1.0), "`model` must have a derivative .* `target`"),
+    "a constant target": (explained(target=lambda y: jnp.ones(len(y))), "`target` must return scores that depend on the outputs"),
     "an unknown wish": (explained(unknown="ignore"), "`unknown` must be one of"),
     "no pair": (lambda: composites.Composite([rules.flat()]), r"`layers` must hold pairs \(condition, rule\)"),
     "no condition": (lambda: composite(3, rules.flat()), "`layers` must have conditions that are texts"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -13,6 +13,7 @@ from xaijax._core.rules import RuleLog
 from xaijax.gradient import _operations as operations
 from xaijax.gradient._layers import Layer
 
+Axes = tuple[int | None, ...]
 _MOST_ROOTS = 64  # values that an elementwise function is followed back to
 
 
@@ -38,6 +39,16 @@ class Report:
         self.words |= other.words
 
 
+class Powers(NamedTuple):
+    """Values that are exp(x) times constants.
+
+    exponent: the node of x. part: the values, 0 at positions that a mask replaces by constants.
+    """
+
+    exponent: Node
+    part: Any
+
+
 @dataclasses.dataclass(eq=False)
 class Node:
     """A value that depends on the input through operations that pass relevance on.
@@ -50,8 +61,9 @@ class Node:
     layer: the linear operation that computes it, with the constants around it; origin: the node of this operation.
     roots: the values that it is a function of at each position, itself first.
     role: see `role_in_normalization`.
-    exponent: x, where the value is exp(x); shifted: x and a shape, where it is x minus a value of this shape; sums: the node
-      that it sums up.
+    powers: where the value is exp(x) times constants, except for masked positions.
+    shifted: x and a shape, where it is x minus a value of this shape.
+    sums: the node that it sums up, and for each axis of the value the same axis of this node, or None.
     depth: the number of dense layers and convolutions before it. is_followed: whether such a layer follows.
     """
 
@@ -66,9 +78,9 @@ class Node:
     origin: Node | None = None
     roots: tuple[Node, ...] = ()
     role: str | None = None
-    exponent: Node | None = None
+    powers: Powers | None = None
     shifted: tuple[Node, tuple[int, ...]] | None = None
-    sums: Node | None = None
+    sums: tuple[Node, Axes] | None = None
     depth: int = 0
     is_followed: bool = False
 
@@ -119,17 +131,3 @@ def normalized(name: str, operands: list[Node]) -> Node | None:
     if len(factors) != 1 or (name == "div" and operands[0] is factors[0]):
         return None
     return operands[1] if operands[0] is factors[0] else operands[0]
-
-
-def softmax_input(numerator: Node, denominator: Node) -> tuple[Node, list[int]] | None:
-    """Returns x and the axes that are summed over where the quotient is exp(x) / sum(exp(x)), or None."""
-    if numerator.exponent is None or denominator.sums is not numerator:
-        return None
-    sizes = denominator.value.shape
-    source, axes = numerator.exponent, [axis for axis, size in enumerate(sizes) if size == 1]
-    while source.shifted is not None:
-        before, shape = source.shifted
-        if shape and any(shape[axis] != 1 for axis in axes):
-            break
-        source = before  # minus the largest value, of which softmax is independent
-    return source, axes

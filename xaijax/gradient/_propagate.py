@@ -17,13 +17,13 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import model_rows
-from xaijax._core.jaxpr import arguments, trace
+from xaijax._core.jaxpr import arguments, make_jaxpr, trace
 from xaijax._core.parts import cut_inputs, explained, whole
 from xaijax._core.rules import read_unknown
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, ArrayOrSequence, ModelLike, TargetLike
 from xaijax._model import Model
-from xaijax.gradient._arguments import Layout, read_input, read_layout, read_part
+from xaijax.gradient._arguments import Layout, read_input, read_layout, read_part, require_derivative
 from xaijax.gradient._nodes import Flow, Report
 from xaijax.gradient._relevance import Settings, propagated
 from xaijax.gradient._slopes import pulled
@@ -63,7 +63,8 @@ def propagate(
       x: [N, ...] floating inputs of any shape, or a data frame of numbers.
       composite: one of `xai.gradient.composites`. Default: `epsilon_plus()`.
       target: an int, ints [N], a callable, one of `xai.target`, "all" for every output [N, ..., K], or None for the top
-        class. The relevance of the output is the explained score, before any softmax.
+        class. The relevance of the output is the explained score, before any softmax. A callable is explained together
+        with the model, by the same rules.
       layer: the path of a layer, from `xai.layers(model, x)`, whose activations are explained instead of x; x may then be
         integers or a PyTree. What reaches the output past the layer counts as constant. Default: x is explained.
       unknown: what happens at operations without a rule: "error", or "gradient" to share relevance by the operation's own
@@ -80,8 +81,8 @@ def propagate(
 
     Raises:
       TypeError, ValueError: if x is not of floating numbers or holds NaN, an operation has no rule (the error names it and
-        its module), the composite is none, a rule returns another shape, or the output does not depend on x by floating
-        numbers.
+        its module), the composite is none, a rule returns another shape, or the output or the score does not depend on x
+        by floating numbers.
 
     References:
       Bach et al. (2015), On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance
@@ -121,9 +122,10 @@ def _propagate(
         """Returns values, scores, explained classes and the explained features."""
         x, (index, arguments) = block
         x = cut_inputs(model, x)
-        outputs, pull = _with_relevance(model, x, Settings(composite, unknown), reports)
-        own = dataclasses.replace(target, index=index, arguments=arguments).resolve(outputs)
-        scores, pull_scores = jax.vjp(own.select, outputs)
+        own = dataclasses.replace(target, index=index, arguments=arguments)
+        outputs, pull = _with_relevance(model, x, own, Settings(composite, unknown), reports)
+        own = own.resolve(outputs)
+        scores, pull_scores = jax.vjp(own.select if own.score is None else lambda scores: scores, outputs)
         values = pulled(scores, lambda cotangents: pull(*pull_scores(cotangents)))
         return layout.finish(values), scores, own.index, layout.inputs(x)
 
@@ -143,8 +145,11 @@ def _propagate(
     )
 
 
-def _with_relevance(model: Model, x: Any, settings: Settings, reports: list[Report]) -> tuple[Any, Any]:
-    """Returns the outputs of a model, and a function from gradients of a score for them to relevance: of x, or of the layer."""
+def _with_relevance(model: Model, x: Any, target: Target, settings: Settings, reports: list[Report]) -> tuple[Any, Any]:
+    """Returns the outputs of a model, and a function from gradients of a class for them to relevance: of x, or of the layer.
+
+    For a callable target its scores take the place of the outputs.
+    """
     closed, structure = trace(model, x)
     values = arguments(closed, model, x)
     own = len(values) - len(jax.tree.leaves(x))  # the explained part comes first
@@ -153,7 +158,6 @@ def _with_relevance(model: Model, x: Any, settings: Settings, reports: list[Repo
         report = Report()
         inputs = [Flow(value, carrier if number == own else None) for number, value in enumerate(values)]
         flows = propagated(closed.jaxpr, inputs, settings, report)
-        reports.append(report)
         if not any(flow.carrier is not None for flow in flows):
             shapes = [jax.typeof(flow.value) for flow in flows]
             listed = ", ".join(f"{aval.dtype}{list(aval.shape)}" for aval in shapes)
@@ -161,11 +165,27 @@ def _with_relevance(model: Model, x: Any, settings: Settings, reports: list[Repo
                 f"`model` must have floating outputs that depend on x, got {listed}, to which no relevance flows, as of "
                 "classes, comparisons and constants: return the scores before them."
             )
+        if target.score is not None:
+            flows = [scored(flows, report)]
+        reports.append(report)
         carriers = [jnp.zeros_like(each.value) if each.carrier is None else each.carrier for each in flows]
         return carriers, [each.value for each in flows]
 
+    def scored(flows: list[Flow], report: Report) -> Flow:
+        outputs = jax.tree.unflatten(structure, [flow.value for flow in flows])
+        closed, _ = make_jaxpr(lambda target, outputs: target.select(outputs), target, outputs)
+        known = map(Flow, [*closed.consts, *jax.tree.leaves(target)])
+        (scores,) = propagated(closed.jaxpr, [*known, *flows], dataclasses.replace(settings, is_score=True), report)
+        if scores.carrier is None:
+            require_derivative(model, x, target)
+            raise ValueError(
+                "`target` must return scores that depend on the outputs by floating numbers, got scores to which no relevance "
+                "flows, as of constants and complex numbers: return a function of the outputs themselves."
+            )
+        return scores
+
     _, pull, results = jax.vjp(carried, jnp.zeros_like(explained(x)), has_aux=True)
-    outputs = jax.tree.unflatten(structure, results)
+    outputs = jax.tree.unflatten(structure, results) if target.score is None else results[0]
 
     def relevance(gradients: Any) -> Array:
         """The relevance of an output is its part of the score, y ∂score/∂y."""

@@ -15,8 +15,9 @@ from xaijax._core.numerics import ratio
 from xaijax._core.typing import Array
 from xaijax.gradient import _layers, _loops
 from xaijax.gradient import _operations as operations
-from xaijax.gradient._nodes import Flow, Node, Report, at_zero, common_root, normalized, softmax_input
-from xaijax.gradient._shares import by_contributions, by_position, of_function, of_softmax
+from xaijax.gradient._nodes import Flow, Node, Report, at_zero, common_root, normalized
+from xaijax.gradient._shares import by_contributions, by_position, of_function
+from xaijax.gradient._softmax import powers_of, softmax_of, sums_of
 
 # Evaluates the body of a loop with carriers: (jaxpr, its inputs, report) -> its results.
 RunBody = Callable[[Any, Sequence[Flow], Report], list[Flow]]
@@ -76,6 +77,8 @@ class Reader:
             answers = [self._single(equation, inputs, values, results[0])]
         if isinstance(answers[0], Node) and len(answers) == 1:
             answers[0].operands = inputs
+            answers[0].powers = powers_of(equation, inputs, results[0])
+            answers[0].sums = sums_of(equation, inputs, results[0])
             is_square = name == "mul" and len(operands) == 2 and operands[0] is operands[1]
             roles = [operand.role for operand in operands]
             answers[0].role = operations.role_in_normalization(name, equation.params, roles, is_square)
@@ -117,12 +120,12 @@ class Reader:
             source = normalized(name, operands)
             if source is not None:
                 return self._passed(equation, result, source, "constant factor")
-        softmax = softmax_input(*operands) if name == "div" else None
+        softmax = softmax_of(operands[0], operands[1], result) if name == "div" else None
         if softmax is not None:
-            source, axes = softmax
+            source, carry = softmax
             if self.softmax == "constant":
                 return result
-            return self.node(equation, result, [source], carry=of_softmax(source.value, result, axes), rule="softmax")
+            return self.node(equation, result, [source], carry=carry, rule="softmax")
         root = common_root(operands, result.shape)
         return None if root is None else self._function(equation, result, root)
 
@@ -131,9 +134,9 @@ class Reader:
         roots = source.roots if jnp.shape(value) == jnp.shape(source.value) else ()
         return self.node(equation, value, [source], carry=by_position(value), rule=rule, roots=roots)
 
-    def _function(self, equation: Any, value: Any, root: Node, **fields: Any) -> Node:
+    def _function(self, equation: Any, value: Any, root: Node) -> Node:
         """Returns the node of a function of one number, at each position."""
-        node = self.node(equation, value, [root], rule="pass", roots=root.roots, **fields)
+        node = self.node(equation, value, [root], rule="pass", roots=root.roots)
         node.carry = of_function(value, lambda: at_zero(node, root))
         return node
 
@@ -146,9 +149,9 @@ class Reader:
         if name in ("add", "add_any", "sub"):
             return self._shifted(equation, values, position, result, source) if is_aligned else None
         if name in operations.POOLING:
-            return self.node(equation, result, [source], layer=_layers.pooling(equation, result.dtype), sums=source)
+            return self.node(equation, result, [source], layer=_layers.pooling(equation, result.dtype))
         if (name in operations.ELEMENTWISE or name == "div") and is_aligned:
-            return self._function(equation, result, source, exponent=source if name == "exp" else None)
+            return self._function(equation, result, source)
         return None
 
     def _product(
@@ -222,10 +225,7 @@ class Reader:
             answers, changed = jax.jvp(move, tuple(given), tuple(scaled))
             return list(changed) if is_known else [ratio(*pair) for pair in zip(changed, answers, strict=True)]
 
-        answers = self._several(equation, results, flowing, operands, changes, "own derivative" if is_known else "")
-        if len(answers) == 1 and equation.primitive.name in operations.LAYOUT:
-            answers[0].sums = operands[0].sums
-        return answers
+        return self._several(equation, results, flowing, operands, changes, "own derivative" if is_known else "")
 
     def _several(
         self,

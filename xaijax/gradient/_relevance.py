@@ -28,11 +28,13 @@ class Settings:
     """How to evaluate a program.
 
     composite: the rules of layers. unknown: "error" or "gradient". is_followed: whether layers follow the program.
+    is_score: whether it is a score of a model's outputs, where softmax is no attention and keeps its derivative.
     """
 
     composite: Composite
     unknown: str
     is_followed: bool = False
+    is_score: bool = False
 
 
 def propagated(jaxpr: Any, inputs: Sequence[Flow], settings: Settings, report: Report) -> list[Flow]:
@@ -42,7 +44,8 @@ def propagated(jaxpr: Any, inputs: Sequence[Flow], settings: Settings, report: R
     def run_body(jaxpr: Any, flows: Sequence[Flow], report: Report) -> list[Flow]:
         return propagated(jaxpr, flows, of_bodies, report)
 
-    reader = Reader(composite.softmax, composite.stabilizer, run_body, report)
+    softmax = "gradient" if settings.is_score else composite.softmax
+    reader = Reader(softmax, composite.stabilizer, run_body, report)
     nodes = [reader.input(flow) if flow.carrier is not None else flow.value for flow in inputs]
     results = evaluate(jaxpr, nodes, reader)
     needed = _needed(reader.nodes, [result for result in results if isinstance(result, Node)], settings.is_followed)

@@ -95,12 +95,15 @@ def of_function(result: Array, at_zero: Callable[[], Array]) -> Callable[[Array]
     return carry
 
 
-def of_softmax(x: Array, result: Array, axes: Sequence[int]) -> Callable[[Array], Array]:
-    """Returns the carriers of s = softmax(x) by its own derivative, R_i = x_i (R_i - s_i sum_j R_j) (Achtibat et al. 2024)."""
+def of_softmax(x: Array, result: Array, own: Any, weights: Array, axes: Sequence[int]) -> Callable[[Array], Array]:
+    """Returns the carriers of s = softmax(x) by its own derivative, R_i = x_i (R_i - s_i sum_j R_j) (Achtibat et al. 2024).
+
+    own: the part of each numerator that is a power. weights: the powers divided by their sum: s, but 0 where x is masked.
+    """
     x = jnp.where(jnp.isfinite(x), x, 0)  # -inf: masked, without relevance
 
     def carry(carrier: Array) -> Array:
         changes = x * carrier.astype(x.dtype)
-        return (changes - (result * changes).sum(axis=tuple(axes), keepdims=True)).astype(result.dtype)
+        return (own * changes - (weights * changes).sum(axis=tuple(axes), keepdims=True)).astype(result.dtype)
 
     return carry
