@@ -66,6 +66,25 @@ def test_a_rule_shares_the_output_as_its_formula_says(rule, float64):
     assert [(name, used) for name, used, _ in result.rules] == [("dot_general", rule.replace(" ", "_"))]
 
 
+def test_composites_of_alpha_and_beta_share_both_signs_in_convolutions(float64):
+    """Every unit has contributions of both signs, so that alpha - beta = 1 conserves relevance."""
+
+    def model(x):
+        return jax.lax.conv_general_dilated(
+            x[:, None], jnp.asarray(WEIGHTS)[None], (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")
+        )[:, 0]
+
+    z, y = X[:, :, None] * WEIGHTS, X @ WEIGHTS
+    positive, negative = (part(z) / part(z).sum(axis=1, keepdims=True) for part in (plus, minus))
+    for made, shares in [
+        (composites.epsilon_alpha2_beta1(), 2 * positive - negative),
+        (composites.alpha1_beta0(), positive),
+    ]:
+        result = propagate(model, X, target="all", composite=made)
+        np.testing.assert_allclose(result.values, shares * y[:, None], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(result.values.sum(axis=1), y, rtol=1e-5)
+
+
 def residual_net(parameters, x):
     """Without biases: convolutions, a residual sum, max and average pooling, a gather, dense layers, all with ReLUs."""
     convolve = lambda x, kernel: jax.lax.conv_general_dilated(  # noqa: E731
@@ -87,7 +106,10 @@ def residual():
     return xai.function(residual_net, parameters), 1 + jax.random.normal(jax.random.key(4), (3, 6, 4, 2))
 
 
-@pytest.mark.parametrize("name", ["epsilon", "epsilon_plus", "epsilon_gamma_box", "epsilon_plus_flat"])
+@pytest.mark.parametrize(
+    "name",
+    ["epsilon", "epsilon_plus", "epsilon_gamma_box", "epsilon_plus_flat", "alpha1_beta0"],
+)
 def test_relevance_is_conserved_in_networks_of_relus_without_biases(name, residual):
     model, x = residual
     composite = getattr(composites, name)(*([-4.0, 6.0] if "box" in name else []))
@@ -324,6 +346,10 @@ def explained(model=three_layers, x=ROWS, **options):
     return lambda: propagate(model, x, **options)
 
 
+def doubled(x):
+    return jax.lax.while_loop(lambda x: x.sum() < 9, lambda x: 2 * x, jnp.abs(x))
+
+
 def composite(condition, rule):
     return composites.Composite([(condition, rule)])
 
@@ -345,6 +371,17 @@ MISTAKES = {
     "classes": (explained(lambda x: x.argmax(axis=1)), r"`model` must have floating outputs that depend on x, got int32\[2\], to which"),
     "a target of classes": (explained(target=lambda y: jnp.argmax(y, axis=1) * 1.0), "`model` must have a derivative .* `target`"),
     "a constant target": (explained(target=lambda y: jnp.ones(len(y))), "`target` must return scores that depend on the outputs"),
+    "a loop of unknown length": (
+        explained(lambda x: doubled(x), unknown="gradient"), "`model` must be differentiable backward, got a `while` loop .*`lax.scan`"
+    ),
+    "such a loop in a loop": (
+        lambda: propagate(lambda x: jax.lax.fori_loop(0, 2, lambda _, x: doubled(x), x), ROWS, unknown="gradient"),
+        "`model` must be differentiable backward",
+    ),
+    "such a loop in deep_lift": (
+        lambda: xai.gradient.deep_lift(lambda x: doubled(jax.lax.stop_gradient(x)) + x, ROWS, unknown="gradient", target=0),
+        "`model` must be differentiable backward",
+    ),
     "an unknown wish": (explained(unknown="ignore"), "`unknown` must be one of"),
     "no pair": (lambda: composites.Composite([rules.flat()]), r"`layers` must hold pairs \(condition, rule\)"),
     "no condition": (lambda: composite(3, rules.flat()), "`layers` must have conditions that are texts"),

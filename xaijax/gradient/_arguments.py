@@ -282,10 +282,7 @@ def require_derivative(model: Model, x: Any, target: Target) -> None:
     except ValueError as error:
         if "while_loop" not in str(error):  # JAX names it
             raise
-        raise ValueError(
-            "`model` must be differentiable backward, got a `while` loop with an unknown number of steps: use `lax.scan`, or "
-            "`lax.fori_loop` with a known number, or xai.shap.values, which needs no gradients."
-        ) from error
+        raise loop_error() from error
     *_, own_input, cotangent = closed.jaxpr.invars
     scores, gradients = closed.jaxpr.outvars
     if _depends(closed.jaxpr, scores, own_input) and not _depends(closed.jaxpr, gradients, cotangent):
@@ -293,6 +290,20 @@ def require_derivative(model: Model, x: Any, target: Target) -> None:
             "`model` must have a derivative with respect to x for this `target`, got one that is zero everywhere, as of argmax, "
             "rounding, comparisons or integers: explain the scores before them, or use xai.shap.values."
         )
+
+
+def loop_error() -> ValueError:
+    """Returns the error of a `while` loop whose derivative is asked for backward."""
+    return ValueError(
+        "`model` must be differentiable backward, got a `while` loop with an unknown number of steps: use `lax.scan`, or "
+        "`lax.fori_loop` with a known number, or xai.shap.values, which needs no gradients."
+    )
+
+
+def refuse_loop(equation: Any) -> None:
+    """Raises for a `while` loop, whose derivative would be asked for backward."""
+    if equation.primitive.name == "while":
+        raise loop_error()
 
 
 def _depends(jaxpr: Any, result: Any, source: Any) -> bool:

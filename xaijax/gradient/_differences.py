@@ -25,6 +25,7 @@ from xaijax._core.rules import RuleLog
 from xaijax._core.target import Target
 from xaijax._core.typing import Array
 from xaijax._model import Model
+from xaijax.gradient._arguments import refuse_loop
 from xaijax.gradient._elementwise import (
     CONTRACTIONS,
     DECOMPOSED,
@@ -388,6 +389,7 @@ class Differences:
         if self.unknown == "error" or not moving:  # the error follows, with all such operations
             zeros = (jnp.zeros(()),) * self.rule.num_parts
             return [compared(value, other, zeros) for value, other in zip(values, references, strict=True)]
+        refuse_loop(equation)
 
         def of_moving(*ends: Array) -> list[Array]:
             fill = dict(zip(moving, ends, strict=True))

@@ -81,8 +81,8 @@ def propagate(
 
     Raises:
       TypeError, ValueError: if x is not of floating numbers or holds NaN, an operation has no rule (the error names it and
-        its module), the composite is none, a rule returns another shape, or the output or the score does not depend on x
-        by floating numbers.
+        its module), x reaches the output through a `while` loop, the composite is none, a rule returns another shape, or
+        the output or the score does not depend on x by floating numbers.
 
     References:
       Bach et al. (2015), On pixel-wise explanations for non-linear classifier decisions by layer-wise relevance

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xaijax._core.jaxpr import evaluate
+from xaijax.gradient._arguments import refuse_loop
 from xaijax.gradient._layers import AFFINE
 from xaijax.gradient._nodes import Flow, Node, Report
 from xaijax.gradient._reader import Reader
@@ -53,6 +54,7 @@ def propagated(jaxpr: Any, inputs: Sequence[Flow], settings: Settings, report: R
     report.log.check(settings.unknown)
     carriers = {node: flow.carrier for node, flow in zip(nodes, inputs, strict=True) if isinstance(node, Node)}
     for node, carry in steps:
+        refuse_loop(node.equation)
         carriers[node] = carry(*(carriers[source] for source in node.sources))
     return [
         Flow(result.value, carriers[result], result.depth) if isinstance(result, Node) else Flow(result)
