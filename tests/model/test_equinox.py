@@ -12,6 +12,7 @@ eqx = pytest.importorskip("equinox")
 import xaijax as xai  # noqa: E402
 from tests import models  # noqa: E402
 from tests.explainers import KEY  # noqa: E402
+from tests.model._composition import assert_composes  # noqa: E402
 from xaijax._model import as_model  # noqa: E402
 
 TRACES = []
@@ -195,3 +196,7 @@ def test_examples_come_first_in_every_layer():
     net = eqx.nn.Sequential([Product(jnp.ones((3, 12))), eqx.nn.Lambda(jnp.tanh)])
     shapes = {layer.path: layer.shape for layer in xai.layers(net, models.rows(5))}
     assert shapes == {"layers/0": (5, 3), "layers/1": (5, 3)}
+
+
+def test_explanations_compose_with_transformations():
+    assert_composes(NET, IMAGES, channel_axis=1)

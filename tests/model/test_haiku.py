@@ -10,6 +10,7 @@ hk = pytest.importorskip("haiku")
 import xaijax as xai  # noqa: E402
 from tests import models  # noqa: E402
 from tests.explainers import KEY  # noqa: E402
+from tests.model._composition import assert_composes  # noqa: E402
 
 TRACES = []
 
@@ -77,3 +78,7 @@ def test_mistakes_are_named():
         xai.haiku(NET, PARAMETERS)
     with pytest.raises(Exception, match=r"(?i)rng"):
         xai.haiku(NET, PARAMETERS, STATE, is_training=True)(X)
+
+
+def test_explanations_compose_with_transformations():
+    assert_composes(MODEL, X)

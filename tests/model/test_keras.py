@@ -13,6 +13,7 @@ keras = pytest.importorskip("keras")
 import xaijax as xai  # noqa: E402
 from tests import models  # noqa: E402
 from tests.explainers import KEY  # noqa: E402
+from tests.model._composition import assert_composes  # noqa: E402
 from xaijax._model import as_model  # noqa: E402
 
 L = keras.layers
@@ -86,3 +87,17 @@ def test_mistakes_are_named(net, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
     with pytest.raises(ValueError, match="on the JAX backend, got one on torch: set .*KERAS_BACKEND=jax.*xai.callback"):
         xai.layers(net, X)
+
+
+def test_explanations_compose_with_transformations(net):
+    assert_composes(net, X)
+
+
+def test_gradients_flow_to_the_variables(net):
+    """The sum of HiResCAM's map is the part of the output that the head's kernel makes: its gradient is the pooled map."""
+    total = lambda model: xai.cam.hires_cam(model, X, layer="norm", target=1, relu=False).values.sum()  # noqa: E731
+    gradient = jax.grad(total, allow_int=True)(as_model(net))
+    kernel = next(leaf for leaf in jax.tree.leaves(gradient) if leaf.shape == net.layers[-1].kernel.shape)
+    expected = np.zeros(kernel.shape)
+    expected[:, 1] = np.asarray(keras.Model(net.input, net.get_layer("pool").output)(X)).sum(axis=0)
+    np.testing.assert_allclose(kernel, expected, atol=1e-4)

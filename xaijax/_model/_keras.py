@@ -47,7 +47,8 @@ def keras(model: framework.Model, **options: Any) -> Model:
     """Makes a model of a Keras 3 model on the JAX backend: `model(x) = keras_model(x, **options, training=False)`.
 
     Why: Keras keeps the values of its variables in the model. Here they are the leaves of a callable PyTree, as they are at
-    this call: new values never recompile an explainer, and gradients of explanations flow to them. The outputs of layers
+    this call: new values never recompile an explainer, and gradients of explanations flow to them (`jax.grad` needs
+    `allow_int=True` where a layer such as Dropout keeps the integers of a seed). The outputs of layers
     are tapped by the layers' names, those of nested models as "backbone/conv". Models are wrapped by themselves wherever a
     model is passed; call this function for options.
 
