@@ -31,6 +31,8 @@ def _single(size: Size) -> list[Case]:
         "input x gradient": xai.gradient.input_x_gradient,
         "guided backpropagation": xai.gradient.guided_backpropagation,
         "deconvolution": xai.gradient.deconvolution,
+        "DeepLIFT": xai.gradient.deep_lift,
+        "relevance propagation": xai.gradient.propagate,
     }
     return [
         Case(f"{name}, small ResNet", len(x), lambda explain=explain: explain(model, x, target=0), ways, sizes)

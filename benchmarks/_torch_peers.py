@@ -120,6 +120,10 @@ def _gradients(repeats: int, *, small: bool, quick: bool) -> list[dict[str, Any]
             "GuidedBackprop", attr.GuidedBackprop, {},
         ),
         (
+            "DeepLIFT", number, lambda x: explain.deep_lift(model, x, target=0),
+            "DeepLift", attr.DeepLift, {"baselines": 0.0},
+        ),
+        (
             "integrated gradients", few, lambda x: explain.integrated_gradients(model, x, target=0, num_steps=steps),
             "IntegratedGradients", attr.IntegratedGradients, path,
         ),
