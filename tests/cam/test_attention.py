@@ -9,6 +9,7 @@ from flax import nnx
 
 import xaijax as xai
 from tests import models
+from tests.selection import usual
 from xaijax._core.tap import tap_several
 
 
@@ -24,7 +25,7 @@ def weights_and_slopes(target):
     return np.asarray(jnp.stack(found), np.float64), np.asarray(jnp.stack(slopes), np.float64)
 
 
-@pytest.mark.parametrize("token", [0, 5, None])
+@pytest.mark.parametrize("token", usual([0, 5, None], 5))
 def test_rollout_is_the_product_of_the_layers_attention(token):
     weights, _ = weights_and_slopes(0)
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-5)

@@ -57,7 +57,7 @@ def test_shapley_cam_takes_half_the_hessian_vector_product_off():
 
 
 @pytest.mark.parametrize("kernel", ["sigmoid", "rbf", "linear"])
-@pytest.mark.parametrize("gamma", [None, 0.7])
+@pytest.mark.parametrize("gamma", usual([None, 0.7], 0.7))
 def test_kpca_cam_is_the_first_kernel_component_of_scikit_learn(kernel, gamma):
     maps = explained("kpca_cam", ACTIVATIONS, kernel=kernel, gamma=gamma)
     for n, one in enumerate(ACTIVATIONS):
@@ -186,7 +186,7 @@ def test_cam_of_all_classes():
     np.testing.assert_allclose(every.base_value, 0.5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", usual(ONE_PASS, "grad_cam", "xgrad_cam", "layer_cam", "eigen_cam"))
+@pytest.mark.parametrize("name", usual(ONE_PASS, "xgrad_cam", "eigen_cam"))
 def test_dead_activations_and_dead_gradients_give_zero_and_finite_slopes(name):
     explain = ONE_PASS[name]
     x = jnp.asarray(ACTIVATIONS, jnp.float32)

@@ -8,6 +8,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
+from tests.selection import usual
 
 
 def sum_of_terms(found):
@@ -49,7 +50,7 @@ PIECEWISE = {
 
 
 @pytest.mark.parametrize("name", PIECEWISE)
-@pytest.mark.parametrize("target", [0, None])
+@pytest.mark.parametrize("target", usual([0, None], None))
 def test_inputs_and_biases_sum_to_the_output(name, target):
     """Completeness (Srinivas and Fleuret 2019, proposition 1)."""
     model, x = PIECEWISE[name](), models.images()

@@ -9,11 +9,12 @@ from flax import nnx
 
 import xaijax as xai
 from tests import models
+from tests.selection import usual
 from xaijax._core.tap import tap
 from xaijax._model import as_model
 
 
-@pytest.mark.parametrize("name", models.IMAGE_MODELS)
+@pytest.mark.parametrize("name", usual(models.IMAGE_MODELS, "nnx"))
 def test_the_head_of_every_layer_gives_the_outputs(name):
     model, x = as_model(models.IMAGE_MODELS[name]()), models.images()
     layers = xai.layers(model, x)

@@ -1,5 +1,6 @@
 """One host of several: `python -m tests.scale._host WHAT PORT COUNT HOST FOLDER`. PORT 0: without jax.distributed."""
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -39,8 +40,13 @@ def cases():
     }
 
 
-def explain_all(folder, **more):
-    for name, (explainer, source, options, key) in cases().items():
+ON_HOSTS = ("grad_cam", "permutation")  # every process compiles them
+
+
+def explain_all(folder, names=None, **more):
+    chosen = cases()
+    for name in names or chosen:
+        explainer, source, options, key = chosen[name]
         given = {"key": key, "options": options, "batch_size": BATCH, "progress": False}
         xai.scale.explain_dataset(explainer, source, folder / name, **given, **more)
 
@@ -61,7 +67,7 @@ def explain_slowly(folder, **more):
 def main():
     what, port, count, host, folder = sys.argv[1:]
     count, host, folder = int(count), int(host), Path(folder)
-    call = {"all": explain_all, "slowly": explain_slowly}[what]
+    call = {"all": functools.partial(explain_all, names=ON_HOSTS), "slowly": explain_slowly}[what]
     if port == "0":
         call(folder, hosts=(host, count))
     else:

@@ -98,7 +98,7 @@ def test_eight_devices_say_what_one_says(name, by_one_device, by_eight_devices):
     assert xai.scale.load_summary(by_eight_devices / name).devices == 8
 
 
-@each_case
+@pytest.mark.parametrize("name", _host.ON_HOSTS)
 def test_processes_on_several_hosts_say_what_one_says(name, by_one_device, by_hosts):
     folder, count = by_hosts
     assert_same_store(by_one_device / name, folder / name)

@@ -120,6 +120,7 @@ def seconds(run):
     return min(times)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*segments asked for")
 def test_noise_is_connected_in_about_the_time_of_clustering():
     """Its pieces are hundreds deep, and waiting for the neighbor to join took thirty times as long."""
@@ -150,6 +151,7 @@ def test_far_fewer_segments_than_seeds_are_warned_of():
         xai.segment.slic(SMALL, 20)
 
 
+@pytest.mark.slow  # tests/mask/test_masks.py has a smaller one
 def test_channels_first_is_the_same_image():
     first = np.moveaxis(SMALL, -1, 1)
     np.testing.assert_array_equal(xai.segment.slic(first, 20, channel_axis=1), xai.segment.slic(SMALL, 20))

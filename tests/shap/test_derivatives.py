@@ -68,7 +68,7 @@ def test_where_some_features_equal_the_background_derivatives_are_those_of_finit
 
 @pytest.mark.parametrize(
     "estimator",
-    ["permutation", "kernel", "isotropic", "interactions", pytest.param("per_player", marks=pytest.mark.slow)],
+    usual(["permutation", "kernel", "isotropic", "interactions", "per_player"], "kernel", "isotropic"),
 )
 def test_derivatives_of_sampled_values_of_many_players_at_the_background(estimator, float64):
     """The values are those of a game without interactions next to the background."""

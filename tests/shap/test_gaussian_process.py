@@ -157,7 +157,10 @@ def test_all_pairs_give_the_exact_values(num_players, key):
     assert attribution.num_evaluations == 2**num_players
 
 
-@pytest.mark.parametrize(("num_evaluations", "scales"), [(16, "isotropic"), (90, "isotropic"), (90, "fixed")])
+@pytest.mark.parametrize(
+    ("num_evaluations", "scales"),
+    [(16, "isotropic"), pytest.param(90, "isotropic", marks=pytest.mark.slow), (90, "fixed")],
+)
 def test_values_sum_to_output_minus_base_value(num_evaluations, scales, key):
     game = table(np.stack([ROUGH, 50 + 10 * ROUGH], axis=1).astype(np.float32))
     attribution = explain(num_evaluations, scales=scales)(game, key)
@@ -169,7 +172,10 @@ def test_values_sum_to_output_minus_base_value(num_evaluations, scales, key):
     np.testing.assert_allclose(attribution.std_errors[:, 1], 10 * attribution.std_errors[:, 0], rtol=1e-3)
 
 
-@pytest.mark.parametrize(("scales", "tolerance"), [("isotropic", 1e-3), ("per_player", 1e-3), ("fixed", 0.03)])
+@pytest.mark.parametrize(
+    ("scales", "tolerance"),
+    [("isotropic", 1e-3), pytest.param("per_player", 1e-3, marks=pytest.mark.slow), ("fixed", 0.03)],
+)
 def test_linear_models_are_recovered(scales, tolerance, key):
     """By one model alone, which expects interactions, only so far."""
     weights = jnp.linspace(-1, 1, 20)
@@ -181,7 +187,7 @@ def test_linear_models_are_recovered(scales, tolerance, key):
     assert (jnp.abs(attribution.values - exact) < 4 * attribution.std_errors + 1e-5).all()
 
 
-@pytest.mark.parametrize("scales", SCALES)
+@pytest.mark.parametrize("scales", usual(SCALES, "isotropic"))
 def test_a_player_whose_values_are_those_of_the_background_gets_zero(scales, key):
     x, background = models.rows(2), models.rows(5, seed=1)
     background = background.at[:, 3].set(x[0, 3]).at[:, 7].set(x[1, 7])

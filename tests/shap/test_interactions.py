@@ -117,7 +117,7 @@ def parts_of(result):
 
 @pytest.mark.parametrize("index", INDICES)
 @pytest.mark.parametrize("order", [2, 3])
-@pytest.mark.parametrize("players", [3, 5, 8])
+@pytest.mark.parametrize("players", usual([3, 5, 8], 5))
 def test_exact_interactions_are_those_of_the_definition(players, order, index):
     result = xai.shap.interactions(table(random_worth(players)), index=index, order=order)
     for ours, expected in zip(parts_of(result), by_definition(players, order, index), strict=True):
@@ -159,7 +159,7 @@ def test_interactions_of_a_model_are_those_of_its_game():
             np.testing.assert_allclose(ours[number], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("index", INDICES)
+@pytest.mark.parametrize("index", usual(INDICES, "STII"))
 def test_one_answer_that_is_nan_gives_nan(index, key):
     worth = np.full(2**5, 1.0)
     worth[13] = np.nan
@@ -200,7 +200,7 @@ def test_estimates_lie_near_the_exact_values_and_know_how_near(index):
             assert (0 if too_wide else 0.4) < ((gaps / of_game[1]) ** 2).mean() < 1.4
 
 
-@pytest.mark.parametrize("index", INDICES)
+@pytest.mark.parametrize("index", usual(INDICES, "k-SII", "FSII"))
 def test_estimated_pairs_are_symmetric_and_sums_are_kept(index):
     result, exact = estimated(index)
     for part in (result.pairs, result.pair_errors):
