@@ -255,7 +255,7 @@ CASES = {
     "explain, images": Case(_chosen, models.linen_net, models.images, sampled=False, chunked=False, slow=True),
     "cam, one pass": Case(_one_pass, models.nnx_net, models.images, sampled=False, chunked=False),
     "cam, all classes": Case(_all_classes, models.linen_net, models.images, sampled=False, chunked=False),
-    "cam, several layers": Case(_fuse, models.linen_net, models.images, sampled=False, chunked=False),
+    "cam, several layers": Case(_fuse, models.linen_net, models.images, sampled=False, chunked=False, slow=True),
     "cam, evaluated": Case(_evaluated, models.linen_net, models.images, sampled=False),
     "cam, noisy": Case(_noisy, models.linen_net, models.images),
     "cam, to the input": Case(_to_the_input, models.relu_net, models.images, sampled=False, chunked=False),
@@ -263,7 +263,7 @@ CASES = {
     "cam, channels": Case(_channels, models.linen_net, models.images, sampled=False),
     "shap.exact, regions": Case(_exact, models.nnx_net, models.images, sampled=False),
     "shap.permutation, table": Case(_permutation, models.table_net, lambda: models.rows(4)),
-    "shap.permutation, orthogonal": Case(_orthogonal, models.table_net, lambda: models.rows(4)),
+    "shap.permutation, orthogonal": Case(_orthogonal, models.table_net, lambda: models.rows(4), slow=True),
     "shap.kernel": Case(_kernel, models.table_net, lambda: models.rows(4)),
     "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3)),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
@@ -281,7 +281,7 @@ CASES = {
         functools.partial(_lime_selection, "lasso_path"), models.table_net, lambda: models.rows(4), slow=True
     ),
     "lime, forward selection": Case(
-        functools.partial(_lime_selection, "forward_selection"), models.table_net, lambda: models.rows(4)
+        functools.partial(_lime_selection, "forward_selection"), models.table_net, lambda: models.rows(4), slow=True
     ),
     "lime.fit, gaussian process": Case(_lime_game, models.table_net, lambda: models.rows(4), slow=True),
     "lime.image": Case(_lime_image, models.linen_net, models.images),

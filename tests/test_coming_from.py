@@ -128,7 +128,8 @@ def outputs_of(classes):
     [
         ("shap", False),  # which takes numba long to compile
         pytest.param("shap", True, marks=pytest.mark.slow),
-        ("lime", True),
+        ("lime", False),  # tests/parity compares its numbers too
+        pytest.param("lime", True, marks=pytest.mark.slow),
         ("captum", True),
         ("grad-cam", True),
     ],

@@ -14,7 +14,10 @@ from xaijax.lime._coalition_process import _without_lines
 
 
 @pytest.mark.parametrize("q", [0.5, pytest.param(0.99, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("players", "padding"), [(1, 2), (6, 0), (6, 3)])
+@pytest.mark.parametrize(
+    ("players", "padding"),
+    [pytest.param(1, 2, marks=pytest.mark.slow), pytest.param(6, 0, marks=pytest.mark.slow), (6, 3)],
+)
 def test_the_kernel_is_that_of_the_process_without_its_lines(players, padding, q):
     """(I - L) k (I - L) with the projection L written out over all coalitions."""
     z = np.array(list(itertools.product([0, 1], repeat=players)), float)
@@ -35,7 +38,7 @@ def test_the_kernel_is_that_of_the_process_without_its_lines(players, padding, q
 
 
 # Where nearly all samples lack one player or two there is less for the process to know.
-@pytest.mark.parametrize(("width", "share"), [(0.25, 0.2), (0.05, 0.75)])
+@pytest.mark.parametrize(("width", "share"), [(0.25, 0.2), pytest.param(0.05, 0.75, marks=pytest.mark.slow)])
 def test_the_line_is_far_nearer_to_that_of_all_coalitions_and_its_errors_hold(width, share):
     values = interactions()
     truth = best_line(values, width)[1:]

@@ -13,6 +13,7 @@ import pytest
 import xaijax as xai
 from tests import models
 from tests.games import perceptron, table
+from tests.selection import usual
 from xaijax.shap import _gaussian_process, _paired, _permutation
 
 KEY = jax.random.key(0)
@@ -33,7 +34,9 @@ TINY = np.finfo(np.float32).tiny  # smaller numbers are subnormal, which CPUs ta
 
 
 @pytest.mark.parametrize("power", [-120, pytest.param(100, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize(
+    "name", usual(ESTIMATORS, "banzhaf", "permutation", "kernel", "isotropic", "interactions", "lime")
+)
 def test_a_game_times_a_power_of_two_has_its_values_times_the_power(name, power):
     """Up to 1e30, and down to 1e-36: not a digit is lost but those of results that are subnormal themselves."""
     worth = perceptron(8).astype(np.float32)
@@ -47,7 +50,14 @@ def test_a_game_times_a_power_of_two_has_its_values_times_the_power(name, power)
     assert np.abs(scaled.values).max() > 4 * TINY
 
 
-@pytest.mark.parametrize("explain", [xai.shap.gaussian_process, xai.shap.interactions, xai.shap.permutation])
+@pytest.mark.parametrize(
+    "explain",
+    usual(
+        [xai.shap.gaussian_process, xai.shap.interactions, xai.shap.permutation],
+        xai.shap.gaussian_process,
+        xai.shap.interactions,
+    ),
+)
 @pytest.mark.parametrize("players", [140, pytest.param(250, marks=pytest.mark.slow)])
 def test_many_players_need_no_other_arguments(explain, players):
     weights = np.linspace(-1, 1, players, dtype=np.float32)
@@ -147,7 +157,7 @@ def test_programs_of_bounded_length_give_the_values_of_one(monkeypatch):
     np.testing.assert_allclose(parts.std_errors, kernel.std_errors, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+@pytest.mark.parametrize("name", usual(ESTIMATORS, "exact", "permutation", "kernel", "interactions", "lime"))
 def test_strict_settings_of_jax_give_the_same_numbers(name):
     worth = perceptron(8).astype(np.float32)
     weights = jnp.asarray(worth)

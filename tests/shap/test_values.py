@@ -31,14 +31,18 @@ def explain(players, model=bilinear, examples=1, **options):
     [
         (5, {}, EXACT, "few enough players", 32),
         (12, {}, EXACT, "few enough players", 4096),
-        (13, {"num_evaluations": 8192}, EXACT, "few enough players", 8192),
-        (12, {"num_evaluations": 301}, PROCESS, "from 5 evaluations per player", 300),
+        pytest.param(13, {"num_evaluations": 8192}, EXACT, "few enough players", 8192, marks=pytest.mark.slow),
+        pytest.param(
+            12, {"num_evaluations": 301}, PROCESS, "from 5 evaluations per player", 300, marks=pytest.mark.slow
+        ),
         (13, {}, PROCESS, "from 5 evaluations per player", 260),
-        (13, {"num_evaluations": 65}, PROCESS, "from 5 evaluations per player", 64),
+        pytest.param(13, {"num_evaluations": 65}, PROCESS, "from 5 evaluations per player", 64, marks=pytest.mark.slow),
         (13, {"num_evaluations": 64}, PERMUTATION, "fewer than 5 evaluations per player", 50),
-        (13, {"num_evaluations": 26}, PERMUTATION, "fewer than 5 evaluations per player", 26),
+        pytest.param(
+            13, {"num_evaluations": 26}, PERMUTATION, "fewer than 5 evaluations per player", 26, marks=pytest.mark.slow
+        ),
         (13, {"num_evaluations": 4100}, KERNEL, "more than 4,098 evaluations", 4100),
-        (210, {}, KERNEL, "more than 4,098 evaluations", 4200),
+        pytest.param(210, {}, KERNEL, "more than 4,098 evaluations", 4200, marks=pytest.mark.slow),
         (13, {"stochastic": True}, PERMUTATION, "unbiased for a stochastic model", 242),
         (5, {"stochastic": True, "num_evaluations": 50}, PERMUTATION, "unbiased for a stochastic model", 50),
     ],
