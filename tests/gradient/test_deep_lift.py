@@ -175,6 +175,24 @@ def test_multipliers_are_those_by_hand():
     np.testing.assert_allclose(score.completeness_gap, 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", ["rescale", "reveal_cancel"])
+def test_branches_that_are_not_taken_may_be_undefined(rule):
+    """log(x_0) is NaN at the reference, and at the first two rows; the other functions there are products and quotients."""
+
+    def model(x):
+        a, b = x[:, 0], x[:, 1]
+        choices = [jnp.log(a), jnp.log(a) * b / a, jnp.maximum(jnp.log(a), b)]
+        return jnp.stack([*(jnp.where(b > 0, choice, 3 * b) for choice in choices), jnp.log(a)], axis=1)
+
+    x = np.array([[-1.0, -1.0], [-2.0, -4.0], [2.0, 1.0]], np.float32)
+    result = lift(model, x, np.array([-2.0, -2.0], np.float32), rule=rule)
+    np.testing.assert_allclose(result.values[:2, :, :3], [[[0] * 3, [3] * 3], [[0] * 3, [-6] * 3]], rtol=1e-6)
+    # In the last row the choice changes, by x_1: from -6 to log 2, to log(2) / 2, and to 1.
+    expected = np.array([np.log(2), np.log(2) / 2, 1]) + 6
+    np.testing.assert_allclose(result.values[2, :, :3], [[0] * 3, expected], rtol=1e-6, atol=1e-6)
+    assert np.isnan(result.values[:, :, 3]).all()  # of a score that is itself undefined at the reference
+
+
 def test_tiny_differences_have_the_derivative_and_kinks_their_quotient():
     def model(x):
         return jnp.stack([jnp.tanh(x[:, 0]), jnp.exp(x[:, 1]), nn.gelu(x[:, 2]), nn.relu(x[:, 3])], axis=1)

@@ -257,7 +257,11 @@ def _deep_lift(
         log.check(unknown)
         tables.append(log.table())
         multipliers = pulled(scores, lambda cotangents: pull(cotangents)[0])
-        return times(multipliers, at_least_float32(value) - at_least_float32(reference)), scores, base, resolved
+        values = times(multipliers, at_least_float32(value) - at_least_float32(reference))
+        undefined = (jnp.isnan(scores) | jnp.isnan(base)).reshape(
+            len(value), *[1] * (value.ndim - 1), *scores.shape[1:]
+        )
+        return jnp.where(undefined, jnp.nan, values), scores, base, resolved
 
     def of_rows(block: tuple[Any, Any]) -> tuple[Any, ...]:
         x, (index, arguments) = block

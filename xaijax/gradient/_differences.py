@@ -42,12 +42,14 @@ from xaijax.gradient._multipliers import (
     at_points,
     both_orders,
     midpoint,
+    of_choice,
     of_division,
     of_maximum,
     of_order,
     of_pooling,
     of_running_maximum,
     real,
+    zero_if_undefined,
 )
 from xaijax.gradient._parts import Compared, Curve, Indices, Rescale, compared, settled
 
@@ -183,6 +185,7 @@ class Differences:
         self, operation: Callable[..., Array], operands: Sequence[Compared], weights: Sequence[Any]
     ) -> Compared:
         value, reference = (operation(*(getattr(each, end) for each in operands)) for end in ("value", "reference"))
+        weights = [zero_if_undefined(weight, value, reference) for weight in weights]
         return compared(value, reference, self.rule.weighted(weights, operands))
 
     def _selected(self, equation: Any, choice: Compared, cases: Sequence[Any]) -> Compared:
@@ -192,21 +195,15 @@ class Differences:
         """
         self.log.add(equation, "product")
         p = _broadcast(choice, jnp.shape(_end(cases[0], "value")))
-        middles = [midpoint(case.value, case.reference) if isinstance(case, Compared) else real(case) for case in cases]
-        jumps = p.value != p.reference
-        half = midpoint(p.value, p.reference)
-        weights = [jnp.where(jumps, middles[1] - middles[0], 0)]
-        operands = [p]
-        for case, weight in zip(cases, (1 - half, half), strict=True):
-            if isinstance(case, Compared):
-                operands.append(case)
-                weights.append(weight)
+        values, references = ([_end(case, end) for case in cases] for end in ("value", "reference"))
+        of_p, *weights = of_choice((p.value, p.reference), values, references)
+        moving = [(case, weight) for case, weight in zip(cases, weights, strict=True) if isinstance(case, Compared)]
 
         def choose(p: Array, *moved: Array) -> Array:
             left = iter(moved)
             return jax.lax.select_n(p, *(next(left) if isinstance(case, Compared) else case for case in cases))
 
-        return self._weighted(choose, operands, weights)
+        return self._weighted(choose, [p, *(case for case, _ in moving)], [of_p, *(weight for _, weight in moving)])
 
     # Linear operations and products
 

@@ -76,7 +76,16 @@ def quotient(delta: Array, value: Array, reference: Array, slope: Array | None) 
     delta = delta.astype(out.dtype)
     slope = jnp.zeros((), out.dtype) if slope is None else slope
     noise = _ROUNDINGS * jnp.finfo(out.dtype).eps * jnp.maximum(jnp.abs(real(value)), jnp.abs(real(reference)))
-    return jnp.where(jnp.abs(slope * delta - out) <= noise, slope, out / jnp.where(delta == 0, 1, delta))
+    factor = jnp.where(jnp.abs(slope * delta - out) <= noise, slope, out / jnp.where(delta == 0, 1, delta))
+    return zero_if_undefined(factor, value, reference)
+
+
+def zero_if_undefined(factor: Any, value: Array, reference: Array) -> Array:
+    """Returns a multiplier of a result, and 0 where the result is NaN at the input or at the reference.
+
+    A score that is a number does not use such a result there, as in a branch that is not taken, but zero times NaN is NaN.
+    """
+    return jnp.where(jnp.isnan(value) | jnp.isnan(reference), 0, factor)
 
 
 def secant(function: Callable[[Array], Array], value: Array, reference: Array) -> Array:
@@ -118,6 +127,22 @@ def of_division(values: Sequence[Array], references: Sequence[Array]) -> list[Ar
     """Returns the multipliers of a / b: those of both orders, in closed form."""
     (a, b), (own_a, own_b) = values, references
     return [(1 / b + 1 / own_b) / 2, -midpoint(a, own_a) / b / own_b]
+
+
+def of_choice(choices: tuple[Array, Array], values: Sequence[Array], references: Sequence[Array]) -> list[Array]:
+    """Returns the multipliers of (1 - p) a + p b for a choice p that is 0 or 1: those of p, a and b.
+
+    Where p jumps and a case is NaN at the end that does not use it, the whole difference counts for p.
+    """
+    p, own_p = choices
+    a, b = (midpoint(jnp.asarray(case), jnp.asarray(own)) for case, own in zip(values, references, strict=True))
+    change = difference(jax.lax.select_n(p, *values), jax.lax.select_n(own_p, *references))
+    whole = change * difference(p, own_p).astype(change.dtype)  # p changes by 1 or -1
+    jumps = p != own_p
+    undefined = jumps & jnp.isnan(b - a)
+    half = midpoint(p, own_p)
+    weights = [jnp.where(undefined, 0, weight) for weight in (1 - half, half)]
+    return [jnp.where(undefined, whole, jnp.where(jumps, b - a, 0)), *weights]
 
 
 def of_maximum(value: Array, reference: Array, axes: Sequence[int], sign: int) -> Push:
