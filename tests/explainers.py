@@ -54,10 +54,20 @@ ONE_PASS = {
 }
 
 
-def _stacked(attributions):
+STACKED = "several methods, values [N, method, ...]"
+
+
+def stacked(attributions):
     """Several maps as one attribution, so that they share the price of compiling a test."""
     first, *_ = attributions
-    return dataclasses.replace(first, values=_stack([one.values for one in attributions]), method="")
+    return dataclasses.replace(first, values=_stack([one.values for one in attributions]), method=STACKED)
+
+
+def units(attribution):
+    """The largest size of the values, of each method by itself where several are stacked: [1, methods, 1, ...]."""
+    sizes = np.abs(np.asarray(attribution.values))
+    axes = tuple(axis for axis in range(sizes.ndim) if axis != 1 or attribution.method != STACKED)
+    return np.maximum(sizes.max(axis=axes, keepdims=True), 1e-30)
 
 
 @compiled
@@ -68,7 +78,7 @@ def _stack(values):
 def _one_pass(model, x):
     maps = list(ONE_PASS.values())
     found = xai.cam.several(model, x, maps, layer="blocks/0", target=1, upsample=True, normalize=True)
-    return _stacked(list(found.values()))
+    return stacked(list(found.values()))
 
 
 def _all_classes(model, x):
@@ -81,7 +91,7 @@ def _fuse(model, x):
 
 def _evaluated(model, x, batch_size):
     options = {"layer": "conv", "target": 1, "batch_size": batch_size}
-    return _stacked(
+    return stacked(
         [
             xai.cam.score_cam(model, x, softmax=False, baseline=0.5, **options),
             xai.cam.is_cam(model, x, num_steps=2, **options),
@@ -94,7 +104,7 @@ def _evaluated(model, x, batch_size):
 
 def _noisy(model, x, ids, batch_size):
     options = {"layer": "conv", "target": 1, "batch_size": batch_size, "ids": ids, "key": KEY}
-    return _stacked(
+    return stacked(
         [
             xai.cam.ss_cam(model, x, num_samples=2, **options),
             xai.cam.smooth_grad_cam_plus_plus(model, x, num_samples=3, **options),
@@ -104,11 +114,11 @@ def _noisy(model, x, ids, batch_size):
 
 def _to_the_input(model, x):
     full = [xai.cam.full_grad(model, x, target=1, rescale=rescale) for rescale in ("channel", "none")]
-    return _stacked([xai.cam.guided_grad_cam(model, x, target=1), *full])
+    return stacked([xai.cam.guided_grad_cam(model, x, target=1), *full])
 
 
 def _attention(model, x):
-    return _stacked([xai.cam.attention_rollout(model, x), xai.cam.attention_gradient(model, x, target=1)])
+    return stacked([xai.cam.attention_rollout(model, x), xai.cam.attention_gradient(model, x, target=1)])
 
 
 def _channels(model, x, batch_size):
@@ -134,7 +144,7 @@ def _kernel(model, x, ids, batch_size):
     rows = models.rows(3, seed=1)
     game = xai.game(model, x, xai.mask.background(rows, weights=[1, 2, 1]), target=_score)
     options = {"num_evaluations": 60, "key": KEY, "ids": ids, "batch_size": batch_size}
-    return _stacked([xai.shap.kernel(game, **options), xai.shap.kernel(game, sampling="published", **options)])
+    return stacked([xai.shap.kernel(game, **options), xai.shap.kernel(game, sampling="published", **options)])
 
 
 def _process(model, x, ids, batch_size):
@@ -150,7 +160,7 @@ def _all_outputs(model, x, ids, batch_size):
 def _uniform(model, x, ids, batch_size):
     game = xai.game(model, x, xai.mask.background(models.rows(2, seed=1)), target=2)
     options = {"num_evaluations": 60, "key": KEY, "ids": ids, "batch_size": batch_size}
-    return _stacked([xai.shap.rise(game, **options), xai.shap.sobol(game, **options)])
+    return stacked([xai.shap.rise(game, **options), xai.shap.sobol(game, **options)])
 
 
 def _interactions(model, x, ids, batch_size):
@@ -168,7 +178,7 @@ def _gradients(model, x, ids, batch_size):
 def _gradient_maps(model, x, batch_size):
     explain, options = xai.gradient, {"target": 1, "batch_size": batch_size}
     baselines = jnp.stack([jnp.zeros(models.IMAGE), jnp.full(models.IMAGE, 0.1)])
-    return _stacked(
+    return stacked(
         [
             explain.integrated_gradients(model, x, baselines, weights=[1, 2], num_steps=3, **options),
             explain.deep_lift(model, x, baselines[1], **options),
@@ -194,7 +204,7 @@ def _integrated_hessians(model, x, batch_size):
 def _smooth(model, x, ids, batch_size):
     smooth, options = xai.gradient.smooth, {"key": KEY, "target": 2, "ids": ids, "batch_size": batch_size}
     rows = models.rows(5, seed=1)
-    return _stacked(
+    return stacked(
         [
             smooth(xai.gradient.saliency, num_samples=10, variant="variance")(model, x, **options),
             smooth(xai.gradient.expected_gradients, num_samples=2, scale=jnp.full(12, 0.3))(

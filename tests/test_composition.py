@@ -11,7 +11,7 @@ from jax.extend.core import jaxprs_in_params
 
 import xaijax as xai
 from tests import models
-from tests.explainers import CASES, CHUNKED
+from tests.explainers import CASES, CHUNKED, STACKED, stacked, units
 from xaijax._model import FunctionModel, as_model
 
 # The scope puts all tests of one case next to each other, where they share what was compiled.
@@ -29,7 +29,7 @@ FROM_ONE = ("r_squared", "held_out_r_squared")  # 1 minus a ratio, and rounded l
 
 
 def assert_equal(left, right, tolerance=1e-5):
-    """The same numbers in every field, up to rounding in proportion to the largest of the field."""
+    """The same numbers in every field, up to rounding in proportion to the largest of the field; of stacked methods, each."""
     for field in dataclasses.fields(left):
         one, other = getattr(left, field.name), getattr(right, field.name)
         if field.metadata.get("static") or one is None:
@@ -40,6 +40,8 @@ def assert_equal(left, right, tolerance=1e-5):
         unit = max(np.abs(one).max(), 1.0 if field.name in FROM_ONE else 1e-30)
         if field.name == "intercept":  # what is left of the prediction, and rounded like it
             unit = max(unit, np.abs(np.asarray(left.prediction)).max())
+        if field.name == "values" and left.method == STACKED:
+            one, other, unit = one / units(left), other / units(left), 1.0
         np.testing.assert_allclose(one, other, atol=tolerance * unit, err_msg=field.name)
 
 
@@ -51,6 +53,13 @@ def eager(case):
     """
     model, x = _Counting(as_model(case.model()), []), case.inputs()
     return model, x, case(model, x)
+
+
+def test_errors_of_methods_with_small_values_are_seen_next_to_large_ones():
+    large, small, wrong = (xai.Attribution(size * jnp.ones((2, 3)), jnp.ones(2)) for size in (1e3, 1e-3, 1.001e-3))
+    assert_equal(stacked([large, small]), stacked([large, small]))
+    with pytest.raises(AssertionError, match="values"):
+        assert_equal(stacked([large, small]), stacked([large, wrong]))
 
 
 def test_the_users_model_keeps_the_users_settings():
