@@ -112,7 +112,10 @@ MISTAKES = {
         r"`scale` must be a number or fit one input of shape \[3\], got shape \[4\]",
     ),
     "a seed": (lambda: smooth("mean", key=0), "`key` must be one JAX random key"),
-    "whole numbers": (lambda: smooth("mean", x=np.ones((2, 3), int)), "`x` must be floating numbers"),
+    "ids": (
+        lambda: smooth("mean", x=np.ones((2, 3), int), layer="embed"),
+        r"`x` must be floating numbers, .* got .*: convert .* smooth the function of its embeddings",
+    ),
 }
 
 

@@ -23,7 +23,7 @@ from xaijax._core.running import add
 from xaijax._core.target import ExampleScore, Target
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Key
 from xaijax._model import Model
-from xaijax.gradient._arguments import read_input, read_model
+from xaijax.gradient._arguments import read_input, read_model, refuse_masker
 
 VARIANTS = ["mean", "squared", "variance"]
 _GROUP = 5  # samples whose variance is one sample of "variance"
@@ -59,7 +59,8 @@ def smooth(
 
     Raises:
       TypeError, ValueError: if the explainer takes no target, or an argument is out of range; when called, if x is not one
-        array of floating numbers, the scale does not fit it, or the explainer does not know an option.
+        array of floating numbers, the scale does not fit it, or the explainer does not know an option. The noise is added to
+        x, also with layer=: for a model of ids, smooth the function of its embeddings.
 
     References:
       Smilkov et al. (2017), SmoothGrad: removing noise by adding noise, arXiv:1706.03825. Hooker et al. (2019), A benchmark
@@ -87,7 +88,7 @@ def smooth(
                     f"{sorted(parameters)}."
                 )
         columns = frames.read_frame("x", x)[1]
-        x, names = read_input(x)
+        x, names = _read_input(x)
         if scale.ndim > 0 and not _fits(scale.shape, x.shape[1:]):
             raise ValueError(
                 f"`scale` must be a number or fit one input of shape {list(x.shape[1:])}, got shape {list(scale.shape)}."
@@ -104,6 +105,17 @@ def smooth(
 
     smoothed.__name__ = smoothed.__qualname__ = f"smooth_{getattr(explainer, '__name__', 'explainer').strip('_<>')}"
     return smoothed
+
+
+def _read_input(x: Any) -> tuple[Array, tuple[str, ...] | None]:
+    """Returns floating inputs and the columns' names; integers, such as ids of tokens, are refused in a sentence."""
+    refuse_masker("x", x)
+    if not frames.is_frame(x) and jnp.issubdtype(check.numeric_array("x", x).dtype, jnp.integer):
+        raise ValueError(
+            f"`x` must be floating numbers, to which the noise is added, got {check.shown(x)}: convert numbers with "
+            ".astype(float); for a model of ids, smooth the function of its embeddings, with these as x and without layer=."
+        )
+    return read_input(x)
 
 
 def _parameters(explainer: Any) -> tuple[set[str], bool]:
