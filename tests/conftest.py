@@ -42,6 +42,15 @@ if os.environ.get("XAIJAX_TESTS_CHECK_ANNOTATIONS"):
     annotations.install()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the cases of slow.txt as slow, before pytest leaves those out."""
+    slow = set((Path(__file__).parent / "slow.txt").read_text().splitlines())
+    for item in items:
+        if item.nodeid in slow:
+            item.add_marker(pytest.mark.slow)
+
+
 def pytest_unconfigure(config):
     if not hasattr(config, "workerinput") and "XAIJAX_TESTS_COMPILED" in os.environ:
         shutil.rmtree(os.environ["XAIJAX_TESTS_COMPILED"], ignore_errors=True)

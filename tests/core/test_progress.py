@@ -127,7 +127,7 @@ def test_a_line_names_the_explainer_and_what_it_does_and_goes(terminal, monkeypa
         return compile(lowered)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", compiling)
-    game = game_that(lambda: stages.append("running") or terminal.shows("SHAP: running", "0:00"), tracing)
+    game = game_that(lambda: stages.append("running") or terminal.shows("SHAP: running", "0:0"), tracing)
     attribution = xai.shap.exact(game)
     np.testing.assert_allclose(attribution.values, [4, 7, 5], rtol=1e-6)
     assert list(dict.fromkeys(stages)) == ["tracing", "compiling", "running"]

@@ -187,8 +187,8 @@ def test_traced_weights_that_are_no_weights_make_nan():
     ("masker", "text"),
     [
         (lambda: xai.mask.background(np.ones((100, 13))), "Background(rows=float32[100, 13])"),
-        (lambda: xai.mask.grid(4, fill=np.zeros((8, 8, 3))), "Grid(fill=Fill(given=float32[8, 8, 3]), cells=(4, 4))"),
-        (lambda: xai.mask.grid(4), "Grid(fill=Fill(name='mean'), cells=(4, 4))"),
+        (lambda: xai.mask.grid(4, fill=np.zeros((8, 8, 3))), "Grid(fill=Fill(given=float32[8, 8, 3]), cells=4)"),
+        (lambda: xai.mask.grid(4), "Grid(fill=Fill(name='mean'), cells=4)"),
         (lambda: xai.mask.gaussian(np.random.default_rng(0).normal(size=(50, 20))), "Gaussian(rows=float32[50, 20]"),
         (
             lambda: xai.mask.superpixels(9),

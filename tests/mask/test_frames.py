@@ -73,11 +73,11 @@ def test_integer_inputs_and_float_rows_meet_in_one_dtype():
 def test_joint_parts_keep_their_names_and_values():
     masker = xai.mask.joint({"person": xai.mask.background(ROWS), "image": xai.mask.grid((1, 2), fill=0.0)})
     x = masker.read({"person": LATER, "image": np.ones((2, 3, 4, 1), np.float32)})
-    shapes = [(3, 4, 1), (3,)]
+    shapes = {"person": (3,), "image": (3, 4, 1)}
     assert masker.names(shapes) == ("image 0", "image 1", "age", "income", "city")
     np.testing.assert_array_equal(masker.inputs(x, masker.prepare(x)), np.hstack([np.full((2, 2), np.nan), CODES[1:3]]))
     twice = xai.mask.joint({"first": xai.mask.background(ROWS), "last": xai.mask.background(ROWS)})
-    assert twice.names([(3,), (3,)])[::3] == ("first age", "last age")
+    assert twice.names({"first": (3,), "last": (3,)})[::3] == ("first age", "last age")
     assert xai.mask.joint([xai.mask.grid(2)]).names([(4, 4, 1)]) is None
 
 
