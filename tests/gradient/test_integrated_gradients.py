@@ -129,3 +129,19 @@ def test_negative_weights_that_are_traced_give_nan():
         jnp.array([1.0, -1.0, 2.0])
     )
     assert np.isnan(result.values).all()
+
+
+def test_memory_is_bounded_by_the_batch_size():
+    """64 times the steps, in nearly the same memory; without a bound it grows with them."""
+
+    def temporary_bytes(steps, batch_size):
+        def explain(model, x):
+            options = {"target": 1, "num_steps": steps, "batch_size": batch_size}
+            return xai.gradient.integrated_gradients(model, x, **options).values
+
+        lowered = jax.jit(explain).lower(models.table_net(40), models.rows(4, 40))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    few, many, at_once = temporary_bytes(16, 16), temporary_bytes(1024, 16), temporary_bytes(1024, 4096)
+    assert many < few + 50_000
+    assert at_once > 10 * many
