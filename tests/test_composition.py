@@ -90,10 +90,10 @@ def test_jit_of_scan_of_vmap_in_blocks_gives_the_eager_numbers(case):
     arguments = model, jnp.stack([x, x[::-1]]), jnp.stack([ids, ids[::-1]])
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
         program = nested.trace(*arguments)
-        found = program.lower().compile()(*arguments)
-    found = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :, 0], found)
-    assert_equal(expected, jax.tree.map(lambda leaf: leaf[0], found))
-    assert_equal(expected, jax.tree.map(lambda leaf: leaf[1, ::-1], found))
+        result = program.lower().compile()(*arguments)
+    result = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :, 0], result)
+    assert_equal(expected, jax.tree.map(lambda leaf: leaf[0], result))
+    assert_equal(expected, jax.tree.map(lambda leaf: leaf[1, ::-1], result))
     leaves = [leaf for leaf in jax.tree.leaves(model) if _is_float(leaf)]
     largest = max(leaf.size for leaf in leaves)
     for constant in (*program.jaxpr.consts, *inner_constants(program.jaxpr.jaxpr)):
@@ -156,12 +156,12 @@ def test_eight_devices_give_the_same_numbers_and_other_ids_other_samples(case, a
     with jax.set_mesh(mesh) if axes == "explicit, set" else contextlib.nullcontext():
         attribution = case(model, sharded, ids=jnp.arange(8))
     assert len(attribution.values.sharding.device_set) == 8
-    found = jax.tree.map(np.asarray, attribution)
-    assert_equal(expected, jax.tree.map(lambda leaf: leaf[:4], found))
+    result = jax.tree.map(np.asarray, attribution)
+    assert_equal(expected, jax.tree.map(lambda leaf: leaf[:4], result))
     if case.sampled:
-        assert np.abs(found.values[:4] - found.values[4:]).max() > 1e-6 * np.abs(found.values).max()
+        assert np.abs(result.values[:4] - result.values[4:]).max() > 1e-6 * np.abs(result.values).max()
     else:
-        assert_equal(expected, jax.tree.map(lambda leaf: leaf[4:], found))
+        assert_equal(expected, jax.tree.map(lambda leaf: leaf[4:], result))
 
 
 @pytest.mark.slow

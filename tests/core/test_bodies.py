@@ -183,8 +183,8 @@ def test_the_steps_of_a_scan_of_nnx_are_layers():
 def test_the_default_layer_is_searched_for_in_loops_where_none_is_outside():
     """The values after the last block's tanh, whose mean is the output: the map of HiResCAM sums to it."""
     net, x = Scanned(nnx.Rngs(0)), models.images(2)
-    found = xai.cam.hires_cam(net, x, target=1, relu=False)
-    np.testing.assert_allclose(found.values.sum(axis=(1, 2)), net(x)[:, 1], rtol=1e-5)
+    result = xai.cam.hires_cam(net, x, target=1, relu=False)
+    np.testing.assert_allclose(result.values.sum(axis=(1, 2)), net(x)[:, 1], rtol=1e-5)
 
 
 def test_a_scan_of_no_steps_has_its_empty_outputs():

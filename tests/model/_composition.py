@@ -23,8 +23,8 @@ def assert_composes(model, x, channel_axis=-1):
         each = jax.vmap(lambda row: explain(model, row[None])[0])
         return jax.lax.scan(lambda carry, batch: (carry, each(batch)), None, batches)[1]
 
-    found = nested(as_model(model), jnp.stack([x, x[::-1]]))
-    np.testing.assert_allclose(found, jnp.stack([expected, expected[::-1]]), atol=1e-5)
+    result = nested(as_model(model), jnp.stack([x, x[::-1]]))
+    np.testing.assert_allclose(result, jnp.stack([expected, expected[::-1]]), atol=1e-5)
     mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
     sharded = explain(model, jax.device_put(x, jax.NamedSharding(mesh, jax.P("batch"))))
     assert len(sharded.sharding.device_set) == 2

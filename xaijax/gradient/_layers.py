@@ -1,4 +1,4 @@
-"""Linear layers as relevance propagation sees them: y = linear(x, kernel) + bias, whatever operations compute that.
+"""Linear layers as relevance propagation sees them: y = linear(x, kernel) + bias, by any operations.
 
 The additions and products of constants after a linear operation belong to it: biases, and batch normalization by running
 statistics. Those before it do as well: y = W (s x + t) + b has the kernel W s and the bias W t + b.

@@ -158,7 +158,7 @@ def _flat(layer: Layer, x: Array, ones: Array) -> Array:
 
 
 def w_square() -> Rule:
-    """Makes the rule that shares relevance by the squares of the weights, whatever the inputs: R_i = sum_j w_ij² R_j / sum w².
+    """Makes the rule that shares relevance by the squares of the weights, independent of the inputs: R_i = sum_j w_ij² R_j / sum w².
 
     Why: for a first layer of inputs that have no bounds.
 

@@ -215,7 +215,7 @@ def k_means(
 def own_background(name: str, frame: Any) -> Background:
     """Returns the background that a data frame is for itself: at most OWN_CENTERS centers of its rows.
 
-    The centers always start from `jax.random.key(0)`, so that a frame has one background whatever the key of its values.
+    The centers always start from `jax.random.key(0)`, so that a frame has one background for every key of its values.
 
     Raises:
       TypeError, ValueError: if it is no data frame, or its rows are all equal.

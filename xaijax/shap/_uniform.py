@@ -20,7 +20,7 @@ from xaijax.shap._paired import read_key
 
 _EXACT_PLAYERS = 12  # 4,096 coalitions
 _MOST_EVALUATIONS = 2**22
-_ENDS = 2  # the empty and the grand coalition, which are evaluated besides the samples
+_ENDS = 2  # the empty and the grand coalition, which are evaluated in addition to the samples
 _RISE_EVALUATIONS = 4000 + _ENDS  # of the paper, for VGG-16
 _SOBOL_SAMPLES = 32  # designs of the paper, each with an evaluation for each player
 
@@ -81,7 +81,7 @@ def sobol(
 ) -> Attribution:
     """Computes Sobol's total-order index: the share of the output's variance that a player has a part in.
 
-    Why: it counts all interactions of a player, whatever their signs, where these cancel in means. The shares of players that
+    Why: it counts all interactions of a player, of either sign, where these cancel in means. The shares of players that
     interact sum to more than 1. A share has no sign.
 
     Difference: the paper's masks take values in [0, 1] from a quasi-random sequence, where these players are present or
