@@ -310,7 +310,8 @@ def read_composite(composite: Any) -> Composite:
         return composite
     made = ", ".join(f"{name}()" for name in __all__ if name[0].islower())
     if isinstance(composite, str):
-        fix = check.did_you_mean(composite, __all__) or f": make one of {made}"
+        near = check.did_you_mean(composite, __all__) or f": make one of {made}"
+        fix = f": pass xai.gradient.composites.{composite}()" if composite in __all__ else near
     else:
         fix = f": call it, {composite.__name__}()" if getattr(composite, "__name__", "") in __all__ else f": use {made}"
     raise TypeError(f"`composite` must be one of xai.gradient.composites, got {check.shown(composite)}{fix}.")
