@@ -72,7 +72,7 @@ def tokenizer(text):
 # Flax calls.
 NOT_CALLED = {
     "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve",
-    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "scale.ExportedExplainer", "scale.Failure",
+    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
     "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
