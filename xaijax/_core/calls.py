@@ -1,7 +1,9 @@
-"""Finds the user's call in the stack, for warnings and notes: the line of the caller and the name of the explainer."""
+"""Calls users' functions by the names of their arguments, and finds the user's call in the stack for warnings and notes."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
 import os
 import sys
@@ -9,7 +11,7 @@ import sysconfig
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 NOTE = "xaijax: "  # begins every note about an error of the user's code
@@ -55,6 +57,23 @@ def call_noted(role: str, function: Callable[..., Any], *arguments: Any, **optio
             name = getattr(function, "__qualname__", type(function).__name__)
             error.add_note(f"{NOTE}{explainer_name() or 'xaijax'} called `{role}`, {name}, which raised this error.")
         raise
+
+
+def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those of the given arguments that a function names, or all where it takes any.
+
+    Arguments that `functools.partial` or `jax.tree_util.Partial` has bound are left as they are.
+    """
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # some callables have no signature
+        return {}
+    bound: set[str] = set()
+    inner: Any = function
+    while isinstance(inner, functools.partial):
+        bound, inner = bound | inner.keywords.keys(), inner.func
+    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    return {name: value for name, value in given.items() if name not in bound and (takes_all or name in parameters)}
 
 
 def warn(message: str) -> None:

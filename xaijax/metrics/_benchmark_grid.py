@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import inspect
 import io
 import json
 import time
@@ -25,7 +24,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.calls import call_noted
+from xaijax._core.calls import accepted, call_noted
 from xaijax._io.archive import read_json, write_json
 from xaijax._io.atomic import write_file
 from xaijax._io.fingerprint import digest, program_digest
@@ -144,7 +143,9 @@ class Plan:
         for start in range(0, count, at_once):
             rows = np.minimum(np.arange(start, start + at_once), count - 1)
             ids = jnp.asarray(rows, jnp.int32)
-            answer = _call(explainer, self.models[model], jax.tree.map(itemgetter(ids), self.x), given | {"ids": ids})
+            batch = jax.tree.map(itemgetter(ids), self.x)
+            options = accepted(explainer, given | {"ids": ids})
+            answer = call_noted("explainers", explainer, self.models[model], batch, **options)
             if not isinstance(answer, Attribution):
                 raise TypeError(f"`explainers` must return Attributions, got {check.shown(answer)}.")
             kept = min(at_once, count - start)
@@ -200,16 +201,6 @@ def _model_digest(model: Any, x: Any) -> str:
     except Exception:  # any failure of a model is reported by the explainers, with its own message
         return code
     return digest((jax.tree.leaves(model), program))
-
-
-def _call(explainer: Callable[..., Any], model: Any, x: Any, given: dict[str, Any]) -> Any:
-    try:
-        parameters = inspect.signature(explainer).parameters
-    except (TypeError, ValueError):  # some callables have no signature
-        parameters = {}
-    if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values()):
-        given = {name: value for name, value in given.items() if name in parameters}
-    return call_noted("explainers", explainer, model, x, **given)
 
 
 def _check_grid(folder: Path, grid: Grid) -> None:
