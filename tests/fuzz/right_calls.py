@@ -293,6 +293,17 @@ def _functions():
             "models": {"table": table_model}, "explainers": {"sampled": sampled}, "x": X, "budgets": [2], "out": NEW,
             "keys": 1, "show_table": False,
         },
+        "metrics.completeness_gap": lambda r: {"attribution": r.table},
+        "metrics.null_player_violation": lambda r: {"game": r.game, "attribution": r.table, "num_samples": 4},
+        "metrics.symmetry_violation": lambda r: {"game": r.game, "attribution": r.table, "num_samples": 4},
+        **{f"metrics.{name}": lambda r: {"attribution": r.table} for name in ("gini", "entropy", "effective_size")},
+        **{
+            f"metrics.{name}": lambda r: {"maps": r.maps, "masks": GRAY > 0.5}
+            for name in ("pointing_game", "relevance_mass", "relevance_rank", "attribution_auc")
+        },
+        "metrics.top_k_intersection": lambda r: {"maps": r.maps, "masks": GRAY > 0.5, "k": 3},
+        "metrics.grid_pointing_game": lambda r: {"maps": r.maps, "cells": np.array([0, 1]), "grid": (1, 2)},
+        "metrics.box_masks": {"boxes": np.array([[0, 1, 2, 3], [1, 1, 2, 2]]), "shape": (4, 4)},
         "metrics.partial_dependence": {**model_x, "feature": 0, "num_points": 4},
         "plot.borders": {"images": IMAGES, "labels": LABELS},
         "plot.dependence": lambda r: {"attribution": r.table, "player": 0},

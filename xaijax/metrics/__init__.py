@@ -1,7 +1,18 @@
-"""Measures whether an explanation is faithful to its model, from the game or the explainer that made it."""
+"""Measures whether an explanation is faithful, stable, localized and simple, from the game or the explainer that made it."""
 
+from xaijax.metrics._axioms import completeness_gap, null_player_violation, symmetry_violation
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
+from xaijax.metrics._complexity import effective_size, entropy, gini
 from xaijax.metrics._curves import Curve, deletion, insertion
+from xaijax.metrics._localization import (
+    attribution_auc,
+    box_masks,
+    grid_pointing_game,
+    pointing_game,
+    relevance_mass,
+    relevance_rank,
+    top_k_intersection,
+)
 from xaijax.metrics._partial_dependence import PartialDependence, partial_dependence
 from xaijax.metrics._removal import Removal, removal
 from xaijax.metrics._score import Mean, Score
@@ -13,11 +24,24 @@ __all__ = [
     "PartialDependence",
     "Removal",
     "Score",
+    "attribution_auc",
     "benchmark_explainers",
+    "box_masks",
+    "completeness_gap",
     "deletion",
+    "effective_size",
+    "entropy",
+    "gini",
+    "grid_pointing_game",
     "insertion",
+    "null_player_violation",
     "partial_dependence",
+    "pointing_game",
+    "relevance_mass",
+    "relevance_rank",
     "removal",
+    "symmetry_violation",
+    "top_k_intersection",
 ]
 
 
