@@ -114,7 +114,7 @@ def _peers_of(settings: Settings) -> Rows:
 
 
 def _errors_of(settings: Settings) -> Rows:
-    """Measures in full four instances of ten games with six seeds each, at six budgets: 45 minutes on two cores."""
+    """Measures in full four instances of 21 games with six seeds each, at six budgets: about 90 minutes on two cores."""
     if settings.only:
         return []
     fewer: dict[str, Any] = {

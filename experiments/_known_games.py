@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
@@ -56,11 +57,19 @@ class Terms:
         return ((1 - members) @ present.T + members @ absent.T < 0.5) @ np.asarray(self.pay, np.float64)
 
 
+class KnownValue(Protocol):
+    """A game, coalitions [S, M] -> [S], in JAX and in NumPy."""
+
+    def __call__(self, coalitions: jax.Array) -> jax.Array: ...
+
+    def in_numpy(self, coalitions: np.ndarray) -> np.ndarray: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class KnownGame:
-    """value: the game, coalitions [S, M] -> [S]; exact: [M] its Shapley values in float64."""
+    """value: the game; exact: [M] its Shapley values in float64."""
 
-    value: Table | Terms
+    value: KnownValue
     exact: np.ndarray
 
     @property

@@ -1,4 +1,4 @@
-"""Two tables of scikit-learn and one that it withdrew, split and standardized by their training rows."""
+"""Tables of scikit-learn and one that it withdrew, split and standardized by their training rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.model_selection import train_test_split
 
 BOSTON = ["crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat"]
@@ -42,6 +42,19 @@ def diabetes(seed: int) -> Table:
     """Returns 442 patients, 10 measurements and the disease progression a year later (Efron et al. 2004), in its own units."""
     table: Any = load_diabetes(scaled=False)
     return _split(table.data, table.target.astype(np.float32), list(table.feature_names), seed)
+
+
+def wine(seed: int) -> Table:
+    """Returns 178 wines, 13 chemical measurements and their cultivar, 0 to 2 (Aeberhard & Forina 1992)."""
+    table: Any = load_wine()
+    return _split(table.data, table.target.astype(np.int32), list(table.feature_names), seed)
+
+
+def digits(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scikit-learn's 1,797 digits in random order: images [N, 8, 8, 1] in [0, 1], and labels [N]."""
+    table: Any = load_digits()
+    order = np.random.default_rng(seed).permutation(len(table.images))
+    return (table.images[order, :, :, None] / 16).astype(np.float32), table.target[order].astype(np.int32)
 
 
 def boston_from(path: Path, seed: int) -> Table:

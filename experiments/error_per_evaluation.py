@@ -1,10 +1,13 @@
 """The error of Shapley estimators at equal numbers of model evaluations.
 
-Every estimator of this library, and those of shap and shapiq if they are installed, are measured on ten games with known
-Shapley values: perceptrons, forests, a convolutional network and a transformer on real data, and games of teams and of
-neighbors. The figure has one panel for each game; the tables show ratios of errors and the coverage of the intervals.
+Every estimator of this library, and those of shap and shapiq if they are installed, are measured on 21 games with known
+Shapley values: perceptrons, forests, boosted trees, a convolutional network and a transformer on real data, and games of
+teams, rules, votes and neighbors. The figure has one panel for each game; the tables show ratios of errors and the
+coverage of the intervals.
 
 python -m experiments.error_per_evaluation --out out/error_per_evaluation
+python -m experiments.error_per_evaluation --quick --kept out/games            # while an estimator is developed
+python -m experiments.error_per_evaluation --quick --kept out/games --validation   # after all choices are made
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 import xaijax as xai
-from experiments._benchmark_games import GAMES
-from experiments._estimators import Estimator, ours, peers
+from experiments._benchmark_games import EXPENSIVE, GAMES, VALIDATION, known_games
+from experiments._estimators import Estimator, ours, peers, stand_in
 from experiments._known_games import KnownGame, with_equal_shapes
 from experiments._report import Report
 
@@ -42,9 +45,13 @@ def measure(
     instances: int = 4,
     seeds: int = 6,
     seed: int = 0,
+    most_players: int | None = None,
+    kept: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """Returns one entry for each game, budget and estimator.
+
+    most_players: games of more players are left out. kept: a folder that games are written to and read from.
 
     errors: [instances * seeds] squared errors of the values, divided by the sum of their squares. coverage: the share of
     the values in the 95 % intervals. evaluations: the number that the estimator used.
@@ -52,8 +59,10 @@ def measure(
     entries = []
     for name in games:
         start = time.perf_counter()
-        known = with_equal_shapes(GAMES[name](seed=seed, count=instances))
+        known = with_equal_shapes(known_games(name, seed, instances, kept))
         players = len(known[0].exact)
+        if most_players is not None and players > most_players:
+            continue
         say(f"{name}: {len(known)} games, computed in {time.perf_counter() - start:.0f} s")
         for budget in budgets:
             # 2 M + 1 evaluations are those of one permutation, walked in both directions.
@@ -135,6 +144,7 @@ def best_of(package: str) -> Callable[[Cell], dict[str, Any] | None]:
 
 
 DEFAULT, PRECISE, OWN = "xaijax: default", "xaijax: high precision", "xaijax: permutations"
+_STAND_IN = "NumPy: PermutationExplainer's algorithm"
 _BEST = "shapiq, its best"
 _COLORS = {
     DEFAULT: "#b2432b",
@@ -146,16 +156,19 @@ _COLORS = {
 
 
 def reference_of(entries: Entries) -> str:
-    """Returns the estimator that others are compared with: shap's permutations if measured, otherwise our own."""
-    return REFERENCE if any(entry["estimator"] == REFERENCE for entry in entries) else OWN
+    """Returns the estimator that others are compared with: shap's permutations if measured, or its algorithm, or ours."""
+    measured = {entry["estimator"] for entry in entries}
+    return next((name for name in (REFERENCE, _STAND_IN) if name in measured), OWN)
 
 
 def tables(entries: Entries) -> list[Table]:
     reference = reference_of(entries)
-    shown = [_ratios(entries, DEFAULT, reference), _ratios(entries, PRECISE, reference)]
+    measured = {entry["estimator"] for entry in entries}
+    shown = [_ratios(entries, name, reference) for name in (DEFAULT, PRECISE) if name in measured]
     if any(entry["package"] == "shapiq" for entry in entries):
         shown += [_ratios_to_best(entries, DEFAULT, "shapiq"), _ratios_to_best(entries, PRECISE, "shapiq")]
-    return [*shown, _means(entries, reference), _coverage(entries)]
+    of_games = [_coverage_of_games(entries, name) for name in (DEFAULT, PRECISE) if name in measured]
+    return [*shown, _means(entries, reference), _coverage(entries), *of_games]
 
 
 def _budgets(entries: Entries) -> list[int]:
@@ -245,6 +258,16 @@ def _coverage(entries: Entries) -> Table:
     return shown
 
 
+def _coverage_of_games(entries: Entries, estimator: str) -> Table:
+    """Returns the coverage on every game."""
+    budgets, cells = _budgets(entries), cells_of(entries)
+    shown = _empty_table(f"share of the values in the 95 % intervals of {estimator}", "game", budgets)
+    for game in _games(entries):
+        shares = [cells.get((game, budget), {}).get(estimator, {}).get("coverage") for budget in budgets]
+        shown.add_row(game, *("" if share is None else f"{share:.2f}" for share in shares))
+    return shown
+
+
 def curves(entries: Entries) -> Figure:
     """Draws one panel for each game: the errors of the main estimators against the evaluations per player."""
     games, cells = _games(entries), cells_of(entries)
@@ -285,27 +308,45 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description="The error of Shapley estimators at equal numbers of evaluations.")
     parser.add_argument("--out", type=Path, default=Path("out/error_per_evaluation"), help="the folder for the figure")
     parser.add_argument("--read", type=Path, help="numbers.json of an earlier run: draws it and measures nothing")
-    parser.add_argument("--games", default="", help="part of the games' names, such as forest")
+    parser.add_argument("--games", nargs="+", default=[""], help="parts of the games' names, such as forest")
+    parser.add_argument("--most-players", type=int, help="leave out games of more players")
+    parser.add_argument("--photographs", action="store_true", help="also the games of an ImageNet network, for minutes")
+    parser.add_argument("--validation", action="store_true", help="the validation games instead")
+    parser.add_argument("--kept", type=Path, help="a folder that games are written to and read from")
+    parser.add_argument("--estimators", nargs="+", default=[""], help="parts of the estimators' names, such as default")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the default estimator beside shap's algorithm, on games of at most 30 players, 2 instances and 3 seeds",
+    )
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="evaluations per player")
     parser.add_argument("--instances", type=int, default=4, help="instances of each game")
     parser.add_argument("--seeds", type=int, default=6, help="seeds of each instance")
     parser.add_argument("--no-peers", action="store_true", help="only this library's estimators")
     options = parser.parse_args(arguments)
+    if options.quick:
+        options.most_players, options.instances, options.seeds, options.no_peers = 30, 2, 3, True
+        options.estimators = (
+            ["default", "algorithm"] if options.estimators == [""] else [*options.estimators, "algorithm"]
+        )
 
-    games = [name for name in GAMES if options.games.lower() in name.lower()]
+    choice = VALIDATION if options.validation else GAMES | (EXPENSIVE if options.photographs else {})
+    games = _containing(options.games, list(choice))
     if not games:
-        parser.error(f"--games must be part of the name of a game, got {options.games!r}: choose among {list(GAMES)}")
+        parser.error(f"--games must be parts of the names of games, got {options.games}: choose among {list(choice)}")
     report = Report(options.out)
     if options.read:
         entries = json.loads(options.read.read_text())["errors"]
     else:
-        estimators = ours() + ([] if options.no_peers else peers())
+        estimators = {each.name: each for each in ours() + ([stand_in()] if options.no_peers else peers())}
         entries = measure(
-            estimators,
+            [estimators[name] for name in _containing(options.estimators, list(estimators))],
             games=games,
             budgets=options.budgets,
             instances=options.instances,
             seeds=options.seeds,
+            most_players=options.most_players,
+            kept=options.kept,
             say=report.say,
         )
     console = Console(width=130)
@@ -317,6 +358,11 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     )
     report.close()
     return entries
+
+
+def _containing(parts: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Returns the names that contain one of the parts."""
+    return [name for name in names if any(part.lower() in name.lower() for part in parts)]
 
 
 if __name__ == "__main__":

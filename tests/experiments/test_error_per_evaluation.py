@@ -81,6 +81,7 @@ def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_pe
 @pytest.mark.slow
 def test_a_small_run_writes_its_figure_and_draws_it_again(tmp_path):
     options = ["--games", "teams (12)", "--budgets", "3", "8", "--instances", "1", "--seeds", "2", "--no-peers"]
+    options += ["--kept", str(tmp_path / "games")]
     entries = error_per_evaluation.main([*options, "--out", str(tmp_path / "first")])
     assert {row["budget"] for row in entries} == {3, 8}
     assert {row["asked"] for row in entries} == {36, 96}
