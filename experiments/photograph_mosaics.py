@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> None:
         for subject, of_orders in of_subjects.items():
             for order, of_methods in of_orders.items():
                 for name, curve in of_methods.items():
-                    area = mean_interval(np.asarray(curve.area))
+                    area = mean_interval(np.asarray(curve.values))
                     report.numbers[f"{subject}: {order}, area of {name}"] = area._asdict()
         report.figure(
             "photograph_curves",

@@ -40,7 +40,7 @@ RECORD = Path(__file__).with_suffix(".npz")
 TOLERANCE = 1e-6
 MOST_NUMBERS = 100  # that are kept of a field
 # The new names of recorded fields: {"case/field": "case/field"}, or {"field": "field"} for all cases.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {"area": "values"}
 
 KEY = jax.random.key(11)
 

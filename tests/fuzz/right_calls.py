@@ -71,7 +71,7 @@ def tokenizer(text):
 # own checks, attributions, which as PyTrees hold what a transformation puts in the place of their arrays, and a function that
 # Flax calls.
 NOT_CALLED = {
-    "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve",
+    "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve", "metrics.RelevanceGain",
     "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
@@ -147,7 +147,7 @@ class Results:
     @functools.cached_property
     def curve(self):
         fractions = jnp.broadcast_to(jnp.linspace(0, 1, 5), (N, 5))
-        return xai.metrics.Curve(fractions, fractions, jnp.ones(N), order="deletion", method="SHAP")
+        return xai.metrics.Curve(jnp.ones(N), fractions=fractions, outputs=fractions, metric="deletion", method="SHAP")
 
     @functools.cached_property
     def dependence(self):

@@ -40,27 +40,27 @@ def test_insertion_puts_the_strongest_in_first(games, exact):
     curve = xai.metrics.insertion(games, exact)
     np.testing.assert_allclose(curve.outputs, [[0, 4, 7, 8, 6], [0, 3, 5, 7, 5]], atol=1e-6)
     np.testing.assert_allclose(curve.fractions, np.tile([0, 0.25, 0.5, 0.75, 1], (2, 1)))
-    np.testing.assert_allclose(curve.area, [(4 + 7 + 8 + 3) / 4, (3 + 5 + 7 + 2.5) / 4], rtol=1e-6)
-    assert (curve.order, curve.method, curve.target.tolist()) == ("insertion", "test", [0, 0])
+    np.testing.assert_allclose(curve.values, [(4 + 7 + 8 + 3) / 4, (3 + 5 + 7 + 2.5) / 4], rtol=1e-6)
+    assert (curve.metric, curve.better, curve.method, curve.target.tolist()) == ("insertion", "higher", "test", [0, 0])
 
 
 def test_deletion_takes_the_strongest_out_first(games, exact):
     curve = xai.metrics.deletion(games, exact)
     np.testing.assert_allclose(curve.outputs, [[6, 2, -1, -2, 0], [5, 2, 0, -2, 0]], atol=1e-6)
-    np.testing.assert_allclose(curve.area, [(3 + 2 - 1 - 2) / 4, (2.5 + 2 + 0 - 2) / 4], rtol=1e-6)
+    np.testing.assert_allclose(curve.values, [(3 + 2 - 1 - 2) / 4, (2.5 + 2 + 0 - 2) / 4], rtol=1e-6)
 
 
 def test_of_an_additive_game_its_own_values_have_the_largest_area(games, exact):
-    best = xai.metrics.insertion(games, exact).area
-    backwards = xai.metrics.insertion(games, dataclasses.replace(exact, values=-exact.values)).area
+    best = xai.metrics.insertion(games, exact).values
+    backwards = xai.metrics.insertion(games, dataclasses.replace(exact, values=-exact.values)).values
     others = jax.random.normal(jax.random.key(0), (20, 2, 4))
-    areas = jax.vmap(lambda values: xai.metrics.insertion(games, dataclasses.replace(exact, values=values)).area)(
+    areas = jax.vmap(lambda values: xai.metrics.insertion(games, dataclasses.replace(exact, values=values)).values)(
         others
     )
     assert areas.shape == (20, 2)
     assert (areas <= best + 1e-6).all()
     assert (areas >= backwards - 1e-6).all()
-    alone = xai.metrics.insertion(games, dataclasses.replace(exact, values=others[3])).area
+    alone = xai.metrics.insertion(games, dataclasses.replace(exact, values=others[3])).values
     np.testing.assert_allclose(areas[3], alone, rtol=1e-6)
 
 
@@ -77,8 +77,8 @@ def test_blocks_do_not_change_a_curve_and_a_second_call_traces_nothing(exact):
     count = len(traces)
     xai.metrics.insertion(games, dataclasses.replace(exact, values=-exact.values))
     assert len(traces) == count
-    inlined = jax.jit(lambda games, exact: xai.metrics.insertion(games, exact).area)(games, exact)
-    np.testing.assert_allclose(inlined, curve.area, rtol=1e-6)
+    inlined = jax.jit(lambda games, exact: xai.metrics.insertion(games, exact).values)(games, exact)
+    np.testing.assert_allclose(inlined, curve.values, rtol=1e-6)
 
 
 def test_padding_does_not_count():
@@ -88,7 +88,7 @@ def test_padding_does_not_count():
     curve = xai.metrics.insertion(games, explained([[-1.0, 2.0, 0.0, 0.0]]))
     np.testing.assert_allclose(curve.fractions, [[0, 0.5, 1, 1, 1]])
     np.testing.assert_allclose(curve.outputs, [[0, 3, 4, 4, 4]], atol=1e-6)
-    np.testing.assert_allclose(curve.area, [(3 + 2) / 2], rtol=1e-6)
+    np.testing.assert_allclose(curve.values, [(3 + 2) / 2], rtol=1e-6)
 
 
 LABELS = np.repeat(np.repeat([[0, 1], [2, 3]], 2, axis=0), 2, axis=1)
@@ -129,7 +129,7 @@ def test_what_is_not_known_is_nan_for_its_example_alone(games, exact):
     curve = xai.metrics.insertion(games, dataclasses.replace(exact, values=exact.values.at[1, 2].set(jnp.nan)))
     assert np.isfinite(curve.outputs[0]).all()
     assert np.isnan(curve.outputs[1]).all()
-    assert np.isnan(curve.area).tolist() == [False, True]
+    assert np.isnan(curve.values).tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

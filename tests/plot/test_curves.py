@@ -12,7 +12,8 @@ def curve(outputs, kind="insertion", method="LIME", fractions=None):
     steps = np.linspace(0, 1, outputs.shape[-1]) if fractions is None else np.asarray(fractions)
     fractions = np.broadcast_to(steps, outputs.shape)
     area = np.trapezoid(outputs, fractions, axis=-1)
-    return xai.metrics.Curve(jnp.asarray(fractions), jnp.asarray(outputs), jnp.asarray(area), order=kind, method=method)
+    arrays = {"fractions": jnp.asarray(fractions), "outputs": jnp.asarray(outputs)}
+    return xai.metrics.Curve(jnp.asarray(area), **arrays, metric=kind, method=method)
 
 
 def labels(ax):
@@ -58,6 +59,7 @@ def test_examples_with_fewer_players_are_read_off_between_their_points():
         ([], r"`given` must be a curve of xai\.metrics\.insertion or deletion, a sequence or a mapping of"),
         ([np.ones(3)], r"`given` must be a curve of xai\.metrics\.insertion or deletion, a sequence or a mapping of"),
         ([curve([0.0, 1.0]), curve([0.0, 1.0], "deletion")], "all of insertion or all of deletion"),
+        ([curve([0.0, 1.0], "sufficiency")], "must be a curve of"),
         ([curve([0.0, np.nan])], "`given` must hold finite outputs"),
     ],
 )

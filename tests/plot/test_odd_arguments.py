@@ -12,6 +12,7 @@ from tests.selection import usual
 
 GIVEN = attribution(np.random.default_rng(0).normal(size=(4, 3)))
 MAPS = maps(np.linspace(0, 1, 3 * 6 * 8).reshape(3, 6, 8))
+SHARES = jnp.linspace(0, 1, 3)
 
 
 NAMES = ["$$", "$", "a\ud800b", "\x00\x07", "$\\frac{$", "%s {0}", "", "_hidden", "\n"]
@@ -29,7 +30,7 @@ def test_every_name_can_be_drawn(name):
         xai.plot.dependence(GIVEN, 0, inputs=np.ones((4, 3)), names=names),
         xai.plot.image(MAPS, title=name),
         xai.plot.convergence([attribution([1.0, 2.0, 3.0], [0.1] * 3)] * 2, evaluations=[1, 2], names=names),
-        xai.plot.curves({name: xai.metrics.Curve(jnp.linspace(0, 1, 3), jnp.ones(3), jnp.ones(()), order="insertion")}),
+        xai.plot.curves({name: xai.metrics.Curve(SHARES[0], fractions=SHARES, outputs=SHARES, metric="insertion")}),
         xai.plot.error_curves({name: {1: [1.0]}}),
         xai.plot.intervals([1.0], names=[name or " "], reference=1.0, reference_name=name),
         xai.plot.image_grid(MAPS, PICTURES, labels=[name] * 3, titles=[name] * 3)[0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
@@ -25,7 +26,7 @@ from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, as_model
 
 Value = Callable[[Any], Any]  # v: coalitions[S, M] -> values [S] or [S, K]
-Solve = Callable[..., Fields]  # (v, key, active[M]), and exists[M] on request -> the fields of one game's explanation
+Solve = Callable[..., Fields]  # (v, key, active[M]), on request exists[M] and given -> the fields of one explanation
 Result = TypeVar("Result")  # an attribution, alone or with the state of its estimator
 Reviewed = TypeVar("Reviewed", bound=Attribution)
 
@@ -120,12 +121,15 @@ class Game:
         examples_at_once: int | None = None,
         batch_size: int | None,
         with_existing: bool = False,
+        given: Any = None,
     ) -> Fields:
         """Runs `solve(v, key, active)`, which explains one game, for every game, and gathers the fields.
 
         Args:
           solve: the estimator. active [M] marks the players that can change anything; padding cannot.
           with_existing: whether solve also takes exists [M], the players that the input has, whose derivatives count.
+          given: PyTree with leading axis N, without it for a game written by hand, of which solve also takes the part of
+            its game; None for nothing.
           key, ids: the randomness, as in `explain_examples`.
           coalitions_at_once: the number of coalitions that one game evaluates at once.
           examples_at_once: games side by side; None for as many as there is room for.
@@ -137,7 +141,7 @@ class Game:
             return in_blocks(lambda block: at_least_float32(self.value(block)), coalitions, rows)
 
         players = [jnp.ones(self.num_players, bool)] * (1 + with_existing)
-        fields = solve(value, key, *players)
+        fields = solve(value, key, *players, *_listed(given))
         return fields | {"axes": "M K" if jnp.ndim(fields["output"]) else "M"}
 
     def attribute(
@@ -240,13 +244,16 @@ class ExampleGames(Game):
         examples_at_once: int | None = None,
         batch_size: int | None,
         with_existing: bool = False,
+        given: Any = None,
     ) -> Fields:
         rows = self.rows_at_once(batch_size)
         prepared = self.prepare()
 
         def explain_one(example: Example, target: Target) -> Fields:
+            own, part = example.prepared
+            example = dataclasses.replace(example, prepared=own)
             players = [self.active(example), *([self.exists(example)] if with_existing else [])]
-            return solve(self.value_of(example, target, rows), example.key, *players)
+            return solve(self.value_of(example, target, rows), example.key, *players, *_listed(part))
 
         fields, target = explain_examples(
             explain_one,
@@ -258,7 +265,7 @@ class ExampleGames(Game):
             rows=rows,
             rows_per_example=coalitions_at_once * self.rows_per_coalition,
             examples_at_once=examples_at_once,
-            prepared=prepared,
+            prepared=(prepared, given),
             output=False,
         )
         described = {"target": target.index, "regions": self.regions(prepared), "inputs": self.inputs(prepared)}
@@ -435,6 +442,10 @@ def _values_of(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | Non
         return {"values": values, "output": values[0]}
 
     return game.solve_each(solve, coalitions_at_once=len(coalitions), batch_size=batch_size)["values"]
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else [given]
 
 
 def _shape(x: Any) -> Any:

@@ -3,7 +3,7 @@
 from xaijax.metrics._axioms import completeness_gap, null_player_violation, symmetry_violation
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
 from xaijax.metrics._complexity import effective_size, entropy, gini
-from xaijax.metrics._curves import Curve, deletion, insertion
+from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
 from xaijax.metrics._localization import (
     attribution_auc,
     box_masks,
@@ -22,6 +22,7 @@ __all__ = [
     "ExplainerBenchmark",
     "Mean",
     "PartialDependence",
+    "RelevanceGain",
     "Removal",
     "Score",
     "attribution_auc",
@@ -40,6 +41,7 @@ __all__ = [
     "relevance_mass",
     "relevance_rank",
     "removal",
+    "symmetric_relevance_gain",
     "symmetry_violation",
     "top_k_intersection",
 ]

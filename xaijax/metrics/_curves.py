@@ -1,6 +1,10 @@
-"""Insertion and deletion (Petsiuk, Das & Saenko 2018): the output as the players of greatest value come or go.
+"""Curves of the output as the players of greatest value come or go, and the areas under and between them.
 
-area = integral over t in [0, 1] of v(the first t M players), or of v(all but the first t M players), by trapezoids
+Insertion and deletion (Petsiuk, Das & Saenko 2018), by trapezoids:
+area = integral over t in [0, 1] of v(the first t M players), or of v(all but the first t M players)
+
+Symmetric relevance gain (Blücher, Vielhaben & Strodthoff 2024), of players removed in either order:
+gain = area (least relevant first) - area (most relevant first)
 """
 
 from __future__ import annotations
@@ -15,31 +19,47 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
-from xaijax._core.game import Game, as_game
+from xaijax._core.game import Game, Value
 from xaijax._core.typing import Array, Bool, Float, Int
-from xaijax.metrics._ranked import ranked
+from xaijax.metrics._ranked import by_rank, check_targets, read_game_and_attribution, score_each
+from xaijax.metrics._score import Score
+
+LEAST_FIRST = "deletion, the least value first"
+BETTER = {"insertion": "higher", "deletion": "lower", LEAST_FIRST: "higher"}
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Curve:
-    """The outputs as players are inserted or deleted, the greatest value first; without N for a game written by hand.
+class Curve(Score):
+    """A score with the outputs that it comes from; without N for a game written by hand.
 
-    fractions: [N, M + 1] the share of the players that were inserted or deleted, from 0 to 1. Players that are not active
-      (padding) do not count: where an example has some, its share stays at 1 for the last of them.
-    outputs: [N, M + 1] the model's output at these fractions.
-    area: [N] the area under the curve, by trapezoids.
+    values: [N] the score: of insertion and deletion the area under the curve, by trapezoids.
+    fractions: [N, T] the share of the players that were inserted or deleted: T = M + 1 shares from 0 to 1 for insertion and
+      deletion. Players that are not active (padding) do not count: where an example has some, its share stays at 1 for the
+      last of them.
+    outputs: [N, T] the model's output at these fractions.
     target: [N] the class whose output it is; None for a score and for games.
-    order: "insertion" or "deletion".
-    method: the explainer's name.
+    std_errors, metric, better, method: as of a `Score`.
     """
 
-    fractions: Float[Array, "..."]
-    outputs: Float[Array, "..."]
-    area: Float[Array, "..."]
-    target: Int[Array, "..."] | None = None
-    order: str = dataclasses.field(default="", metadata={"static": True}, kw_only=True)
-    method: str = dataclasses.field(default="", metadata={"static": True}, kw_only=True)
+    fractions: Float[Array, "*N T"] = dataclasses.field(kw_only=True)
+    outputs: Float[Array, "*N T"] = dataclasses.field(kw_only=True)
+    target: Int[Array, "*N"] | None = dataclasses.field(default=None, kw_only=True)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RelevanceGain(Score):
+    """The symmetric relevance gain of each example, and the two curves that it lies between.
+
+    values: [N] the area under `least_first` minus that under `most_first`.
+    most_first: the outputs as the players of greatest value are deleted first: the curve of `deletion`.
+    least_first: the outputs as those of least value are deleted first.
+    std_errors, metric, better, method: as of a `Score`.
+    """
+
+    most_first: Curve = dataclasses.field(kw_only=True)
+    least_first: Curve = dataclasses.field(kw_only=True)
 
 
 def insertion(game: Game, attribution: Attribution, *, batch_size: int | None = None) -> Curve:
@@ -70,7 +90,7 @@ def insertion(game: Game, attribution: Attribution, *, batch_size: int | None = 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
     >>> curve = xai.metrics.insertion(game, xai.shap.exact(game))
-    >>> [round(output, 3) for output in curve.outputs.tolist()], round(float(curve.area), 3)
+    >>> [round(output, 3) for output in curve.outputs.tolist()], round(float(curve.values), 3)
     ([0.0, 7.0, 12.0, 16.0], 9.0)
     """
     return _read_and_run(game, attribution, "insertion", batch_size)
@@ -93,62 +113,115 @@ def deletion(game: Game, attribution: Attribution, *, batch_size: int | None = N
       TypeError, ValueError: as `insertion`.
 
     References:
-      Petsiuk, Das & Saenko (2018), arXiv:1806.07421, section 4.2.
+      Petsiuk, Das & Saenko (2018), arXiv:1806.07421, section 4.2. Quantus' PixelFlipping leaves out the full input, and
+      its area is not divided by the number of players.
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
     >>> curve = xai.metrics.deletion(game, xai.shap.exact(game))
-    >>> [round(output, 3) for output in curve.outputs.tolist()], round(float(curve.area), 3)
+    >>> [round(output, 3) for output in curve.outputs.tolist()], round(float(curve.values), 3)
     ([16.0, 9.0, 4.0, 0.0], 7.0)
     """
     return _read_and_run(game, attribution, "deletion", batch_size)
 
 
+def symmetric_relevance_gain(game: Game, attribution: Attribution, *, batch_size: int | None = None) -> RelevanceGain:
+    """Computes the area between the outputs as the least and as the most relevant players are removed first.
+
+    Why: deletion alone rewards players whose removal leaves the data distribution, which lowers any output. That happens in
+    both orders, and their difference is what the attribution knows. A random order has the expectation 0, as it is as
+    likely as its reverse; so the gain needs no normalization. Reversed values have the negative gain.
+
+    Removing the least relevant players first is inserting the most relevant ones, read from the end: the gain equals the
+    area of `insertion` minus that of `deletion` in the same game.
+
+    Args:
+      game: as in `insertion`.
+      attribution: as in `insertion`.
+      batch_size: model rows in one evaluation; None for as many as suit the device.
+
+    Returns:
+      A `RelevanceGain` in units of the output, after 2 M evaluations of the game for each example. NaN where an
+      input or a value is NaN.
+
+    Raises:
+      TypeError, ValueError: as `insertion`.
+
+    References:
+      Blücher, Vielhaben & Strodthoff (2024), Decoupling pixel flipping and occlusion strategy for consistent XAI
+      benchmarks, arXiv:2401.06654.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> game = xai.Game(lambda coalitions: coalitions @ jnp.array([4.0, 7.0, 5.0]), num_players=3)
+    >>> gain = xai.metrics.symmetric_relevance_gain(game, xai.shap.exact(game))
+    >>> [round(output, 3) for output in gain.least_first.outputs.tolist()], round(float(gain.values), 3)
+    ([16.0, 12.0, 7.0, 0.0], 2.0)
+    """
+    game = read_game_and_attribution(game, attribution)
+    gain = _gain(game, attribution, batch_size=check.batch_size(batch_size))
+    check_targets(gain.most_first.target, attribution.target)
+    return gain
+
+
 def _read_and_run(game: Any, attribution: Any, order: str, batch_size: int | None) -> Curve:
-    game = as_game(game)
-    if not isinstance(attribution, Attribution):
-        raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
+    game = read_game_and_attribution(game, attribution)
     curve = _curve(game, attribution, order=order, batch_size=check.batch_size(batch_size))
-    _check_targets(curve.target, attribution.target)
+    check_targets(curve.target, attribution.target)
     return curve
 
 
 @compiled(static_argnames=("order", "batch_size"))
 def _curve(game: Game, attribution: Attribution, *, order: str, batch_size: int | None) -> Curve:
-    nested = _nested(game.num_players, order)
+    coalitions = jnp.asarray(_nested(game.num_players, order))
 
-    def solve(value: Any, _key: Any, active: Bool[Array, " M"]) -> dict[str, Array]:
-        outputs = value(nested)
-        if outputs.ndim != 1:
-            raise ValueError(
-                "`game` must have one output, by which its players are ordered, got several: pass a target to xai.game."
-            )
-        count = jnp.maximum(active.sum(), 1)
-        fractions = jnp.minimum(jnp.arange(len(outputs)), count).astype(outputs.dtype) / count
-        area = (jnp.diff(fractions) * (outputs[1:] + outputs[:-1]) / 2).sum()
-        return {"fractions": fractions, "outputs": outputs, "area": area, "output": outputs[-1]}
+    def solve(
+        value: Value, _key: Any, active: Bool[Array, " M"], _exists: Any, values: Float[Array, " M"]
+    ) -> dict[str, Array]:
+        return _with_area(by_rank(value, values, active)(coalitions), active)
 
-    fields = ranked(game, attribution).solve_each(solve, coalitions_at_once=len(nested), batch_size=batch_size)
-    kept = {name: fields.get(name) for name in ("fractions", "outputs", "area", "target")}
-    curve = Curve(**kept, order=order, method=attribution.method)  # pyright: ignore[reportArgumentType]
-    unknown = jnp.isnan(attribution.values)  # these have no order
-    unknown = unknown.any() if curve.area.ndim == 0 else unknown.reshape(len(unknown), -1).any(axis=1)
-    return check.nan_where(unknown, curve)
+    fields = score_each(game, attribution, solve, coalitions_at_once=len(coalitions), batch_size=batch_size)
+    return Curve(**fields, metric=order, better=BETTER[order], method=attribution.method)
 
 
-def _nested(num_players: int, order: str) -> Bool[Array, "S M"]:
-    """Returns coalitions that grow, or shrink, by one player at a time, in the order of their numbers."""
+@compiled(static_argnames=("batch_size",), title="metrics.symmetric_relevance_gain")
+def _gain(game: Game, attribution: Attribution, *, batch_size: int | None) -> RelevanceGain:
+    players = game.num_players
+    deleted, inserted = (_nested(players, order) for order in ("deletion", "insertion"))
+    coalitions = jnp.asarray(np.concatenate([deleted, inserted[1:-1]]))  # both curves have the same ends
+
+    def solve(
+        value: Value, _key: Any, active: Bool[Array, " M"], _exists: Any, values: Float[Array, " M"]
+    ) -> dict[str, dict[str, Array]]:
+        outputs = by_rank(value, values, active)(coalitions)
+        most_first = outputs[: players + 1]
+        inserted = jnp.concatenate([most_first[-1:], outputs[players + 1 :], most_first[:1]])
+        least_first = inserted[jnp.maximum(active.sum() - jnp.arange(players + 1), 0)]
+        return {"most_first": _with_area(most_first, active), "least_first": _with_area(least_first, active)}
+
+    fields = score_each(game, attribution, solve, coalitions_at_once=len(coalitions), batch_size=batch_size)
+    most, least = (
+        Curve(**fields[name], target=fields["target"], metric=order, better=BETTER[order], method=attribution.method)
+        for name, order in (("most_first", "deletion"), ("least_first", LEAST_FIRST))
+    )
+    return RelevanceGain(
+        least.values - most.values,
+        most_first=most,
+        least_first=least,
+        metric="symmetric relevance gain",
+        better="higher",
+        method=attribution.method,
+    )
+
+
+def _with_area(outputs: Float[Array, " T"], active: Bool[Array, " M"]) -> dict[str, Array]:
+    """Returns the fields of the curve through the outputs with 0, 1, ... active players inserted or deleted."""
+    count = jnp.maximum(active.sum(), 1).astype(outputs.dtype)
+    fractions = jnp.minimum(jnp.arange(len(outputs), dtype=outputs.dtype), count) / count
+    area = (jnp.diff(fractions) * (outputs[1:] + outputs[:-1]) / 2).sum()
+    return {"values": area, "fractions": fractions, "outputs": outputs}
+
+
+def _nested(num_players: int, order: str) -> np.ndarray:
+    """Returns coalitions [M + 1, M] that grow, or shrink, by one player at a time, in the order of their numbers."""
     steps, players = np.arange(num_players + 1)[:, None], np.arange(num_players)
-    return jnp.asarray(players < steps if order == "insertion" else players >= steps)
-
-
-def _check_targets(of_game: Any, of_attribution: Any) -> None:
-    if of_game is None or of_attribution is None or not check.is_concrete(of_game, of_attribution):
-        return
-    own, explained = np.asarray(of_game), np.asarray(of_attribution)
-    if own.shape == explained.shape and (own != explained).any():
-        first = int(np.flatnonzero(own != explained)[0])
-        raise ValueError(
-            f"`attribution` must explain the game's own output, got class {explained[first]} for example {first}, where the "
-            f"game has class {own[first]}: make the game with target=attribution.target."
-        )
+    return players < steps if order == "insertion" else players >= steps

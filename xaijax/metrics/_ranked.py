@@ -1,31 +1,94 @@
-"""Games whose players are numbered by their values in an attribution, the greatest first, in each example."""
+"""Solves the games of an attribution: each with the values of its players, which may be ranked by them."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.examples import Example
-from xaijax._core.game import ExampleGames, Game, Value
-from xaijax._core.numerics import ranks
-from xaijax._core.target import Target
+from xaijax._core.examples import Fields
+from xaijax._core.game import ExampleGames, Game, Value, as_game
+from xaijax._core.numerics import at_least_float32, ranks
 from xaijax._core.typing import Array, Bool, Float, Int
 
+Players = Bool[Array, " M"]
+# (v, key, active, exists, values [M] of the players) -> the fields of one game's score
+SolveScore = Callable[[Value, Any, Players, Players, Float[Array, " M"]], Fields]
 
-def ranked(game: Game, attribution: Attribution) -> Game:
-    """Returns the same game, in which player 0 has the greatest value, player 1 the next, and so on.
+
+def read_game_and_attribution(game: Any, attribution: Any) -> Game:
+    """Checks the types of the first two arguments of a metric."""
+    game = as_game(game)
+    if not isinstance(attribution, Attribution):
+        raise TypeError(f"`attribution` must be the result of an explainer, got {check.shown(attribution)}.")
+    return game
+
+
+def check_targets(of_game: Any, of_attribution: Any) -> None:
+    """Raises ValueError if a game and an attribution are of different classes, as far as these are known."""
+    if of_game is None or of_attribution is None or not check.is_concrete(of_game, of_attribution):
+        return
+    own, explained = np.asarray(of_game), np.asarray(of_attribution)
+    if own.shape == explained.shape and (own != explained).any():
+        first = int(np.flatnonzero(own != explained)[0])
+        raise ValueError(
+            f"`attribution` must explain the game's own output, got class {explained[first]} for example {first}, where the "
+            f"game has class {own[first]}: make the game with target=attribution.target."
+        )
+
+
+def score_each(
+    game: Game,
+    attribution: Attribution,
+    solve: SolveScore,
+    *,
+    key: Any = None,
+    ids: Any = None,
+    coalitions_at_once: int,
+    batch_size: int | None,
+) -> Fields:
+    """Runs `solve(v, key, active, exists, values)` for every game; returns its fields and the target.
+
+    The fields are NaN where an example's attribution holds NaN.
+    """
+
+    def solve_one(value: Value, key: Any, active: Players, exists: Players, values: Float[Array, " M"]) -> Fields:
+        def of_one_output(coalitions: Bool[Array, "S M"]) -> Float[Array, " S"]:
+            outputs = value(coalitions)
+            if outputs.ndim != 1:
+                raise ValueError(
+                    "`game` must have one output, which the attribution explains, got several: pass a target to xai.game."
+                )
+            return outputs
+
+        return {"scores": solve(of_one_output, key, active, exists, values), "output": jnp.zeros(())}
+
+    fields = game.solve_each(
+        solve_one,
+        key=key,
+        ids=ids,
+        coalitions_at_once=coalitions_at_once,
+        batch_size=batch_size,
+        with_existing=True,
+        given=at_least_float32(player_values(game, attribution)),
+    )
+    unknown = jnp.isnan(attribution.values)
+    unknown = unknown.any() if game.num_examples is None else unknown.reshape(len(unknown), -1).any(axis=1)
+    return check.nan_where(unknown, fields["scores"]) | {"target": fields.get("target")}
+
+
+def by_rank(value: Value, values: Float[Array, " M"], active: Players) -> Value:
+    """Returns v of the same game, in which player 0 has the greatest value, player 1 the next, and so on.
 
     Players that are not active come last. Of equal values the first player comes first.
     """
-    values = player_values(game, attribution)
-    if isinstance(game, ExampleGames):
-        return _RankedGames(game, values)
-    players = ranks(-values)
-    return Game(lambda coalitions: game.value(coalitions[:, players]), game.num_players)
+    players = ranks(jnp.where(active, -values, jnp.inf))
+    return lambda coalitions: value(coalitions[:, players])
 
 
 def player_values(game: Game, attribution: Attribution) -> Float[Array, "*N M"]:
@@ -70,38 +133,3 @@ def _means(values: Float[Array, "*space"], owners: Int[Array, "*space"], num_pla
     ids = owners.reshape(-1)
     sums = jax.ops.segment_sum(values.reshape(-1), ids, num_players)
     return sums / jnp.maximum(jax.ops.segment_sum(jnp.ones(ids.shape, values.dtype), ids, num_players), 1)
-
-
-class _RankedGames(ExampleGames):
-    """Exists within a compiled program only; `prepared` carries each example's values next to the game's own."""
-
-    def __init__(self, game: ExampleGames, values: Float[Array, "N M"]):
-        self.game, self.values = game, values
-        self.model, self.x, self.target = game.model, game.x, game.target
-
-    @property
-    def num_players(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.game.num_players
-
-    @property
-    def rows_per_coalition(self) -> int:
-        return self.game.rows_per_coalition
-
-    def rows_at_once(self, batch_size: int | None) -> int:
-        return self.game.rows_at_once(batch_size)
-
-    def prepare(self) -> Any:
-        return self.game.prepare(), self.values
-
-    def active(self, example: Example) -> Bool[Array, " M"]:
-        """Returns the game's own active players; only their count is used, which their order does not change."""
-        return self.game.active(_own(example))
-
-    def value_of(self, example: Example, target: Target, rows: int) -> Value:
-        value = self.game.value_of(_own(example), target, rows)
-        players = ranks(jnp.where(self.active(example), -example.prepared[1], jnp.inf))
-        return lambda coalitions: value(coalitions[:, players])
-
-
-def _own(example: Example) -> Example:
-    return dataclasses.replace(example, prepared=example.prepared[0])

@@ -13,7 +13,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import ModelGame, Value
 from xaijax._core.typing import Array, Bool, Float, Int, Shaped
-from xaijax.metrics._ranked import player_values, ranked
+from xaijax.metrics._ranked import by_rank, player_values
 
 SIGNS = ["both", "positive", "negative"]
 
@@ -121,12 +121,11 @@ def _outputs(
 ) -> Float[Array, "N S"]:
     """Returns the values of coalitions whose player 0 is the strongest of each example, player 1 the next, and so on."""
 
-    def solve(value: Value, _key: object, _active: Bool[Array, " M"]) -> dict[str, Array]:
-        outputs = value(coalitions)
+    def solve(value: Value, _key: object, active: Bool[Array, " M"], strengths: Float[Array, " M"]) -> dict[str, Array]:
+        outputs = by_rank(value, strengths, active)(coalitions)
         if outputs.ndim != 1:
             raise ValueError("`game` must have one output, got several: give xai.game a target.")
         return {"outputs": outputs, "output": outputs[-1]}
 
-    by_strength = ranked(game, Attribution(strengths, jnp.zeros(len(strengths))))
-    fields = by_strength.solve_each(solve, coalitions_at_once=len(coalitions), batch_size=batch_size)
+    fields = game.solve_each(solve, coalitions_at_once=len(coalitions), batch_size=batch_size, given=strengths)
     return fields["outputs"]

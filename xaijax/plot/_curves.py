@@ -53,7 +53,7 @@ def curves(
     ['Shapley values: area 9.00']
     """
     named = _named(given)
-    orders = {curve.order for _, curve in named}
+    orders = {curve.metric for _, curve in named}
     if len(orders) > 1:
         raise ValueError("`given` must be all of insertion or all of deletion, got both: draw each on its own axes.")
     (order,) = orders
@@ -73,7 +73,7 @@ def curves(
     without_frame(ax)
     better = "a larger" if order == "insertion" else "a smaller"
     draw_legend(ax, title=f"{better} area is better", title_fontsize=8, alignment="left")
-    count = max(curve.area.size for _, curve in named)
+    count = max(curve.values.size for _, curve in named)
     whose = f"example {example}" if example is not None else "1 example" if count == 1 else f"mean of {count} examples"
     titled(ax, title, f"{order.capitalize()}: {whose}")
     return ax
@@ -88,7 +88,7 @@ def _named(given: Any) -> list[tuple[str, Curve]]:
         named = [(getattr(curve, "method", ""), curve) for curve in given]
     else:
         named = []
-    if not named or not all(isinstance(curve, Curve) for _, curve in named):
+    if not named or not all(isinstance(curve, Curve) and curve.metric in _DONE for _, curve in named):
         raise TypeError(
             "`given` must be a curve of xai.metrics.insertion or deletion, a sequence or a mapping of curves, got "
             f"{check.shown(given)}."
@@ -98,7 +98,7 @@ def _named(given: Any) -> list[tuple[str, Curve]]:
 
 def _line(name: str, curve: Curve, example: int | None) -> tuple[str, np.ndarray, np.ndarray, float, np.ndarray | None]:
     """Returns the label, the shares, the outputs, the area and half the width of the band."""
-    shares, outputs, areas = (np.asarray(part, np.float64) for part in (curve.fractions, curve.outputs, curve.area))
+    shares, outputs, areas = (np.asarray(part, np.float64) for part in (curve.fractions, curve.outputs, curve.values))
     if not np.isfinite(outputs).all():
         raise ValueError(
             f"`given` must hold finite outputs, got NaN or infinity in curve {name!r}: look at the inputs and the attribution."
