@@ -2,7 +2,8 @@
 
 `xai.cam`, `xai.gradient`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features,
 `xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the
-plots and `xai.scale` the tools for whole data sets. `xai.explain` chooses an explainer.
+plots and `xai.scale` the tools for whole data sets. `xai.trees` reads forests of other libraries. `xai.explain` chooses
+an explainer.
 
 Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,
 Rich or Flax costs nothing until then.
@@ -24,7 +25,7 @@ from xaijax._model import Model, callback, function, model, tag
 from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target
+    from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target, trees
     from xaijax._explain import explain
     from xaijax._model import equinox, haiku, keras, linen, tagged_attention
     from xaijax._report import Section, report
@@ -78,13 +79,26 @@ __all__ = [
     "target",
     "to_frame",
     "to_shap",
+    "trees",
 ]
 
 # The module of each name that is imported on first use; a namespace is its own module.
 _ON_FIRST_USE = {
     **{
         name: f"xaijax.{name}"
-        for name in ("cam", "gradient", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target")
+        for name in (
+            "cam",
+            "gradient",
+            "lime",
+            "mask",
+            "metrics",
+            "plot",
+            "scale",
+            "segment",
+            "shap",
+            "target",
+            "trees",
+        )
     },
     "Section": "xaijax._report",
     "equinox": "xaijax._model",

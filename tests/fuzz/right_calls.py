@@ -75,7 +75,7 @@ NOT_CALLED = {
     "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
-    "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
+    "trees.Forest", "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
 }  # fmt: skip
 
 
@@ -166,6 +166,12 @@ class Results:
     @functools.cached_property
     def file(self):
         return xai.save("saved.npz", self.table)
+
+    @functools.cached_property
+    def tree(self):
+        from sklearn.tree import DecisionTreeRegressor
+
+        return DecisionTreeRegressor().fit(X, X[:, 0])
 
     @functools.cached_property
     def equinox(self):
@@ -338,6 +344,7 @@ def _functions():
         "scale.summarize": lambda r: {"attributions": [r.table]},
         "scale.compilation_cache": {"folder": NEW},
         "scale.connect": {"hosts": 1},
+        "trees.read": lambda r: {"model": r.tree},
     }  # fmt: skip
     for name, function in public_functions():
         if name not in NOT_CALLED:
@@ -423,6 +430,8 @@ def _methods():
     yield "Game.call", "__call__", lambda r: {"self": r.own_game, "coalitions": np.eye(M, dtype=bool)}
     yield "ModelGame.call", "__call__", lambda r: {"self": r.game, "coalitions": np.eye(M, dtype=bool)}
     yield "ChannelGame.call", "__call__", lambda r: {"self": r.channels, "coalitions": np.eye(3, dtype=bool)}
+    yield "trees.Forest.call", "__call__", lambda r: {"self": xai.trees.read(r.tree), "x": X}
+    yield "trees.Forest.codes", "codes", lambda r: {"self": xai.trees.read(r.tree), "x": X}
     yield "lime.Statistics.name", "name", lambda r: {"self": r.statistics, "column": 0}
     yield "lime.Statistics.conditions", "conditions", lambda r: {"self": r.statistics, "x": X}
     yield "lime.Statistics.read", "read", lambda r: {"self": r.statistics, "x": X}

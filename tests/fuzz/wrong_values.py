@@ -62,7 +62,7 @@ LEGAL = {
     **dict.fromkeys(("features", "head", "target", "layers.model", "fast.model", "model.model", "Game.value"), ("a function",)),
     "model.output": ("text", "empty text", "a lone surrogate", "an int of 400 digits", "an int beyond 32 bits", "a negative int", "a function", "a class"),
     **dict.fromkeys(("function", "score", "read"), ("a function", "a class")),
-    **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x"), ("rows of NaN",)),
+    **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x", "trees.Forest.call.x", "trees.Forest.codes.x"), ("rows of NaN",)),
     "callback.predict": ("a function",),
     "haiku.parameters": ("a dict",),
     "callback.output_shape": ("an empty list",),

@@ -1,0 +1,198 @@
+"""Reads the forests of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from xaijax.trees._forest import Forest
+from xaijax.trees._nodes import Rule, Splits, in_levels
+
+_AVERAGED = ("RandomForestRegressor", "RandomForestClassifier", "ExtraTreesRegressor", "ExtraTreesClassifier")
+_SINGLE = ("DecisionTreeRegressor", "DecisionTreeClassifier", "ExtraTreeRegressor", "ExtraTreeClassifier")
+_BOOSTED = ("GradientBoostingRegressor", "GradientBoostingClassifier")
+_BINNED = ("HistGradientBoostingRegressor", "HistGradientBoostingClassifier")
+NAMES = (*_SINGLE, *_AVERAGED, *_BOOSTED, *_BINNED, "IsolationForest")
+
+
+def estimator_name(model: Any) -> str | None:
+    """Returns the name of the forest of scikit-learn that an object is, or derives from; None for other objects."""
+    return next((cls.__name__ for cls in type(model).__mro__ if _is_of_sklearn(cls) and cls.__name__ in NAMES), None)
+
+
+def _is_of_sklearn(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "sklearn"
+
+
+def read_sklearn(model: Any, name: str) -> Forest:
+    """Returns the forest of a fitted estimator."""
+    fitted = "tree_" if name in _SINGLE else "_predictors" if name in _BINNED else "estimators_"
+    if not hasattr(model, fitted):
+        raise ValueError(f"`model` must be fitted, got a {name} that is not: call model.fit(x, y) first.")
+    if name in _SINGLE:
+        return _averaged(model, [model], name)
+    if name in _AVERAGED:
+        return _averaged(model, model.estimators_, name)
+    if name in _BOOSTED:
+        return _boosted(model, name)
+    return _binned(model, name) if name in _BINNED else _isolation(model, name)
+
+
+def _forest(
+    model: Any, name: str, splits: Splits, bias: np.ndarray, rule: Rule, output: str, names: Sequence[str] | None
+) -> Forest:
+    nodes, value = in_levels(splits, model.n_features_in_, rule)
+    return Forest(
+        nodes,
+        value,
+        bias,
+        feature_names=getattr(model, "feature_names_in_", None),
+        output_names=names,
+        library=f"scikit-learn {name}",
+        output=output,
+    )
+
+
+def _averaged(model: Any, estimators: Sequence[Any], name: str) -> Forest:
+    trees = [estimator.tree_ for estimator in estimators]
+    value = np.concatenate([tree.value for tree in trees])  # [nodes, outputs, classes or 1]
+    names, output = None, "mean over the trees"
+    if name.endswith("Classifier"):
+        value = value / value.sum(axis=2, keepdims=True)
+        several = model.n_outputs_ > 1
+        classes = model.classes_ if several else [model.classes_]
+        value = np.concatenate([value[:, i, : len(own)] for i, own in enumerate(classes)], axis=1)
+        names = [f"{i}: {label}" if several else str(label) for i, own in enumerate(classes) for label in own]
+        output = "probability, the mean over the trees"
+    value = value.reshape(len(value), -1) / len(trees)
+    splits = _of_trees(trees, value)
+    return _forest(model, name, splits, np.zeros(value.shape[1]), Rule(float32=True), output, names)
+
+
+def _of_trees(trees: Sequence[Any], value: np.ndarray, features: Sequence[np.ndarray] | None = None) -> Splits:
+    """Returns the nodes of trees of scikit-learn; features: the columns that each tree was fitted to."""
+    offsets = np.cumsum([0, *(tree.node_count for tree in trees)])
+    feature = [tree.feature for tree in trees]
+    if features is not None:
+        feature = [columns[own] for columns, own in zip(features, feature, strict=True)]
+
+    def children(side: str) -> np.ndarray:
+        each = [getattr(tree, f"children_{side}") for tree in trees]
+        return np.concatenate([np.where(own < 0, -1, own + start) for own, start in zip(each, offsets, strict=False)])
+
+    return Splits(
+        left=children("left"),
+        right=children("right"),
+        feature=np.concatenate(feature),
+        threshold=_above32(np.concatenate([tree.threshold for tree in trees])),
+        missing_left=np.concatenate([tree.missing_go_to_left for tree in trees]).astype(bool),
+        cover=np.concatenate([tree.weighted_n_node_samples for tree in trees]),
+        value=value,
+        roots=offsets[:-1],
+    )
+
+
+def _above32(threshold: np.ndarray) -> np.ndarray:
+    """Returns t with x <= threshold where x < t, for x in float32: the next float32 number above the threshold."""
+    below = threshold.astype(np.float32)
+    below = np.where(below > threshold, np.nextafter(below, np.float32(-np.inf)), below)
+    return np.nextafter(below, np.float32(np.inf)).astype(np.float64)
+
+
+def _boosted(model: Any, name: str) -> Forest:
+    trees = [estimator.tree_ for estimator in model.estimators_.ravel()]
+    outputs = model.estimators_.shape[1]
+    column = np.repeat(np.arange(len(trees)) % outputs, [tree.node_count for tree in trees])
+    value = np.zeros((len(column), outputs))
+    value[np.arange(len(column)), column] = model.learning_rate * np.concatenate(
+        [tree.value[:, 0, 0] for tree in trees]
+    )
+    if isinstance(model.init_, str) or type(model.init_).__name__.startswith("Dummy"):
+        bias = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0]
+    else:
+        raise TypeError(
+            f"`model` must start from a constant, got a {name} with init={type(model.init_).__name__}: fit it with init=None "
+            "or init='zero'."
+        )
+    names = _classes(model, outputs)
+    rule = Rule(float32=True, nan_allowed=False)
+    return _forest(model, name, _of_trees(trees, value), np.asarray(bias, np.float64), rule, "raw margin", names)
+
+
+def _classes(model: Any, num_outputs: int) -> list[str] | None:
+    """Returns the names of the outputs of a boosted classifier: its classes, or the second of two."""
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        return None
+    return list(map(str, classes if num_outputs > 1 else classes[1:]))
+
+
+def _isolation(model: Any, name: str) -> Forest:
+    """The mean path length, whose power is the score: score_samples = -2 ** (-path / c(max_samples))."""
+    trees = [estimator.tree_ for estimator in model.estimators_]
+    lengths = [
+        np.asarray(depth) + np.asarray(below) - 1.0
+        for depth, below in zip(model._decision_path_lengths, model._average_path_length_per_tree, strict=True)
+    ]
+    value = np.concatenate(lengths)[:, None] / len(trees)
+    splits = _of_trees(trees, value, model.estimators_features_)
+    return _forest(model, name, splits, np.zeros(1), Rule(float32=True), "mean path length", None)
+
+
+def _binned(model: Any, name: str) -> Forest:
+    """Covers are numbers of rows: histogram gradient boosting keeps no sums of sample weights."""
+    predictors = [predictor for of_iteration in model._predictors for predictor in of_iteration]
+    outputs = len(model._predictors[0])
+    records = [predictor.nodes for predictor in predictors]
+    counts = [len(own) for own in records]
+    offsets = np.cumsum([0, *counts])
+    nodes: Any = np.concatenate(records)
+    is_leaf = nodes["is_leaf"].astype(bool)
+    start = np.repeat(offsets[:-1], counts)
+    value = np.zeros((len(nodes), outputs))
+    value[np.arange(len(nodes)), np.repeat(np.arange(len(records)) % outputs, counts)] = nodes["value"]
+    is_category = np.zeros(model.n_features_in_, bool) if model.is_categorical_ is None else model.is_categorical_
+    columns = np.concatenate([np.flatnonzero(is_category), np.flatnonzero(~is_category)])  # the order of its encoder
+    feature = columns[nodes["feature_idx"]]
+    tables = _encoded(model, np.flatnonzero(is_category))
+    cuts = {column: np.unique([levels, np.nextafter(levels, np.inf)]) for column, levels in tables.items()}
+    categories = {}
+    for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~is_leaf):
+        tree, column = int(np.searchsorted(offsets, node, side="right")) - 1, int(feature[node])
+        words = predictors[tree].raw_left_cat_bitsets[nodes["bitset_idx"][node]]
+        bits = np.unpackbits(np.ascontiguousarray(words, "<u4").view(np.uint8), bitorder="little").astype(bool)
+        codes = np.full(
+            1 + len(cuts[column]), bool(nodes["missing_go_to_left"][node])
+        )  # unknown categories are missing
+        codes[np.searchsorted(cuts[column], tables[column], side="right")] = bits[: len(tables[column])]
+        categories[int(node)] = codes
+    splits = Splits(
+        left=np.where(is_leaf, -1, nodes["left"].astype(np.int64) + start),
+        right=np.where(is_leaf, -1, nodes["right"].astype(np.int64) + start),
+        feature=feature,
+        threshold=np.nextafter(nodes["num_threshold"], np.inf),
+        missing_left=nodes["missing_go_to_left"].astype(bool),
+        cover=nodes["count"].astype(float),
+        value=value,
+        roots=offsets[:-1],
+        cuts=cuts,
+        categories=categories,
+    )
+    bias = np.ravel(model._baseline_prediction).astype(float)
+    return _forest(model, name, splits, bias, Rule(), "raw margin", _classes(model, outputs))
+
+
+def _encoded(model: Any, columns: np.ndarray) -> dict[int, np.ndarray]:
+    """Returns for each categorical feature the inputs that its encoder turns into 0, 1, ..."""
+    if not len(columns):
+        return {}
+    tables = {}
+    for column, levels in zip(columns, model._preprocessor.named_transformers_["encoder"].categories_, strict=True):
+        if levels.dtype.kind in "biuf":
+            levels = levels.astype(np.float64)
+            tables[int(column)] = levels[~np.isnan(levels)]
+        else:
+            tables[int(column)] = np.arange(sum(isinstance(level, str) for level in levels), dtype=np.float64)
+    return tables
