@@ -222,6 +222,7 @@ def _functions():
     draws = lambda r: {"game": r.game, "key": KEY}  # noqa: E731
     tokens = {"model": attention_model, "x": IMAGES[:, :4, 0]}
     small = {"num_samples": 5, "key": KEY}
+    explained_again = {"explainer": xai.gradient.saliency, **model_x, **small}
     special = {
         "game": lambda r: {**model_x, "masker": r.masker},
         "haiku": lambda r: {"transformed": r.haiku[0], "parameters": r.haiku[1]},
@@ -310,6 +311,11 @@ def _functions():
         "metrics.top_k_intersection": lambda r: {"maps": r.maps, "masks": GRAY > 0.5, "k": 3},
         "metrics.grid_pointing_game": lambda r: {"maps": r.maps, "cells": np.array([0, 1]), "grid": (1, 2)},
         "metrics.box_masks": {"boxes": np.array([[0, 1, 2, 3], [1, 1, 2, 2]]), "shape": (4, 4)},
+        "metrics.max_sensitivity": explained_again,
+        "metrics.avg_sensitivity": explained_again,
+        "metrics.local_lipschitz": explained_again,
+        "metrics.relative_input_stability": explained_again,
+        "metrics.relative_output_stability": explained_again,
         "metrics.partial_dependence": {**model_x, "feature": 0, "num_points": 4},
         "plot.borders": {"images": IMAGES, "labels": LABELS},
         "plot.dependence": lambda r: {"attribution": r.table, "player": 0},

@@ -43,6 +43,9 @@ _NUMBERS = {*_POSITIVE, "a negative int"}
 _SCALES = {"True", "a fraction", "a negative int"}
 _FILLS = {*_SCALES, "an empty list", "an array of five axes", "a long row", "no rows"}  # compared with the images later
 _BOUNDS = {*_NUMBERS, "True", "an array of five axes", "a long row"}  # compared with a layer later
+_EXPLAINED_AGAIN = [
+    "max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability", "relative_output_stability",
+]  # fmt: skip
 
 # What is right of them for an argument of this name, or of this function; next to a default of None and flags.
 LEGAL = {
@@ -63,6 +66,8 @@ LEGAL = {
     "model.output": ("text", "empty text", "a lone surrogate", "an int of 400 digits", "an int beyond 32 bits", "a negative int", "a function", "a class"),
     **dict.fromkeys(("function", "score", "read"), ("a function", "a class")),
     **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x", "trees.Forest.call.x", "trees.Forest.codes.x"), ("rows of NaN",)),
+    **dict.fromkeys([f"metrics.{name}.x" for name in _EXPLAINED_AGAIN], ("rows of NaN",)),  # which score NaN
+    "radius": ("a fraction",),
     "callback.predict": ("a function",),
     "haiku.parameters": ("a dict",),
     "callback.output_shape": ("an empty list",),

@@ -105,6 +105,12 @@ class Target:
             chosen = jnp.take_along_axis(classes, index[:, None], axis=1)[:, 0]
         return chosen * jnp.where(inside, 1.0, jnp.nan).astype(chosen.dtype)  # a factor, so that gradients are NaN too
 
+    def as_argument(self) -> TargetLike:
+        """Returns what stands for this target, which was read before, as the `target` of another explainer."""
+        if self.every:
+            return "all"
+        return self.index if self.score is None else _Resolved(self)
+
     def pull_back(self, outputs: Any, pull: Callable[..., Any]) -> tuple[Target, Array, Any]:
         """Differentiates the explained scores.
 
@@ -118,6 +124,16 @@ class Target:
         target = self.resolve(outputs)
         scores, pull_scores = jax.vjp(target.select, outputs)
         return target, scores, pull(*pull_scores(jnp.ones_like(scores)))
+
+
+class _Resolved(ExampleScore):
+    """A score that was read before."""
+
+    def __init__(self, target: Target):
+        self._target = target
+
+    def bind(self, outputs: Any, num_examples: int) -> Target:
+        return self._target
 
 
 def _as_classes(outputs: Array) -> Array:

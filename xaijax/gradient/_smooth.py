@@ -18,9 +18,10 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import each, example_keys, in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import model_rows
+from xaijax._core.noise import read_size, require_fit
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.running import add
-from xaijax._core.target import ExampleScore, Target
+from xaijax._core.target import Target
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, Key
 from xaijax._model import Model
 from xaijax.gradient._arguments import read_input, read_model, refuse_masker
@@ -76,7 +77,7 @@ def smooth(
     check.one_of("variant", variant, VARIANTS)
     least = 2 * _GROUP if variant == "variance" else 2
     num_samples = check.positive_int("num_samples", num_samples, least=least, most=_MOST_SAMPLES)
-    scale = _read_scale(scale)
+    scale = read_size("scale", scale)
 
     def smoothed(
         model: Any, x: Any, *, key: Any, target: Any = None, ids: Any = None, batch_size: Any = None, **options: Any
@@ -89,10 +90,7 @@ def smooth(
                 )
         columns = frames.read_frame("x", x)[1]
         x, names = _read_input(x)
-        if scale.ndim > 0 and not _fits(scale.shape, x.shape[1:]):
-            raise ValueError(
-                f"`scale` must be a number or fit one input of shape {list(x.shape[1:])}, got shape {list(scale.shape)}."
-            )
+        require_fit("scale", scale, x)
         model, bound = read_model(model, x, target)
         arrays, settings = _split({name: frames.read_frame(name, value, columns)[0] for name, value in options.items()})
         shared = {"batch_size", "key", "ids"} & ({"batch_size", "key", "ids"} if takes_all else parameters)
@@ -133,22 +131,6 @@ def _parameters(explainer: Any) -> tuple[set[str], bool]:
     )
 
 
-def _read_scale(scale: Any) -> Array:
-    read = check.numeric_array("scale", scale)
-    if read.dtype == bool or (
-        check.is_concrete(read) and not (np.isfinite(read).all() and (np.asarray(read) >= 0).all())
-    ):
-        raise ValueError(f"`scale` must be finite and at least 0, got {check.shown(scale)}.")
-    return at_least_float32(read)
-
-
-def _fits(shape: tuple[int, ...], like: tuple[int, ...]) -> bool:
-    try:
-        return np.broadcast_shapes(shape, like) == like
-    except ValueError:
-        return False
-
-
 def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
     """Returns the options that are arrays, which may change without compiling, and the others, which are compared."""
     arrays, settings = {}, {}
@@ -163,16 +145,6 @@ def _split(options: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[tuple[str,
 
 def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
-
-
-class _Resolved(ExampleScore):
-    """A target that was read before, for the explainer that is smoothed."""
-
-    def __init__(self, target: Target):
-        self._target = target
-
-    def bind(self, outputs: Any, num_examples: int) -> Target:
-        return self._target
 
 
 @compiled(static_argnames=("explainer", "settings", "shared", "num_samples", "variant", "batch_size"))
@@ -212,7 +184,7 @@ def _smooth(
         }
         options = {**dict(settings), **arrays, **{name: given[name] for name in shared}}
         noisy = (at_least_float32(x) + noise).astype(x.dtype)
-        result = explainer(model, noisy, target="all" if target.every else _Resolved(target), **options)
+        result = explainer(model, noisy, target=target.as_argument(), **options)
         if not isinstance(result, Attribution):
             raise TypeError(f"`explainer` must return an attribution, got {check.shown(result)}.")
         if result.regions is not None:

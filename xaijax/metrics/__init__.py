@@ -16,6 +16,8 @@ from xaijax.metrics._localization import (
 from xaijax.metrics._partial_dependence import PartialDependence, partial_dependence
 from xaijax.metrics._removal import Removal, removal
 from xaijax.metrics._score import Mean, Score
+from xaijax.metrics._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
+from xaijax.metrics._stability import relative_input_stability, relative_output_stability
 
 __all__ = [
     "Curve",
@@ -26,6 +28,7 @@ __all__ = [
     "Removal",
     "Score",
     "attribution_auc",
+    "avg_sensitivity",
     "benchmark_explainers",
     "box_masks",
     "completeness_gap",
@@ -35,9 +38,13 @@ __all__ = [
     "gini",
     "grid_pointing_game",
     "insertion",
+    "local_lipschitz",
+    "max_sensitivity",
     "null_player_violation",
     "partial_dependence",
     "pointing_game",
+    "relative_input_stability",
+    "relative_output_stability",
     "relevance_mass",
     "relevance_rank",
     "removal",
