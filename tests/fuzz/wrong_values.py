@@ -92,6 +92,7 @@ LEGAL = {
     "tag.value": {*_FILLS, "NaN", "inf", "rows of NaN"},
     "scale.connect.hosts": {"None"},
     "scale.AttributionSummary.init.shape": {"an empty list"},
+    **dict.fromkeys(("metrics.sufficiency.shares", "metrics.comprehensiveness.shares"), ("a long row",)),
     "scale.AttributionSummary.quantiles.shares": {"True", "an empty list", "a long row"},
 }  # fmt: skip
 

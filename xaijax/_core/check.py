@@ -285,6 +285,15 @@ def random_key(key: Any, *, name: str = "key") -> Any:
     raise TypeError(f"`{name}` must be one JAX random key, such as jax.random.key(0), got {shown(key)}.")
 
 
+def key_where_drawn(key: Any, is_exact: bool, reason: str) -> Any:
+    """Checks a random key, which may be None where nothing is drawn."""
+    if key is None:
+        if not is_exact:
+            raise ValueError(f"`key` must be a JAX random key, such as jax.random.key(0), got None: {reason}.")
+        return jax.random.key(0)
+    return random_key(key)
+
+
 def _raw_key_shape() -> tuple[int, ...]:
     return jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))).shape
 

@@ -3,6 +3,7 @@
 from xaijax.metrics._axioms import completeness_gap, null_player_violation, symmetry_violation
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
 from xaijax.metrics._complexity import effective_size, entropy, gini
+from xaijax.metrics._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
 from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
 from xaijax.metrics._localization import (
     attribution_auc,
@@ -18,6 +19,7 @@ from xaijax.metrics._removal import Removal, removal
 from xaijax.metrics._score import Mean, Score
 from xaijax.metrics._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
 from xaijax.metrics._stability import relative_input_stability, relative_output_stability
+from xaijax.metrics._top_shares import comprehensiveness, sufficiency
 
 __all__ = [
     "Curve",
@@ -27,14 +29,17 @@ __all__ = [
     "RelevanceGain",
     "Removal",
     "Score",
+    "SensitivityN",
     "attribution_auc",
     "avg_sensitivity",
     "benchmark_explainers",
     "box_masks",
     "completeness_gap",
+    "comprehensiveness",
     "deletion",
     "effective_size",
     "entropy",
+    "faithfulness_correlation",
     "gini",
     "grid_pointing_game",
     "insertion",
@@ -48,6 +53,8 @@ __all__ = [
     "relevance_mass",
     "relevance_rank",
     "removal",
+    "sensitivity_n",
+    "sufficiency",
     "symmetric_relevance_gain",
     "symmetry_violation",
     "top_k_intersection",

@@ -26,6 +26,7 @@ from xaijax.shap._design import num_pairs
 
 DEFAULT_EVALUATIONS = 20  # for each player
 _MOST_AT_ONCE = 2**13  # pairs in one program: after that many, an interrupt is heard
+read_key = check.key_where_drawn
 _MOST_NUMBERS = 2**28  # in a design, pairs times players: the coalitions are drawn and kept on the host
 
 
@@ -87,15 +88,6 @@ def read_budget(
         max_evaluations = max(num_evaluations, min(16 * num_evaluations, 2**31 - 1, most or everything))
     cap = check.positive_int("max_evaluations", max_evaluations, least=num_evaluations)
     return num_evaluations, until, cap
-
-
-def read_key(key: Any, exact: bool, reason: str) -> Any:
-    """Checks a random key, which may be None where the values are exact."""
-    if key is None:
-        if not exact:
-            raise ValueError(f"`key` must be a JAX random key, such as jax.random.key(0), got None: {reason}.")
-        return jax.random.key(0)
-    return check.random_key(key)
 
 
 def read_stages(
