@@ -72,7 +72,8 @@ def tokenizer(text):
 # Flax calls.
 NOT_CALLED = {
     "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve", "metrics.RelevanceGain", "metrics.SensitivityN",
-    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "scale.ExportedExplainer", "scale.Failure",
+    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
+    "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
     "trees.Forest", "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
@@ -148,6 +149,12 @@ class Results:
     def curve(self):
         fractions = jnp.broadcast_to(jnp.linspace(0, 1, 5), (N, 5))
         return xai.metrics.Curve(jnp.ones(N), fractions=fractions, outputs=fractions, metric="deletion", method="SHAP")
+
+    @functools.cached_property
+    def comparison(self):
+        explainers = [xai.gradient.saliency, xai.gradient.input_x_gradient]
+        sizes = {"size": lambda attribution: xai.metrics.Score(abs(attribution.values).sum(axis=1), better="lower")}
+        return xai.metrics.compare(explainers, table_model, X, sizes, key=KEY)
 
     @functools.cached_property
     def dependence(self):
@@ -316,6 +323,10 @@ def _functions():
         "metrics.local_lipschitz": explained_again,
         "metrics.relative_input_stability": explained_again,
         "metrics.relative_output_stability": explained_again,
+        "metrics.compare": {
+            **model_x, "explainers": {"gradient": xai.gradient.saliency, "product": xai.gradient.input_x_gradient},
+            "metrics": {"size": lambda attribution: abs(attribution.values).sum(axis=1)}, "key": KEY,
+        },
         "metrics.partial_dependence": {**model_x, "feature": 0, "num_points": 4},
         "plot.borders": {"images": IMAGES, "labels": LABELS},
         "plot.dependence": lambda r: {"attribution": r.table, "player": 0},
@@ -441,6 +452,7 @@ def _methods():
     yield "lime.Statistics.name", "name", lambda r: {"self": r.statistics, "column": 0}
     yield "lime.Statistics.conditions", "conditions", lambda r: {"self": r.statistics, "x": X}
     yield "lime.Statistics.read", "read", lambda r: {"self": r.statistics, "x": X}
+    yield "metrics.Comparison.tests", "tests", lambda r: {"self": r.comparison, "test": "t"}
     start = lambda r: {"self": r.summary, "attribution": r.table, "ids": np.arange(N)}  # noqa: E731
     yield "scale.AttributionSummary.init", xai.scale.AttributionSummary.init, {"shape": (M,)}
     yield "scale.AttributionSummary.update", "update", start

@@ -32,7 +32,7 @@ _LONGEST = 700  # characters of a message
 
 # Arguments in which the caller's own functions lie: their errors keep their type and get the package's note.
 _USERS = {
-    "model", "models", "x", "value", "score", "read", "target", "features", "head", "function", "explainer", "explainers", "truth",
+    "model", "models", "x", "value", "score", "read", "target", "features", "head", "function", "explainer", "explainers", "metrics", "truth",
     "tokenizer", "split", "x_example", "source", "masker", "draw", "method", "maps", "fill",
 }  # fmt: skip
 # Arguments that belong to another one, which their error names.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import itertools
@@ -68,12 +69,27 @@ def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # some callables have no signature
         return {}
-    bound: set[str] = set()
-    inner: Any = function
-    while isinstance(inner, functools.partial):
-        bound, inner = bound | inner.keywords.keys(), inner.func
+    bound = bound_names(function)
     takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     return {name: value for name, value in given.items() if name not in bound and (takes_all or name in parameters)}
+
+
+def bound_names(function: Any) -> set[str]:
+    """Returns the names of the arguments that `functools.partial` or `jax.tree_util.Partial` has bound."""
+    bound: set[str] = set()
+    while isinstance(function, functools.partial):
+        bound, function = bound | function.keywords.keys(), function.func
+    return bound
+
+
+@contextlib.contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Adds a note to errors that are raised within the block."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
 
 
 def warn(message: str) -> None:

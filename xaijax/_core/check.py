@@ -119,6 +119,14 @@ def finite_float(name: str, value: Any, *, expected: str = "finite") -> float:
     return number
 
 
+def probability(name: str, value: Any, *, usual: str) -> float:
+    """Returns a static number between 0 and 1, without them; the message says what is usual."""
+    number = finite_float(name, value, expected="between 0 and 1")
+    if not 0 < number < 1:
+        raise ValueError(f"`{name}` must be between 0 and 1, got {number}: {usual} is usual.")
+    return number
+
+
 def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
     """Returns a name from a short list; the message shows the list and the closest match."""
     choices = list(choices)

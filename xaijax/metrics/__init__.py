@@ -2,6 +2,8 @@
 
 from xaijax.metrics._axioms import completeness_gap, null_player_violation, symmetry_violation
 from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
+from xaijax.metrics._compare import compare
+from xaijax.metrics._comparison import Agreement, Comparison
 from xaijax.metrics._complexity import effective_size, entropy, gini
 from xaijax.metrics._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
 from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
@@ -22,6 +24,8 @@ from xaijax.metrics._stability import relative_input_stability, relative_output_
 from xaijax.metrics._top_shares import comprehensiveness, sufficiency
 
 __all__ = [
+    "Agreement",
+    "Comparison",
     "Curve",
     "ExplainerBenchmark",
     "Mean",
@@ -34,6 +38,7 @@ __all__ = [
     "avg_sensitivity",
     "benchmark_explainers",
     "box_masks",
+    "compare",
     "completeness_gap",
     "comprehensiveness",
     "deletion",

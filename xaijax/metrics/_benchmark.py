@@ -12,6 +12,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.calls import noted
 from xaijax._core.typing import Inputs, KeyLike, ModelLike
 from xaijax._io import files
 from xaijax.metrics import _benchmark_scores as scores
@@ -106,13 +107,10 @@ def benchmark_explainers(
         cell = f"{model} | {explainer} | {budget} | key {number}"
         finished = cells.find(cell)
         if finished is None:
-            try:
+            with noted(
+                f"It was raised in the cell {cell} of benchmark_explainers; the cells finished before are kept."
+            ):
                 record, answer = plan.measure(model, explainer, budget, number)
-            except Exception as error:
-                error.add_note(
-                    f"It was raised in the cell {cell} of benchmark_explainers; the cells finished before are kept."
-                )
-                raise
             cells.keep(cell, record, answer)
             finished = record, answer
         record, answer = finished

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xaijax.metrics._agreement import rank_correlations
+
 Values = np.ndarray  # [N, M] in float64
 
 
@@ -32,27 +34,12 @@ def rank_correlation(left: Values, right: Values) -> float:
     Ties get the mean of their ranks. Examples whose players are all equal on one side have no ranks and do not count; NaN if
     there are no others.
     """
-    first, second = (_centered(_ranks(values)) for values in (left, right))
-    scale = np.sqrt((first**2).sum(axis=1) * (second**2).sum(axis=1))
-    known = scale > 0
-    if not known.any():
-        return float("nan")
-    return float(((first * second).sum(axis=1)[known] / scale[known]).mean())
+    correlations = np.asarray(rank_correlations(left, right), np.float64)
+    known = ~np.isnan(correlations)
+    return float(correlations[known].mean()) if known.any() else float("nan")
 
 
 def mean_of_pairs(of_keys: Sequence[Values]) -> float:
     """Returns the mean rank correlation between the answers to two keys; NaN for one key."""
     pairs = [(values, earlier) for number, values in enumerate(of_keys) for earlier in of_keys[:number]]
     return float(np.mean([rank_correlation(*pair) for pair in pairs])) if pairs else float("nan")
-
-
-def _ranks(values: Values) -> Values:
-    """The mean of the counts of smaller numbers and of numbers that are not larger."""
-    smaller = (values[:, None, :] < values[:, :, None]).sum(axis=2)
-    not_larger = (values[:, None, :] <= values[:, :, None]).sum(axis=2)
-    ranks = (smaller + not_larger) / 2
-    return np.where(np.isnan(values).any(axis=1, keepdims=True), np.nan, ranks)
-
-
-def _centered(ranks: Values) -> Values:
-    return ranks - ranks.mean(axis=1, keepdims=True)

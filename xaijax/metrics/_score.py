@@ -63,9 +63,7 @@ class Score:
         >>> [round(float(part), 3) for part in mean]
         [2.0, 0.577, -0.484, 4.484]
         """
-        level = check.finite_float("level", level, expected="between 0 and 1")
-        if not 0 < level < 1:
-            raise ValueError(f"`level` must be between 0 and 1, got {level}: 0.95 is usual.")
+        level = check.probability("level", level, usual="0.95")
         if self.values.size > 1:
             value, count = self.values.mean(), self.values.size
             std_error = self.values.std(ddof=1) / jnp.sqrt(count).astype(self.values.dtype)
