@@ -26,3 +26,11 @@ GIVEN = {"key": 1, "ids": 2, "target": 3}
 )
 def test_a_function_is_given_what_it_names_and_keeps_what_was_bound(function, names):
     assert accepted(function, GIVEN) == {name: GIVEN[name] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [(lambda target: 0, {"target": None}), (lambda target="all": 0, {}), (lambda **options: 0, {})],
+)
+def test_none_is_given_where_there_is_no_default(function, given):
+    assert accepted(function, {"target": None}) == given

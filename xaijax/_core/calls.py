@@ -63,18 +63,35 @@ def call_noted(role: str, function: Callable[..., Any], *arguments: Any, **optio
 def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns those of the given arguments that a function names, or all where it takes any.
 
-    Arguments that `functools.partial` or `jax.tree_util.Partial` has bound are left as they are.
+    None is left out where the function has a default. Arguments that `functools.partial` or `jax.tree_util.Partial` has
+    bound are left as they are.
     """
+    parameters = free_parameters(function)
+    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    taken = {name: value for name, value in given.items() if name in parameters and is_required(parameters[name])}
+    for name, value in given.items():
+        if value is not None and (name in parameters or (takes_all and name not in _bound_names(function))):
+            taken[name] = value
+    return taken
+
+
+def free_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Returns the parameters of a function by name, without those that are bound; {} of callables without a signature."""
     try:
         parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some callables have no signature
+    except (TypeError, ValueError):
         return {}
-    bound = bound_names(function)
-    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
-    return {name: value for name, value in given.items() if name not in bound and (takes_all or name in parameters)}
+    bound = _bound_names(function)
+    return {name: parameter for name, parameter in parameters.items() if name not in bound}
 
 
-def bound_names(function: Any) -> set[str]:
+def is_required(parameter: inspect.Parameter) -> bool:
+    """Returns whether a parameter must be given."""
+    variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not variable
+
+
+def _bound_names(function: Any) -> set[str]:
     """Returns the names of the arguments that `functools.partial` or `jax.tree_util.Partial` has bound."""
     bound: set[str] = set()
     while isinstance(function, functools.partial):

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution
 from xaijax._core.masker import Masker
-from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
+from xaijax._core.typing import Array, ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax.metrics._comparison import Comparison, comparison_of
 from xaijax.metrics._example_scores import check_metrics, read_functions, score_examples
 
@@ -78,9 +79,13 @@ def compare(
     >>> comparison = xai.metrics.compare(
     ...     [xai.gradient.saliency, xai.gradient.input_x_gradient], lambda x: x @ weights, x, [error], key=jax.random.key(0))
     >>> [(record["explainer"], record["mean"], record["rank"]) for record in comparison.table()]
-    [('saliency', 4.0, 2.0), ('input_x_gradient', 0.0, 1.0)]
+    [('saliency', 2.0, 2.0), ('input_x_gradient', 0.0, 1.0)]
     """
     explainers, metrics = read_functions("explainers", explainers), read_functions("metrics", metrics)
+    if masker is not None and not isinstance(masker, Masker):
+        raise TypeError(
+            f"`masker` must come from xai.mask, such as xai.mask.background(rows), got {check.shown(masker)}."
+        )
     check_metrics(metrics, masker, masks)
     level = check.probability("level", level, usual="0.95")
     if isinstance(x, list):
@@ -98,9 +103,9 @@ def compare(
                 explainers=explainers,
                 metrics=metrics,
                 key=check.random_key(key),
-                ids=check.example_ids(ids, num_examples),
+                ids=check.example_ids(jnp.arange(num_examples) if ids is None else ids, num_examples),
                 masker=masker,
-                masks=None if masks is None else check.numeric_array("masks", masks),
+                masks=None if masks is None else _read_masks(masks, num_examples),
                 target=target,
                 batch_size=check.batch_size(batch_size),
                 top=None if top is None else check.positive_int("top", top),
@@ -108,3 +113,12 @@ def compare(
         ],
         level,
     )
+
+
+def _read_masks(masks: ArrayOrSequence, num_examples: int) -> Array:
+    read = check.numeric_array("masks", masks)
+    if read.dtype != bool or read.ndim < 2 or len(read) != num_examples:
+        raise ValueError(
+            f"`masks` must be booleans [{num_examples}, *space], True on the object, got {read.dtype}{list(read.shape)}."
+        )
+    return read

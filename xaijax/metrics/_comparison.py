@@ -268,9 +268,8 @@ def _p_value(differences: np.ndarray, test: str) -> float:
         return float("nan")
     if not differences.any():
         return 1.0
-    if test == "wilcoxon":
-        return float(stats.wilcoxon(differences).pvalue)
-    return float(stats.ttest_1samp(differences, 0.0).pvalue)
+    result: Any = stats.wilcoxon(differences) if test == "wilcoxon" else stats.ttest_1samp(differences, 0.0)
+    return float(result.pvalue)
 
 
 def _holm(p_values: list[float]) -> list[float]:

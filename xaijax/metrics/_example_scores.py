@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.calls import accepted, bound_names, call_noted, noted
+from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted
 from xaijax._core.game import game
 from xaijax._core.typing import Array, Float
 from xaijax._model import as_model
@@ -71,13 +70,12 @@ def score_examples(
     """
     model, num_examples = as_model(model), check.examples(x)
     given = {"key": key, "ids": ids, "target": target, "batch_size": batch_size}
-    given = {name: value for name, value in given.items() if value is not None}
     attributions = {
         name: _explained(name, explainer, model, x, given, num_examples) for name, explainer in explainers.items()
     }
     _check_targets(attributions)
     known = given | {"model": model, "x": x, "masks": masks, "key": jax.random.fold_in(key, _OF_METRICS)}
-    if any("game" in _named(metric) for metric in metrics.values()) and masker is not None:
+    if any("game" in free_parameters(metric) for metric in metrics.values()) and masker is not None:
         known["game"] = game(model, x, masker, target=target)
     scores = {
         (name, metric): _scored(
@@ -124,11 +122,8 @@ def check_metrics(metrics: Metrics, masker: Any, masks: Any) -> None:
     """Checks that all arguments that the metrics need are known."""
     missing = {"game": ("masker", masker), "masks": ("masks", masks)}
     for name, metric in metrics.items():
-        for argument, parameter in _named(metric).items():
-            required = parameter.default is parameter.empty and parameter.kind not in (
-                parameter.VAR_KEYWORD,
-                parameter.VAR_POSITIONAL,
-            )
+        for argument, parameter in free_parameters(metric).items():
+            required = is_required(parameter)
             if required and argument not in GIVEN:
                 raise TypeError(
                     f"`metrics[{name!r}]` must take arguments among {', '.join(GIVEN)}, got {argument!r}, which has no "
@@ -179,13 +174,7 @@ def _of_explainer(explainer: Any, attribution: Attribution) -> dict[str, Any]:
 
 
 def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any], num_examples: int) -> Score:
-    named = _named(function)
-    given = {name: known.get(name) for name in named if name in GIVEN}
-    given = {
-        name: value
-        for name, value in given.items()
-        if value is not None or named[name].default is inspect.Parameter.empty
-    }
+    given = accepted(function, {name: known.get(name) for name in GIVEN if name in free_parameters(function)})
     with noted(f"The metric {metric!r} raised this error for the explainer {explainer!r}."):
         answer = call_noted("metrics", function, **given)
     score = answer if isinstance(answer, Score) else Score(check.numeric_array(f"metrics[{metric!r}]", answer))
@@ -195,16 +184,6 @@ def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any]
             f"{list(jnp.shape(score.values))}."
         )
     return score
-
-
-def _named(function: Any) -> dict[str, inspect.Parameter]:
-    """Returns the parameters of a metric, without those that functools.partial has bound."""
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):  # some callables have no signature
-        return {}
-    bound = bound_names(function)
-    return {name: parameter for name, parameter in parameters.items() if name not in bound}
 
 
 def _errors(score: Score) -> Array:

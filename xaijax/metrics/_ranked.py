@@ -119,8 +119,10 @@ def player_values(game: Game, attribution: Attribution) -> Float[Array, "*N M"]:
 
 
 def _on_input(attribution: Attribution, shape: tuple[int, ...]) -> Float[Array, "N *space"]:
-    """Returns the attribution as a map of this shape, resized linearly where it is smaller or larger."""
+    """Returns the attribution as a map of this shape, resized linearly where it is smaller or larger; channels are summed."""
     values = attribution.on_input()
+    if attribution.regions is None and "C" in attribution.player_axes and values.ndim == len(shape) + 1:
+        values = values.sum(axis=attribution.axes.split().index("C"))
     if values.ndim != len(shape) or len(values) != shape[0]:
         raise ValueError(
             f"`attribution` must have one value for each player of the game or a map over its inputs, {list(shape)}, got "
