@@ -198,7 +198,8 @@ def test_functions_are_called_by_the_names_of_their_arguments():
         assert jnp.array_equal(jax.random.key_data(call[1]), jax.random.key_data(of_metrics[0][1]))
         assert isinstance(call[2], type(xai.game(model, X, masker)))
         assert call[2].target.index.tolist() == [1] * N
-        assert call[3:] == (True, explainer, (N, M), list(range(4, 4 + N)), 1, 2)
+        target = 1 if explainer is functions["sampled"] else None
+        assert call[3:] == (True, explainer, (N, M), list(range(4, 4 + N)), target, 2)
 
 
 def test_functions_of_the_package_are_named_by_themselves_and_unnamed_ones_need_a_dictionary():
@@ -209,6 +210,18 @@ def test_functions_of_the_package_are_named_by_themselves_and_unnamed_ones_need_
         compare(metrics=[lambda attribution: np.ones(N)])
     with pytest.raises(ValueError, match="`metrics` must have different names"):
         compare(metrics=[sum_of, sum_of])
+
+
+def test_metrics_that_explain_again_get_a_target_where_the_explainer_takes_it():
+    targets = []
+    functions = {"taken": xai.gradient.saliency, "bound": functools.partial(xai.gradient.saliency, target=1)}
+
+    def again(explainer, x, target=None):
+        targets.append(target)
+        return np.ones(len(x))
+
+    compare(functions, {"again": again}, target=1)
+    assert targets == [1, None]
 
 
 def sum_of(attribution, power=1):

@@ -66,13 +66,19 @@ def accepted(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str
     None is left out where the function has a default. Arguments that `functools.partial` or `jax.tree_util.Partial` has
     bound are left as they are.
     """
+    required = {name for name, parameter in free_parameters(function).items() if is_required(parameter)}
+    return {
+        name: value
+        for name, value in given.items()
+        if takes(function, name) and (value is not None or name in required)
+    }
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Returns whether a function names an argument, or takes any, and the argument is not bound."""
     parameters = free_parameters(function)
-    takes_all = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
-    taken = {name: value for name, value in given.items() if name in parameters and is_required(parameters[name])}
-    for name, value in given.items():
-        if value is not None and (name in parameters or (takes_all and name not in _bound_names(function))):
-            taken[name] = value
-    return taken
+    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
+    return name in parameters or (takes_any and name not in _bound_names(function))
 
 
 def free_parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

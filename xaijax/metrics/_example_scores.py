@@ -13,7 +13,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
-from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted
+from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted, takes
 from xaijax._core.game import game
 from xaijax._core.typing import Array, Float
 from xaijax._model import as_model
@@ -174,7 +174,11 @@ def _of_explainer(explainer: Any, attribution: Attribution) -> dict[str, Any]:
 
 
 def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any], num_examples: int) -> Score:
-    given = accepted(function, {name: known.get(name) for name in GIVEN if name in free_parameters(function)})
+    named = free_parameters(function)
+    given = {name: known.get(name) for name in GIVEN if name in named}
+    if "explainer" in named and not takes(known["explainer"], "target"):
+        given |= {"target": None} if "target" in named else {}  # it would have nowhere to go
+    given = accepted(function, given)
     with noted(f"The metric {metric!r} raised this error for the explainer {explainer!r}."):
         answer = call_noted("metrics", function, **given)
     score = answer if isinstance(answer, Score) else Score(check.numeric_array(f"metrics[{metric!r}]", answer))

@@ -14,7 +14,7 @@ from jax.errors import ConcretizationTypeError, TracerArrayConversionError
 from xaijax._core import check, frames, settings
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import each, in_blocks
-from xaijax._core.calls import accepted, call_noted
+from xaijax._core.calls import accepted, call_noted, takes
 from xaijax._core.compile import is_eager
 from xaijax._core.examples import model_rows
 from xaijax._core.numerics import at_least_float32
@@ -36,7 +36,7 @@ class Explainer(Model):
 
     def takes(self, option: str) -> bool:
         """Returns whether the explainer names an option, which `functools.partial` has not bound."""
-        return option in accepted(self.content, {option: None})
+        return takes(self.content, option)
 
 
 @jax.tree_util.register_dataclass
