@@ -327,6 +327,7 @@ def _functions():
             **model_x, "explainers": {"gradient": xai.gradient.saliency, "product": xai.gradient.input_x_gradient},
             "metrics": {"size": lambda attribution: abs(attribution.values).sum(axis=1)}, "key": KEY,
         },
+        "metrics.infidelity": lambda r: {**model_x, "attribution": r.table, "key": KEY, "num_samples": 2},
         "metrics.partial_dependence": {**model_x, "feature": 0, "num_points": 4},
         "plot.borders": {"images": IMAGES, "labels": LABELS},
         "plot.dependence": lambda r: {"attribution": r.table, "player": 0},

@@ -34,6 +34,7 @@ _LONGEST = 700  # characters of a message
 _USERS = {
     "model", "models", "x", "value", "score", "read", "target", "features", "head", "function", "explainer", "explainers", "metrics", "truth",
     "tokenizer", "split", "x_example", "source", "masker", "draw", "method", "maps", "fill",
+    "perturbation",
 }  # fmt: skip
 # Arguments that belong to another one, which their error names.
 _OWNERS = {

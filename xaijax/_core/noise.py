@@ -1,4 +1,4 @@
-"""Checks the size of noise that is added to inputs: a number, or an array that fits one input."""
+"""The size of noise that is added to inputs: a number, or an array that fits one input."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.numerics import at_least_float32
-from xaijax._core.typing import Array
+from xaijax._core.typing import Array, Float
 
 
 def read_size(name: str, value: Any) -> Array:
@@ -32,3 +32,15 @@ def require_fit(name: str, size: Array, x: Array) -> None:
         raise ValueError(
             f"`{name}` must be a number or fit one input of shape {list(one)}, got shape {list(size.shape)}."
         )
+
+
+def deviations(x: Float[Array, "N *input"], scale: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns the standard deviations of the noise, [N, ...] or an array that broadcasts to it.
+
+    A number is in units of the range of each example, an array in units of x.
+    """
+    if scale.ndim > 0:
+        return scale.reshape(*[1] * (x.ndim - scale.ndim), *scale.shape)
+    axes = tuple(range(1, x.ndim))
+    wide = at_least_float32(x)
+    return scale.astype(wide.dtype) * (wide.max(axis=axes, keepdims=True) - wide.min(axis=axes, keepdims=True))

@@ -16,7 +16,7 @@ from xaijax._core import check
 from xaijax._core.typing import ModelLike
 from xaijax._model._callback import CallbackModel, callback, of_estimator, run_watched
 from xaijax._model._errors import is_estimator, is_method_of_library, module_in_closure, refuse_outside_jax
-from xaijax._model._function import FunctionModel, function
+from xaijax._model._function import FunctionModel, function, function_of_several
 from xaijax._model._model import Model, OutputModel, WrappedModel, unflatten
 from xaijax._model._output import Output, read_output, several
 from xaijax._model._tag import tag
@@ -37,6 +37,7 @@ __all__ = [
     "callback",
     "equinox",
     "function",
+    "function_of_several",
     "haiku",
     "keras",
     "linen",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import jax
 
 from xaijax._core import check
+from xaijax._core.calls import call_noted
 from xaijax._model._model import Model
 
 # The frameworks whose modules a function may apply, and the adapters that have `tagging()`, a context that names layers.
@@ -101,3 +103,24 @@ def function(function: Callable[..., Any], *parameters: Any, **options: Any) -> 
     if not callable(function):
         raise TypeError(f"`function` must be callable as function(*parameters, x), got {check.shown(function)}.")
     return FunctionModel(function, *parameters, **options)
+
+
+def function_of_several(name: str, signature: str, function: Any) -> FunctionModel:
+    """Returns a user's function of several arguments as a model of a tuple of them.
+
+    name: of the argument that the function was passed as. signature: how it is called, for the error.
+    """
+    if isinstance(function, FunctionModel):
+        function, parameters, options = function.content
+        model = FunctionModel(_spread, name, function, *parameters, **options)
+    elif callable(function) and not isinstance(function, type | Model):
+        model = FunctionModel(_spread, name, function)
+    else:
+        raise TypeError(f"`{name}` must be a function {signature}, got {check.shown(function)}.")
+    model.static = dataclasses.replace(model.static, role=name)
+    return model
+
+
+def _spread(name: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    *parameters, inputs = arguments
+    return call_noted(name, function, *parameters, *inputs, **options)

@@ -18,7 +18,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import each, example_keys, in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import model_rows
-from xaijax._core.noise import read_size, require_fit
+from xaijax._core.noise import deviations, read_size, require_fit
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.running import add
 from xaijax._core.target import Target
@@ -171,12 +171,12 @@ def _smooth(
     own_ids = jnp.arange(num_examples) if ids is None else ids
     noise_key, explainer_key = jax.random.split(key)
     keys = example_keys(noise_key, own_ids)
-    deviations = _deviations(x, scale)
+    spread = deviations(x, scale)
     at_once = max(1, min(num_samples, rows // num_examples))  # samples, of all examples each
 
     def explain(number: Int[Array, ""]) -> Attribution:
         draw = lambda key: random.normal(jax.random.fold_in(key, number), x.shape[1:])  # noqa: E731
-        noise = deviations * each(draw)(keys).astype(deviations.dtype)
+        noise = spread * each(draw)(keys).astype(spread.dtype)
         given = {
             "batch_size": max(1, rows // at_once),
             "key": jax.random.fold_in(explainer_key, number),
@@ -224,12 +224,3 @@ def _smooth(
         names=like.names,
         output_names=like.output_names,
     )
-
-
-def _deviations(x: Float[Array, "N *input"], scale: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Returns the standard deviations of the noise, [N, ...] or an array that broadcasts to it."""
-    if scale.ndim > 0:
-        return scale.reshape(*[1] * (x.ndim - scale.ndim), *scale.shape)
-    axes = tuple(range(1, x.ndim))
-    wide = at_least_float32(x)
-    return scale.astype(wide.dtype) * (wide.max(axis=axes, keepdims=True) - wide.min(axis=axes, keepdims=True))

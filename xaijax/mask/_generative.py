@@ -12,11 +12,10 @@ import jax.numpy as jnp
 
 from xaijax._core import check
 from xaijax._core.attribution import read_names
-from xaijax._core.calls import call_noted
 from xaijax._core.frames import read_frame, refuse_categories
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, KeyLike, Shaped
-from xaijax._model import FunctionModel, Model
+from xaijax._model import Model, function_of_several
 from xaijax.mask._regions import Painted
 from xaijax.mask._tokens import Tokens
 
@@ -184,26 +183,6 @@ def generative(
     num_groups = 0 if read is None else int(read.max()) + 1
     player_names: Any = None if names is None else tuple(check.texts("names", names))
     return Generative(
-        _of_three(fill), jax.random.key_data(key), players, None if read is None else jnp.asarray(read, jnp.int32),
+        function_of_several("fill", "fill(key, x, present)", fill), jax.random.key_data(key), players, None if read is None else jnp.asarray(read, jnp.int32),
         num_draws, str(jax.random.key_impl(key)), num_groups, player_names,
     )  # fmt: skip
-
-
-def _of_three(fill: Any) -> Model:
-    """Returns a function of three arguments as a model of a tuple of them."""
-    if isinstance(fill, FunctionModel):
-        function, parameters, options = fill.content
-        return _named(FunctionModel(_spread, function, *parameters, **options))
-    if not callable(fill) or isinstance(fill, type | Model):
-        raise TypeError(f"`fill` must be a function fill(key, x, present), got {check.shown(fill)}.")
-    return _named(FunctionModel(_spread, fill))
-
-
-def _named(model: FunctionModel) -> FunctionModel:
-    model.static = dataclasses.replace(model.static, role="fill")
-    return model
-
-
-def _spread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    *parameters, inputs = arguments
-    return call_noted("fill", function, *parameters, *inputs, **options)

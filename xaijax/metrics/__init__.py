@@ -7,6 +7,7 @@ from xaijax.metrics._comparison import Agreement, Comparison
 from xaijax.metrics._complexity import effective_size, entropy, gini
 from xaijax.metrics._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
 from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
+from xaijax.metrics._infidelity import infidelity
 from xaijax.metrics._localization import (
     attribution_auc,
     box_masks,
@@ -47,6 +48,7 @@ __all__ = [
     "faithfulness_correlation",
     "gini",
     "grid_pointing_game",
+    "infidelity",
     "insertion",
     "local_lipschitz",
     "max_sensitivity",
