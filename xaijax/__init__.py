@@ -25,7 +25,7 @@ from xaijax._model import Model, callback, function, model, tag
 from xaijax._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target, trees
+    from xaijax import cam, gradient, lime, mask, metrics, plot, scale, segment, shap, target, text, trees
     from xaijax._explain import explain
     from xaijax._model import equinox, haiku, keras, linen, tagged_attention
     from xaijax._report import Section, report
@@ -77,6 +77,7 @@ __all__ = [
     "tag",
     "tagged_attention",
     "target",
+    "text",
     "to_frame",
     "to_shap",
     "trees",
@@ -97,6 +98,7 @@ _ON_FIRST_USE = {
             "segment",
             "shap",
             "target",
+            "text",
             "trees",
         )
     },

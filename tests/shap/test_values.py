@@ -240,3 +240,14 @@ def test_arrays_and_equal_rows_need_a_masker():
         xai.shap.values(model, np.eye(3))
     with pytest.raises(ValueError, match=r"`x` must have at least 2 different rows to be its own background, got 1"):
         xai.shap.values(model, frame_of(np.ones((3, 3))))
+
+
+def test_games_are_explained_as_the_estimator_chosen_for_them_does():
+    weights = jnp.arange(15.0)
+    game = xai.Game(lambda coalitions: coalitions @ weights, num_players=15)
+    np.testing.assert_allclose(xai.shap.values(game, key=jax.random.key(0)).values, weights, atol=0.01)
+    few = xai.Game(lambda coalitions: coalitions[:, :3] @ weights[:3], num_players=3)
+    attribution = xai.shap.values(few, until=0.1)
+    assert (attribution.estimator, bool(attribution.converged), attribution.values.shape) == ("exact", True, (3,))
+    with pytest.raises(TypeError, match="`target` must be left out for a game, which has its own, got"):
+        xai.shap.values(few, target=1)

@@ -19,6 +19,7 @@ from xaijax._model._errors import is_estimator, is_method_of_library, module_in_
 from xaijax._model._function import FunctionModel, function, function_of_several
 from xaijax._model._model import Model, OutputModel, WrappedModel, unflatten
 from xaijax._model._output import Output, read_output, several
+from xaijax._model._replay import ReplayedModel
 from xaijax._model._tag import tag
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "CallbackModel",
     "FunctionModel",
     "Model",
+    "ReplayedModel",
     "WrappedModel",
     "as_model",
     "callback",

@@ -20,6 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 from xaijax._core import calls, check
 from xaijax._core.typing import Array
 from xaijax._model._model import Model
+from xaijax._model._replay import REPLAY
 
 Result = TypeVar("Result")
 
@@ -263,6 +264,9 @@ def run_watched(functions: Sequence[HostFunction], run: Callable[[], Result]) ->
     Errors that leave a callback would lose their type, and JAX gives no promise about such programs. Therefore a function
     that fails gives NaN while somebody waits here, and its error is raised at the end.
     """
+    if REPLAY in functions:
+        others = [function for function in functions if function is not REPLAY]
+        return REPLAY.run(lambda: run_watched(others, run))
     failures: list[Exception] = []
     result: Any = None
     with _changing:

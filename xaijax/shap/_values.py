@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import automatic_axes
-from xaijax._core.game import Game, game, reviewed
+from xaijax._core.game import Game, as_game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
 from xaijax.mask._background import own_background
@@ -44,8 +44,8 @@ CHOICES = (
 
 
 def values(
-    model: ModelLike,
-    x: Inputs,
+    model: ModelLike | Game,
+    x: Inputs | None = None,
     masker: Masker | None = None,
     *,
     key: KeyLike | None = None,
@@ -74,7 +74,8 @@ def values(
     | more | `kernel`, whose cost does not grow with their cube |
 
     Args:
-      model: any model: `xai.linen(...)`, an NNX module, a function.
+      model: any model: `xai.linen(...)`, an NNX module, a function; or a game, such as that of `xai.text.response_game`,
+        which has its inputs, its target and its names already.
       x: [N, ...] inputs.
       masker: says who the players are and what replaces absent ones, such as `xai.mask.background(rows)`. Default None,
         for a data frame x alone: `xai.mask.k_means` of its rows, with at most 25 centers, which `attribution.reason`
@@ -102,7 +103,7 @@ def values(
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type or out of range, the values are sampled without a key,
-        or there is no masker and x is no data frame of at least 2 different rows.
+        there is no masker and x is no data frame of at least 2 different rows, or a game is given with its own parts.
 
     References:
       Shapley (1953); Štrumbelj & Kononenko (2014); Lundberg & Lee (2017), A unified approach to interpreting model
@@ -115,10 +116,14 @@ def values(
     Array([[3., 3.]], dtype=float32)
     """
     choices = CHOICES
-    if masker is None:
-        masker = own_background("x", x)
-        choices = tuple((estimator, reason + _OWN_BACKGROUND) for estimator, reason in CHOICES)
-    games = game(model, x, masker, target=target, names=names, output_names=output_names, keep_inputs=keep_inputs)
+    if isinstance(model, Game):
+        _refuse_given(x=x, masker=masker, target=target, names=names, output_names=output_names)
+        games = as_game(model)
+    else:
+        if masker is None:
+            masker = own_background("x", x)
+            choices = tuple((estimator, reason + _OWN_BACKGROUND) for estimator, reason in CHOICES)
+        games = game(model, x, masker, target=target, names=names, output_names=output_names, keep_inputs=keep_inputs)
     ids, batch_size = check.example_ids(ids, games.num_examples), check.batch_size(batch_size)
     check.one_of("precision", precision, PRECISIONS)
     check.flag("stochastic", stochastic)
@@ -133,7 +138,8 @@ def values(
         attribution = exact(games, batch_size=batch_size)
         if until is not None:
             with automatic_axes():
-                converged = ~jnp.isnan(attribution.values.reshape(games.num_examples, -1)).any(axis=1)
+                unknown = jnp.isnan(attribution.values)
+                converged = ~unknown.any(axis=tuple(range(games.num_examples is not None, unknown.ndim)))
             attribution = dataclasses.replace(attribution, converged=converged)
     elif estimator == "antithetic permutations":
         count = permutations_of(budget, games.num_players)
@@ -147,8 +153,16 @@ def values(
         else:
             scales = "per_player" if precision == "high" else "isotropic"
             attribution = gaussian_process(games, scales=scales, **options)
-    choice = jnp.full(games.num_examples, number, jnp.int32)
+    choice = jnp.full(() if games.num_examples is None else games.num_examples, number, jnp.int32)
     return reviewed(games, dataclasses.replace(attribution, choice=choice, choices=choices))
+
+
+def _refuse_given(**arguments: Any) -> None:
+    for name, value in arguments.items():
+        if value is not None:
+            raise TypeError(
+                f"`{name}` must be left out for a game, which has its own, got {check.shown(value)}: pass it to xai.game."
+            )
 
 
 def _choose(

@@ -1,0 +1,203 @@
+"""Packed evaluation equals the texts themselves, token by token, and every estimator takes the game."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+
+import xaijax as xai
+from tests.selection import usual
+from xaijax.text._responses import padded_length
+
+VOCABULARY, WIDTH = 13, 8
+KEY = jax.random.key(5)
+
+
+def parameters():
+    keys = iter(jax.random.split(jax.random.key(0), 5))
+    draw = lambda *shape: jax.random.normal(next(keys), shape) / np.sqrt(shape[0])  # noqa: E731
+    return {
+        "embed": 2 * draw(VOCABULARY, WIDTH), "query": draw(WIDTH, WIDTH), "key": draw(WIDTH, WIDTH),
+        "value": draw(WIDTH, WIDTH), "head": 2 * draw(WIDTH, VOCABULARY),
+    }  # fmt: skip
+
+
+def transformer(parameters, ids, xp=jnp):
+    """One head of causal attention, with positions by sines."""
+    positions = xp.arange(ids.shape[1])
+    x = parameters["embed"][ids] + xp.sin(positions[:, None] / (1.0 + xp.arange(WIDTH)))
+    scores = xp.einsum("nid,njd->nij", x @ parameters["query"], x @ parameters["key"])
+    causal = positions[:, None] >= positions
+    weights = xp.where(causal, xp.exp(scores - scores.max()), 0)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    return (x + weights @ (x @ parameters["value"])) @ parameters["head"]
+
+
+@functools.cache
+def model():
+    return xai.function(transformer, parameters())
+
+
+@functools.cache
+def in_float64():
+    return {name: np.asarray(array, np.float64) for name, array in parameters().items()}
+
+
+SPANS = [[5, 6, 7], [8], [5, 6, 7], [2, 3], [9, 10, 11, 12, 1]]
+PROMPT = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3], names=list("abcde"))
+RESPONSE = [7, 8, 2]
+
+
+def log_probabilities(present, response=RESPONSE, prompt=PROMPT):
+    """The text itself, alone and without padding, in NumPy's float64."""
+    ids = np.concatenate([prompt.ids(present), response]).astype(np.int32)
+    logits = transformer(in_float64(), ids[None], np)[0]
+    positions = np.arange(len(ids) - len(response), len(ids))
+    return log_softmax(logits[positions - 1], axis=-1)[np.arange(len(response)), response]
+
+
+@pytest.fixture(scope="module")
+def table():
+    """The values of all 32 coalitions."""
+    coalitions = (np.arange(32)[:, None] >> np.arange(5) & 1).astype(bool)
+    return coalitions, np.stack([log_probabilities(row) for row in coalitions])
+
+
+@pytest.fixture(scope="module")
+def plain(table):
+    """The same game, from the table, within the estimators' programs."""
+    values = jnp.asarray(table[1], jnp.float32)
+    return xai.Game(lambda z: values[z.astype(jnp.int32) @ (1 << jnp.arange(5))], 5, names=list("abcde"))
+
+
+def game(**options):
+    return xai.text.response_game(model(), PROMPT, RESPONSE, **options)
+
+
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_packed_rows_equal_the_physically_deleted_text(table, batch_size):
+    coalitions, values = table
+    order = np.random.default_rng(0).permutation(32)
+    repeated = coalitions[np.concatenate([order, order[:5]])]
+    asked = game(batch_size=batch_size)
+    np.testing.assert_allclose(asked(repeated), values[np.concatenate([order, order[:5]])], atol=1e-5)
+    # N (P + R) + sum of the lengths of the present spans, and each distinct coalition once
+    lengths = np.array([len(span) for span in SPANS])
+    assert (asked.counts.coalitions, asked.counts.tokens) == (32, 32 * (3 + 3) + (coalitions @ lengths).sum())
+    assert asked.counts.padded_tokens >= asked.counts.tokens
+    asked(coalitions[:4])
+    assert asked.counts.coalitions == 32
+
+
+ESTIMATORS = {
+    "exact": lambda game: xai.shap.exact(game),
+    "permutation": lambda game: xai.shap.permutation(game, num_permutations=3, key=KEY),
+    "kernel": lambda game: xai.shap.kernel(game, num_evaluations=24, key=KEY),
+    "process": lambda game: xai.shap.gaussian_process(game, num_evaluations=22, key=KEY),
+    "until": lambda game: xai.shap.permutation(game, until=0.3, max_evaluations=400, key=KEY),
+    "Owen": lambda game: xai.shap.owen(game, [[0, 1], [2, [3, 4]]]),
+    "interactions": lambda game: xai.shap.interactions(game, key=KEY),
+    "LIME": lambda game: xai.lime.fit(game, num_samples=30, key=KEY),
+}
+
+
+@pytest.mark.parametrize("name", usual(ESTIMATORS, "exact", "process", "until"))
+def test_every_estimator_gives_what_it_gives_for_the_table(name, plain):
+    ours, expected = ESTIMATORS[name](game()), ESTIMATORS[name](plain)
+    assert jax.tree.structure(ours) == jax.tree.structure(expected)
+    for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-4, rtol=1e-3)
+    assert ours.values.shape[-1] == len(RESPONSE)
+
+
+def test_values_of_tokens_add_up_to_the_response(table):
+    attribution = xai.shap.values(game(), key=KEY)
+    _, values = table
+    np.testing.assert_allclose(attribution.values.sum(axis=0), values[-1] - values[0], atol=1e-4)
+    np.testing.assert_allclose(attribution.base_value, values[0], atol=1e-5)
+    assert attribution.player_names() == list("abcde")
+
+
+def test_absent_spans_become_the_mask_token_where_it_is_given():
+    masked = game(mask_id=1)(np.array([[True, False, True, True, False]]))
+    ids = [0, 5, 6, 7, 1, 5, 6, 7, 2, 3, 1, 1, 1, 1, 1, 4, 3]
+    text = xai.text.prompt([[5]], prefix=ids)
+    np.testing.assert_allclose(masked[0], log_probabilities([False], prompt=text), atol=1e-5)
+
+
+def test_one_span_and_one_token():
+    prompt = xai.text.prompt([[5, 6]], suffix=[4])
+    one = xai.text.response_game(model(), prompt, [2])
+    expected = [log_probabilities([present], [2], prompt) for present in (False, True)]
+    np.testing.assert_allclose(one([[False], [True]]), expected, atol=1e-5)
+    np.testing.assert_allclose(xai.shap.exact(one).values[0], expected[1] - expected[0], atol=1e-5)
+
+
+def test_another_prompt_of_the_same_size_compiles_nothing():
+    traces = []
+
+    def counting(parameters, ids):
+        traces.append(ids.shape)
+        return transformer(parameters, ids)
+
+    counted = xai.function(counting, parameters())
+
+    def explain(first):
+        prompt = xai.text.prompt([[first, 6, 7], [8], [2, 3]], prefix=[0])
+        return xai.shap.exact(xai.text.response_game(counted, prompt, RESPONSE))
+
+    explain(5)
+    count = len(traces)
+    explain(9)
+    # The checks of a new game trace it twice: for its shapes, and for the logits of two rows.
+    assert len(traces) - count <= 2
+
+
+def test_lengths_are_few_and_close():
+    lengths = np.arange(1, 1025)
+    padded = np.array([padded_length(int(length)) for length in lengths])
+    assert (padded >= lengths).all()
+    assert (padded[8:] <= 1.25 * lengths[8:]).all()
+    assert len(np.unique(padded)) == 1 + 4 * 7  # up to 8, and four for each doubling
+
+
+def test_within_jit_there_is_one_sentence():
+    made = game()
+    with pytest.raises(Exception, match=r"`game` must be explained outside of jax.jit"):
+        jax.jit(lambda key: xai.shap.permutation(made, num_permutations=2, key=key).values)(KEY)
+    with pytest.raises(TypeError, match="`model` must have known parameters, got traced ones"):
+        jax.jit(lambda parameters: xai.text.response_game(xai.function(transformer, parameters), PROMPT, [1]).counts)(
+            parameters()
+        )
+
+
+def looks_ahead(ids):
+    return jnp.cumsum(jax.nn.one_hot(ids, VOCABULARY)[:, ::-1], axis=1)[:, ::-1]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: xai.text.prompt([]), "`spans` must hold at least one span, got none"),
+        (lambda: xai.text.prompt([[5], []], prefix=[0]), r"`spans\[1\]` must hold at least one token id"),
+        (lambda: xai.text.prompt([[5]]), "`prefix` or `suffix` must hold at least one token id"),
+        (lambda: xai.text.prompt([[0.5]], prefix=[0]), r"`spans\[0\]` must be token ids"),
+        (lambda: xai.text.prompt([[-1]], prefix=[0]), "must be token ids of 0 or more, got -1"),
+        (lambda: xai.text.prompt("It rains.", prefix=[0]), "cut a text by xai.text.spans"),
+        (lambda: xai.text.prompt([[5]], prefix=[0], names=["a", "b"]), "`names` must hold one text for each of the 1"),
+        (lambda: xai.text.prompt([[5], [6]], prefix=[0], groups=[[0], [0]]), "`groups` must hold each of the spans"),
+        (lambda: xai.text.response_game(model(), PROMPT, []), "`response_ids` must hold at least one token id"),
+        (lambda: xai.text.response_game(model(), PROMPT, [13]), "`response_ids` must be token ids below 13"),
+        (lambda: xai.text.response_game(model(), SPANS, [1]), "`prompt` must come from xai.text.prompt"),
+        (lambda: xai.text.response_game(lambda ids: ids, PROMPT, [1]), r"`model` must map token ids \[N, L\] to logits"),
+        (lambda: xai.text.response_game(looks_ahead, PROMPT, [1]), "`model` must be causal"),
+        (lambda: game(token_names=["a"]), "`token_names` must hold one text for each of the 3 tokens"),
+        (lambda: game(mask_id=13), "`mask_id` must be token ids below 13"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_get_one_sentence(call, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        call()

@@ -1,0 +1,121 @@
+"""Functions that JAX evaluates between the runs of a program, as a program must not call JAX while it runs.
+
+The first run records the rows that the program asks for, and gets zeros. These rows are evaluated, and the program runs
+again, with their answers. A program that chooses rows by earlier answers takes one run more for each choice.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xaijax._core import check
+from xaijax._core.typing import Array
+from xaijax._model._model import Model
+
+Result = TypeVar("Result")
+
+OUTSIDE = (
+    "`game` must be explained outside of jax.jit and other transformations, got one of xai.text.response_game, whose rows "
+    "are evaluated between the runs of the explainer: call the explainer from Python."
+)
+
+
+class Answers(Protocol):
+    """The answers to rows, kept on the host: `known(rows)` is NaN for rows without answers, which `evaluate` computes."""
+
+    def known(self, rows: np.ndarray) -> np.ndarray: ...
+
+    def evaluate(self, rows: np.ndarray) -> None: ...
+
+
+class _Replay:
+    """The one function on the host of all programs with such a model; `number` says whose answers are asked for."""
+
+    is_on_host = True  # read by compiled programs, which run it by `run_watched`
+
+    def __init__(self) -> None:
+        self._answers: weakref.WeakValueDictionary[int, Answers] = weakref.WeakValueDictionary()
+        self._numbers = itertools.count()
+        self._missing: list[tuple[int, np.ndarray]] = []
+        self._is_recording = False
+        self._running = threading.RLock()  # one program at a time: the others would not know whose rows were recorded
+
+    def register(self, answers: Answers) -> int:
+        number = next(self._numbers)
+        self._answers[number] = answers
+        return number
+
+    def answers(self, number: int) -> Answers:
+        return self._answers[number]
+
+    def look_up(self, number: Any, rows: Any) -> np.ndarray:
+        """Called by programs. rows [..., S, M] with any leading axes, as `jax.vmap` adds them."""
+        rows, number = np.asarray(rows), int(np.asarray(number).flat[0])
+        flat = rows.reshape(-1, rows.shape[-1])
+        found = self.answers(number).known(flat)
+        missing = np.isnan(found).any(axis=1)
+        if missing.any():
+            if not self._is_recording:
+                raise RuntimeError(OUTSIDE)
+            self._missing.append((number, flat[missing]))
+            found = np.where(missing[:, None], 0, found)
+        return found.reshape(*rows.shape[:-1], -1)
+
+    def run(self, run: Callable[[], Result]) -> Result:
+        """Runs a program until all of its rows have answers."""
+        with self._running:
+            before, self._is_recording = self._is_recording, True
+            try:
+                while True:
+                    self._missing.clear()
+                    result = run()
+                    if not self._missing:
+                        return result
+                    for number, rows in self._missing:
+                        self.answers(number).evaluate(rows)
+            finally:
+                self._is_recording = before
+                self._missing.clear()
+
+
+REPLAY = _Replay()
+
+
+class ReplayedModel(Model):
+    """A model whose rows are evaluated between the runs of a program. Content: the number of its answers; REPLAY is static."""
+
+    no_layers = "the games of texts are evaluated between the runs of a program, where JAX sees no layers"
+
+    def __init__(self, answers: Answers, num_outputs: int):
+        super().__init__((REPLAY, np.int32(REPLAY.register(answers))), num_outputs)
+
+    def _call(self, x: Any) -> Array:
+        _, number = self.content
+        (num_outputs,) = self.static.options
+        if check.is_concrete(x, number):
+            answers, rows = REPLAY.answers(int(number)), np.asarray(x)
+            answers.evaluate(rows)
+            return jnp.asarray(answers.known(rows))
+        return _look_up(num_outputs, number, x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _look_up(num_outputs: int, number: Array, rows: Array) -> Array:
+    result = jax.ShapeDtypeStruct((rows.shape[0], num_outputs), jnp.float32)
+    return jax.pure_callback(REPLAY.look_up, result, number, rows, vmap_method="broadcast_all")
+
+
+def _refuse_derivative(num_outputs: int, primals: Any, tangents: Any) -> Any:
+    raise TypeError(OUTSIDE)
+
+
+_look_up.defjvp(_refuse_derivative)

@@ -1,0 +1,18 @@
+"""Explains language models: which parts of a prompt made the model give this response."""
+
+from xaijax.text._prompt import Prompt, prompt
+from xaijax.text._response_game import ResponseGame, response_game
+from xaijax.text._spans import Spans, spans
+
+__all__ = [
+    "Prompt",
+    "ResponseGame",
+    "Spans",
+    "prompt",
+    "response_game",
+    "spans",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,180 @@
+"""The game of a response: what its tokens' log-probabilities are worth to each set of spans of the prompt.
+
+v(z) = log p(y_t | the prompt's spans z, y_1, ..., y_{t-1}) for every token t of the response y (teacher forcing)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from xaijax._core import check
+from xaijax._core.compile import compiled, is_eager
+from xaijax._core.game import Game
+from xaijax._core.numerics import at_least_float32
+from xaijax._core.typing import Array, ArrayOrSequence, Int, ModelLike
+from xaijax._model import Model, ReplayedModel, as_model
+from xaijax.text._prompt import Prompt
+from xaijax.text._responses import Counts, Responses, padded_length, shapes_of
+from xaijax.text._spans import read_ids
+
+_EQUAL = 1e-3  # of the size of the logits: how much a later token may change earlier ones by rounding
+
+
+class ResponseGame(Game):
+    """A game whose players are the spans of a prompt, and whose outputs are the tokens of a response.
+
+    prompt: the `Prompt`. response: its token ids [T].
+    """
+
+    def __init__(self, responses: Responses, output_names: Sequence[str] | None):
+        self._responses = responses
+        self.prompt, self.response = responses.prompt, responses.response
+        super().__init__(
+            ReplayedModel(responses, len(responses.response)),
+            self.prompt.num_spans,
+            names=self.prompt.names,
+            output_names=output_names,
+        )
+
+    @property
+    def counts(self) -> Counts:
+        """What was evaluated so far: distinct coalitions, and the tokens of their rows. Known answers are kept."""
+        return self._responses.counts
+
+
+# Within compiled programs it is a game like any other.
+jax.tree_util.register_pytree_node(
+    ResponseGame,
+    lambda game: ((game.value,), (game.num_players, game.names, game.output_names)),
+    lambda static, children: _plain(*children, *static),
+)
+
+
+def _plain(value: Any, num_players: int, names: Any, output_names: Any) -> Game:
+    game = object.__new__(Game)
+    game.value, game.num_players, game.names, game.output_names = value, num_players, names, output_names
+    return game
+
+
+def response_game(
+    model: ModelLike,
+    prompt: Prompt,
+    response_ids: ArrayOrSequence,
+    *,
+    mask_id: int | None = None,
+    token_names: Sequence[str] | None = None,
+    batch_size: int | None = None,
+) -> ResponseGame:
+    """Returns the game of a response: which spans of the prompt made the model give it?
+
+    Why: every estimator of `xai.shap`, and `xai.lime.fit`, explains this game, for all tokens of the response at once:
+    values [M, T]. Their sum over the tokens explains the log-probability of the whole response.
+
+    Rows are packed: a coalition costs as many tokens as its own text has, and distinct coalitions are evaluated once. An
+    estimator's coalitions are recorded in a first run of its program, evaluated, and given to it in a second run. The
+    game therefore cannot be explained within `jax.jit`, and has no derivatives.
+
+    At most 4 lengths of rows are compiled between one power of two and the next, each for at most log2(batch size) + 1
+    numbers of rows.
+
+    Args:
+      model: any causal language model: token ids [N, L] -> logits [N, L, V], where token i sees tokens 0 to i alone.
+        `xai.model(model, output="logits")` takes the logits of models that return more.
+      prompt: from `xai.text.prompt`.
+      response_ids: the T token ids of the response, whose log-probabilities are explained.
+      mask_id: the token id that replaces each token of an absent span. Default None: absent spans are deleted, and later
+        tokens move up, which is what the prompt without them would be. A mask token keeps the positions, but shows the
+        model that something is missing, and models without such a token were never trained on it.
+      token_names: T texts, the names of the outputs. Default: none.
+      batch_size: rows of one evaluation. Default: as many as suit the device.
+
+    Returns:
+      A `ResponseGame`, one hand-written game of M players and T outputs. `game.counts` tells what it has evaluated.
+
+    Raises:
+      TypeError, ValueError: if the response is empty, an id is outside of the vocabulary, or the model returns no logits
+        [N, L, V] or is not causal: a later token changes earlier logits.
+
+    References:
+      Cohen-Wang et al. (2024), ContextCite: attributing model generation to context, arXiv:2409.00729, section 2: the
+      log-probability of a response as a function of the sources that are present.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> counts = lambda ids: jnp.cumsum(ids[:, :, None] == jnp.arange(9), axis=1).astype(jnp.float32)  # of each token so far
+    >>> prompt = xai.text.prompt([[5, 5], [6]], prefix=[0])
+    >>> game = xai.text.response_game(counts, prompt, [5])
+    >>> attribution = xai.shap.exact(game)
+    >>> [round(value, 3) for value in attribution.values[:, 0].tolist()], game.counts.tokens
+    ([1.514, -0.181], 14)
+    """
+    model = as_model(model)
+    if not isinstance(prompt, Prompt):
+        raise TypeError(f"`prompt` must come from xai.text.prompt, got {check.shown(prompt)}.")
+    response = read_ids("response_ids", response_ids)
+    if not response.size:
+        raise ValueError("`response_ids` must hold at least one token id, got none: there is nothing to explain.")
+    if mask_id is not None:
+        mask_id = check.positive_int("mask_id", mask_id, least=0)
+    if token_names is not None:
+        token_names = check.texts("token_names", token_names)
+        if len(token_names) != len(response):
+            raise ValueError(
+                f"`token_names` must hold one text for each of the {len(response)} tokens, got {len(token_names)}."
+            )
+    if not is_eager(model):
+        raise TypeError(
+            "`model` must have known parameters, got traced ones: make the game outside of jax.jit and other transformations."
+        )
+    whole = np.concatenate([prompt.ids(), response])
+    _check_vocabulary(model, prompt, response, mask_id, len(whole))
+    _check_causal(model, whole)
+    responses = Responses(model, prompt, response, mask_id, check.batch_size(batch_size))
+    return ResponseGame(responses, token_names)
+
+
+def _check_vocabulary(model: Any, prompt: Prompt, response: np.ndarray, mask_id: int | None, length: int) -> None:
+    """Raises unless the model returns logits [N, L, V] with V above every id."""
+    logits = shapes_of(model, length)
+    shape = getattr(logits, "shape", None)
+    if shape is None or len(shape) != 3 or shape[:2] != (1, length):
+        got = "several arrays" if shape is None else f"shape {list(shape)}"
+        raise ValueError(
+            f"`model` must map token ids [N, L] to logits [N, L, V], got {got} for ids [1, {length}]: choose the logits "
+            "by xai.model(model, output=...)."
+        )
+    size = shape[2]
+    parts = {f"spans[{number}]": span for number, span in enumerate(prompt.spans)}
+    parts |= {"prefix": prompt.prefix, "suffix": prompt.suffix, "response_ids": response}
+    parts |= {"mask_id": np.array([] if mask_id is None else [mask_id], np.int32)}
+    for name, ids in parts.items():
+        if ids.size and ids.max() >= size:
+            raise ValueError(
+                f"`{name}` must be token ids below {size}, the size of the model's vocabulary, got {ids.max()}: use the "
+                "model's own tokenizer."
+            )
+
+
+def _check_causal(model: Any, ids: np.ndarray) -> None:
+    """Raises if another last token changes the logits of earlier tokens."""
+    pair = np.zeros((2, padded_length(len(ids))), np.int32)
+    pair[:, : len(ids)] = ids
+    pair[1, len(ids) - 1] = ids[0] if ids[0] != ids[-1] else (ids[-1] + 1) % 2
+    change, size = _change_before(model, pair, len(ids) - 1)
+    if change > _EQUAL * size:
+        raise ValueError(
+            f"`model` must be causal, got one whose logits change by {float(change):.3g} when a later token changes: a "
+            "response is explained by next-token predictions, so pass a language model with its causal mask."
+        )
+
+
+@compiled(title="text.response_game")
+def _change_before(model: Model, pair: Int[Array, "2 L"], last: Int[Array, ""]) -> tuple[Array, Array]:
+    """Returns the largest difference between the logits of two rows before a position, and the largest logit."""
+    logits = at_least_float32(model(pair))
+    before = (jnp.arange(pair.shape[1]) < last)[:, None]
+    return jnp.where(before, jnp.abs(logits[0] - logits[1]), 0).max(), jnp.where(before, jnp.abs(logits), 0).max()

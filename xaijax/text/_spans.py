@@ -1,0 +1,97 @@
+"""Cuts a text into spans: tokens, words, sentences, paragraphs, or the messages of a chat."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from xaijax._core import check
+
+Tokenize = Callable[[str], Any]  # text -> token ids
+# Each piece keeps the spaces before it, so that the pieces of a text join to the text.
+_PATTERNS = {
+    "words": re.compile(r"\s*\S+"),
+    "sentences": re.compile(r"\s*\S.*?(?:[.!?…。!?]+[\"'”’)\]]*(?=\s|$)|(?=\n\s*\n)|\Z)", re.DOTALL),
+    "paragraphs": re.compile(r"\s*\S.*?(?=\n\s*\n|\Z)", re.DOTALL),
+}
+BY = ["tokens", *_PATTERNS]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spans:
+    """Spans of a text: their token ids, M arrays [n_i], their texts, and groups of them, nested; None without groups."""
+
+    ids: tuple[np.ndarray, ...]
+    names: tuple[str, ...]
+    groups: Any = None
+
+
+def spans(
+    text: str | Sequence[str],
+    tokenize: Tokenize,
+    *,
+    by: str = "sentences",
+    decode: Callable[[list[int]], str] | None = None,
+) -> Spans:
+    """Cuts a text, or several documents, into spans, and turns each into token ids.
+
+    Why: players should be parts that make sense to leave out. Few large spans are cheap and stable; words show details.
+
+    Args:
+      text: one text; or several, such as documents or the messages of a chat template, each of which becomes a group of
+        spans for `xai.shap.owen`.
+      tokenize: maps a text to its token ids, without start and end tokens, such as
+        `lambda text: tokenizer.encode(text, add_special_tokens=False)`. It is called for each span alone, so that no token
+        reaches over two spans; the ids of the whole text may differ at the borders.
+      by: "tokens", "words", "sentences" (the default), "paragraphs", or "texts": each text is one span. A span keeps the
+        spaces before it.
+      decode: maps token ids to their text, for the names of tokens. Default: the ids are the names.
+
+    Returns:
+      `Spans`, for `xai.text.prompt`.
+
+    Raises:
+      TypeError, ValueError: if there is no text, or `tokenize` returns no integers.
+
+    >>> import xaijax as xai
+    >>> cut = xai.text.spans("It rains. Take a coat!", lambda text: [ord(letter) for letter in text])
+    >>> cut.names, [len(span) for span in cut.ids]
+    (('It rains.', ' Take a coat!'), [9, 13])
+    """
+    by = check.one_of("by", by, [*BY, "texts"])
+    if not callable(tokenize):
+        raise TypeError(f"`tokenize` must be callable as tokenize(text), got {check.shown(tokenize)}.")
+    texts = [text] if isinstance(text, str) else check.texts("text", text)
+    ids: list[np.ndarray] = []
+    names: list[str] = []
+    groups: list[list[int]] = []
+    for one in texts:
+        if by == "tokens":
+            tokens = read_ids("tokenize(text)", tokenize(one)).tolist()
+            pieces = [(str(token) if decode is None else decode([token]), [token]) for token in tokens]
+        else:
+            parts = [one] if by == "texts" else [found.group() for found in _PATTERNS[by].finditer(one)]
+            pieces = [(part, tokenize(part)) for part in parts]
+        read = [(name, read_ids("tokenize(text)", tokens)) for name, tokens in pieces]
+        read = [(name, tokens) for name, tokens in read if tokens.size]
+        groups.append(list(range(len(ids), len(ids) + len(read))))
+        names += [name for name, _ in read]
+        ids += [tokens for _, tokens in read]
+    if not ids:
+        raise ValueError(f"`text` must hold something to tokenize, got {check.shown(text)}.")
+    nested = [group for group in groups if group]
+    return Spans(tuple(ids), tuple(names), nested if not isinstance(text, str) and len(nested) > 1 else None)
+
+
+def read_ids(name: str, ids: Any) -> np.ndarray:
+    """Returns token ids as int32 [n]."""
+    array = check.host_array(name, ids) if not isinstance(ids, (list, tuple)) or len(ids) else np.zeros(0, np.int32)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise TypeError(f"`{name}` must be token ids, integers of one axis, got {check.shown(ids)}.")
+    if array.size and not 0 <= array.min() <= array.max() < 2**31:
+        raise ValueError(f"`{name}` must be token ids of 0 or more, got {array.min()} to {array.max()}.")
+    return array.astype(np.int32)
