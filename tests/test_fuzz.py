@@ -14,7 +14,7 @@ PARTS = {
     "LIME": ["lime"],
     "gradients": ["gradient"],
     "others": [
-        "shap", "mask", "metrics", "scale", "segment", "target", "trees", "game", "Game", "ModelGame", "ChannelGame", "Attribution", "Section",
+        "shap", "mask", "metrics", "scale", "segment", "target", "text", "trees", "game", "Game", "ModelGame", "ChannelGame", "Attribution", "Section",
         "callback", "compose", "concatenate", "equinox", "explain", "fast", "from_shap", "function", "haiku", "keras", "layers", "linen", "load", "load_options", "model", "progress", "records", "report",
         "save", "tag", "to_frame", "to_shap",
     ],

@@ -2,7 +2,8 @@
 
 `xai.cam`, `xai.gradient`, `xai.lime` and `xai.shap` hold the explainers, `xai.mask` the maskers that remove features,
 `xai.segment` the superpixels, `xai.target` the explained scores, `xai.metrics` the measures of faithfulness, `xai.plot` the
-plots and `xai.scale` the tools for whole data sets. `xai.trees` reads forests of other libraries. `xai.explain` chooses
+plots and `xai.scale` the tools for whole data sets. `xai.text` explains prompts of language models, and `xai.trees` reads
+forests of other libraries. `xai.explain` chooses
 an explainer.
 
 Namespaces, the report and the adapters are imported on first use: what depends on Matplotlib, TensorStore, Optax, SciPy,

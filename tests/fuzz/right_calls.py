@@ -67,6 +67,10 @@ def tokenizer(text):
     return [2 + len(word) % 3 for word in re.findall(r"\w+", text)]
 
 
+def causal_model(ids):
+    return jnp.cumsum(jax.nn.one_hot(ids, 5), axis=1)
+
+
 # Records that functions of the package return, the protocol of models and maskers, whose methods the package calls after its
 # own checks, attributions, which as PyTrees hold what a transformation puts in the place of their arrays, and a function that
 # Flax calls.
@@ -76,7 +80,7 @@ NOT_CALLED = {
     "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
-    "trees.Forest", "gradient.composites.Operation", "gradient.rules.Layer", "gradient.rules.Rule",
+    "trees.Forest", "gradient.composites.Operation", "text.Prompt", "text.ResponseGame", "text.Spans", "gradient.rules.Layer", "gradient.rules.Rule",
 }  # fmt: skip
 
 
@@ -90,6 +94,10 @@ class Results:
     @functools.cached_property
     def game(self):
         return xai.game(table_model, X, self.masker, target=1)
+
+    @functools.cached_property
+    def prompt(self):
+        return xai.text.prompt([[2, 3], [4]], prefix=[1])
 
     @functools.cached_property
     def own_game(self):
@@ -303,6 +311,9 @@ def _functions():
         "mask.joint": lambda r: {"parts": {"a": r.masker}},
         "mask.k_means": {"rows": X, "num_clusters": 2, "key": KEY},
         "segment.slic": {"images": IMAGES, "num_segments": 4},
+        "text.spans": {"text": "It rains. Go!", "tokenize": tokenizer},
+        "text.prompt": {"spans": [[2, 3], [4]], "prefix": [1]},
+        "text.response_game": lambda r: {"model": causal_model, "prompt": r.prompt, "response_ids": [2, 3]},
         "metrics.benchmark_explainers": {
             "models": {"table": table_model}, "explainers": {"sampled": sampled}, "x": X, "budgets": [2], "out": NEW,
             "keys": 1, "show_table": False,
@@ -312,10 +323,10 @@ def _functions():
         "metrics.symmetry_violation": lambda r: {"game": r.game, "attribution": r.table, "num_samples": 4},
         **{f"metrics.{name}": lambda r: {"attribution": r.table} for name in ("gini", "entropy", "effective_size")},
         **{
-            f"metrics.{name}": lambda r: {"maps": r.maps, "masks": GRAY > 0.5}
+            f"metrics.{name}": lambda r: {"maps": r.maps, "masks": np.indices(GRAY.shape)[1] > 1}
             for name in ("pointing_game", "relevance_mass", "relevance_rank", "attribution_auc")
         },
-        "metrics.top_k_intersection": lambda r: {"maps": r.maps, "masks": GRAY > 0.5, "k": 3},
+        "metrics.top_k_intersection": lambda r: {"maps": r.maps, "masks": np.indices(GRAY.shape)[1] > 1, "k": 3},
         "metrics.grid_pointing_game": lambda r: {"maps": r.maps, "cells": np.array([0, 1]), "grid": (1, 2)},
         "metrics.box_masks": {"boxes": np.array([[0, 1, 2, 3], [1, 1, 2, 2]]), "shape": (4, 4)},
         "metrics.max_sensitivity": explained_again,

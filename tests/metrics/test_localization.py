@@ -132,8 +132,8 @@ EVERY = dataclasses.replace(xai.Attribution(jnp.ones((3, 6, 2)), jnp.ones((3, 2)
     [
         (lambda: m.pointing_game(MAPS, MASKS & False), "`masks` must mark some .* got none for example 0"),
         (lambda: m.attribution_auc(MAPS, MASKS | True), "got all of them for example 0"),
-        (lambda: m.relevance_mass(MAPS, MASKS[:2]), r"`masks` must have the shape of the maps, \[3, 6, 8\]"),
-        (lambda: m.relevance_mass(MAPS, MASKS[:, ::2]), "`masks` must have the shape of the maps"),
+        (lambda: m.relevance_mass(MAPS, MASKS[:2]), r"`masks` must have the shape of `maps`, \[3, 6, 8\]"),
+        (lambda: m.relevance_mass(MAPS, MASKS[:, ::2]), "`masks` must have the shape of `maps`"),
         (lambda: m.relevance_mass(MAPS, MASKS.astype(int)), "`masks` must be booleans"),
         (lambda: m.relevance_mass(EVERY, MASKS), "`maps` must explain one output"),
         (lambda: m.top_k_intersection(MAPS, MASKS, 49), "`k` must be at most the number of positions of a map, 48, got 49"),

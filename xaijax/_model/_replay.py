@@ -62,7 +62,7 @@ class _Replay:
         rows, number = np.asarray(rows), int(np.asarray(number).flat[0])
         flat = rows.reshape(-1, rows.shape[-1])
         found = self.answers(number).known(flat)
-        missing = np.isnan(found).any(axis=1)
+        missing = np.asarray(np.isnan(found).any(axis=1))
         if missing.any():
             if not self._is_recording:
                 raise RuntimeError(OUTSIDE)

@@ -158,6 +158,8 @@ def _violation(
     _check(attribution)
     num_samples = check.positive_int("num_samples", num_samples)
     tolerance = check.positive_float("tolerance", tolerance, zero_allowed=True)
+    if tolerance >= 1:
+        raise ValueError(f"`tolerance` must be a fraction below 1 of the range of the game's values, got {tolerance}.")
     if game.num_players <= MOST_PLAYERS:
         key = jax.random.key(0) if key is None else check.random_key(key)  # unused
     elif key is None:

@@ -290,10 +290,15 @@ def _read(maps: Any, masks: Any, alone: bool) -> tuple[Float[Array, "N ..."], Bo
     if alone:
         values, masks = values[None], masks[None]
     of_players = isinstance(maps, Attribution) and (maps.regions is not None or maps.player_axes[-1] in ("M", "C"))
-    resized = masks.ndim > 2 and not of_players and all(np.less_equal(values.shape, masks.shape))
-    if values.ndim != masks.ndim or len(values) != len(masks) or not (values.shape == masks.shape or resized):
+    is_resized = (
+        not of_players
+        and values.ndim == masks.ndim > 2
+        and len(values) == len(masks)
+        and all(np.less_equal(values.shape, masks.shape))
+    )
+    if values.shape != masks.shape and not is_resized:
         raise ValueError(
-            f"`masks` must have the shape of the maps, {list(values.shape[alone:])}, got {list(masks.shape[alone:])}."
+            f"`masks` must have the shape of `maps`, {list(values.shape[alone:])}, got {list(masks.shape[alone:])}."
         )
     return values, masks
 

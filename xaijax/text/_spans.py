@@ -63,8 +63,10 @@ def spans(
     (('It rains.', ' Take a coat!'), [9, 13])
     """
     by = check.one_of("by", by, [*BY, "texts"])
-    if not callable(tokenize):
+    if not callable(tokenize) or isinstance(tokenize, type):
         raise TypeError(f"`tokenize` must be callable as tokenize(text), got {check.shown(tokenize)}.")
+    if decode is not None and not callable(decode):
+        raise TypeError(f"`decode` must be callable as decode(ids), got {check.shown(decode)}.")
     texts = [text] if isinstance(text, str) else check.texts("text", text)
     ids: list[np.ndarray] = []
     names: list[str] = []
