@@ -359,6 +359,8 @@ def _functions():
         "plot.removal": lambda r: {"removed": r.removed},
         "plot.convergence": lambda r: {"attributions": [with_evaluations(r.table, n) for n in (4, 8)]},
         "plot.error_curves": {"errors": {"a": {5: [0.1], 10: [0.05]}}},
+        "plot.scores": lambda r: {"comparison": r.comparison},
+        "plot.agreement": lambda r: {"comparison": r.comparison},
         "plot.intervals": {"values": [1.0, 2.0], "names": ["a", "b"]},
         "target.box": {"boxes": np.zeros((2, 4)), "classes": [0, 1]},
         "target.each": {"score": lambda y: y.sum(axis=-1)},

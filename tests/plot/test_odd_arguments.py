@@ -36,6 +36,7 @@ def test_every_name_can_be_drawn(name):
         xai.plot.image_grid(MAPS, PICTURES, labels=[name] * 3, titles=[name] * 3)[0],
         xai.plot.compare({name: MAPS}, PICTURES, labels=[name] * 3)[0, 0],
         xai.plot.text(GIVEN, names),
+        xai.plot.scores(xai.metrics.Comparison({name: {name: xai.metrics.Score(jnp.ones(2))}}, {})),
     ]
     for ax in drawn:
         ax.figure.canvas.draw()

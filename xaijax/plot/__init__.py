@@ -5,6 +5,7 @@ inputs and names of outputs default to the attribution's own. No plot evaluates 
 dependence, removal and insertion curves, which are drawn here.
 """
 
+from xaijax.plot._agreement import agreement
 from xaijax.plot._bars import bars
 from xaijax.plot._beeswarm import beeswarm
 from xaijax.plot._borders import borders
@@ -26,12 +27,14 @@ from xaijax.plot._network import network
 from xaijax.plot._pair import pair, removal
 from xaijax.plot._partial_dependence import partial_dependence
 from xaijax.plot._regions import regions
+from xaijax.plot._scores import scores
 from xaijax.plot._text import text
 from xaijax.plot._text_html import text_html
 from xaijax.plot._violin import violin
 from xaijax.plot._waterfall import waterfall
 
 __all__ = [
+    "agreement",
     "bars",
     "beeswarm",
     "borders",
@@ -55,6 +58,7 @@ __all__ = [
     "partial_dependence",
     "regions",
     "removal",
+    "scores",
     "text",
     "text_html",
     "violin",
