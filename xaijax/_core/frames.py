@@ -40,7 +40,7 @@ def is_frame(value: Any) -> bool:
 
 
 def read_frame(
-    name: str, value: Any, columns: Columns | None = None, source: str = "the rows"
+    name: str, value: Any, columns: Columns | None = None, source: str = "the rows", *, missing: bool = False
 ) -> tuple[Any, Columns | None]:
     """Returns a data frame as an array [N, D] with its columns; other values come back unchanged, with None.
 
@@ -54,6 +54,7 @@ def read_frame(
       columns: the columns of an earlier table. Their levels define the codes, and columns in another order are
         reordered by name.
       source: the earlier table as the user knows it, in the plural, for errors.
+      missing: whether missing values become NaN, for models that accept them.
 
     Raises:
       TypeError: if a column holds something else than numbers, booleans, strings or categories.
@@ -63,7 +64,7 @@ def read_frame(
     if _is_from(value, "LazyFrame"):
         raise TypeError(f"`{name}` must be a DataFrame, got a polars LazyFrame: pass {name}.collect().")
     if _is_from(value, "Series"):
-        return _read_series(name, value, columns)
+        return _read_series(name, value, columns, missing=missing)
     if not is_frame(value):
         return value, None
     names = tuple(map(_as_name, value.columns))
@@ -74,9 +75,16 @@ def read_frame(
     if columns is not None:
         _check_names(name, names, columns.names)
         names = columns.names  # in their order
-    _check_missing(name, {column: _num_missing(series[column]) for column in names})
+    absent = {column: _is_missing(series[column]) for column in names}
+    if missing:
+        series = {column: _present(series[column], absent[column]) for column in names}
+    else:
+        _check_missing(name, {column: int(mask.sum()) for column, mask in absent.items()})
     known = (None,) * len(names) if columns is None else columns.levels
-    read = [_read_column(name, column, series[column]) for column in names]
+    read = [
+        _read_column(name, column, series[column]) if len(series[column]) else (np.zeros(0), earlier)
+        for column, earlier in zip(names, known, strict=True)
+    ]
     levels = tuple(own if earlier is None else earlier for (_, own), earlier in zip(read, known, strict=True))
     if columns is not None:
         for column, (_, own), earlier in zip(names, read, known, strict=True):
@@ -84,6 +92,8 @@ def read_frame(
     coded = [
         _coded(name, column, values, own, source) for column, (values, _), own in zip(names, read, levels, strict=True)
     ]
+    if missing:
+        coded = [_with_missing(values, absent[column]) for column, values in zip(names, coded, strict=True)]
     integers = tuple(values.dtype.kind in "biu" for values in coded)
     return _joined(name, names, coded), Columns(names, levels, integers)
 
@@ -115,6 +125,26 @@ def refuse_categories(name: str, columns: Columns | None, reason: str) -> None:
         )
 
 
+def check_order(name: str, columns: Columns | None, expected: Columns | None) -> None:
+    """Raises an error if a table has other columns than those that the model was fitted to, or in another order."""
+    if columns is None or expected is None:
+        return
+    _check_names(name, columns.names, expected.names)
+    fix = f"select them in the model's order with {name}[columns], in the background as well"
+    if columns.names != expected.names:
+        raise ValueError(
+            f"`{name}` must have its columns in the model's order, {_listed(expected.names)}, got {_listed(columns.names)}: "
+            f"{fix}."
+        )
+    for column, own, levels in zip(columns.names, columns.levels, expected.levels, strict=True):
+        if own is not None and own != levels:
+            known = "numbers" if levels is None else f"the levels {_listed(levels)}"
+            raise ValueError(
+                f"`{name}` must have in column {column!r} what the model was fitted to, {known}, got the levels "
+                f"{_listed(own)}: make it a column of exactly these categories."
+            )
+
+
 def _is_from(value: Any, type_name: str) -> bool:
     return any(
         base.__name__ == type_name and base.__module__.partition(".")[0] in ("pandas", "polars")
@@ -134,7 +164,7 @@ def _is_polars(value: Any) -> bool:
     return any(base.__module__.partition(".")[0] == "polars" for base in type(value).__mro__)
 
 
-def _read_series(name: str, series: Any, columns: Columns | None) -> tuple[Any, Columns | None]:
+def _read_series(name: str, series: Any, columns: Columns | None, *, missing: bool) -> tuple[Any, Columns | None]:
     """A row of a pandas data frame, or statistics of its columns."""
     values = np.asarray(series.to_numpy())
     if _is_polars(series) or not hasattr(series, "index"):
@@ -146,7 +176,9 @@ def _read_series(name: str, series: Any, columns: Columns | None) -> tuple[Any, 
             f"`{name}` must be a series of numbers, got {values.dtype}: pass a data frame of one row, such as df.iloc[[0]]."
         )
     names = tuple(map(_as_name, series.index))
-    _check_missing(name, {column: int(bad) for column, bad in zip(names, np.isnan(values.astype(float)), strict=True)})
+    if not missing:
+        absent = np.isnan(values.astype(float))
+        _check_missing(name, {column: int(bad) for column, bad in zip(names, absent, strict=True)})
     if columns is not None:
         _check_names(name, names, columns.names)
         values = values[[names.index(column) for column in columns.names]]
@@ -176,10 +208,28 @@ def _check_missing(name: str, counts: dict[str, int]) -> None:
         )
 
 
-def _num_missing(series: Any) -> int:
+def _is_missing(series: Any) -> np.ndarray:
+    """[N] which values of a column are missing."""
     if not _is_polars(series):
-        return int(series.isna().sum())
-    return series.null_count() + (int(series.is_nan().sum()) if series.dtype.is_float() else 0)
+        return np.asarray(series.isna(), bool)
+    mask = series.is_null()
+    return np.asarray(mask | series.is_nan().fill_null(False) if series.dtype.is_float() else mask, bool)
+
+
+def _present(series: Any, absent: np.ndarray) -> Any:
+    """Returns the values of a column that are not missing, by numbers again where they were objects because of these."""
+    if not absent.any():
+        return series
+    return series.filter(~absent) if _is_polars(series) else series[~absent]
+
+
+def _with_missing(values: np.ndarray, absent: np.ndarray) -> np.ndarray:
+    """Returns a column with NaN for its missing values."""
+    if not absent.any():
+        return values
+    column = np.full(len(absent), np.nan)
+    column[~absent] = values
+    return column
 
 
 def _read_column(name: str, column: str, series: Any) -> tuple[np.ndarray, tuple[str, ...] | None]:

@@ -391,6 +391,9 @@ def game(
         )
     columns = frames.read_frame("x", x)[1] if frames.is_frame(x) else None
     x = masker.read(x)
+    fitted = model.innermost.columns
+    frames.check_order("x", getattr(masker, "columns", None) or columns, fitted)
+    known_names = model.output_names or ()
     num_examples = check.examples(x)
     masker.check(x)
     check.no_nan("x", x)
@@ -403,6 +406,10 @@ def game(
         games.names = read_names(names, games.num_players, num_examples)
     elif games.names is None and columns is not None and len(columns.names) == games.num_players:
         games.names = columns.names
+    elif games.names is None and fitted is not None and _shape(x) == (games.num_players,):
+        games.names = fitted.names
+    if output_names is None and len(known_names) > 1:
+        games.output_names = known_names
     if output_names is not None:
         shape = getattr(output_shapes(model, x, num_examples), "shape", ())
         games.output_names = read_output_names(output_names, shape[1] if len(shape) == 2 else None)

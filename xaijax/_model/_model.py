@@ -49,6 +49,8 @@ class Model:
     static: _Static
     no_layers: str | None = None  # why no model of this class has layers
     channel_axis: int | None = None  # of images, where the framework says so
+    columns: Any = None  # of the data frame that the model was fitted to
+    output_names: tuple[str, ...] | None = None  # such as classes, where the model knows them
 
     def __init__(self, content: Any, *options: Hashable):
         leaves, treedef = jax.tree.flatten(content)

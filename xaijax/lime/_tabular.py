@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import check
+from xaijax._core import check, frames
 from xaijax._core.attribution import Names, Surrogate, read_names, read_output_names
 from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
@@ -108,6 +108,7 @@ def tabular(
         raise TypeError(
             f"`training_statistics` must be xai.lime.statistics(training_rows), got {check.shown(training_statistics)}."
         )
+    frames.check_order("x", training_statistics.columns, model.innermost.columns)
     x = training_statistics.read(x)
     num_examples, features = x.shape
     as_lime = check.one_of("definitions", definitions, DEFINITIONS) == "lime"

@@ -15,7 +15,7 @@ from jax.custom_derivatives import SymbolicZero
 from xaijax._core import calls, check, settings
 from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
-from xaijax._core.frames import is_frame, read_frame
+from xaijax._core.frames import Columns, read_frame, refuse_categories
 from xaijax._core.typing import Array, Inputs, Int
 from xaijax._model import Model
 from xaijax.trees._nodes import MISSING, Nodes
@@ -42,13 +42,13 @@ class Forest(Model):
         value: Any,
         bias: Any,
         *,
-        feature_names: Sequence[str] | None = None,
+        columns: Columns | None = None,
         output_names: Sequence[str] | None = None,
         library: str = "",
         output: str = "raw margin",
     ):
-        names = tuple(None if given is None else tuple(map(str, given)) for given in (feature_names, output_names))
-        super().__init__((value, bias, _on_device(nodes)), nodes, *names, library, output)
+        names = None if output_names is None else tuple(output_names)
+        super().__init__((value, bias, _on_device(nodes)), nodes, columns, names, library, output)
 
     @property
     def nodes(self) -> Nodes:
@@ -56,12 +56,17 @@ class Forest(Model):
         return cast(Nodes, self.static.options[0])
 
     @property
-    def feature_names(self) -> tuple[str, ...] | None:
-        """[D] the names of the features that the library knows, or None."""
-        return cast("tuple[str, ...] | None", self.static.options[1])
+    def columns(self) -> Columns | None:
+        """The names of the features, and the levels of those that are categories of a data frame; None if not known."""
+        return cast("Columns | None", self.static.options[1])
 
     @property
-    def output_names(self) -> tuple[str, ...] | None:
+    def feature_names(self) -> tuple[str, ...] | None:
+        """[D] the names of the features that the library knows, or None."""
+        return None if self.columns is None else self.columns.names
+
+    @property
+    def output_names(self) -> tuple[str, ...] | None:  # pyright: ignore[reportIncompatibleVariableOverride]
         """[K] the names of the outputs, such as classes, or None."""
         return cast("tuple[str, ...] | None", self.static.options[2])
 
@@ -103,7 +108,7 @@ class Forest(Model):
         Raises:
           TypeError, ValueError: if x is no table of D columns of numbers.
         """
-        rows = self._read(x)
+        rows = self.read(x)
         if isinstance(rows, Tracer):
             with settings.of_package():
                 return _codes_on_device(self.nodes, self.content[2], rows)
@@ -115,14 +120,26 @@ class Forest(Model):
         return is_nan(x).any(axis=1) & (not self.nodes.rule.nan_allowed)
 
     def _call(self, x: Any) -> Any:
-        x = self._read(x)
+        x = self.read(x)
         with settings.of_package():
             return _evaluate(self, self.codes(x), self.invalid(x))
 
-    def _read(self, x: Any) -> Any:
-        """Returns inputs [N, D] as a traced array, or as one of NumPy."""
-        if is_frame(x):
-            x = read_frame("x", x)[0]
+    def read(self, x: Inputs) -> Any:
+        """Returns inputs [N, D] as an array, of NumPy where x has values.
+
+        Args:
+          x: [N, D] inputs, or a data frame with the forest's columns, in any order. Columns of categories become the codes
+            of the forest's levels, and missing values NaN.
+
+        Returns:
+          [N, D] a traced array as it is, or one of NumPy.
+
+        Raises:
+          TypeError, ValueError: if x is no table of D columns of numbers.
+        """
+        x, own = read_frame("x", x, self.columns, "the forest's training rows", missing=True)
+        if self.columns is None:
+            refuse_categories("x", own, "the forest knows no levels, pass their codes as numbers")
         if not isinstance(x, Tracer):
             x = check.host_array("x", x)
             if x.dtype.kind not in "biuf":
@@ -145,8 +162,15 @@ class Forest(Model):
         )
 
 
-def _rebuilt(nodes: Nodes, value: Any, bias: Any, features: Any, outputs: Any, library: str, output: str) -> Forest:
-    return Forest(nodes, value, bias, feature_names=features, output_names=outputs, library=library, output=output)
+def class_names(classes: Sequence[Any] | None, num_outputs: int) -> list[str] | None:
+    """Returns the names of the outputs of a boosted classifier: its classes, or the second of two; None for others."""
+    if classes is None:
+        return None
+    return list(map(str, classes if num_outputs > 1 else classes[1:]))
+
+
+def _rebuilt(nodes: Nodes, value: Any, bias: Any, columns: Any, outputs: Any, library: str, output: str) -> Forest:
+    return Forest(nodes, value, bias, columns=columns, output_names=outputs, library=library, output=output)
 
 
 @compiled

@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from xaijax._core import check
+from xaijax.trees import _sklearn, _xgboost
+from xaijax.trees._dumps import is_dump, read_dump
 from xaijax.trees._forest import Forest
-from xaijax.trees._sklearn import NAMES, estimator_name, read_sklearn
+
+_FORMS = (
+    f"estimators of scikit-learn ({', '.join(_sklearn.NAMES)}), models of XGBoost, LightGBM and CatBoost, and their dumps as "
+    "a path, text, bytes or a dict"
+)
 
 
 def read(model: Any) -> Forest:
@@ -16,17 +22,20 @@ def read(model: Any) -> Forest:
 
     Args:
       model: a fitted estimator of scikit-learn: decision trees, random forests, extra trees, gradient boosting, histogram
-        gradient boosting, isolation forests.
+        gradient boosting, isolation forests. A `Booster` or estimator of XGBoost, or what its `save_model` or `save_raw`
+        wrote in JSON or UBJSON: a path, text, bytes, or the dict of JSON.
 
     Returns:
-      A forest: `forest(x)` is the library's raw output. Of classifiers that boost it is the margin (`decision_function`);
-      of decision trees and of forests that average it is the prediction or the probabilities (`predict`,
-      `predict_proba`), all outputs side by side; of an isolation forest the mean path length, from which
-      score_samples = -2 ** (-path / c(max_samples)).
+      A forest: `forest(x)` is the library's raw output. Of forests that boost it is the margin (`decision_function`,
+      `predict(output_margin=True)`); of decision trees and of forests that average it is the prediction or the
+      probabilities (`predict`, `predict_proba`), all outputs side by side; of an isolation forest the mean path length,
+      from which score_samples = -2 ** (-path / c(max_samples)). Estimators that stopped early have the iterations that
+      their `predict` uses; a `Booster` of XGBoost and a dump have all.
 
     Raises:
       TypeError: if `model` is no forest, or one of a form that is not read.
       ValueError: if it is not fitted, or damaged.
+      FileNotFoundError: if a path names no file.
 
     >>> import numpy as np, xaijax as xai
     >>> from sklearn.tree import DecisionTreeRegressor
@@ -35,7 +44,25 @@ def read(model: Any) -> Forest:
     >>> forest(np.array([[0.4], [0.6]]))
     Array([2., 3.], dtype=float32)
     """
-    name = estimator_name(model)
+    if is_dump(model):
+        return _of_content(read_dump(model))
+    name = _sklearn.estimator_name(model)
     if name is not None:
-        return read_sklearn(model, name)
-    raise TypeError(f"`model` must be a forest, got {check.shown(model)}: what is read are {', '.join(NAMES)}.")
+        return _sklearn.read_sklearn(model, name)
+    if _library(model) == "xgboost":
+        return _xgboost.read_object(model)
+    raise TypeError(f"`model` must be a forest, got {check.shown(model)}: what is read are {_FORMS}.")
+
+
+def _library(model: Any) -> str | None:
+    """Returns the library of a model's class, or of the class that it derives from."""
+    names = {cls.__module__.partition(".")[0] for cls in type(model).__mro__}
+    return next((name for name in ("xgboost", "lightgbm", "catboost") if name in names), None)
+
+
+def _of_content(content: Any) -> Forest:
+    if isinstance(content, dict) and "learner" in content:
+        return _xgboost.read_content(content)
+    raise ValueError(
+        f"`model` must be a dump of XGBoost, LightGBM or CatBoost, got JSON with the members {check.shown(list(content)[:5])}."
+    )

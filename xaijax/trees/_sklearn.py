@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from xaijax.trees._forest import Forest
+from xaijax._core.frames import Columns
+from xaijax.trees._forest import Forest, class_names
 from xaijax.trees._nodes import Rule, Splits, in_levels
 
 _AVERAGED = ("RandomForestRegressor", "RandomForestClassifier", "ExtraTreesRegressor", "ExtraTreesClassifier")
@@ -48,11 +49,31 @@ def _forest(
         nodes,
         value,
         bias,
-        feature_names=getattr(model, "feature_names_in_", None),
+        columns=_columns(model),
         output_names=names,
         library=f"scikit-learn {name}",
         output=output,
     )
+
+
+def _columns(model: Any) -> Columns | None:
+    """Returns the names of the columns of the data frame that an estimator was fitted to, or None."""
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return None
+    levels: list[tuple[str, ...] | None] = [None] * len(names)
+    for column, encoded in zip(*_encoder(model), strict=True):
+        if encoded.dtype.kind not in "biuf":
+            levels[column] = tuple(level for level in encoded if isinstance(level, str))
+    return Columns(tuple(map(str, names)), tuple(levels))
+
+
+def _encoder(model: Any) -> tuple[Sequence[int], Sequence[np.ndarray]]:
+    """Returns the categorical features of histogram gradient boosting, and the inputs that it turns into 0, 1, ..."""
+    is_category = getattr(model, "is_categorical_", None)
+    if is_category is None:
+        return [], []
+    return np.flatnonzero(is_category).tolist(), model._preprocessor.named_transformers_["encoder"].categories_
 
 
 def _averaged(model: Any, estimators: Sequence[Any], name: str) -> Forest:
@@ -116,17 +137,9 @@ def _boosted(model: Any, name: str) -> Forest:
             f"`model` must start from a constant, got a {name} with init={type(model.init_).__name__}: fit it with init=None "
             "or init='zero'."
         )
-    names = _classes(model, outputs)
+    names = class_names(getattr(model, "classes_", None), outputs)
     rule = Rule(float32=True, nan_allowed=False)
     return _forest(model, name, _of_trees(trees, value), np.asarray(bias, np.float64), rule, "raw margin", names)
-
-
-def _classes(model: Any, num_outputs: int) -> list[str] | None:
-    """Returns the names of the outputs of a boosted classifier: its classes, or the second of two."""
-    classes = getattr(model, "classes_", None)
-    if classes is None:
-        return None
-    return list(map(str, classes if num_outputs > 1 else classes[1:]))
 
 
 def _isolation(model: Any, name: str) -> Forest:
@@ -156,7 +169,7 @@ def _binned(model: Any, name: str) -> Forest:
     is_category = np.zeros(model.n_features_in_, bool) if model.is_categorical_ is None else model.is_categorical_
     columns = np.concatenate([np.flatnonzero(is_category), np.flatnonzero(~is_category)])  # the order of its encoder
     feature = columns[nodes["feature_idx"]]
-    tables = _encoded(model, np.flatnonzero(is_category))
+    tables = _encoded(model)
     cuts = {column: np.unique([levels, np.nextafter(levels, np.inf)]) for column, levels in tables.items()}
     categories = {}
     for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~is_leaf):
@@ -181,18 +194,18 @@ def _binned(model: Any, name: str) -> Forest:
         categories=categories,
     )
     bias = np.ravel(model._baseline_prediction).astype(float)
-    return _forest(model, name, splits, bias, Rule(), "raw margin", _classes(model, outputs))
+    return _forest(
+        model, name, splits, bias, Rule(), "raw margin", class_names(getattr(model, "classes_", None), outputs)
+    )
 
 
-def _encoded(model: Any, columns: np.ndarray) -> dict[int, np.ndarray]:
-    """Returns for each categorical feature the inputs that its encoder turns into 0, 1, ..."""
-    if not len(columns):
-        return {}
+def _encoded(model: Any) -> dict[int, np.ndarray]:
+    """Returns the inputs that the encoder turns into 0, 1, ...: numbers, or the codes of strings."""
     tables = {}
-    for column, levels in zip(columns, model._preprocessor.named_transformers_["encoder"].categories_, strict=True):
+    for column, levels in zip(*_encoder(model), strict=True):
         if levels.dtype.kind in "biuf":
             levels = levels.astype(np.float64)
-            tables[int(column)] = levels[~np.isnan(levels)]
+            tables[column] = levels[~np.isnan(levels)]
         else:
-            tables[int(column)] = np.arange(sum(isinstance(level, str) for level in levels), dtype=np.float64)
+            tables[column] = np.arange(sum(isinstance(level, str) for level in levels), dtype=np.float64)
     return tables
