@@ -47,30 +47,31 @@ def test_small_games_have_the_exact_correlation_over_all_subsets_of_each_size():
     assert (float(score.std_errors), score.metric, score.better, score.method) == (0, "sensitivity-n", "higher", "test")
 
 
-@pytest.mark.parametrize(("n", "num_samples"), [(3, 30), (297, 12)])
-def test_drawn_subsets_have_their_size_and_give_numpys_correlation_and_jackknife(n, num_samples):
-    players, drawn = (9, []) if n == 3 else (300, [])
-    weights = np.random.default_rng(0).normal(size=(2, players))
+@pytest.mark.parametrize(("n", "num_samples", "players"), [([3, 4], 30, 9), ([297], 12, 300)])
+def test_drawn_subsets_have_their_size_and_give_numpys_correlation_and_jackknife(n, num_samples, players):
+    drawn, weights = [], np.random.default_rng(0).normal(size=(2, players))
 
     def value(z):
         jax.debug.callback(lambda part: drawn.append(np.asarray(part)), z)
         sums = z @ jnp.asarray(weights.T, jnp.float32)
         return sums[:, 0] + 0.3 * sums[:, 1] ** 2
 
-    score = m.sensitivity_n(
-        xai.Game(value, players), explained(weights[0]), n=n, num_samples=num_samples, key=jax.random.key(0)
-    )
+    game, options = xai.Game(value, players), {"num_samples": num_samples, "key": jax.random.key(0)}
+    score = m.sensitivity_n(game, explained(weights[0]), n=n, **options)
     jax.effects_barrier()
     removed = ~np.concatenate(drawn)
-    assert removed.shape == (num_samples, players), "no other evaluations than those of the subsets"
-    assert (removed.sum(axis=1) == n).all()
-    sums = (~removed @ weights.T).T
-    x, y = removed @ weights[0], -(sums[0] + 0.3 * sums[1] ** 2)
-    without = np.array([np.corrcoef(np.delete(x, one), np.delete(y, one))[0, 1] for one in range(num_samples)])
-    spread = np.sqrt((num_samples - 1) / num_samples * ((without - without.mean()) ** 2).sum())
-    np.testing.assert_allclose(
-        [score.values, score.std_errors], [np.corrcoef(x, y)[0, 1], spread], rtol=1e-3, atol=1e-4
-    )
+    assert removed.shape == (num_samples * len(n), players), "no other evaluations than those of the subsets"
+    assert removed.sum(axis=1).tolist() == np.repeat(n, num_samples).tolist()
+    errors = []
+    for size, subsets in enumerate(removed.reshape(len(n), num_samples, players)):
+        sums = (~subsets @ weights.T).T
+        x, y = subsets @ weights[0], -(sums[0] + 0.3 * sums[1] ** 2)
+        without = [np.corrcoef(np.delete(x, one), np.delete(y, one))[0, 1] for one in range(num_samples)]
+        errors.append(np.sqrt((num_samples - 1) * np.var(without)))
+        np.testing.assert_allclose(score.correlations[size], np.corrcoef(x, y)[0, 1], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(score.correlation_errors, errors, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(score.std_errors, np.sqrt(np.sum(np.square(errors))) / len(n), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(score.values, score.correlations.mean(), rtol=1e-5)
 
 
 def table_model(table, x):
@@ -93,24 +94,28 @@ def test_an_example_keeps_its_draws_in_every_batch_order_and_block():
 
 
 def test_padding_is_no_player_and_one_subset_has_no_correlation():
-    """Texts of 5, 3 and 1 tokens: the first two have the scores they have alone, the last has one subset."""
-    worth = jnp.array([0.0, 1.0, 3.0, -2.0, 0.5, 2.0])
+    """Texts of 5, 3 and 1 tokens: pairs of the first are drawn, single tokens of the second are all evaluated."""
+    worth, seen = jnp.array([0.0, 1.0, 3.0, -2.0, 0.5, 2.0, 0.0]), []
 
     def model(ids):
+        jax.debug.callback(lambda part: seen.append(np.asarray(part)), ids)
         return worth[ids].sum(axis=1) + 0.5 * (ids == 2).any(axis=1) * (ids == 3).any(axis=1)
 
-    texts = jnp.array([[1, 2, 3, 4, 5], [3, 2, 1, 0, 0], [2, 0, 0, 0, 0]])
-    values = np.array([[0.5, 1.0, -1.0, 2.0, 0.1], [1.0, 2.0, -0.5, 7.0, 7.0], [1.0, 7.0, 7.0, 7.0, 7.0]])
-    masker = xai.mask.tokens(0, pad_id=0)
-    score = m.faithfulness_correlation(xai.game(model, texts, masker), explained(values), subset_size=0.4)
-    short = m.faithfulness_correlation(
-        xai.game(model, texts[1:2, :3], masker), explained(values[1:2, :3]), subset_size=1
-    )
+    texts = jnp.array([[1, 2, 3, 4, 5, 0, 0], [3, 2, 1, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0]])
+    values = np.array([[0.5, 1.0, -1.0, 2.0, 0.1, 7.0, 7.0], [1.0, 2.0, -0.5, 7.0, 7.0, 7.0, 7.0], [7.0] * 7])
+    games = xai.game(model, texts, xai.mask.tokens(6, pad_id=0), target=lambda y: y)
+    jax.effects_barrier()
+    seen.clear()
+    options = {"subset_size": 0.4, "num_samples": 8, "key": jax.random.key(0)}
+    score = m.faithfulness_correlation(games, explained(values), **options)
+    jax.effects_barrier()
+    first = [ids for ids in np.concatenate(seen) if 4 in ids or 5 in ids]
+    assert {(ids == 6).sum() for ids in first} == {2}, "padding takes no part in a pair"
     changes = [-2.0 + 0.5, 3.0 + 0.5, 1.0]  # without each token of the second text
     np.testing.assert_allclose(score.values[1], np.corrcoef(values[1, :3], changes)[0, 1], rtol=1e-5)
-    np.testing.assert_allclose(score.values[1], short.values[0], rtol=1e-6)
     assert np.isnan(score.values).tolist() == [False, False, True]
-    assert score.std_errors.tolist()[:2] == [0, 0]
+    assert score.std_errors[0] > 0
+    assert score.std_errors[1] == 0
 
 
 def test_closed_forms_of_additive_games_and_undefined_correlations():

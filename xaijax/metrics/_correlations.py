@@ -121,8 +121,8 @@ def sensitivity_n(
     size show which. An attribution whose sums equal the changes for all subsets of n players has sensitivity-n, and
     correlation 1. For one size it equals `faithfulness_correlation`.
 
-    Difference: Quantus' SensitivityN removes the n players of greatest value of each example and correlates over the
-    examples, for each n. As in the paper, here it is over random subsets of n players, for each example.
+    Difference: Quantus' SensitivityN removes the n players of greatest value of each example, and correlates the change with
+    the n-th largest value over the examples. As in the paper, here it is over random subsets of n players, for each example.
 
     Args:
       game: as in `faithfulness_correlation`.
