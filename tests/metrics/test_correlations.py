@@ -27,13 +27,14 @@ def of_all_subsets(worth, values, size):
 
 
 def test_small_games_have_the_exact_correlation_over_all_subsets_of_each_size():
-    worth, values, rows = games.interactions(5), np.array([0.3, -1.0, 2.0, 0.1, 0.6]), []
+    """And an offset of the values, 2^20, costs no digits."""
+    worth, values, rows = games.interactions(5), np.array([0.25, -1.0, 2.0, 0.125, 0.5]), []
 
     def value(z):
         jax.debug.callback(lambda part: rows.append(np.asarray(part)), z)
         return jnp.asarray(worth, jnp.float32)[z @ (1 << np.arange(5))]
 
-    score = m.sensitivity_n(xai.Game(value, 5), explained(values + 100), n=[1, 2, 0.6, 4])
+    score = m.sensitivity_n(xai.Game(value, 5), explained(values + 2.0**20), n=[1, 2, 0.6, 4])
     jax.effects_barrier()
     evaluated = np.concatenate(rows)
     assert len(evaluated) == len(np.unique(games.numbers(evaluated))) == 5 + 10 + 10 + 5, (
@@ -101,8 +102,8 @@ def test_padding_is_no_player_and_one_subset_has_no_correlation():
         jax.debug.callback(lambda part: seen.append(np.asarray(part)), ids)
         return worth[ids].sum(axis=1) + 0.5 * (ids == 2).any(axis=1) * (ids == 3).any(axis=1)
 
-    texts = jnp.array([[1, 2, 3, 4, 5, 0, 0], [3, 2, 1, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0]])
-    values = np.array([[0.5, 1.0, -1.0, 2.0, 0.1, 7.0, 7.0], [1.0, 2.0, -0.5, 7.0, 7.0, 7.0, 7.0], [7.0] * 7])
+    texts = jnp.array([[1, 2, 3, 4, 5, 0, 0], [0, 0, 0, 0, 3, 2, 1], [2, 0, 0, 0, 0, 0, 0]])
+    values = np.array([[0.5, 1.0, -1.0, 2.0, 0.1, 7.0, 7.0], [7.0, 7.0, 7.0, 7.0, 1.0, 2.0, -0.5], [7.0] * 7])
     games = xai.game(model, texts, xai.mask.tokens(6, pad_id=0), target=lambda y: y)
     jax.effects_barrier()
     seen.clear()
@@ -112,7 +113,7 @@ def test_padding_is_no_player_and_one_subset_has_no_correlation():
     first = [ids for ids in np.concatenate(seen) if 4 in ids or 5 in ids]
     assert {(ids == 6).sum() for ids in first} == {2}, "padding takes no part in a pair"
     changes = [-2.0 + 0.5, 3.0 + 0.5, 1.0]  # without each token of the second text
-    np.testing.assert_allclose(score.values[1], np.corrcoef(values[1, :3], changes)[0, 1], rtol=1e-5)
+    np.testing.assert_allclose(score.values[1], np.corrcoef(values[1, 4:], changes)[0, 1], rtol=1e-5)
     assert np.isnan(score.values).tolist() == [False, False, True]
     assert score.std_errors[0] > 0
     assert score.std_errors[1] == 0
@@ -132,7 +133,17 @@ def test_closed_forms_of_additive_games_and_undefined_correlations():
     correlations, errors = measure(weights, values)
     np.testing.assert_allclose(correlations, np.outer([1, -1, np.nan, np.nan], np.ones(3)), rtol=1e-5)
     np.testing.assert_allclose(errors, np.outer([0, 0, np.nan, np.nan], np.ones(3)))
-    assert np.isnan(measure(jnp.full(4, 0.1), values)[0]).all(), "rounding error of constant outputs is no change"
+
+
+def test_rounding_error_of_constant_outputs_is_no_change():
+    def value(z):
+        terms = 0.1 * z
+        return ((terms[:, 0] + 1000.3) + terms[:, 1]) + (terms[:, 2] + terms[:, 3])
+
+    game = xai.Game(value, 4)
+    score = m.faithfulness_correlation(game, explained([1.0, -2.0, 4.0, 0.5]), subset_size=1)
+    assert len(np.unique(game(~np.eye(4, dtype=bool)))) > 1
+    assert np.isnan(score.values)
 
 
 def test_gradients_with_respect_to_values_and_parameters_are_finite_differences():

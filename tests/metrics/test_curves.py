@@ -41,6 +41,7 @@ def test_insertion_puts_the_strongest_in_first(games, exact):
     np.testing.assert_allclose(curve.outputs, [[0, 4, 7, 8, 6], [0, 3, 5, 7, 5]], atol=1e-6)
     np.testing.assert_allclose(curve.fractions, np.tile([0, 0.25, 0.5, 0.75, 1], (2, 1)))
     np.testing.assert_allclose(curve.values, [(4 + 7 + 8 + 3) / 4, (3 + 5 + 7 + 2.5) / 4], rtol=1e-6)
+    np.testing.assert_allclose(curve.mean().value, (22 + 17.5) / 8, rtol=1e-6)
     assert (curve.metric, curve.better, curve.method, curve.target.tolist()) == ("insertion", "higher", "test", [0, 0])
 
 
