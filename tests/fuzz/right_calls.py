@@ -80,7 +80,7 @@ NOT_CALLED = {
     "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
-    "trees.Forest", "gradient.composites.Operation", "text.Prompt", "text.ResponseGame", "text.Spans", "gradient.rules.Layer", "gradient.rules.Rule",
+    "trees.Forest", "gradient.composites.Operation", "text.Cached", "text.Prompt", "text.ResponseGame", "text.Spans", "gradient.rules.Layer", "gradient.rules.Rule",
 }  # fmt: skip
 
 
@@ -313,6 +313,7 @@ def _functions():
         "segment.slic": {"images": IMAGES, "num_segments": 4},
         "text.spans": {"text": "It rains. Go!", "tokenize": tokenizer},
         "text.prompt": {"spans": [[2, 3], [4]], "prefix": [1]},
+        "text.cached": {"step": causal_model, "empty_cache": lambda rows, length: jnp.zeros((rows, length, 1))},
         "text.response_game": lambda r: {"model": causal_model, "prompt": r.prompt, "response_ids": [2, 3]},
         "metrics.benchmark_explainers": {
             "models": {"table": table_model}, "explainers": {"sampled": sampled}, "x": X, "budgets": [2], "out": NEW,

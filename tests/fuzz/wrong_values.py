@@ -75,6 +75,7 @@ LEGAL = {
     "text.prompt.suffix": {"an empty list"},
     **dict.fromkeys(("text.prompt.names", "token_names"), ("strings",)),
     "text.spans.text": {"strings", "text", "a lone surrogate"},
+    **dict.fromkeys(("text.cached.step", "empty_cache"), ("a function",)),
     "text.spans.decode": {"a function", "a class"},
     "scale.load_ids.rows": {"a negative int", "an empty list"},
     "Section.key": {"an int of 400 digits", "an int beyond 32 bits", "a negative int"},

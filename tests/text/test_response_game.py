@@ -1,68 +1,30 @@
 """Packed evaluation equals the texts themselves, token by token, and every estimator takes the game."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.special import log_softmax
 
 import xaijax as xai
 from tests.selection import usual
-from xaijax.text._responses import padded_length
+from tests.text.models import VOCABULARY, all_coalitions, model, parameters, transformer
+from tests.text.models import log_probabilities as of_text
+from xaijax.text._lengths import padded_length
 
-VOCABULARY, WIDTH = 13, 8
 KEY = jax.random.key(5)
-
-
-def parameters():
-    keys = iter(jax.random.split(jax.random.key(0), 5))
-    draw = lambda *shape: jax.random.normal(next(keys), shape) / np.sqrt(shape[0])  # noqa: E731
-    return {
-        "embed": 2 * draw(VOCABULARY, WIDTH), "query": draw(WIDTH, WIDTH), "key": draw(WIDTH, WIDTH),
-        "value": draw(WIDTH, WIDTH), "head": 2 * draw(WIDTH, VOCABULARY),
-    }  # fmt: skip
-
-
-def transformer(parameters, ids, xp=jnp):
-    """One head of causal attention, with positions by sines."""
-    positions = xp.arange(ids.shape[1])
-    x = parameters["embed"][ids] + xp.sin(positions[:, None] / (1.0 + xp.arange(WIDTH)))
-    scores = xp.einsum("nid,njd->nij", x @ parameters["query"], x @ parameters["key"])
-    causal = positions[:, None] >= positions
-    weights = xp.where(causal, xp.exp(scores - scores.max()), 0)
-    weights = weights / weights.sum(axis=-1, keepdims=True)
-    return (x + weights @ (x @ parameters["value"])) @ parameters["head"]
-
-
-@functools.cache
-def model():
-    return xai.function(transformer, parameters())
-
-
-@functools.cache
-def in_float64():
-    return {name: np.asarray(array, np.float64) for name, array in parameters().items()}
-
-
 SPANS = [[5, 6, 7], [8], [5, 6, 7], [2, 3], [9, 10, 11, 12, 1]]
 PROMPT = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3], names=list("abcde"))
 RESPONSE = [7, 8, 2]
 
 
 def log_probabilities(present, response=RESPONSE, prompt=PROMPT):
-    """The text itself, alone and without padding, in NumPy's float64."""
-    ids = np.concatenate([prompt.ids(present), response]).astype(np.int32)
-    logits = transformer(in_float64(), ids[None], np)[0]
-    positions = np.arange(len(ids) - len(response), len(ids))
-    return log_softmax(logits[positions - 1], axis=-1)[np.arange(len(response)), response]
+    return of_text(prompt, present, response)
 
 
 @pytest.fixture(scope="module")
 def table():
     """The values of all 32 coalitions."""
-    coalitions = (np.arange(32)[:, None] >> np.arange(5) & 1).astype(bool)
+    coalitions = all_coalitions(5)
     return coalitions, np.stack([log_probabilities(row) for row in coalitions])
 
 
@@ -87,7 +49,6 @@ def test_packed_rows_equal_the_physically_deleted_text(table, batch_size):
     # N (P + R) + sum of the lengths of the present spans, and each distinct coalition once
     lengths = np.array([len(span) for span in SPANS])
     assert (asked.counts.coalitions, asked.counts.tokens) == (32, 32 * (3 + 3) + (coalitions @ lengths).sum())
-    assert asked.counts.padded_tokens >= asked.counts.tokens
     asked(coalitions[:4])
     assert asked.counts.coalitions == 32
 

@@ -27,7 +27,11 @@ _COMPILATIONS_TO_WARN = 5  # at one line
 
 
 def compiled(
-    function: Callable[..., Any] | None = None, *, static_argnames: Sequence[str] = (), title: Title | None = None
+    function: Callable[..., Any] | None = None,
+    *,
+    static_argnames: Sequence[str] = (),
+    donate_argnames: Sequence[str] = (),
+    title: Title | None = None,
 ) -> Any:
     """Returns `jax.jit(function)` that bounds its cache, shows progress and accepts meshes with explicit axes.
 
@@ -43,10 +47,12 @@ def compiled(
     and name, such as shap.kernel.
     """
     if function is None:
-        return functools.partial(compiled, static_argnames=static_argnames, title=title)
+        return functools.partial(
+            compiled, static_argnames=static_argnames, donate_argnames=donate_argnames, title=title
+        )
     folder = function.__module__.split(".")[1:-1]
     label = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
-    programs = _Programs(function, label, static_argnames)
+    programs = _Programs(function, label, static_argnames, donate_argnames)
 
     def in_stages(jitted: Any, stage: progress.Stage, arguments: Any, options: Any) -> Any:
         """Computes the same with announced stages; `jitted` then reuses the trace and the compiled program."""
@@ -136,8 +142,15 @@ class _Programs:
     The least recently used of these are dropped.
     """
 
-    def __init__(self, function: Callable[..., Any], label: Title, static_argnames: Sequence[str]):
-        self._function, self._static_argnames = function, static_argnames
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        label: Title,
+        static_argnames: Sequence[str],
+        donate_argnames: Sequence[str],
+    ):
+        self._function = function
+        self._options: dict[str, Any] = {"static_argnames": static_argnames, "donate_argnames": donate_argnames}
         self._label = label if isinstance(label, str) else function.__name__.strip("_")
         self._lasting = functools.lru_cache(maxsize=_KEPT_PROGRAMS)(self._program)
         self._recent = functools.lru_cache(maxsize=_KEPT_THROWAWAY)(self._program)
@@ -174,7 +187,7 @@ class _Programs:
         functions = [function for _, static in statics for function in static.throwaway]
         on_host = tuple(function for function in functions if getattr(function, "is_on_host", False))
         others = tuple(function for function in functions if function not in on_host)
-        return _Program(jax.jit(with_models, static_argnames=self._static_argnames), others, on_host)
+        return _Program(jax.jit(with_models, **self._options), others, on_host)
 
     def count_compilation(self, program: _Program) -> None:
         """Warns when a line of the user compiles for the fifth time, each time for another function."""

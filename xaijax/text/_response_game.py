@@ -18,8 +18,10 @@ from xaijax._core.game import Game
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, ArrayOrSequence, Int, ModelLike
 from xaijax._model import Model, ReplayedModel, as_model
+from xaijax.text._lengths import padded_length
+from xaijax.text._prefixes import Cached, Trie
 from xaijax.text._prompt import Prompt
-from xaijax.text._responses import Counts, Responses, padded_length, shapes_of
+from xaijax.text._responses import Counts, Responses, shapes_of
 from xaijax.text._spans import read_ids
 
 _EQUAL = 1e-3  # of the size of the logits: how much a later token may change earlier ones by rounding
@@ -66,6 +68,7 @@ def response_game(
     prompt: Prompt,
     response_ids: ArrayOrSequence,
     *,
+    extend: Cached | None = None,
     mask_id: int | None = None,
     token_names: Sequence[str] | None = None,
     batch_size: int | None = None,
@@ -87,6 +90,8 @@ def response_game(
         `xai.model(model, output="logits")` takes the logits of models that return more.
       prompt: from `xai.text.prompt`.
       response_ids: the T token ids of the response, whose log-probabilities are explained.
+      extend: the same model with a cache of keys and values, from `xai.text.cached`. Spans that coalitions share from the
+        beginning on are then computed once, wherever this costs fewer tokens than rows of their own. Default: none.
       mask_id: the token id that replaces each token of an absent span. Default None: absent spans are deleted, and later
         tokens move up, which is what the prompt without them would be. A mask token keeps the positions, but shows the
         model that something is missing, and models without such a token were never trained on it.
@@ -98,7 +103,7 @@ def response_game(
 
     Raises:
       TypeError, ValueError: if the response is empty, an id is outside of the vocabulary, or the model returns no logits
-        [N, L, V] or is not causal: a later token changes earlier logits.
+        [N, L, V] or is not causal: a later token changes earlier logits; if `extend` does not compute what `model` does.
 
     References:
       Cohen-Wang et al. (2024), ContextCite: attributing model generation to context, arXiv:2409.00729, section 2: the
@@ -130,11 +135,33 @@ def response_game(
         raise TypeError(
             "`model` must have known parameters, got traced ones: make the game outside of jax.jit and other transformations."
         )
+    if extend is not None and not isinstance(extend, Cached):
+        raise TypeError(f"`extend` must come from xai.text.cached, got {check.shown(extend)}.")
+    if extend is not None and mask_id is not None:
+        raise ValueError("`mask_id` must be None with `extend`, which deletes absent spans, got both.")
     whole = np.concatenate([prompt.ids(), response])
     _check_vocabulary(model, prompt, response, mask_id, len(whole))
     _check_causal(model, whole)
-    responses = Responses(model, prompt, response, mask_id, check.batch_size(batch_size))
+    responses = Responses(
+        model, prompt, response, mask_id=mask_id, batch_size=check.batch_size(batch_size), cached=extend
+    )
+    if extend is not None:
+        _check_same(responses, extend)
     return ResponseGame(responses, token_names)
+
+
+def _check_same(responses: Responses, cached: Cached) -> None:
+    """Raises unless both forms of the model give the whole prompt's response the same log-probabilities."""
+    whole = np.ones((1, responses.prompt.num_spans), bool)
+    by_cache = Trie(cached, responses.prompt, responses.response).evaluate(whole)
+    responses.evaluate(whole)
+    plain = responses.known(whole)
+    difference = np.abs(by_cache - plain).max()
+    if not difference <= _EQUAL * max(1.0, np.abs(plain).max()):
+        raise ValueError(
+            f"`extend` must compute what `model` computes, got log-probabilities that differ by {difference:.3g} for the "
+            "whole prompt: check the positions, the mask, and where the cache is written."
+        )
 
 
 def _check_vocabulary(model: Any, prompt: Prompt, response: np.ndarray, mask_id: int | None, length: int) -> None:

@@ -18,27 +18,36 @@ from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float, Int
 from xaijax._model import Model
+from xaijax.text._lengths import largest_power_of_two, padded_length, power_of_two
+from xaijax.text._prefixes import Cached, Trie, count_tokens
 from xaijax.text._prompt import Prompt
-
-_SHORTEST = 8  # tokens of a row
-_STEPS = 4  # lengths between one power of two and the next: rows are padded by at most a quarter
 
 
 @dataclasses.dataclass
 class Counts:
-    """What the game has evaluated. coalitions: distinct ones; tokens: of their rows, and with padding."""
+    """What the game has evaluated: distinct coalitions, and tokens. Of the former, those by shared prefixes."""
 
     coalitions: int = 0
     tokens: int = 0
-    padded_tokens: int = 0
+    by_prefixes: int = 0
 
 
 class Responses:
     """The answers of the game to coalitions [S, M]: log-probabilities of the response's tokens, [S, T]."""
 
-    def __init__(self, model: Model, prompt: Prompt, response: np.ndarray, mask_id: int | None, batch_size: int | None):
+    def __init__(
+        self,
+        model: Model,
+        prompt: Prompt,
+        response: np.ndarray,
+        *,
+        mask_id: int | None = None,
+        batch_size: int | None = None,
+        cached: Cached | None = None,
+    ):
         self.model, self.prompt, self.response = model, prompt, response
         self.mask_id, self.batch_size = mask_id, batch_size
+        self._trie = None if cached is None else Trie(cached, prompt, response)
         self.counts = Counts()
         self._known: dict[bytes, np.ndarray] = {}
         self._bytes_per_token: int | None = None
@@ -50,14 +59,35 @@ class Responses:
         return np.stack([self._known.get(key.tobytes(), unknown) for key in keys])
 
     def evaluate(self, rows: np.ndarray) -> None:
-        """Evaluates the coalitions without answers: the shortest rows first, in blocks of equal lengths."""
+        """Evaluates the coalitions without answers."""
         packed = np.packbits(rows.astype(bool), axis=1)
-        missing = {
-            key.tobytes(): row for key, row in zip(packed, rows, strict=True) if key.tobytes() not in self._known
-        }
+        keys = (key.tobytes() for key in packed)
+        missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._known}
         if not missing:
             return
-        texts = {key: self.ids(row) for key, row in missing.items()}
+        self.counts.coalitions += len(missing)
+        if self._trie is not None:
+            missing = self._by_prefixes(self._trie, missing)
+        self._packed({key: self.ids(row) for key, row in missing.items()})
+
+    def _by_prefixes(self, trie: Trie, missing: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
+        """Evaluates coalitions whose shared beginnings save tokens; returns the others."""
+        keys = sorted(missing)  # so that neighbors share much
+        left = {}
+        for start in range(0, len(keys), trie.most_rows):
+            chunk = keys[start : start + trie.most_rows]
+            coalitions = np.stack([missing[key] for key in chunk]).astype(bool)
+            tokens = count_tokens(self.prompt, coalitions, len(self.response))
+            if tokens >= sum(len(self.prompt.ids(row)) + len(self.response) for row in coalitions):
+                left |= {key: missing[key] for key in chunk}
+                continue
+            self._known.update(zip(chunk, trie.evaluate(coalitions), strict=True))
+            self.counts.tokens += tokens
+            self.counts.by_prefixes += len(chunk)
+        return left
+
+    def _packed(self, texts: dict[bytes, np.ndarray]) -> None:
+        """Evaluates rows of their own lengths, the shortest first."""
         by_length: dict[int, list[bytes]] = {}
         for key, ids in texts.items():
             by_length.setdefault(padded_length(len(ids) + len(self.response)), []).append(key)
@@ -67,9 +97,7 @@ class Responses:
                 block = keys[start : start + at_once]
                 size = min(at_once, power_of_two(len(block)))
                 answers = self._score([texts[key] for key in block], length, size)
-                self._known.update(zip(block, answers, strict=False))
-                self.counts.padded_tokens += length * size
-        self.counts.coalitions += len(missing)
+                self._known.update(zip(block, answers, strict=True))
         self.counts.tokens += sum(len(ids) + len(self.response) for ids in texts.values())
 
     def ids(self, present: np.ndarray) -> np.ndarray:
@@ -114,24 +142,6 @@ def log_probabilities(
     chosen = at_least_float32(jnp.take_along_axis(logits, before[:, :, None], axis=1))
     tokens = jnp.broadcast_to(response[None, :, None], (*before.shape, 1))
     return jnp.take_along_axis(jax.nn.log_softmax(chosen), tokens, axis=2)[:, :, 0]
-
-
-def padded_length(length: int) -> int:
-    """Returns the length that rows are padded to: 8, 10, 12, 14, 16, 20, 24, 28, 32, 40, ..."""
-    if length <= _SHORTEST:
-        return _SHORTEST
-    step = largest_power_of_two(length - 1) // _STEPS
-    return -(-length // step) * step
-
-
-def power_of_two(number: int) -> int:
-    """Returns the least power of two that is not smaller."""
-    return 1 << (number - 1).bit_length()
-
-
-def largest_power_of_two(number: int) -> int:
-    """Returns the largest power of two that is not larger."""
-    return 1 << (number.bit_length() - 1)
 
 
 def shapes_of(model: Model, length: int) -> Any:

@@ -1,0 +1,74 @@
+"""A language model of one head, in JAX or NumPy, and the same with a cache."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import log_softmax
+
+import xaijax as xai
+
+VOCABULARY, WIDTH = 13, 8
+
+
+@functools.cache
+def parameters():
+    keys = iter(jax.random.split(jax.random.key(0), 5))
+    draw = lambda *shape: jax.random.normal(next(keys), shape) / np.sqrt(shape[0])  # noqa: E731
+    return {
+        "embed": 2 * draw(VOCABULARY, WIDTH), "query": draw(WIDTH, WIDTH), "key": draw(WIDTH, WIDTH),
+        "value": draw(WIDTH, WIDTH), "head": 2 * draw(WIDTH, VOCABULARY),
+    }  # fmt: skip
+
+
+def transformer(parameters, ids, xp=jnp):
+    """One head of causal attention, with positions by sines."""
+    positions = xp.arange(ids.shape[1])
+    x = parameters["embed"][ids] + xp.sin(positions[:, None] / (1.0 + xp.arange(WIDTH)))
+    scores = xp.einsum("nid,njd->nij", x @ parameters["query"], x @ parameters["key"])
+    weights = xp.where(positions[:, None] >= positions, xp.exp(scores - scores.max()), 0)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    return (x + weights @ (x @ parameters["value"])) @ parameters["head"]
+
+
+def step(parameters, ids, positions, mask, cache):
+    """The next tokens of each row, whose keys and values are written at their positions."""
+    x = parameters["embed"][ids] + jnp.sin(positions[:, :, None] / (1.0 + jnp.arange(WIDTH)))
+    rows = jnp.arange(len(ids))[:, None]
+    cache = {name: cache[name].at[rows, positions].set(x @ parameters[name]) for name in ("key", "value")}
+    scores = jnp.einsum("nid,njd->nij", x @ parameters["query"], cache["key"])
+    weights = jnp.where(mask, jnp.exp(scores - jnp.where(mask, scores, -jnp.inf).max()), 0)
+    weights = weights / weights.sum(axis=-1, keepdims=True)
+    return (x + weights @ cache["value"]) @ parameters["head"], cache
+
+
+def empty_cache(rows, length):
+    return {name: jnp.zeros((rows, length, WIDTH)) for name in ("key", "value")}
+
+
+@functools.cache
+def model():
+    return xai.function(transformer, parameters())
+
+
+@functools.cache
+def cached():
+    return xai.text.cached(jax.tree_util.Partial(step, parameters()), empty_cache)
+
+
+@functools.cache
+def _in_float64():
+    return {name: np.asarray(array, np.float64) for name, array in parameters().items()}
+
+
+def log_probabilities(prompt, present, response):
+    """The text itself, alone and without padding, in NumPy's float64."""
+    ids = np.concatenate([prompt.ids(present), response]).astype(np.int32)
+    logits = transformer(_in_float64(), ids[None], np)[0]
+    positions = np.arange(len(ids) - len(response), len(ids))
+    return log_softmax(logits[positions - 1], axis=-1)[np.arange(len(response)), response]
+
+
+def all_coalitions(num_spans):
+    return (np.arange(2**num_spans)[:, None] >> np.arange(num_spans) & 1).astype(bool)

@@ -1,0 +1,89 @@
+"""Shared beginnings give the values of packed rows, at the cost of the trie's tokens."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import xaijax as xai
+from tests.text.models import all_coalitions, cached, empty_cache, log_probabilities, model, parameters, step
+from xaijax.text import _prefixes
+
+SPANS = [[5, 6, 7], [8], [5, 6, 7], [2, 3]]
+RESPONSE = [7, 8, 2]
+
+
+def tokens_by_hand(prompt, coalitions, num_response):
+    """P + sum over j of s_j · #{(j, z_<j): z_j = 1} + N (q + T)"""
+    nodes = {(number, tuple(row[:number])) for row in coalitions for number in np.flatnonzero(row)}
+    spans = sum(len(prompt.spans[number]) for number, _ in nodes)
+    return len(prompt.prefix) + spans + len(coalitions) * (len(prompt.suffix) + num_response)
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [([0], [4, 3]), ([0, 1], []), ([], [4])])
+def test_trie_equals_the_physically_deleted_text_and_costs_its_tokens(prefix, suffix):
+    prompt = xai.text.prompt(SPANS, prefix=prefix, suffix=suffix)
+    coalitions = all_coalitions(4)
+    game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
+    before = game.counts.tokens  # of the check that both forms of the model agree
+    values = game(coalitions)
+    expected = [log_probabilities(prompt, row, RESPONSE) for row in coalitions]
+    np.testing.assert_allclose(values, expected, atol=1e-5)
+    assert game.counts.by_prefixes == 15  # the whole prompt was evaluated by the check
+    assert game.counts.tokens - before == tokens_by_hand(prompt, coalitions[:-1], len(RESPONSE))
+
+
+def test_a_small_cache_is_filled_several_times(monkeypatch):
+    monkeypatch.setattr(_prefixes, "_CACHE_BYTES", 4 * 64 * 24 * 4)
+    monkeypatch.setattr(_prefixes, "_TOKENS_AT_ONCE", 8)
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
+    coalitions = all_coalitions(4)
+    values = game(coalitions)
+    np.testing.assert_allclose(values, [log_probabilities(prompt, row, RESPONSE) for row in coalitions], atol=1e-5)
+    assert 0 < game.counts.by_prefixes <= 15
+
+
+def test_dense_designs_and_walks_save_the_tokens_that_they_should():
+    """The counts alone: all coalitions of 8 to 12 spans 8 times, a walk with P = 256 and spans of 64 tokens 4 times."""
+    for num_spans in (8, 10, 12):
+        prompt = xai.text.prompt([[1] * 64] * num_spans, prefix=[0] * 256, suffix=[2] * 16)
+        coalitions = all_coalitions(num_spans)
+        plain = len(coalitions) * (256 + 64 * num_spans + 16 + 16)
+        assert plain >= 8 * _prefixes.count_tokens(prompt, coalitions, 16)
+    prompt = xai.text.prompt([[1] * 64] * 12, prefix=[0] * 256, suffix=[2] * 16)
+    walk = np.tri(13, 12, -1, dtype=bool)  # in the order of the spans
+    assert 4 * _prefixes.count_tokens(prompt, walk, 16) <= 13 * (256 + 64 * 12 + 32)
+
+
+def test_the_cheaper_of_packed_rows_and_prefixes_is_chosen():
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
+    game(np.array([[False, False, False, True]]))
+    assert game.counts.by_prefixes == 0  # one coalition alone shares nothing
+
+
+def test_estimators_take_the_game_with_a_cache():
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    with_cache, plain = (
+        xai.shap.exact(xai.text.response_game(model(), prompt, RESPONSE, extend=extend)) for extend in (cached(), None)
+    )
+    np.testing.assert_allclose(with_cache.values, plain.values, atol=1e-5)
+
+
+def without_mask(ids, positions, mask, cache):
+    return step(parameters(), ids, positions, jnp.ones_like(mask), cache)
+
+
+@pytest.mark.parametrize(
+    ("extend", "message"),
+    [
+        (lambda: xai.text.cached(without_mask, empty_cache), "`extend` must compute what `model` computes"),
+        (lambda: xai.text.cached(step, lambda rows, length: jnp.zeros((length, rows, 8))), "`empty_cache` must return arrays"),
+        (lambda: xai.text.cached(None, empty_cache), "`step` must be callable"),
+        (lambda: step, "`extend` must come from xai.text.cached"),
+    ],
+)  # fmt: skip
+def test_wrong_arguments_get_one_sentence(extend, message):
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    with pytest.raises((TypeError, ValueError), match=message):
+        xai.text.response_game(model(), prompt, RESPONSE, extend=extend())
