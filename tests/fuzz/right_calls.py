@@ -76,7 +76,7 @@ def causal_model(ids):
 # Flax calls.
 NOT_CALLED = {
     "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve", "metrics.RelevanceGain", "metrics.SensitivityN",
-    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
+    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Randomization", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
     "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
@@ -330,6 +330,10 @@ def _functions():
         "metrics.top_k_intersection": lambda r: {"maps": r.maps, "masks": np.indices(GRAY.shape)[1] > 1, "k": 3},
         "metrics.grid_pointing_game": lambda r: {"maps": r.maps, "cells": np.array([0, 1]), "grid": (1, 2)},
         "metrics.box_masks": {"boxes": np.array([[0, 1, 2, 3], [1, 1, 2, 2]]), "shape": (4, 4)},
+        "metrics.parameter_randomization": {**explained_again, "model": xai.function(lambda w, x: x @ w, WEIGHTS)},
+        "metrics.efficient_randomization": {**explained_again, "model": xai.function(lambda w, x: x @ w, WEIGHTS)},
+        "metrics.random_logit": explained_again,
+        "metrics.key_agreement": {**explained_again, "explainer": lambda model, x, key: xai.gradient.saliency(model, x)},
         "metrics.max_sensitivity": explained_again,
         "metrics.avg_sensitivity": explained_again,
         "metrics.local_lipschitz": explained_again,

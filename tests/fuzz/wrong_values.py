@@ -45,6 +45,7 @@ _FILLS = {*_SCALES, "an empty list", "an array of five axes", "a long row", "no 
 _BOUNDS = {*_NUMBERS, "True", "an array of five axes", "a long row"}  # compared with a layer later
 _EXPLAINED_AGAIN = [
     "max_sensitivity", "avg_sensitivity", "local_lipschitz", "relative_input_stability", "relative_output_stability",
+    "parameter_randomization", "efficient_randomization", "random_logit", "key_agreement",
 ]  # fmt: skip
 
 # What is right of them for an argument of this name, or of this function; next to a default of None and flags.

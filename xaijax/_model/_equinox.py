@@ -13,7 +13,7 @@ from jax.custom_batching import custom_vmap
 
 from xaijax._core import calls, check
 from xaijax._model._lazy import LazyModule
-from xaijax._model._model import Model
+from xaijax._model._model import Model, path_name
 
 if TYPE_CHECKING:
     import equinox as eqx
@@ -44,6 +44,10 @@ class EquinoxModel(Model):
     def _call_tagged(self, x: Any) -> Any:
         module, *others = self.content
         return self._outputs((_tagged(module, ""), *others), x)
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters belong to the module, the first part of the content."""
+        return path_name(keys[1:]) if path_name(keys[:1]) == "0" else None
 
     def _outputs(self, content: Any, x: Any) -> Any:
         module, state, parameters, options = content

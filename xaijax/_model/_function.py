@@ -13,12 +13,13 @@ import jax
 
 from xaijax._core import check
 from xaijax._core.calls import call_noted
-from xaijax._model._model import Model
+from xaijax._model._model import Model, path_name
 
 # The frameworks whose modules a function may apply, and the adapters that have `tagging()`, a context that names layers.
 _APPLIED = {"flax": "_linen", "haiku": "_haiku"}
 # Those whose modules hold their parameters and may be bound, and the adapters that have `is_module` and `prepared`.
 _BOUND = {"flax": "_nnx", "equinox": "_equinox"}
+_STATISTICS = "batch_stats"  # the collection of variables of Linen
 
 
 class FunctionModel(Model):
@@ -36,6 +37,16 @@ class FunctionModel(Model):
                 if framework in sys.modules:
                     stack.enter_context(_adapter(adapter).tagging())
             return self._outputs(x, tagged=True)
+
+    def parameter_names(self) -> tuple[str | None, ...]:
+        names = super().parameter_names()
+        return _adapter("_nnx").names_of_variables(self._tree(), names) if "flax" in sys.modules else names
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters are all that is bound, but the statistics of Linen; a single one needs no index."""
+        _, parameters, _ = self.static.treedef.children()
+        is_single = len(parameters.children()) == 1 and path_name(keys[:2]) == "1/0" and len(keys) > 2
+        return None if _STATISTICS in path_name(keys).split("/") else path_name(keys[2 if is_single else 1 :])
 
     def _outputs(self, x: Any, *, tagged: bool) -> Any:
         function, parameters, options = self.content

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xaijax._core import check
 from xaijax._model._lazy import LazyModule
-from xaijax._model._model import Model
+from xaijax._model._model import Model, path_name
 from xaijax._model._tag import tag_outputs
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class HaikuModel(Model):
         keys = (None,) if takes_key else ()
         outputs = apply(parameters, *states, *keys, x, **dict(options))  # pyright: ignore[reportArgumentType, reportCallIssue]
         return outputs if state is None else outputs[0]
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters are the second part of the content."""
+        return path_name(keys[1:]) if path_name(keys[:1]) == "1" else None
 
     def _call_tagged(self, x: Any) -> Any:
         with tagging():

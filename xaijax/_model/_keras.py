@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from xaijax._core import check
 from xaijax._model._lazy import LazyModule
-from xaijax._model._model import Model
+from xaijax._model._model import Model, path_name
 from xaijax._model._tag import tag_outputs
 
 if TYPE_CHECKING:
@@ -37,6 +37,12 @@ class KerasModel(Model):
         options: Any = self.static.options[0]
         outputs, _ = model.stateless_call(*values, x, **dict(options), training=False)
         return outputs
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters are the trainable variables, the second part of the content."""
+        if path_name(keys[:1]) != "1":
+            return None
+        return self.content[0].trainable_variables[int(path_name(keys[1:]))].path
 
     def _call_tagged(self, x: Any) -> Any:
         with _tagging(self.content[0]):

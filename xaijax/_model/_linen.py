@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from xaijax._core import check
-from xaijax._model._model import Model
+from xaijax._model._model import Model, path_name
 from xaijax._model._tag import tag_outputs
 
 _NOT_INFERENCE = (flax.errors.ModifyScopeVariableError, flax.errors.InvalidRngError)
@@ -46,6 +46,10 @@ class LinenModel(Model):
     def _call_tagged(self, x: Any) -> Any:
         with tagging():
             return self._call(x)
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters are the collection "params" of the variables."""
+        return path_name(keys[2:]) if path_name(keys[:2]) == "0/params" else None
 
     def parameters(self, path: str) -> dict[str, Any]:
         level = self.content.get("params", {})

@@ -54,8 +54,8 @@ class Model:
 
     def __init__(self, content: Any, *options: Hashable):
         leaves, treedef = jax.tree.flatten(content)
-        self.arrays = tuple(leaf for leaf in leaves if _is_array(leaf))
-        others = tuple(_ARRAY if _is_array(leaf) else leaf for leaf in leaves)
+        self.arrays = tuple(leaf for leaf in leaves if is_array(leaf))
+        others = tuple(_ARRAY if is_array(leaf) else leaf for leaf in leaves)
         for leaf in (*others, *options):
             try:
                 hash(leaf)
@@ -77,9 +77,24 @@ class Model:
     @property
     def content(self) -> Any:
         """The user's object, rebuilt around the present arrays: a new copy at each access."""
+        return self._tree()
+
+    def _tree(self) -> Any:
         arrays = iter(self.arrays)
         leaves = [next(arrays) if leaf is _ARRAY else leaf for leaf in self.static.leaves]
         return jax.tree.unflatten(self.static.treedef, leaves)
+
+    def parameter_names(self) -> tuple[str | None, ...]:
+        """Returns the path of each of the arrays in the model, such as "blocks/0/kernel"; None for those not trained.
+
+        Arrays that training does not change by gradients, such as running statistics, bound inputs and states, have no name.
+        """
+        leaves = jax.tree_util.tree_leaves_with_path(self._tree())
+        return tuple(self._parameter_name(keys) for keys, leaf in leaves if is_array(leaf))
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Returns the name of the parameter at a path in the content; None for other arrays."""
+        return path_name(keys)
 
     def __call__(self, x: Any) -> Any:
         with noted(self, x), settings.of_user(), tags_outputs(False):
@@ -124,6 +139,11 @@ class Model:
         return f"{type(self).__name__}({len(self.arrays)} arrays)"
 
 
+def path_name(keys: Any) -> str:
+    """Returns a path in a PyTree in words, such as "blocks/0/kernel"."""
+    return jax.tree_util.keystr(keys, simple=True, separator="/")
+
+
 class _Array:
     """Marks the position of an array among the static leaves."""
 
@@ -134,7 +154,8 @@ class _Array:
 _ARRAY = _Array()
 
 
-def _is_array(leaf: Any) -> bool:
+def is_array(leaf: Any) -> bool:
+    """Returns whether a leaf of a model is one of its arrays."""
     # Python floats are parameters (a new value must not recompile); integers, booleans and strings are settings.
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, complex))
 
@@ -235,6 +256,10 @@ class WrappedModel(Model):
 
     def parameters(self, path: str) -> dict[str, Any]:
         return self.inner.parameters(path)
+
+    def parameter_names(self) -> tuple[str | None, ...]:
+        names = self.inner.parameter_names()
+        return (*names, *[None] * (len(self.arrays) - len(names)))
 
 
 class OutputModel(WrappedModel):

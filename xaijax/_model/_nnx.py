@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
+import jax
 from flax import nnx
 
 from xaijax._core import calls, check
-from xaijax._model._model import Model
+from xaijax._model._model import Model, is_array, path_name
 from xaijax._model._tag import tag_outputs
 
 _TRAINING = {"deterministic": False, "use_running_average": False}
@@ -33,6 +35,13 @@ class NnxModel(Model):
         (method,) = self.static.options
         return getattr(module, str(method))(*parameters, x, **options)
 
+    def parameter_names(self) -> tuple[str | None, ...]:
+        return names_of_variables(self._tree(), super().parameter_names())
+
+    def _parameter_name(self, keys: Any) -> str | None:
+        """Parameters belong to the module, the first part of the content."""
+        return path_name(keys[1:]) if path_name(keys[:1]) == "0" else None
+
     def parameters(self, path: str) -> dict[str, Any]:
         module, _, _ = self.content
         modules = {"/".join(map(str, parts)): part for parts, part in nnx.iter_modules(module)}
@@ -42,6 +51,18 @@ class NnxModel(Model):
                 f"{sorted(name for name in modules if name)}."
             )
         return {name: value[...] for name, value in vars(modules[path]).items() if isinstance(value, nnx.Param)}
+
+
+def names_of_variables(tree: Any, names: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Returns the names of the arrays in a tree, in which those of variables have names only if these are `nnx.Param`."""
+    renamed, remaining = [], iter(names)
+    for node in jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, nnx.Variable)):
+        for _ in filter(is_array, jax.tree.leaves(node)):
+            name = next(remaining)
+            if isinstance(node, nnx.Variable):
+                name = name.removesuffix("/value") if name and isinstance(node, nnx.Param) else None
+            renamed.append(name)
+    return tuple(renamed)
 
 
 def is_module(node: Any) -> bool:

@@ -8,6 +8,7 @@ from xaijax.metrics._complexity import effective_size, entropy, gini
 from xaijax.metrics._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
 from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
 from xaijax.metrics._infidelity import infidelity
+from xaijax.metrics._key_agreement import key_agreement
 from xaijax.metrics._localization import (
     attribution_auc,
     box_masks,
@@ -18,6 +19,8 @@ from xaijax.metrics._localization import (
     top_k_intersection,
 )
 from xaijax.metrics._partial_dependence import PartialDependence, partial_dependence
+from xaijax.metrics._random_logit import random_logit
+from xaijax.metrics._randomization import Randomization, efficient_randomization, parameter_randomization
 from xaijax.metrics._removal import Removal, removal
 from xaijax.metrics._score import Mean, Score
 from xaijax.metrics._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
@@ -31,6 +34,7 @@ __all__ = [
     "ExplainerBenchmark",
     "Mean",
     "PartialDependence",
+    "Randomization",
     "RelevanceGain",
     "Removal",
     "Score",
@@ -44,17 +48,21 @@ __all__ = [
     "comprehensiveness",
     "deletion",
     "effective_size",
+    "efficient_randomization",
     "entropy",
     "faithfulness_correlation",
     "gini",
     "grid_pointing_game",
     "infidelity",
     "insertion",
+    "key_agreement",
     "local_lipschitz",
     "max_sensitivity",
     "null_player_violation",
+    "parameter_randomization",
     "partial_dependence",
     "pointing_game",
+    "random_logit",
     "relative_input_stability",
     "relative_output_stability",
     "relevance_mass",
