@@ -373,6 +373,10 @@ def _functions():
         "target.region": {"target": 0, "mask": np.ones((3, 3), bool)},
         "target.unit": {"layer": "hidden", "index": 1},
         "scale.explain_dataset": {"explainer": explainer, "source": X, "out": NEW, "batch_size": 2, "progress": False},
+        "scale.compare_dataset": {
+            "explainers": [xai.gradient.saliency], "model": table_model, "source": X, "out": NEW, "key": KEY, "batch_size": 2,
+            "metrics": {"size": lambda attribution: abs(attribution.values).sum(axis=1)}, "progress": False,
+        },
         "scale.export": {"explainer": explainer, "x_example": X, "path": NEW},
         "scale.failures": lambda r: {"out": r.store},
         "scale.load_ids": lambda r: {"out": r.store},

@@ -39,6 +39,7 @@ _USERS = {
 # Arguments that belong to another one, which their error names.
 _OWNERS = {
     "scale.explain_dataset.source": "x",  # of the explainer
+    "scale.compare_dataset.source": "x",
     "scale.export.x_example": "x",
     "gradient.occlusion.x": "window",  # which does not fit it
     "plot.intervals.names": "values",  # which have one for each name and group

@@ -129,17 +129,17 @@ def load_options(path: str | Path) -> dict[str, Any]:
     return archive.read(path).header.get("options", {})
 
 
-def split(attribution: Attribution) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns the static fields of an attribution, and its arrays, by name."""
+def split(attribution: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the static fields of an attribution, or of another dataclass of arrays, and its arrays, by name."""
     names = {field.name: bool(field.metadata.get("static")) for field in dataclasses.fields(attribution)}
     static = {name: getattr(attribution, name) for name, is_static in names.items() if is_static}
     arrays = {name: getattr(attribution, name) for name, is_static in names.items() if not is_static}
     return static, {name: value for name, value in arrays.items() if value is not None}
 
 
-def joined(class_name: str, static: Mapping[str, Any], arrays: Mapping[str, Any]) -> Attribution:
-    """Returns the attribution of what `split` returned, after JSON had it."""
-    return CLASSES[class_name](**arrays, **{name: _as_tuples(value) for name, value in static.items()})
+def joined(cls: Any, static: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
+    """Returns the attribution, or other dataclass, of what `split` returned, after JSON had it."""
+    return cls(**arrays, **{name: _as_tuples(value) for name, value in static.items()})
 
 
 def _as_tuples(value: Any) -> Any:
@@ -235,7 +235,7 @@ def _attribution(path: Path, content: archive.Archive, *, rows: Selection = None
             f"{path} holds a {class_name!r}, which this version of xaijax does not know; it knows {sorted(CLASSES)}."
         )
     try:
-        attribution = joined(class_name, static or {}, jax_arrays(path, content.arrays))
+        attribution = joined(CLASSES[class_name], static or {}, jax_arrays(path, content.arrays))
     except TypeError as error:
         raise ValueError(f"{path} is damaged (its fields are not those of {class_name}: {error}).") from None
     return attribution if rows is None else attribution[rows]

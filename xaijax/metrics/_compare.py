@@ -13,7 +13,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax.metrics._comparison import Comparison, comparison_of
-from xaijax.metrics._example_scores import check_metrics, read_functions, score_examples
+from xaijax.metrics._example_scores import read_functions, read_options, score_examples
 
 
 def compare(
@@ -82,12 +82,7 @@ def compare(
     [('saliency', 2.0, 2.0), ('input_x_gradient', 0.0, 1.0)]
     """
     explainers, metrics = read_functions("explainers", explainers), read_functions("metrics", metrics)
-    if masker is not None and not isinstance(masker, Masker):
-        raise TypeError(
-            f"`masker` must come from xai.mask, such as xai.mask.background(rows), got {check.shown(masker)}."
-        )
-    check_metrics(metrics, masker, masks)
-    level = check.probability("level", level, usual="0.95")
+    key, masker, top, level = read_options(metrics, key, masker, masks is not None, top, level)
     if isinstance(x, list):
         x = check.numeric_array("x", x)
     elif not frames.is_frame(x):
@@ -102,13 +97,13 @@ def compare(
                 x,
                 explainers=explainers,
                 metrics=metrics,
-                key=check.random_key(key),
+                key=key,
                 ids=check.example_ids(jnp.arange(num_examples) if ids is None else ids, num_examples),
                 masker=masker,
                 masks=None if masks is None else _read_masks(masks, num_examples),
                 target=target,
                 batch_size=check.batch_size(batch_size),
-                top=None if top is None else check.positive_int("top", top),
+                top=top,
             )
         ],
         level,

@@ -15,6 +15,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted, takes
 from xaijax._core.game import game
+from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, Float
 from xaijax._model import as_model
 from xaijax.metrics._agreement import agreements
@@ -118,9 +119,20 @@ def read_functions(role: str, functions: Any) -> dict[str, Callable[..., Any]]:
     return dict(functions)
 
 
-def check_metrics(metrics: Metrics, masker: Any, masks: Any) -> None:
-    """Checks that all arguments that the metrics need are known."""
-    missing = {"game": ("masker", masker), "masks": ("masks", masks)}
+def read_options(
+    metrics: Metrics, key: Any, masker: Any, has_masks: bool, top: Any, level: Any
+) -> tuple[Array, Masker | None, int | None, float]:
+    """Checks the options of a comparison, and that all arguments that the metrics need are known."""
+    if masker is not None and not isinstance(masker, Masker):
+        raise TypeError(
+            f"`masker` must come from xai.mask, such as xai.mask.background(rows), got {check.shown(masker)}."
+        )
+    _check_metrics(metrics, {"game": ("masker", masker is not None), "masks": ("masks", has_masks)})
+    top = None if top is None else check.positive_int("top", top)
+    return check.random_key(key), masker, top, check.probability("level", level, usual="0.95")
+
+
+def _check_metrics(metrics: Metrics, sources: Mapping[str, tuple[str, bool]]) -> None:
     for name, metric in metrics.items():
         for argument, parameter in free_parameters(metric).items():
             required = is_required(parameter)
@@ -129,8 +141,8 @@ def check_metrics(metrics: Metrics, masker: Any, masks: Any) -> None:
                     f"`metrics[{name!r}]` must take arguments among {', '.join(GIVEN)}, got {argument!r}, which has no "
                     "default: bind it with functools.partial."
                 )
-            source, value = missing.get(argument, ("", ""))
-            if required and value is None:
+            source, is_given = sources.get(argument, ("", True))
+            if required and not is_given:
                 raise ValueError(
                     f"`{source}` must be given for the metric {name!r}, which takes `{argument}`, got None."
                 )

@@ -3,7 +3,16 @@
 `xai.load` reads all that is written here: stores, exported explainers and summaries.
 """
 
-from xaijax.scale.dataset import Failure, Summary, connect, explain_dataset, failures, load_ids, load_summary
+from xaijax.scale.dataset import (
+    Failure,
+    Summary,
+    compare_dataset,
+    connect,
+    explain_dataset,
+    failures,
+    load_ids,
+    load_summary,
+)
 from xaijax.scale.export import ExportedExplainer, compilation_cache, export
 from xaijax.scale.summary import AttributionSummary, summarize
 
@@ -12,6 +21,7 @@ __all__ = [
     "ExportedExplainer",
     "Failure",
     "Summary",
+    "compare_dataset",
     "compilation_cache",
     "connect",
     "explain_dataset",

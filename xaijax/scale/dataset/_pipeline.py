@@ -99,7 +99,8 @@ class Stages:
         else:
             values = on_host(answer, self.layout, count)
             self.meter.answered(handed_over)
-            unanswered = ~bad & (_rows_with_nan(values["values"]) | _rows_with_nan(values["output"]))
+            nan = np.stack([_rows_with_nan(values[name]) for name in self.layout.never_nan])
+            unanswered = ~bad & nan.any(axis=0)
             for position in np.flatnonzero(unanswered).tolist():
                 failures.append(Failure(start + position, int(batch.row_ids[position]), "NaN in the explanation"))
             bad |= unanswered

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.typing import Selection
 from xaijax._io import files
+from xaijax.metrics._comparison import Comparison, comparison_of
+from xaijax.metrics._example_scores import ExampleScores
 from xaijax.scale.dataset._batches import Chunks
 from xaijax.scale.dataset._manifest import Entry, has_manifest, read_description, read_entries
 from xaijax.scale.dataset._run import Summary, read_summary
 from xaijax.scale.dataset._source import Failure
 from xaijax.scale.dataset._store import IDS, Layout, open_store
+
+_ROWS_READ = 2**16  # whose agreements are read at once
 
 
 def load_ids(out: str | Path, *, rows: Selection = None) -> np.ndarray:
@@ -70,15 +75,29 @@ def load_summary(out: str | Path) -> Summary:
     return summary
 
 
-def read_store(path: Path, folder: Path, *, rows: Selection = None) -> Attribution:
-    """Reads the explanations of a store, for `xai.load`."""
+def read_store(path: Path, folder: Path, *, rows: Selection = None) -> Attribution | Comparison:
+    """Reads the explanations of a store, or the comparison whose scores it holds, for `xai.load`."""
     opened = _open(folder)
+    if opened.layout.of_scores:
+        return read_comparison(folder, rows=rows)
     arrays = opened.read(opened.layout.arrays, rows)  # the ids and flags too, so that any damage is noticed
     arrays = {name: arrays[name] for name in opened.layout.fields}
     if np.ndim(arrays["output"]) == len(opened.layout.fields["output"][1]):  # one row, without N
         arrays = {name: array[None] for name, array in arrays.items()}
-        return opened.layout.attribution(files.jax_arrays(path, arrays))[0]
-    return opened.layout.attribution(files.jax_arrays(path, arrays))
+        return opened.layout.joined(files.jax_arrays(path, arrays))[0]
+    return opened.layout.joined(files.jax_arrays(path, arrays))
+
+
+def read_comparison(folder: Path, *, rows: Selection = None, level: float = 0.95) -> Comparison:
+    """Reads the comparison whose scores a store holds, a block of rows after the other."""
+    opened = _open(folder)
+    wanted = np.atleast_1d(_wanted(rows, opened.chunks.num_rows))
+
+    def blocks() -> Iterator[ExampleScores]:
+        for start in range(0, len(wanted), _ROWS_READ):
+            yield opened.layout.joined(opened.read(opened.layout.arrays, wanted[start : start + _ROWS_READ]))
+
+    return comparison_of(blocks(), level)
 
 
 @dataclasses.dataclass(frozen=True)

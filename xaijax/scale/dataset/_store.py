@@ -22,10 +22,12 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._io import files
 from xaijax._io.atomic import UNFINISHED, write_file
+from xaijax.metrics._example_scores import ExampleScores
 from xaijax.scale.dataset._batches import Chunks
 from xaijax.scale.dataset._manifest import Entry
 
 IDS, FAILED = "ids", "failed"
+CLASSES = files.CLASSES | {ExampleScores.__name__: ExampleScores}
 _LOCKED = "*.__lock"  # files that tensorstore leaves behind when it is killed while writing
 _READ_AHEAD = 8  # chunks: disks answer several questions faster than one after another
 
@@ -34,7 +36,7 @@ _READ_AHEAD = 8  # chunks: disks answer several questions faster than one after 
 class Layout:
     """The fields that a store holds of each row.
 
-    class_name: of the attribution.
+    class_name: of the attribution, or of the scores of a comparison.
     static: its fields that are not arrays.
     fields: the dtypes and shapes, without N, of those that are.
     """
@@ -52,8 +54,19 @@ class Layout:
         fields = {name: (dtype, tuple(shape)) for name, (dtype, shape) in value["fields"].items()}
         return cls(value["class"], dict(value["static"]), fields)
 
-    def attribution(self, arrays: Mapping[str, Any]) -> Attribution:
-        return files.joined(self.class_name, self.static, {name: arrays[name] for name in self.fields})
+    def joined(self, arrays: Mapping[str, Any]) -> Any:
+        """Returns the attribution, or the scores, of these arrays."""
+        return files.joined(CLASSES[self.class_name], self.static, {name: arrays[name] for name in self.fields})
+
+    @property
+    def of_scores(self) -> bool:
+        """Whether the store holds the scores of a comparison, and not explanations."""
+        return self.class_name == ExampleScores.__name__
+
+    @property
+    def never_nan(self) -> tuple[str, ...]:
+        """The fields in which NaN means that a row could not be explained; single scores may be undefined."""
+        return ("output",) if self.of_scores else ("values", "output")
 
     @property
     def arrays(self) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -63,7 +76,7 @@ class Layout:
 
 def layout_of(answer: Any, num_rows: int) -> Layout:
     """Returns the layout for the answer of an explainer for so many rows, or for its shapes."""
-    if not isinstance(answer, Attribution) or type(answer).__name__ not in files.CLASSES:
+    if not isinstance(answer, Attribution | ExampleScores) or type(answer).__name__ not in CLASSES:
         raise TypeError(
             f"`explainer` must return an attribution ({', '.join(files.CLASSES)}), as all explainers of xaijax do, got "
             f"{check.shown(answer)}."
@@ -206,9 +219,9 @@ def without_answers(values: dict[str, np.ndarray], bad: np.ndarray) -> dict[str,
     return cleared
 
 
-def on_host(attribution: Attribution, layout: Layout, count: int) -> dict[str, np.ndarray]:
+def on_host(answer: Any, layout: Layout, count: int) -> dict[str, np.ndarray]:
     """Returns the first `count` rows of every field; waits until they are computed."""
-    fetched = jax.device_get({name: getattr(attribution, name) for name in layout.fields})
+    fetched = jax.device_get({name: getattr(answer, name) for name in layout.fields})
     return {name: np.asarray(value)[:count] for name, value in fetched.items()}
 
 

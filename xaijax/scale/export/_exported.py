@@ -57,7 +57,9 @@ class ExportedExplainer:
             fields = self._in_batches(leaves, key, ids, num_examples)
         answer = self.metadata["attribution"]
         names = [field["name"] for field in answer["fields"]]
-        explained = files.joined(answer["class"], answer["static"], dict(zip(names, fields, strict=True)))
+        explained = files.joined(
+            files.CLASSES[answer["class"]], answer["static"], dict(zip(names, fields, strict=True))
+        )
         return explained if too_large is None else check.nan_where(too_large, explained)
 
     def warm_up(self, num_examples: int = 1) -> None:
