@@ -189,6 +189,10 @@ class Results:
         return DecisionTreeRegressor().fit(X, X[:, 0])
 
     @functools.cached_property
+    def forest(self):
+        return xai.trees.read(self.tree)
+
+    @functools.cached_property
     def equinox(self):
         import equinox as eqx
 
@@ -294,6 +298,8 @@ def _functions():
         "shap.rise": draws,
         "shap.sobol": draws,
         "shap.interactions": draws,
+        "shap.trees": lambda r: {"forest": r.forest, "x": X, "masker": r.masker},
+        "shap.tree_tables": lambda r: {"forest": r.forest, "masker": r.masker},
         "lime.fit": lambda r: {"game": r.game, **small},
         "lime.tabular": lambda r: {**model_x, "training_statistics": r.statistics, **small},
         "lime.image": {"model": image_model, "x": IMAGES, "masker": xai.mask.grid((2, 2)), **small, "target": 1},

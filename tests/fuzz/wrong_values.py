@@ -67,6 +67,7 @@ LEGAL = {
     "model.output": ("text", "empty text", "a lone surrogate", "an int of 400 digits", "an int beyond 32 bits", "a negative int", "a function", "a class"),
     **dict.fromkeys(("function", "score", "read"), ("a function", "a class")),
     **dict.fromkeys(("inputs", "source", "x_example", "scale.ExportedExplainer.call.x", "trees.Forest.call.x", "trees.Forest.codes.x"), ("rows of NaN",)),
+    "shap.trees.x": ("rows of NaN",),  # missing values
     **dict.fromkeys([f"metrics.{name}.x" for name in _EXPLAINED_AGAIN], ("rows of NaN",)),  # which score NaN
     "radius": ("a fraction",),
     "callback.predict": ("a function",),

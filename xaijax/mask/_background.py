@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class Background(Masker):
     num_groups: the number of players that the groups define.
     columns: the columns of the data frame that the rows were read from, or None.
     player_names: [M] names of the players that were passed, or None.
+    host_rows: the rows in float64, where they were passed as such: forests compare them so. Lost by transformations.
     """
 
     rows: Shaped[Array, "B *input"]
@@ -42,6 +43,7 @@ class Background(Masker):
     num_groups: int = dataclasses.field(default=0, metadata={"static": True})
     columns: Columns | None = dataclasses.field(default=None, metadata={"static": True})
     player_names: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"static": True})
+    host_rows: ClassVar[np.ndarray | None] = None
 
     def read(self, x: Any) -> Array:
         return read_like("x", x, self.rows, self.columns)
@@ -92,6 +94,7 @@ def background(
     groups: ArrayOrSequence | None = None,
     weights: ArrayOrSequence | None = None,
     names: Sequence[str] | None = None,
+    allow_missing: bool = False,
 ) -> Background:
     """Replaces absent features by those of background rows and averages over the rows.
 
@@ -107,6 +110,8 @@ def background(
         are one player. Default: every feature is a player.
       weights: [B] the weight of each row in the average, such as the sizes of clusters. Default: all the same.
       names: M names of the players. Default: the columns of a data frame, those of a group joined by " + ".
+      allow_missing: whether the rows of an array may hold NaN, for models that read it as a missing value, such as
+        forests. Default False.
 
     Returns:
       A masker for inputs of the shape of the rows. A player that equals all rows gets exactly 0. Negative weights that
@@ -116,14 +121,19 @@ def background(
       TypeError, ValueError: if there are no rows, they hold NaN or missing values, the groups do not fit or have gaps,
         or weights are negative.
     """
-    values, columns = _read_rows("rows", rows)
+    read, columns = read_frame("rows", rows)
+    values = check.numeric_array("rows", read)
+    allow_missing = check.flag("allow_missing", allow_missing)
     if values.ndim < 2:
         raise ValueError(
             f"`rows` must have shape [B, ...], got {list(values.shape)}: use xai.mask.baseline for one row."
         )
     if values.shape[0] == 0:
         raise ValueError("`rows` must hold at least one row [B, ...], got none.")
-    return _background(values, columns, groups, weights, names)
+    masker = _background(values, columns, groups, weights, names, allow_missing=allow_missing)
+    if isinstance(read, np.ndarray) and read.dtype == np.float64 and values.dtype != np.float64:
+        object.__setattr__(masker, "host_rows", np.array(read))  # a copy: the caller may change the rows
+    return masker
 
 
 def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Sequence[str] | None = None) -> Background:
@@ -257,9 +267,17 @@ def _read_rows(name: str, rows: Any) -> tuple[Array, Columns | None]:
 
 
 def _background(
-    rows: Array, columns: Columns | None, groups: Any, weights: Any, names: Any, *, name: str = "rows"
+    rows: Array,
+    columns: Columns | None,
+    groups: Any,
+    weights: Any,
+    names: Any,
+    *,
+    name: str = "rows",
+    allow_missing: bool = False,
 ) -> Background:
-    check.no_nan(name, rows)
+    if not allow_missing:
+        check.no_nan(name, rows)
     shares = None if weights is None else _read_weights(weights, len(rows))
     num_players, num_groups = math.prod(rows.shape[1:]), 0
     if groups is not None:
@@ -293,7 +311,7 @@ def _read_weights(weights: Any, count: int) -> Float[Array, " B"]:
             raise ValueError(
                 f"`weights` must be finite, not negative and not all 0, got {known.min()} to {known.max()}."
             )
-        known /= known.max()  # so that the sum of huge weights stays finite
+        known = known / known.max()  # so that the sum of huge weights stays finite
         return jnp.asarray(known / known.sum(), weights.dtype)
     valid = jnp.isfinite(weights).all() & (weights >= 0).all() & (weights > 0).any()
     scaled = weights / power_of_two(weights)

@@ -1,5 +1,6 @@
 """Shapley values: the average marginal contribution of a player over all orders.
 
+Of forests from `xai.trees.read`, trees computes them exactly, from tables that tree_tables makes.
 Other summaries of the same games: banzhaf; rise, the mean output with a player; sobol, its share of the output's variance.
 """
 
@@ -11,6 +12,7 @@ from xaijax.shap._kernel import kernel
 from xaijax.shap._linear import linear
 from xaijax.shap._owen import owen
 from xaijax.shap._permutation import permutation
+from xaijax.shap._trees import tree_tables, trees
 from xaijax.shap._uniform import rise, sobol
 from xaijax.shap._values import values
 
@@ -27,6 +29,8 @@ __all__ = [
     "permutation",
     "rise",
     "sobol",
+    "tree_tables",
+    "trees",
     "values",
 ]
 

@@ -16,12 +16,15 @@ from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, power_of_two, safe_sqrt, zero_where
 from xaijax._core.progress import watched
-from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
+from xaijax._core.settings import own
+from xaijax._core.typing import Array, Bool, Float, Ids, Inputs, Int, Key, KeyLike, TargetLike
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
 from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, in_units, read_key, relabel
 from xaijax.shap._process import EVEN, ODD, Process, mixture, process
+from xaijax.shap._trees import tree_interactions
+from xaijax.trees._forest import Forest
 
 _EXACT_PLAYERS = 12
 _MOST_PAIRS = 1024  # of coalitions: the constants cost the cube of it, for each model
@@ -30,9 +33,13 @@ _MOST_EVALUATIONS = 2 * _MOST_PAIRS + 2
 
 
 @watched("shap.interactions")
+@own
 def interactions(
-    game: Game,
+    game: Game | Forest,
+    x: Inputs = None,
+    masker: Any = None,
     *,
+    target: TargetLike = None,
     index: str = "k-SII",
     order: int = 2,
     key: KeyLike | None = None,
@@ -44,11 +51,13 @@ def interactions(
 
     Why: a Shapley value shares interactions among their players; this shows them. Exact for up to 12 players, or where
     all coalitions are evaluated. With more players, all pairs are estimated by Gaussian processes of the even and the odd
-    part of the game, from the pairs of coalitions that `shap.gaussian_process` evaluates.
+    part of the game, from the pairs of coalitions that `shap.gaussian_process` evaluates. All pairs of a forest's players
+    are exact for any number of players, without evaluations.
 
     Args:
       game: N games from `xai.game`, or one written by hand, of at least `order` players; of at most 256, where the values
-        are not exact.
+        are not exact. Or a forest from `xai.trees.read`.
+      x, masker, target: for a forest alone: as in `xai.shap.trees`.
       index: "k-SII", the Shapley interaction index with single players corrected so that all orders sum to the output
         minus the base value; "SII" itself, whose single values are Shapley values; "STII", which gives single players
         their values alone and shares the rest among pairs; "FSII", the coefficients of the polynomial of this order that
@@ -79,9 +88,13 @@ def interactions(
     >>> [round(float(value), 4) + 0.0 for value in interactions.values], round(float(interactions.pairs[1, 2]), 4)
     ([1.0, 0.0, 0.0], 5.0)
     """
-    game = as_game(game)
     check.one_of("index", index, INDICES)
     order = check.positive_int("order", order, least=2, most=3)
+    if isinstance(game, Forest):
+        return _of_forest(game, x, masker, target, index, order, num_evaluations, batch_size)
+    game = as_game(game)
+    if x is not None or masker is not None or target is not None:
+        raise TypeError("`x`, `masker` and `target` must be left out unless a forest is explained: a game holds them.")
     players = game.num_players
     if players < order:
         raise ValueError(f"`game` must have at least {order} players for order {order}, got {players}.")
@@ -101,6 +114,26 @@ def interactions(
     with jax.ensure_compile_time_eval():
         coalitions = jnp.asarray(pairs.coalitions)
     return _estimated(game, key, ids, coalitions, _constants(pairs, index), index=index, batch_size=batch_size)
+
+
+def _of_forest(
+    forest: Forest,
+    x: Any,
+    masker: Any,
+    target: Any,
+    index: str,
+    order: int,
+    num_evaluations: int | None,
+    batch_size: int | None,
+) -> Interactions:
+    if order != 2 or num_evaluations is not None:
+        raise ValueError(
+            f"`order` must be 2 and `num_evaluations` None for a forest, whose pairs are exact, got {order} and "
+            f"{num_evaluations}: pass xai.game(forest, x, masker) for triples or estimates."
+        )
+    if x is None:
+        raise TypeError("`x` must be inputs [N, D] of the forest, got None.")
+    return tree_interactions(forest, x, masker, target=target, index=index, batch_size=batch_size)
 
 
 def _check_estimated(players: int, order: int, num_evaluations: int) -> None:

@@ -14,12 +14,16 @@ from xaijax._core.compile import automatic_axes
 from xaijax._core.game import Game, as_game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
-from xaijax.mask._background import own_background
+from xaijax.mask._background import Background, own_background
 from xaijax.shap._exact import MOST_PLAYERS, exact
 from xaijax.shap._gaussian_process import ESTIMATORS, MOST_EVALUATIONS, gaussian_process
 from xaijax.shap._kernel import kernel
 from xaijax.shap._paired import DEFAULT_EVALUATIONS, read_budget, read_key
 from xaijax.shap._permutation import permutation, permutations_of
+from xaijax.shap._tree_plan import TreeTables
+from xaijax.shap._trees import ESTIMATOR as TREES
+from xaijax.shap._trees import trees
+from xaijax.trees._forest import Forest
 
 # All 4,096 coalitions of twelve players are evaluated: seventeen times the default of more players, and without error.
 _EXACT_PLAYERS = 12
@@ -33,6 +37,7 @@ _FEW_EVALUATIONS = f"there are fewer than {_PROCESS_EVALUATIONS} evaluations per
 _MOST_ACCURATE = f"it has the smallest error from {_PROCESS_EVALUATIONS} evaluations per player"
 _MANY_EVALUATIONS = f"there are more than {MOST_EVALUATIONS:,} evaluations"
 _OWN_BACKGROUND = "; absent features take those of k-means centers of x, as no masker was given"
+_FOREST = "the model is a forest, whose values need no evaluations"
 CHOICES = (
     ("exact", _FEW_PLAYERS),
     ("antithetic permutations", _STOCHASTIC),
@@ -40,6 +45,7 @@ CHOICES = (
     (ESTIMATORS["isotropic"], _MOST_ACCURATE),
     (ESTIMATORS["per_player"], _MOST_ACCURATE),
     ("kernel regression", _MANY_EVALUATIONS),
+    (TREES, _FOREST),
 )
 
 
@@ -68,6 +74,7 @@ def values(
 
     | players and evaluations | estimator |
     |---|---|
+    | a forest from `xai.trees.read`, with a background or no masker, and no number of evaluations | `trees` |
     | up to 12 players, and evaluations for all 2^M coalitions | `exact` |
     | a stochastic model, or fewer than 5 M evaluations | `permutation`: unbiased, and exact for additive models |
     | up to 4,098 evaluations | `gaussian_process` |
@@ -81,7 +88,8 @@ def values(
         for a data frame x alone: `xai.mask.k_means` of its rows, with at most 25 centers, which `attribution.reason`
         mentions. The centers are those of `jax.random.key(0)`, so that a frame has one background for every key. A few
         rows of a table should have the whole table as their background: pass a masker for them. Arrays need a masker:
-        they may be a batch, tokens or an image, and within `jax.jit` their clusters are not known.
+        they may be a batch, tokens or an image, and within `jax.jit` their clusters are not known. For a forest, None
+        means path-dependent values, as in `trees`.
       key: a JAX random key. It is needed where the values are sampled, and may be left out where they are exact.
       target: an int, ints [N], a callable from outputs to one number for each row, "all", or None for the top class.
       num_evaluations: m coalitions for each input, each of which costs as many model rows as the masker has background
@@ -116,6 +124,14 @@ def values(
     Array([[3., 3.]], dtype=float32)
     """
     choices = CHOICES
+    sampled = not (num_evaluations is None and until is None and max_evaluations is None and stochastic is False)
+    if isinstance(model, Forest) and not sampled and (masker is None or isinstance(masker, Background | TreeTables)):
+        attribution = trees(model, x, masker, target=target, batch_size=batch_size)
+        attribution = attribution.with_names(names, output_names=output_names)
+        if not check.flag("keep_inputs", keep_inputs):
+            attribution = attribution.without_inputs()
+        choice = jnp.full(len(attribution), CHOICES.index((TREES, _FOREST)), jnp.int32)
+        return dataclasses.replace(attribution, choice=choice, choices=CHOICES)
     if isinstance(model, Game):
         _refuse_given(x=x, masker=masker, target=target, names=names, output_names=output_names)
         games = as_game(model)
