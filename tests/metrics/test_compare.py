@@ -32,13 +32,16 @@ def attribution(values, **fields):
     return xai.Attribution(values, jnp.ones(len(values)), **fields)
 
 
-def explainers(values=VALUES, **fields):
-    return {name: lambda model, x, name=name: attribution(values[name], method=name, **fields) for name in values}
+def explainers(values=VALUES):
+    return {
+        name: functools.partial(lambda model, x, name: attribution(values[name], method=name), name=name)
+        for name in values
+    }
 
 
-def known(better, scores=SCORES, dtype=None):
+def known(better, scores=SCORES):
     """A metric whose scores are given."""
-    return lambda attribution: xai.metrics.Score(jnp.asarray(scores[attribution.method], dtype), better=better)
+    return lambda explainer: xai.metrics.Score(jnp.asarray(scores[explainer.keywords["name"]]), better=better)
 
 
 def compare(functions=None, metrics=None, x=X, **options):
@@ -289,7 +292,7 @@ def test_tables_say_what_was_scored(comparison):
             r"`metrics\['g'\]` must return a Score, or numbers, of each of the 6",
         ),
         (
-            {"metrics": {"g": lambda attribution: xai.metrics.Score(jnp.ones(N), better=attribution.method)}},
+            {"metrics": {"g": lambda explainer: xai.metrics.Score(jnp.ones(N), better=explainer.keywords["name"])}},
             ValueError,
             "must return scores of which the higher are better",
         ),
@@ -311,3 +314,21 @@ def test_errors_name_the_explainer_and_the_metric():
     of_user, of_comparison = raised.value.__notes__
     assert "called `metrics`" in of_user
     assert of_comparison == "The metric 'broken' raised this error for the explainer 'a'."
+
+
+def test_a_metric_is_compiled_once_for_all_explainers():
+    count = []
+
+    @jax.jit
+    def total(attribution):
+        count.append(attribution.method)
+        return attribution.values.sum(axis=1)
+
+    lime = functools.partial(xai.lime.fit, num_samples=20)
+    game = xai.game(model, X, xai.mask.baseline(jnp.zeros(M)))
+    functions = {
+        "a": lambda model, x, key: lime(game, key=key),
+        "b": lambda model, x, key: xai.shap.kernel(game, key=key),
+    }
+    compare(functions | explainers(), {"total": total})
+    assert len(count) <= 3  # with a base value that makes it efficient, with one, and without one

@@ -46,8 +46,9 @@ def compare(
       x: [N, ...] the inputs.
       metrics: by name, or a sequence of functions of `xai.metrics`. Each is called by the names of its parameters, with
         those of game, attribution, maps, model, x, explainer, masks, key, ids, target and batch_size that it names; game is
-        `xai.game(model, x, masker, target=target)`, and maps is the attribution. It returns a `Score`, or numbers [N], of
-        which neither direction is better.
+        `xai.game(model, x, masker, target=target)`, and maps is the attribution. Attributions come without the name of their
+        method and what the estimator reports, so that metrics are compiled once for all explainers. A metric returns a
+        `Score`, or numbers [N], of which neither direction is better.
       key: a JAX random key. Explainers get it as it is; metrics get another one made from it, the same for all.
       masker: from `xai.mask`, for metrics that take a game. All explainers are scored by this way of removing features,
         which favors explainers that use it too.

@@ -22,6 +22,7 @@ from xaijax.metrics._agreement import agreements
 from xaijax.metrics._score import Score
 
 GIVEN = ("game", "attribution", "maps", "model", "x", "explainer", "masks", "key", "ids", "target", "batch_size")
+_EXPLANATION = ("values", "output", "base_value", "target", "regions")  # fields that say what is explained
 _OF_METRICS = 2**31  # folded into the key: no usual id is as large
 
 Explainers = Mapping[str, Callable[..., Attribution]]
@@ -182,7 +183,14 @@ def _check_targets(attributions: Mapping[str, Attribution]) -> None:
 
 
 def _of_explainer(explainer: Any, attribution: Attribution) -> dict[str, Any]:
-    return {"attribution": attribution, "maps": attribution, "explainer": explainer}
+    bare = _bare(attribution)
+    return {"attribution": bare, "maps": bare, "explainer": explainer}
+
+
+def _bare(attribution: Attribution) -> Attribution:
+    """Returns the explanation without what its estimator reports, so that a metric is compiled once for all explainers."""
+    kept = {name: getattr(attribution, name) for name in _EXPLANATION}
+    return Attribution(**kept, axes=attribution.axes, efficient=attribution.efficient, names=attribution.names)
 
 
 def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any], num_examples: int) -> Score:
