@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xaijax._core import check
-from xaijax.trees import _sklearn, _xgboost
+from xaijax.trees import _lightgbm, _sklearn, _xgboost
 from xaijax.trees._dumps import is_dump, read_dump
 from xaijax.trees._forest import Forest
 
@@ -23,11 +23,12 @@ def read(model: Any) -> Forest:
     Args:
       model: a fitted estimator of scikit-learn: decision trees, random forests, extra trees, gradient boosting, histogram
         gradient boosting, isolation forests. A `Booster` or estimator of XGBoost, or what its `save_model` or `save_raw`
-        wrote in JSON or UBJSON: a path, text, bytes, or the dict of JSON.
+        wrote in JSON or UBJSON: a path, text, bytes, or the dict of JSON. A `Booster` or estimator of LightGBM, what its
+        `save_model` or `model_to_string` wrote, or what `dump_model` returns.
 
     Returns:
       A forest: `forest(x)` is the library's raw output. Of forests that boost it is the margin (`decision_function`,
-      `predict(output_margin=True)`); of decision trees and of forests that average it is the prediction or the
+      `predict(output_margin=True)`, `predict(raw_score=True)`); of decision trees and of forests that average it is the prediction or the
       probabilities (`predict`, `predict_proba`), all outputs side by side; of an isolation forest the mean path length,
       from which score_samples = -2 ** (-path / c(max_samples)). Estimators that stopped early have the iterations that
       their `predict` uses; a `Booster` of XGBoost and a dump have all.
@@ -49,8 +50,9 @@ def read(model: Any) -> Forest:
     name = _sklearn.estimator_name(model)
     if name is not None:
         return _sklearn.read_sklearn(model, name)
-    if _library(model) == "xgboost":
-        return _xgboost.read_object(model)
+    reader = {"xgboost": _xgboost, "lightgbm": _lightgbm}.get(_library(model) or "")
+    if reader is not None:
+        return reader.read_object(model)
     raise TypeError(f"`model` must be a forest, got {check.shown(model)}: what is read are {_FORMS}.")
 
 
@@ -61,8 +63,12 @@ def _library(model: Any) -> str | None:
 
 
 def _of_content(content: Any) -> Forest:
-    if isinstance(content, dict) and "learner" in content:
+    if isinstance(content, str):
+        return _lightgbm.read_text(content)
+    if "learner" in content:
         return _xgboost.read_content(content)
+    if "tree_info" in content:
+        return _lightgbm.read_content(content)
     raise ValueError(
         f"`model` must be a dump of XGBoost, LightGBM or CatBoost, got JSON with the members {check.shown(list(content)[:5])}."
     )
