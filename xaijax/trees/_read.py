@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xaijax._core import check
-from xaijax.trees import _lightgbm, _sklearn, _xgboost
+from xaijax.trees import _catboost, _lightgbm, _sklearn, _xgboost
 from xaijax.trees._dumps import is_dump, read_dump
 from xaijax.trees._forest import Forest
 
@@ -24,7 +24,8 @@ def read(model: Any) -> Forest:
       model: a fitted estimator of scikit-learn: decision trees, random forests, extra trees, gradient boosting, histogram
         gradient boosting, isolation forests. A `Booster` or estimator of XGBoost, or what its `save_model` or `save_raw`
         wrote in JSON or UBJSON: a path, text, bytes, or the dict of JSON. A `Booster` or estimator of LightGBM, what its
-        `save_model` or `model_to_string` wrote, or what `dump_model` returns.
+        `save_model` or `model_to_string` wrote, or what `dump_model` returns. A model of CatBoost, or what its
+        `save_model(path, format="json")` wrote.
 
     Returns:
       A forest: `forest(x)` is the library's raw output. Of forests that boost it is the margin (`decision_function`,
@@ -50,7 +51,7 @@ def read(model: Any) -> Forest:
     name = _sklearn.estimator_name(model)
     if name is not None:
         return _sklearn.read_sklearn(model, name)
-    reader = {"xgboost": _xgboost, "lightgbm": _lightgbm}.get(_library(model) or "")
+    reader = {"xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost}.get(_library(model) or "")
     if reader is not None:
         return reader.read_object(model)
     raise TypeError(f"`model` must be a forest, got {check.shown(model)}: what is read are {_FORMS}.")
@@ -69,6 +70,8 @@ def _of_content(content: Any) -> Forest:
         return _xgboost.read_content(content)
     if "tree_info" in content:
         return _lightgbm.read_content(content)
+    if "features_info" in content:
+        return _catboost.read_content(content)
     raise ValueError(
         f"`model` must be a dump of XGBoost, LightGBM or CatBoost, got JSON with the members {check.shown(list(content)[:5])}."
     )
