@@ -76,7 +76,7 @@ def causal_model(ids):
 # Flax calls.
 NOT_CALLED = {
     "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve", "metrics.RelevanceGain", "metrics.SensitivityN",
-    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Randomization", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
+    "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Road", "metrics.Randomization", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
     "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
     "mask.Patches", "mask.Regions", "Attribution", "Interactions", "Surrogate", "tagged_attention", "mask.Superpixels", "mask.Tokens", "clear_caches",
@@ -349,6 +349,7 @@ def _functions():
             **model_x, "explainers": {"gradient": xai.gradient.saliency, "product": xai.gradient.input_x_gradient},
             "metrics": {"size": lambda attribution: abs(attribution.values).sum(axis=1)}, "key": KEY,
         },
+        "metrics.road": lambda r: {"model": image_model, "x": IMAGES, "attribution": r.maps, "key": KEY, "percentiles": [50]},
         "metrics.infidelity": lambda r: {**model_x, "attribution": r.table, "key": KEY, "num_samples": 2},
         "metrics.partial_dependence": {**model_x, "feature": 0, "num_points": 4},
         "plot.borders": {"images": IMAGES, "labels": LABELS},

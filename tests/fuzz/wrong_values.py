@@ -85,6 +85,8 @@ LEGAL = {
     **dict.fromkeys(("percentile", "fraction", "max_distance"), ("a fraction",)),
     **dict.fromkeys(("gradient.smooth.scale", "metrics.infidelity.scale"), _POSITIVE),
     "metrics.infidelity.x": ("rows of NaN",),
+    "metrics.road.percentiles": ("a long row",),
+    "metrics.road.noise": ("a fraction", "an int beyond 32 bits"),
     "metrics.infidelity.contributions": ("True",),
     "fill": _FILLS,
     "signed": {"True"},

@@ -22,6 +22,7 @@ from xaijax.metrics._partial_dependence import PartialDependence, partial_depend
 from xaijax.metrics._random_logit import random_logit
 from xaijax.metrics._randomization import Randomization, efficient_randomization, parameter_randomization
 from xaijax.metrics._removal import Removal, removal
+from xaijax.metrics._road import Road, road
 from xaijax.metrics._score import Mean, Score
 from xaijax.metrics._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
 from xaijax.metrics._stability import relative_input_stability, relative_output_stability
@@ -37,6 +38,7 @@ __all__ = [
     "Randomization",
     "RelevanceGain",
     "Removal",
+    "Road",
     "Score",
     "SensitivityN",
     "attribution_auc",
@@ -68,6 +70,7 @@ __all__ = [
     "relevance_mass",
     "relevance_rank",
     "removal",
+    "road",
     "sensitivity_n",
     "sufficiency",
     "symmetric_relevance_gain",
