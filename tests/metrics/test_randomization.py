@@ -229,7 +229,7 @@ def _of_parameters(key):
     return xai.metrics.parameter_randomization(saliency, model, X[:1], key=key, num_samples=48, similarity="cosine")
 
 
-@pytest.mark.parametrize("measure", [_of_keys, _of_classes, _of_parameters])
+@pytest.mark.parametrize("measure", [pytest.param(_of_keys, marks=pytest.mark.slow), _of_classes, _of_parameters])
 def test_standard_errors_cover_the_means(measure):
     """The mean over all keys stands for the truth; of the classes it is that over all others, which is known."""
     scores = jax.jit(jax.vmap(measure))(jax.random.split(jax.random.key(9), 1000 if measure is _of_parameters else 200))
