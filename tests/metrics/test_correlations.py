@@ -63,6 +63,7 @@ def test_drawn_subsets_have_their_size_and_give_numpys_correlation_and_jackknife
     removed = ~np.concatenate(drawn)
     assert removed.shape == (num_samples * len(n), players), "no other evaluations than those of the subsets"
     assert removed.sum(axis=1).tolist() == np.repeat(n, num_samples).tolist()
+    assert len(np.unique(removed, axis=0)) > 0.8 * len(removed), "each is drawn by itself"
     errors = []
     for size, subsets in enumerate(removed.reshape(len(n), num_samples, players)):
         sums = (~subsets @ weights.T).T
@@ -112,6 +113,9 @@ def test_padding_is_no_player_and_one_subset_has_no_correlation():
     jax.effects_barrier()
     first = [ids for ids in np.concatenate(seen) if 4 in ids or 5 in ids]
     assert {(ids == 6).sum() for ids in first} == {2}, "padding takes no part in a pair"
+    shorter = xai.game(model, texts[:1, :5], xai.mask.tokens(6, pad_id=0), target=lambda y: y)
+    shorter = m.faithfulness_correlation(shorter, explained(values[:1, :5]), **options)
+    np.testing.assert_allclose(score.values[0], shorter.values[0], rtol=1e-5, err_msg="nor has its length")
     changes = [-2.0 + 0.5, 3.0 + 0.5, 1.0]  # without each token of the second text
     np.testing.assert_allclose(score.values[1], np.corrcoef(values[1, 4:], changes)[0, 1], rtol=1e-5)
     assert np.isnan(score.values).tolist() == [False, False, True]

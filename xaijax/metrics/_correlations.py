@@ -86,7 +86,8 @@ def faithfulness_correlation(
 
     References:
       Bhatt, Weller & Moura (2020), Evaluating and aggregating feature-based model explanations, arXiv:2005.00631,
-      definition 3. Efron & Stein (1981), The jackknife estimate of variance.
+      definition 3. Efron & Stein (1981), The jackknife estimate of variance. Bentley & Floyd (1987), A sample of brilliance,
+      by which subsets are drawn.
 
     >>> import jax.numpy as jnp, xaijax as xai
     >>> game = xai.Game(lambda z: z @ jnp.array([4.0, 7.0, 5.0, 1.0]), num_players=4)
@@ -228,6 +229,8 @@ def _correlate(
 ) -> tuple[SensitivityN, Int[Array, " N"] | None]:
     """Returns the score, from `counts` subsets of each size, and the target."""
     of_players = [[_size_of(size, count) for size in sizes] for count in range(game.num_players + 1)]
+    smaller = [min(size, count - size) for count, row in enumerate(of_players) for size in row]  # than what they leave
+    num_steps = 0 if is_exact else max(smaller)
     starts = np.cumsum(counts) - np.asarray(counts)  # of each size, the index of its first subset
     rows = np.minimum(starts[:, None] + np.arange(max(counts)), sum(counts) - 1)  # [T, R] the subsets by size
 
@@ -235,7 +238,7 @@ def _correlate(
         value: Value, key: Key[Array, ""], _active: Any, exists: Bool[Array, " M"], values: Float[Array, " M"]
     ) -> dict[str, Array]:
         own_sizes = jnp.asarray(of_players, jnp.int32)[exists.sum()]
-        removed, are_all, counted = _subsets(key, own_sizes, counts, exists, is_exact)
+        removed, are_all, counted = _subsets(key, own_sizes, counts, exists, num_steps)
         changes = -value(~removed)  # of the output, apart from an offset
         sums = _sums(values, removed, exists)
         correlations, errors = jax.vmap(_correlation)(sums[rows], changes[rows], counted)
@@ -304,33 +307,54 @@ def _varies(numbers: Float[Array, " R"], counted: Bool[Array, " R"], units: int)
 
 
 def _subsets(
-    key: Key[Array, ""], sizes: Int[Array, " T"], counts: tuple[int, ...], exists: Bool[Array, " M"], is_exact: bool
+    key: Key[Array, ""],
+    sizes: Int[Array, " T"],
+    counts: tuple[int, ...],
+    exists: Bool[Array, " M"],
+    num_steps: int,
 ) -> tuple[Bool[Array, "S M"], Bool[Array, " T"], Bool[Array, "T R"]]:
-    """Returns `counts` subsets of each size; whether they are all there are; and which of them count, if these are fewer."""
+    """Returns `counts` subsets of each size; whether they are all there are; and which of them count, if these are fewer.
+
+    num_steps: the largest number of players that is drawn or left, 0 where all subsets are enumerated.
+    """
     most, num_players = np.asarray(counts, np.int32), len(exists)
     groups = np.repeat(np.arange(len(counts)), counts)  # of each subset, the index of its size
     numbers = np.concatenate([np.arange(count, dtype=np.int32) for count in counts])
     columns = np.arange(max(counts), dtype=np.int32)[None]
     counted = jnp.asarray(columns < most[:, None])
     if num_players > _MOST_ENUMERATED:
-        return _drawn_subsets(key, sizes[groups], exists), jnp.zeros(sizes.shape, bool), counted
+        return _drawn_subsets(key, sizes[groups], exists, num_steps), jnp.zeros(sizes.shape, bool), counted
     binomials = jnp.asarray(_binomials(num_players))
     totals = binomials[exists.sum(), sizes]
     are_all = totals <= most
     subsets = _enumerated_subsets(jnp.asarray(numbers), sizes[groups], exists, binomials)
-    if not is_exact:
-        subsets = jnp.where(are_all[groups][:, None], subsets, _drawn_subsets(key, sizes[groups], exists))
+    if num_steps > 0:
+        drawn = _drawn_subsets(key, sizes[groups], exists, num_steps)
+        subsets = jnp.where(are_all[groups][:, None], subsets, drawn)
     return subsets, are_all, counted & (~are_all[:, None] | (columns < totals[:, None]))
 
 
-def _drawn_subsets(key: Key[Array, ""], sizes: Int[Array, " S"], exists: Bool[Array, " M"]) -> Bool[Array, "S M"]:
-    """Draws one subset of each size of the players that exist."""
-    num_subsets, num_players = len(sizes), len(exists)
-    bits = jax.random.bits(key, (num_subsets * num_players,), jnp.uint32).reshape(num_subsets, num_players)
-    last = jnp.asarray(2**32 - 1, jnp.uint32)
-    order = jnp.argsort(jnp.where(exists[None], bits >> 1, last), axis=1)
-    first = np.arange(num_players, dtype=np.int32)[None] < sizes[:, None]
-    return jnp.zeros(first.shape, bool).at[jnp.arange(num_subsets)[:, None], order].set(first)
+def _drawn_subsets(
+    key: Key[Array, ""], sizes: Int[Array, " S"], exists: Bool[Array, " M"], num_steps: int
+) -> Bool[Array, "S M"]:
+    """Draws one subset of each size of the players that exist, or what it leaves where that is smaller.
+
+    By Floyd's algorithm (Bentley & Floyd 1987): for j from m - n to m - 1, take a random number from 0 to j, or j if that
+    is taken. It has as many steps as the subset has players, and no draw depends on the length of the padding.
+    """
+    num_players, rows, count = len(exists), np.arange(len(sizes)), exists.sum(dtype=jnp.int32)
+    smaller = jnp.minimum(sizes, count - sizes)
+
+    def take(taken: Bool[Array, "S M"], step: Int[Array, ""]) -> tuple[Bool[Array, "S M"], None]:
+        bits = jax.random.bits(jax.random.fold_in(key, step), sizes.shape, jnp.uint32)
+        last = count - smaller + step
+        number = (bits % (last + 1).astype(jnp.uint32)).astype(jnp.int32)
+        number = jnp.where(taken[rows, number], last, number)
+        return taken.at[rows, jnp.where(step < smaller, number, num_players)].set(True, mode="drop"), None
+
+    start = jnp.zeros((len(sizes), num_players), bool)
+    taken, _ = jax.lax.scan(take, start, jnp.arange(num_steps, dtype=jnp.int32))
+    return _of_existing(taken ^ (smaller < sizes)[:, None], exists)
 
 
 def _enumerated_subsets(
@@ -348,10 +372,13 @@ def _enumerated_subsets(
         is_taken = (left > 0) & (number >= before)
         return (jnp.where(is_taken, number - before, number), left - is_taken.astype(jnp.int32)), is_taken
 
-    num_players = len(exists)
-    _, taken = jax.lax.scan(take, (numbers, sizes), jnp.arange(num_players), reverse=True)
-    positions = jnp.maximum(jnp.cumsum(exists) - 1, 0)
-    return taken.T[:, positions] & exists[None]
+    _, taken = jax.lax.scan(take, (numbers, sizes), jnp.arange(len(exists)), reverse=True)
+    return _of_existing(taken.T, exists)
+
+
+def _of_existing(subsets: Bool[Array, "S M"], exists: Bool[Array, " M"]) -> Bool[Array, "S M"]:
+    """Returns subsets of the players from subsets of the numbers of those that exist."""
+    return subsets[:, jnp.maximum(jnp.cumsum(exists) - 1, 0)] & exists[None]
 
 
 def _binomials(num_players: int) -> np.ndarray:
