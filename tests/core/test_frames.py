@@ -37,6 +37,27 @@ def test_columns_become_numbers_names_and_codes_of_sorted_levels(make):
 
 
 @MAKERS
+def test_missing_values_become_nan_where_the_caller_allows_them(make):
+    table = {
+        "n": [1, None, 3],
+        "x": [None, 2.5, None],
+        "c": ["b", None, "a"],
+        "none": [None, None, None],
+        "i": [1, 2, 3],
+    }
+    values, columns = frames.read_frame("x", make(table), missing=True)
+    nan = np.nan
+    np.testing.assert_array_equal(values, [[1, nan, 1, nan, 1], [nan, 2.5, nan, nan, 2], [3, nan, 0, nan, 3]])
+    assert columns.levels == (None, None, ("a", "b"), None, None)
+    again, _ = frames.read_frame("x", make(table)[["i", "none", "c", "x", "n"]], columns, missing=True)
+    np.testing.assert_array_equal(again, values)
+    with pytest.raises(
+        ValueError, match="`x` must have no missing values, got 1 in 'n', 2 in 'x', 1 in 'c', 3 in 'none'"
+    ):
+        frames.read_frame("x", make(table))
+
+
+@MAKERS
 def test_integer_columns_alone_stay_integers(make):
     values, _ = frames.read_frame("x", make({"a": [1, 2], "b": ["x", "y"]}))
     assert values.dtype.kind == "i"

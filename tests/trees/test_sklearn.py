@@ -53,6 +53,7 @@ CASES = {
     ),
     "extra trees of several outputs": lambda m: (m.fit(COMPLETE, np.stack([Y, Y**2], axis=1)), m.predict, X),
     "boosting": lambda m: (m.fit(COMPLETE, Y), m.predict, COMPLETE),
+    "boosting from a forest": lambda m: (m.fit(COMPLETE, Y), m.predict, COMPLETE),
     "boosting from zero": lambda m: (m.fit(COMPLETE, CLASSES > 0), m.decision_function, COMPLETE),
     "boosting of classes": lambda m: (m.fit(COMPLETE, CLASSES), m.decision_function, COMPLETE),
     "histogram boosting": lambda m: (m.fit(X, Y, sample_weight=WEIGHTS), m.predict, X),
@@ -67,6 +68,7 @@ ESTIMATORS = {
     "classifying forest of several outputs": RandomForestClassifier(**SMALL),
     "extra trees of several outputs": ExtraTreesRegressor(**SMALL),
     "boosting": GradientBoostingRegressor(**SMALL, loss="huber"),
+    "boosting from a forest": GradientBoostingRegressor(**SMALL, init=RandomForestRegressor(**SMALL)),
     "boosting from zero": GradientBoostingClassifier(**SMALL, init="zero"),
     "boosting of classes": GradientBoostingClassifier(**SMALL),
     "histogram boosting": HistGradientBoostingRegressor(**BINNED),
@@ -183,7 +185,12 @@ def test_explainers_that_evaluate_take_a_forest_and_those_that_differentiate_say
         (
             GradientBoostingClassifier(**SMALL, init=DecisionTreeClassifier(max_depth=1)).fit(COMPLETE, CLASSES > 0),
             TypeError,
-            "`model` must start from a constant, got a GradientBoostingClassifier with init=DecisionTreeClassifier",
+            "`model` must start from a constant or, for regression, from a forest, got a GradientBoostingClassifier with",
+        ),
+        (
+            GradientBoostingRegressor(**SMALL, init=LinearRegression()).fit(COMPLETE, Y_COMPLETE),
+            TypeError,
+            "`model` must start from a constant or, for regression, from a forest, .* with init=LinearRegression: fit it",
         ),
         (GradientBoostingClassifier(**SMALL, init=DummyClassifier()).fit(COMPLETE, CLASSES), None, ""),
     ],
@@ -194,6 +201,14 @@ def test_models_that_are_not_read_are_named(model, error, message):
         return
     with pytest.raises(error, match=message):
         xai.trees.read(model)
+
+
+def test_forests_work_under_strict_promotion(boosted):
+    model, forest = boosted
+    x = COMPLETE[:5].astype(np.float32)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        np.testing.assert_allclose(jax.jit(forest)(x), model.predict(x), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(forest(x), model.predict(x), rtol=1e-6, atol=1e-6)
 
 
 def test_inputs_of_another_number_of_features_are_named(boosted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -81,7 +82,8 @@ def _averaged(model: Any, estimators: Sequence[Any], name: str) -> Forest:
     value = np.concatenate([tree.value for tree in trees])  # [nodes, outputs, classes or 1]
     names, output = None, "mean over the trees"
     if name.endswith("Classifier"):
-        value = value / value.sum(axis=2, keepdims=True)
+        total = value.sum(axis=2, keepdims=True)
+        value = np.divide(value, total, out=value.astype(float), where=total > 0)
         several = model.n_outputs_ > 1
         classes = model.classes_ if several else [model.classes_]
         value = np.concatenate([value[:, i, : len(own)] for i, own in enumerate(classes)], axis=1)
@@ -130,16 +132,42 @@ def _boosted(model: Any, name: str) -> Forest:
     value[np.arange(len(column)), column] = model.learning_rate * np.concatenate(
         [tree.value[:, 0, 0] for tree in trees]
     )
-    if isinstance(model.init_, str) or type(model.init_).__name__.startswith("Dummy"):
-        bias = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0]
+    splits, bias = _of_trees(trees, value), np.zeros(outputs)
+    init, init_name = model.init_, estimator_name(model.init_)
+    if init_name in (*_SINGLE, *_AVERAGED, *_BOOSTED) and name == "GradientBoostingRegressor":
+        before = read_sklearn(init, init_name)
+        splits, bias = _after(before, splits), before.bias
+    elif isinstance(init, str) or (type(init).__name__.startswith("Dummy") and init.strategy != "stratified"):
+        bias = np.asarray(model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))[0], np.float64)
     else:
         raise TypeError(
-            f"`model` must start from a constant, got a {name} with init={type(model.init_).__name__}: fit it with init=None "
-            "or init='zero'."
+            f"`model` must start from a constant or, for regression, from a forest, got a {name} with "
+            f"init={type(init).__name__}: fit it with init=None or init='zero'."
         )
     names = class_names(getattr(model, "classes_", None), outputs)
-    rule = Rule(float32=True, nan_allowed=False)
-    return _forest(model, name, _of_trees(trees, value), np.asarray(bias, np.float64), rule, "raw margin", names)
+    return _forest(model, name, splits, bias, Rule(float32=True, nan_allowed=False), "raw margin", names)
+
+
+def _after(before: Forest, splits: Splits) -> Splits:
+    """Returns the nodes of a forest that predicts the first approximation, and those of the trees that correct it."""
+    nodes = before.nodes
+    first = Splits(
+        left=nodes.left,
+        right=nodes.right,
+        feature=nodes.feature,
+        threshold=nodes.threshold,
+        missing_left=nodes.missing_left,
+        cover=nodes.cover,
+        value=before.value,
+        roots=np.arange(nodes.num_trees),
+    )
+    shift = len(nodes.left)
+    left, right = (np.where(children < 0, -1, children + shift) for children in (splits.left, splits.right))
+    last = dataclasses.replace(splits, left=left, right=right, roots=splits.roots + shift)
+    names = [field.name for field in dataclasses.fields(Splits) if field.name not in ("cuts", "categories")]
+    return dataclasses.replace(
+        last, **{name: np.concatenate([getattr(first, name), getattr(last, name)]) for name in names}
+    )
 
 
 def _isolation(model: Any, name: str) -> Forest:
