@@ -19,7 +19,7 @@ SMALL = {
 # name -> (options, targets)
 CASES = {
     "NaN is missing": ({}, Y),
-    "zero is missing": ({"zero_as_missing": True}, Y),
+    "zero is missing": ({"zero_as_missing": True}, Y + 9 * np.isnan(X[:, 0])),
     "NaN is zero": ({"use_missing": False}, Y),
     "classes": ({"objective": "multiclass", "num_class": 3}, CLASSES),
     "dart": ({"boosting": "dart", "drop_rate": 0.5, "objective": "binary"}, Y > 0),
@@ -39,8 +39,8 @@ def test_margins_are_those_of_the_library(name):
     forest = xai.trees.read(booster)
     x = X.copy()
     x[:6, 2] = [-1, 7, 1.5, 1e9, -0.5, 0.5]
-    x[10:16, 0] = x[16:22, 1] = ZEROS
-    x[20:30, 1] = np.nan
+    x[10:100, 0] = x[100:190, 1] = np.resize(ZEROS, 90)
+    x[190:200, 1] = np.nan
     if forest.nodes.depth:
         assert len(forest.nodes.category_words)
         x = np.concatenate([x, around(forest.nodes, x)])
