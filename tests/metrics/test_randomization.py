@@ -12,6 +12,7 @@ import xaijax as xai
 from tests import models
 from xaijax._model import as_model
 from xaijax.metrics._layers import permuted, steps_of
+from xaijax.metrics._similarity import similarities
 
 KEY = jax.random.key(5)
 rng = np.random.default_rng(2)
@@ -28,7 +29,7 @@ saliency = xai.gradient.saliency
 
 def network(parameters, x):
     body, head = parameters["body"], parameters["a_head"]
-    return parameters["scale"] * jnp.tanh(x @ body["kernel"] + body["bias"]) @ head["kernel"]
+    return parameters["scale"] * jnp.tanh(x @ body["kernel"] + body["bias"][None]) @ head["kernel"]
 
 
 MODEL = xai.function(network, PARAMETERS)
@@ -104,6 +105,19 @@ def test_complexity_is_the_entropy_of_the_histogram():
     entropies = [[stats.entropy(np.histogram(row, 4)[0]) for row in rows] for rows in (values, changed)]
     np.testing.assert_allclose(score.values, np.divide(*entropies[::-1]) - 1, rtol=1e-5)
     assert (score.std_errors, score.better) == (None, "higher")
+
+
+def test_constant_explanations_share_nothing_with_others():
+    original = np.array([[1.0, -2.0, 3.0], [2.0, 2.0, 2.0], [0.0, 0.0, 0.0], [1.0, 2.0, np.nan]])
+    others = np.array([[2.0, -2.0, 2.0], [1.0, 2.0, 3.0], [1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    for name, first in (
+        ("absolute_rank_correlation", 0),
+        ("rank_correlation", stats.spearmanr(original[0], others[0])[0]),
+    ):
+        values = np.asarray(similarities(name, original, others))
+        np.testing.assert_allclose(values, [first, np.nan, np.nan, np.nan], atol=1e-6)
+    cosines = np.asarray(similarities("cosine", original[:3], others[:3] * [[1.0], [0.0], [1.0]]))
+    np.testing.assert_allclose(cosines, [12 / np.sqrt(14 * 12), 0, np.nan], atol=1e-6)
 
 
 def edges(model, x):
@@ -263,6 +277,22 @@ def test_scores_depend_on_the_key_and_the_ids_alone_and_programs_are_reused():
         np.testing.assert_allclose(part.values, whole.values[1:], atol=1e-5)
     undefined = xai.metrics.parameter_randomization(saliency, MODEL, np.stack([X[0], np.full(6, np.nan)]), key=KEY)
     assert np.isnan(undefined.values).tolist() == [False, True] == np.isnan(undefined.layer_values).all(axis=1).tolist()
+
+
+def test_devices_and_types_change_nothing():
+    def measure(x, model=MODEL):
+        return xai.metrics.parameter_randomization(saliency, model, x, key=KEY, similarity="cosine")
+
+    expected = measure(X).layer_values
+    mesh = jax.make_mesh((2,), ("n",), axis_types=(jax.sharding.AxisType.Explicit,))
+    sharded = jax.device_put(X, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("n")))
+    np.testing.assert_allclose(measure(sharded).layer_values, expected, atol=1e-6)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        parameters = {**PARAMETERS, "scale": 2.0, "body": jax.tree.map(np.float64, PARAMETERS["body"])}
+        parameters["a_head"] = jax.tree.map(np.float64, PARAMETERS["a_head"])
+        wide = measure(X.astype(float), xai.function(network, parameters)).layer_values
+    assert wide.dtype == np.float64
+    np.testing.assert_allclose(wide, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

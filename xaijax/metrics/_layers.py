@@ -106,7 +106,7 @@ def permuted(model: Model, key: Array, drawn: Sequence[bool]) -> list[Array | No
     leaves = [jnp.asarray(array) for array, flag in zip(model.arrays, drawn, strict=True) if flag]
     owners = jnp.asarray(np.repeat(np.arange(len(leaves), dtype=np.int32), [leaf.size for leaf in leaves]))
     numbers = jnp.concatenate([leaf.reshape(-1).astype(jnp.result_type(*leaves)) for leaf in leaves])
-    _, _, numbers = jax.lax.sort((owners, jax.random.bits(key, owners.shape), numbers), num_keys=2)
+    _, _, numbers = jax.lax.sort((owners, jax.random.bits(key, owners.shape, jnp.uint32), numbers), num_keys=2)
     parts = jnp.split(numbers, np.cumsum([leaf.size for leaf in leaves])[:-1].tolist())
     shaped = (part.reshape(leaf.shape).astype(leaf.dtype) for part, leaf in zip(parts, leaves, strict=True))
     return [next(shaped) if flag else None for flag in drawn]

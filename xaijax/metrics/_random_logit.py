@@ -19,7 +19,7 @@ from xaijax._core.target import Target, output_shapes
 from xaijax._core.typing import Array, Float, Ids, Inputs, Int, KeyLike, ModelLike, TargetLike
 from xaijax.metrics._explainer import Task, for_each, read_task, rows_of, run, std_errors
 from xaijax.metrics._score import Score
-from xaijax.metrics._similarity import SIMILARITIES
+from xaijax.metrics._similarity import SIMILARITIES, similarities
 
 _CLASSES = 0x636C6173  # folded into the key for the classes; the explainer gets the key itself
 
@@ -105,7 +105,7 @@ def _random_logit(task: Task, *, similarity: str, num_others: int, num_samples: 
     def of_class(number: Int[Array, ""]) -> Float[Array, " N"]:
         target = Target(index=jnp.take(others, number, axis=1).astype(jnp.int32))
         attribution = dataclasses.replace(task, target=target).explain(at_once)
-        return SIMILARITIES[similarity](rows_of(attribution), rows_of(original))
+        return similarities(similarity, rows_of(original), rows_of(attribution))
 
     samples = for_each(of_class, num_samples, at_once, on_host)
     if num_samples == num_others:

@@ -20,7 +20,7 @@ from xaijax._core.typing import Array, Float, Ids, Inputs, Int, KeyLike, ModelLi
 from xaijax.metrics._explainer import Task, for_each, read_task, rows_of, run, std_errors
 from xaijax.metrics._layers import permuted, read_layers, steps_of, with_drawn
 from xaijax.metrics._score import Score
-from xaijax.metrics._similarity import SIMILARITIES
+from xaijax.metrics._similarity import SIMILARITIES, similarities
 
 ORDERS = ["cascading", "independent"]
 _PARAMETERS = 0x70617261  # folded into the key for the parameters; the explainer gets the key itself
@@ -181,8 +181,9 @@ def _randomization(
         def of_layer(layer: Int[Array, ""]) -> Float[Array, " N"]:
             model = with_drawn(task.model, parameters, jnp.asarray(in_step)[layer])
             changed = dataclasses.replace(task, model=model)
-            return SIMILARITIES[similarity](rows_of(original), rows_of(changed.explain()))
+            return similarities(similarity, rows_of(original), rows_of(changed.explain()))
 
+        # One at a time: side by side, convolutions with kernels of their own are slow, and all parameters exist L times.
         return for_each(of_layer, len(steps.layers), 1, on_host)
 
     samples = for_each(of_draw, num_samples, 1, on_host)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 
 from xaijax._core.numerics import einsum
@@ -25,8 +23,23 @@ def cosines(left: Rows, right: Rows) -> Float[Array, " N"]:
     return einsum("nm,nm->n", left, right) / jnp.sqrt(sizes[0]) / jnp.sqrt(sizes[1])
 
 
-SIMILARITIES: dict[str, Callable[[Rows, Rows], Array]] = {
+_ALL = {
     "absolute_rank_correlation": absolute_rank_correlations,
     "rank_correlation": rank_correlations,
     "cosine": cosines,
 }
+SIMILARITIES = list(_ALL)
+
+
+def similarities(name: str, original: Rows, others: Rows) -> Float[Array, " N"]:
+    """Returns the similarity of other explanations to the original ones, by its name.
+
+    Other explanations that are constant (0, for the cosine), such as those of a network whose ReLUs are all off, share
+    nothing with the original: 0, the mean over small random changes of theirs. NaN where the original is constant, or a value
+    is NaN.
+    """
+    values = jnp.abs(others) if name.startswith("absolute") else others
+    first = 0 if name == "cosine" else values[:, :1]
+    is_constant = (values == first).all(axis=1)
+    known = jnp.where(is_constant[:, None], original, others)
+    return jnp.where(is_constant, 0, 1) * _ALL[name](original, known)
