@@ -303,7 +303,7 @@ SHAP: dict[str, Case] = {
     },
     "shap.gaussian_process, all outputs": shap("gaussian_process", key=KEY, num_evaluations=62, target="all"),
     "shap.values, exact": values(features=6),
-    "shap.values, permutation": values(num_evaluations=50),
+    "shap.values, permutation": values(num_evaluations=25),
     "shap.values, stochastic": values(num_evaluations=70, stochastic=True),
     "shap.values, gaussian process": values(num_evaluations=80, target="all"),
     "shap.values, high precision": values(num_evaluations=62, precision="high"),

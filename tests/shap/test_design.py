@@ -19,7 +19,7 @@ def pairs_of_size(num_players, size):
     return comb(num_players, size) // (2 if 2 * size == num_players else 1)
 
 
-@pytest.mark.parametrize("sizes", ["uniform", "kernel"])
+@pytest.mark.parametrize("sizes", ["uniform", "singles", "kernel"])
 @pytest.mark.parametrize(("num_players", "stages"), DESIGNS)
 def test_no_coalition_is_there_twice_nor_with_its_complement(num_players, stages, sizes):
     coalitions = design(num_players, stages, sizes).coalitions
@@ -30,7 +30,7 @@ def test_no_coalition_is_there_twice_nor_with_its_complement(num_players, stages
     assert (2 * members <= num_players).all()
 
 
-@pytest.mark.parametrize("sizes", ["uniform", "kernel"])
+@pytest.mark.parametrize("sizes", ["uniform", "singles", "kernel"])
 @pytest.mark.parametrize(("num_players", "stages"), DESIGNS)
 def test_larger_designs_begin_with_smaller_ones(num_players, stages, sizes):
     whole = design(num_players, stages, sizes).coalitions
@@ -61,6 +61,16 @@ def test_small_sizes_are_complete_and_the_others_share_what_is_left(sizes, expec
     np.testing.assert_allclose(counts, expected, atol=1)
     assert counts.tolist()[:2] == [10, 45]
     np.testing.assert_array_equal(pairs.chance[0, members <= 2], 1)
+
+
+@pytest.mark.parametrize(("num_players", "pairs"), [(3, 2), (12, 7), (30, 29), (30, 75), (70, 200)])
+def test_pairs_of_one_player_come_first_and_the_others_are_shared(num_players, pairs):
+    members = design(num_players, (pairs,), "singles").coalitions.sum(axis=1)
+    singles = min(pairs, num_players)
+    np.testing.assert_array_equal(members[:singles], 1)
+    counts = np.bincount(members[singles:], minlength=2 + num_players // 2)[2:-1]
+    if pairs > num_players:
+        assert counts.max() - counts.min() <= 2
 
 
 @pytest.mark.parametrize(("num_players", "stages"), [*DESIGNS, (300, (1000,))])

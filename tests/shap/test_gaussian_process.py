@@ -16,7 +16,7 @@ from xaijax.shap import _process
 from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights
 from xaijax.shap._player_scales import Scales, _posterior
-from xaijax.shap._process import ODD, Kernel, Posterior, mixture, posterior
+from xaijax.shap._process import ODD, Kernel, Posterior, mixture, one_order, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
 SCALES = ["isotropic", "per_player", "fixed"]
@@ -129,6 +129,36 @@ def test_values_and_errors_are_the_posteriors_weighted_by_their_likelihoods(num_
     np.testing.assert_allclose(values[:, 0], 1e3 * mean, rtol=2e-4, atol=2e-2)
     np.testing.assert_allclose(errors[:, 0], 1e3 * spread, rtol=1e-3)
     np.testing.assert_allclose(residual[0], weights @ surprises, rtol=1e-3)
+
+
+def test_one_order_gives_its_contributions_and_the_errors_that_the_models_expect():
+    num_players, worth = 5, np.random.default_rng(1).normal(size=32)
+    coalitions, models_ = one_order(num_players)
+    first = [0, 1, 3, 7, 15, 31]  # the first players of the order, and the last ones of its reverse
+    forward, backward = np.diff(worth[first]), -np.diff(worth[::-1][first])
+    indices = np.array(first[1:])
+    np.testing.assert_array_equal(coalitions @ (1 << np.arange(num_players)), indices[:-1])
+    odd = (worth[indices] - worth[31 - indices]) / 2
+    values, errors, _ = mixture(models_, jnp.asarray(odd[:, None], jnp.float32))
+    np.testing.assert_allclose(values[:, 0], (forward + backward) / 2, atol=1e-6)
+
+    # E (phi - A (o + noise))² over all games of a model: v = root · normal numbers, phi = shapley_sum v.
+    answers = []
+    contributions = np.array(models_.operators[0], float)
+    for degree in _process.DEGREES:
+        for boost in _process.BOOSTS:
+            between, shapley_sum = prior(np.full(num_players, min(degree / num_players, 0.9)), boost)
+            between /= between[-1, -1]
+            linear = shapley_sum.copy()
+            linear[:, indices] -= contributions
+            for noise in _process.NOISES:
+                _, _, likelihood, _ = by_definition(between, shapley_sum, indices, odd, noise)
+                inverse = np.linalg.inv(between[np.ix_(indices, indices)] + noise * np.eye(num_players))
+                expected = np.diag(linear @ between @ linear.T) + noise * (contributions**2).sum(axis=1)
+                answers.append((odd @ inverse @ odd / num_players * expected, likelihood))
+    squares, likelihoods = map(np.array, zip(*answers, strict=True))
+    weights = np.exp(likelihoods - likelihoods.max())
+    np.testing.assert_allclose(errors[:, 0] ** 2, weights @ squares / weights.sum(), rtol=2e-3)
 
 
 def test_scales_of_players_give_the_posterior_of_their_product(float64):

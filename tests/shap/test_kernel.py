@@ -61,7 +61,7 @@ def test_all_pairs_give_the_exact_values(num_players, key):
     assert attribution.num_evaluations == 2**num_players
 
 
-@pytest.mark.parametrize("sizes", ["uniform", "kernel"])
+@pytest.mark.parametrize("sizes", ["singles", "uniform", "kernel"])
 def test_values_solve_the_weighted_regression_over_the_pairs(sizes, key):
     attribution = xai.shap.kernel(table(ROUGH), key=key, num_evaluations=82, sizes=sizes)
     pairs = design(8, (40,), sizes)

@@ -11,6 +11,7 @@ from tests.games import interactions, numbers, perceptron, table
 from tests.shap.test_kernel import weighted_least_squares
 from xaijax._core.numerics import ranks
 from xaijax._core.until import precision
+from xaijax.shap._chosen_pairs import chosen_pairs
 from xaijax.shap._design import design
 from xaijax.shap._process import mixture, process
 
@@ -100,7 +101,7 @@ def test_later_stages_solve_for_all_pairs_so_far(explain, cap):
     """The last stage may end within a step: its pairs are the first of the design all the same."""
     result = explain(table(GAME), until=1e-9, max_evaluations=cap)
     stages = tuple(dict.fromkeys((28, 56, (cap - 2) // 2)))
-    pairs = design(8, stages)
+    pairs = design(8, stages, "singles") if explain is kernel else chosen_pairs(8, stages[-1])
     labels = np.asarray(ranks(jax.random.uniform(KEY, (8,))))
     own, worth = pairs.coalitions[:, labels], GAME.astype(float)
     if explain is kernel:
@@ -135,14 +136,14 @@ def _odd():
 
 def test_examples_of_a_model_stop_by_themselves_in_any_batch():
     x, masker = models.rows(4, 14), xai.mask.baseline(jnp.zeros(14))
-    options = {"key": KEY, "target": 0, "num_evaluations": 70, "until": 0.04, "max_evaluations": 138}
+    options = {"key": KEY, "target": 0, "num_evaluations": 70, "until": 0.02, "max_evaluations": 138}
     batch = xai.shap.values(models.table_net(14), x, masker, **options)
     assert len(set(batch.num_evaluations.tolist())) > 1
     assert set(batch.num_evaluations.tolist()) <= {70, 138}
     some = xai.shap.values(models.table_net(14), x[2:], masker, ids=jnp.arange(2, 4), batch_size=77, **options)
     np.testing.assert_array_equal(some.num_evaluations, batch.num_evaluations[2:])
     np.testing.assert_allclose(some.values, batch.values[2:], atol=1e-5)
-    np.testing.assert_array_equal(batch.converged, jax.vmap(precision)(batch.values, batch.std_errors) <= 0.04)
+    np.testing.assert_array_equal(batch.converged, jax.vmap(precision)(batch.values, batch.std_errors) <= 0.02)
 
 
 def test_several_outputs_are_all_as_precise():

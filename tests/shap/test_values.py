@@ -32,14 +32,12 @@ def explain(players, model=bilinear, examples=1, **options):
         (5, {}, EXACT, "few enough players", 32),
         (12, {}, EXACT, "few enough players", 4096),
         pytest.param(13, {"num_evaluations": 8192}, EXACT, "few enough players", 8192, marks=pytest.mark.slow),
+        pytest.param(12, {"num_evaluations": 301}, PROCESS, "from 2 M + 2 evaluations", 300, marks=pytest.mark.slow),
+        (13, {}, PROCESS, "from 2 M + 2 evaluations", 260),
+        pytest.param(13, {"num_evaluations": 28}, PROCESS, "from 2 M + 2 evaluations", 28, marks=pytest.mark.slow),
+        (13, {"num_evaluations": 27}, PERMUTATION, "fewer than 2 M + 2 evaluations", 26),
         pytest.param(
-            12, {"num_evaluations": 301}, PROCESS, "from 5 evaluations per player", 300, marks=pytest.mark.slow
-        ),
-        (13, {}, PROCESS, "from 5 evaluations per player", 260),
-        pytest.param(13, {"num_evaluations": 65}, PROCESS, "from 5 evaluations per player", 64, marks=pytest.mark.slow),
-        (13, {"num_evaluations": 64}, PERMUTATION, "fewer than 5 evaluations per player", 50),
-        pytest.param(
-            13, {"num_evaluations": 26}, PERMUTATION, "fewer than 5 evaluations per player", 26, marks=pytest.mark.slow
+            13, {"num_evaluations": 26}, PERMUTATION, "fewer than 2 M + 2 evaluations", 26, marks=pytest.mark.slow
         ),
         (13, {"num_evaluations": 4100}, KERNEL, "more than 4,098 evaluations", 4100),
         pytest.param(210, {}, KERNEL, "more than 4,098 evaluations", 4200, marks=pytest.mark.slow),
@@ -71,10 +69,10 @@ def test_high_precision_is_a_scale_for_each_player_where_there_is_a_process(num_
 
 def test_budgets_do_not_change_the_structure_of_the_tree():
     """Results of all estimators can be subtracted, and selected by `lax.cond`."""
-    budgets = [{"num_evaluations": count} for count in (26, 50, 65, 130, 4100, 8192)] + [{"precision": "high"}]
+    budgets = [{"num_evaluations": count} for count in (26, 65, 130, 4100, 8192)] + [{"precision": "high"}]
     structures = [jax.tree.structure(explain(13, **budget)) for budget in budgets]
     assert all(structure == structures[0] for structure in structures)
-    with_cap = [jax.tree.structure(explain(13, until=0.5, **budget)) for budget in ({"num_evaluations": 50}, {})]
+    with_cap = [jax.tree.structure(explain(13, until=0.5, **budget)) for budget in ({"num_evaluations": 26}, {})]
     assert with_cap[0] == with_cap[1] != structures[0]
 
 
@@ -86,7 +84,7 @@ def test_a_key_is_asked_for_only_where_values_are_sampled():
     ):
         explain(5, key=None, stochastic=True)
     with pytest.raises(
-        ValueError, match="`key` must be a JAX random key.*isotropic Gaussian process.*5 evaluations per"
+        ValueError, match=r"`key` must be a JAX random key.*isotropic Gaussian process.*2 M \+ 2 evaluations"
     ):
         explain(13, key=None)
 
@@ -107,7 +105,7 @@ def test_the_front_gives_what_the_estimator_gives(key):
     options = {"key": key, "ids": jnp.array([5, 7])}
     for front, back in [
         ({"num_evaluations": 65}, xai.shap.gaussian_process(game, num_evaluations=65, **options)),
-        ({"num_evaluations": 50}, xai.shap.permutation(game, num_permutations=2, **options)),
+        ({"num_evaluations": 50, "stochastic": True}, xai.shap.permutation(game, num_permutations=2, **options)),
     ]:
         result = xai.shap.values(net, x, masker, target="all", **front, **options)
         np.testing.assert_array_equal(result.values, back.values)
@@ -152,7 +150,7 @@ def test_exact_values_have_any_precision():
 
 @pytest.mark.parametrize(
     ("options", "estimator", "evaluations"),
-    [({"num_evaluations": 50, "max_evaluations": 170}, PERMUTATION, 50), ({"max_evaluations": 5000}, KERNEL, 260)],
+    [({"num_evaluations": 26, "max_evaluations": 170}, PERMUTATION, 50), ({"max_evaluations": 5000}, KERNEL, 260)],
 )
 def test_until_is_passed_on(options, estimator, evaluations):
     result = explain(13, until=0.5, **options)

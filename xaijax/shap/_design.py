@@ -1,7 +1,8 @@
 """Designs: the pairs of complementary coalitions to evaluate, constants of the number of players and of pairs.
 
 A pair is represented by its smaller coalition. All coalitions of a size are taken where the budget allows. Of the other
-sizes, coalitions are drawn without repetition, in blocks in which all players occur about equally often. Designs are
+sizes, coalitions are drawn without repetition, in blocks in which all players occur about equally often. The Shapley
+kernel weighs pairs of one player most: the design "singles" begins with all of them. Designs are
 nested: a larger one begins with the smaller ones, so that evaluations can be added until the values are precise.
 """
 
@@ -14,7 +15,7 @@ from math import comb, inf
 
 import numpy as np
 
-SIZES = ["uniform", "kernel"]
+SIZES = ["singles", "uniform", "kernel"]
 _SEED = 0  # the players of each explanation are relabeled by its own key
 
 
@@ -50,8 +51,8 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
     Args:
       num_players: M, at least 2.
       stages: numbers of pairs in increasing order, each at most `num_pairs(M)`.
-      sizes: "uniform", equally many of each size, as in leverage score sampling (Musco & Witter 2025), or "kernel", in
-        proportion to the Shapley kernel 1 / (k (M - k)), as in KernelSHAP.
+      sizes: "uniform", equally many of each size, as in leverage score sampling (Musco & Witter 2025); "singles", the same
+        after all pairs of one player; or "kernel", in proportion to the Shapley kernel 1 / (k (M - k)), as in KernelSHAP.
     """
     rng = np.random.default_rng((_SEED, num_players))
     smaller = np.arange(1, num_players // 2 + 1)
@@ -63,7 +64,8 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
     drawn: list[np.ndarray] = []
     offset = rng.random()
     for pairs in stages:
-        wanted = _round(_share(pairs, totals, _size_weights(num_players, sizes)), pairs, totals, counts, offset)
+        shares = _share(pairs, totals, _size_weights(num_players, sizes), singles_first=sizes == "singles")
+        wanted = _round(shares, pairs, totals, counts, offset)
         for number, stream in enumerate(streams):
             new = stream.take(int(wanted[number] - counts[number]))
             rows.append(new)
@@ -81,16 +83,21 @@ def design(num_players: int, stages: tuple[int, ...], sizes: str = "uniform") ->
 
 def _size_weights(num_players: int, sizes: str) -> np.ndarray:
     smaller = np.arange(1, num_players // 2 + 1)
-    weights = np.ones(len(smaller)) if sizes == "uniform" else 1 / (smaller * (num_players - smaller))
+    weights = 1 / (smaller * (num_players - smaller)) if sizes == "kernel" else np.ones(len(smaller))
     return weights * np.where(2 * smaller == num_players, 0.5, 1.0)  # the complement has this size as well
 
 
-def _share(pairs: int, totals: list[int], weights: np.ndarray) -> np.ndarray:
-    """Returns shares in proportion to the weights, up to the totals; the excess is shared among the other sizes."""
+def _share(pairs: int, totals: list[int], weights: np.ndarray, *, singles_first: bool) -> np.ndarray:
+    """Returns shares in proportion to the weights, up to the totals; the excess is shared among the other sizes.
+
+    singles_first: size 1 has as many as there are, whatever its weight.
+    """
     ceilings = np.array([float(min(total, 2 * pairs)) for total in totals])  # binomials overflow floats
     full = np.zeros(len(totals), bool)
+    if singles_first:
+        full[0], ceilings[0] = True, min(totals[0], pairs)
     while True:
-        left = pairs - sum(total for total, is_full in zip(totals, full, strict=True) if is_full)
+        left = pairs - ceilings[full].sum()
         shares = np.where(full, ceilings, 0.0)
         if full.all():
             return shares

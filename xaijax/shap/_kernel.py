@@ -28,7 +28,7 @@ def kernel(
     key: KeyLike | None = None,
     num_evaluations: int | None = None,
     sampling: str = "pairs",
-    sizes: str = "uniform",
+    sizes: str = "singles",
     until: float | None = None,
     max_evaluations: int | None = None,
     ids: Ids = None,
@@ -48,7 +48,9 @@ def kernel(
       sampling: "pairs", as above, or "published": sizes drawn from the Shapley kernel and coalitions with replacement, one
         by one, as in the paper, for comparison. Default "pairs".
       sizes: of the pairs: "uniform", equally many of each size, which is in proportion to their leverage in the regression
-        (Musco & Witter 2025), or "kernel", in proportion to the Shapley kernel, as in the paper. Default "uniform".
+        (Musco & Witter 2025); "singles", all pairs of one player and the M - 1 others first, which weigh most, and the
+        other sizes equally; or "kernel", in proportion to the Shapley kernel, as in the paper. Default "singles": far
+        more accurate for 3 evaluations per player, and alike for many.
       until: a precision to reach: the largest standard error over the largest value. The evaluations are doubled until
         then. Such a loop has no reverse-mode gradient. For sampling="pairs". Default: none, and m evaluations.
       max_evaluations: the cap of `until`. `converged` says whether the precision was reached. Default: 16 m.

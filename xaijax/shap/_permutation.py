@@ -49,8 +49,8 @@ def permutation(
 
     Why: unbiased, also where the model's outputs are noisy, in memory that does not grow with the number of permutations.
     The values sum to the output minus the base value for every number of permutations. Additive models and interactions
-    of two players are exact after one permutation. Use it for budgets below five evaluations for each player, and as an
-    independent check of the other estimators.
+    of two players are exact after one permutation. Use it for stochastic models, and as an independent check of the other
+    estimators.
 
     Args:
       game: N games from `xai.game`, or one written by hand.

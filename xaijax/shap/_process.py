@@ -26,7 +26,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +37,6 @@ from threadpoolctl import ThreadpoolController
 from xaijax._core.numerics import einsum, ratio, safe_sqrt
 from xaijax._core.progress import steps
 from xaijax._core.typing import Array, Float, Int
-from xaijax.shap._design import Design
 from xaijax.shap._indices import spin_weights
 
 EVEN, ODD = 0, 1
@@ -101,25 +100,59 @@ class Posterior(NamedTuple):
     residual: Float[Array, " K"]
 
 
+class Pairs(Protocol):
+    """A design: coalitions [n, M], of n pairs."""
+
+    @property
+    def coalitions(self) -> np.ndarray: ...
+
+
 @functools.lru_cache(maxsize=16)
 def process(
-    design: Design, pairs: int, index: str = "SII", t: int = 1, parity: int = ODD, fixed: bool = False
+    design: Pairs, pairs: int, index: str = "SII", t: int = 1, parity: int = ODD, fixed: bool = False
 ) -> Process:
     """Returns the constants for the first `pairs` pairs of a design, on the device.
 
     The quantities are the index of all sets of t players, in the order of `itertools.combinations`. fixed: one model
     alone, so that the values are linear in the game.
     """
-    num_players = design.num_players
+    return _of_coalitions(design.coalitions[:pairs], index, t, parity, fixed)
+
+
+class Order(NamedTuple):
+    """An order of the players 0, 1, ... and its reverse, as pairs.
+
+    coalitions: [M-1, M] the first players.
+    models: those of a process, with the contributions of the players instead of posterior means: the mean of v(S ∪ i) -
+      v(S) and v(N \\ S) - v(N \\ S \\ i), with S the players before i, is o(S ∪ i) - o(S).
+    """
+
+    coalitions: np.ndarray
+    models: Process
+
+
+@functools.lru_cache(maxsize=4)
+def one_order(num_players: int) -> Order:
+    """Returns an order and its reverse, of at least 2 players, and what processes say about the error of this estimate."""
+    coalitions = np.tri(num_players - 1, num_players, dtype=bool)
+    contributions = np.eye(num_players) - np.eye(num_players, k=-1)
+    contributions[0, -1] += 1  # the odd part of the empty coalition is minus that of the grand one
+    return Order(coalitions, _of_coalitions(coalitions, "SII", 1, ODD, False, contributions))
+
+
+def _of_coalitions(
+    coalitions: np.ndarray, index: str, t: int, parity: int, fixed: bool, operator: np.ndarray | None = None
+) -> Process:
+    count, num_players = coalitions.shape
     members = np.array(list(itertools.combinations(range(num_players), t)))
     degrees, boosts, noises = FIXED if fixed else (DEGREES, BOOSTS, NOISES)
-    if len(degrees) * len(boosts) * len(noises) * len(members) * (pairs + 1) > _MOST_NUMBERS:
+    if len(degrees) * len(boosts) * len(noises) * len(members) * (count + 1) > _MOST_NUMBERS:
         degrees, boosts = FEW_DEGREES[t], FEW_BOOSTS
-    moments, coalitions = spin_weights(index, t, num_players), design.coalitions[:pairs]
+    moments = spin_weights(index, t, num_players)
     models = list(itertools.product(degrees, boosts))
     simplest = len(noises) * models.index((min(degrees), max(boosts))) + int(np.argmin(noises))
     kernels = (kernel(coalitions, members, moments, parity, *model) for model in steps("constants", models))
-    return posterior(kernels, noises, simplest)
+    return posterior(kernels, noises, simplest, operator)
 
 
 def kernel(
@@ -174,8 +207,14 @@ def _by_count(players: int, rho: float, weights: np.ndarray) -> np.ndarray:
     return np.sum(sums, axis=0) if sums else np.zeros(players + 1)
 
 
-def posterior(kernels: Iterable[Kernel], noises: Sequence[float], simplest: int = 0) -> Process:
-    """Returns the constants of all models, made in float64 and kept in float32."""
+def posterior(
+    kernels: Iterable[Kernel], noises: Sequence[float], simplest: int = 0, operator: np.ndarray | None = None
+) -> Process:
+    """Returns the constants of all models, made in float64 and kept in float32.
+
+    operator: [Q, n] of another linear estimate A o, instead of the posterior means. Its expected squared error is
+    P - 2 A B' + A (K + noise) A'.
+    """
     operators, variances, residuals, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
     threads = ThreadpoolController()
@@ -184,11 +223,11 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float], simplest: int 
         rated = np.sort(np.append(np.random.default_rng(0).permutation(count - 1)[: _MOST_RATED - 1], count - 1))
         with threads.limit(limits=1 if count < _FEWEST_FOR_THREADS else None, user_api="blas"):
             spread, direction = eigh(kernel.between[np.ix_(rated, rated)])
-            models = [_model(kernel, noise) for noise in noises]
+            models = [_model(kernel, noise, operator) for noise in noises]
         directions.append(direction)
         spreads.append(np.maximum(spread, 0))
-        for operator, variance, residual in models:
-            operators.append(operator)
+        for own, variance, residual in models:
+            operators.append(own)
             variances.append(variance)
             residuals.append(residual)
     with jax.ensure_compile_time_eval():
@@ -204,15 +243,19 @@ def posterior(kernels: Iterable[Kernel], noises: Sequence[float], simplest: int 
         )
 
 
-def _model(kernel: Kernel, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _model(kernel: Kernel, noise: float, operator: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the operator, the variances and the residual of one noise."""
     identity = np.eye(len(kernel.between))
     root = cholesky(kernel.between + noise * identity, lower=True, check_finite=False)
-    operator = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
-    explained = (operator * kernel.with_values).sum(axis=1)
+    if operator is None:
+        own = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
+        explained = (own * kernel.with_values).sum(axis=1)
+    else:
+        own = operator
+        explained = 2 * (own * kernel.with_values).sum(axis=1) - ((own @ root) ** 2).sum(axis=1)
     of_grand = cho_solve((root, True), identity[-1], check_finite=False)
     return (
-        operator.astype(np.float32),
+        own.astype(np.float32),
         np.maximum(kernel.of_values - explained, 0),
         of_grand / np.sqrt(of_grand[-1]),
     )

@@ -16,7 +16,7 @@ from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
 from xaijax.mask._background import Background, own_background
 from xaijax.shap._exact import MOST_PLAYERS, exact
-from xaijax.shap._gaussian_process import ESTIMATORS, MOST_EVALUATIONS, gaussian_process
+from xaijax.shap._gaussian_process import ESTIMATORS, MOST_EVALUATIONS, gaussian_process, of_one_order
 from xaijax.shap._kernel import kernel
 from xaijax.shap._paired import DEFAULT_EVALUATIONS, read_budget, read_key
 from xaijax.shap._permutation import permutation, permutations_of
@@ -27,14 +27,12 @@ from xaijax.trees._forest import Forest
 
 # All 4,096 coalitions of twelve players are evaluated: seventeen times the default of more players, and without error.
 _EXACT_PLAYERS = 12
-# For each player. With fewer, a Gaussian process may be less accurate than antithetic permutations, of which there are two.
-_PROCESS_EVALUATIONS = 5
 PRECISIONS = ["normal", "high"]
 
 _FEW_PLAYERS = "there are few enough players to evaluate all coalitions"
 _STOCHASTIC = "it is unbiased for a stochastic model"
-_FEW_EVALUATIONS = f"there are fewer than {_PROCESS_EVALUATIONS} evaluations per player"
-_MOST_ACCURATE = f"it has the smallest error from {_PROCESS_EVALUATIONS} evaluations per player"
+_FEW_EVALUATIONS = "there are fewer than 2 M + 2 evaluations: one order of the M players and its reverse"
+_MOST_ACCURATE = "it has the smallest error from 2 M + 2 evaluations on"
 _MANY_EVALUATIONS = f"there are more than {MOST_EVALUATIONS:,} evaluations"
 _OWN_BACKGROUND = "; absent features take those of k-means centers of x, as no masker was given"
 _FOREST = "the model is a forest, whose values need no evaluations"
@@ -76,7 +74,7 @@ def values(
     |---|---|
     | a forest from `xai.trees.read`, with a background or no masker, and no number of evaluations | `trees` |
     | up to 12 players, and evaluations for all 2^M coalitions | `exact` |
-    | a stochastic model, or fewer than 5 M evaluations | `permutation`: unbiased, and exact for additive models |
+    | a stochastic model, or fewer than 2 M + 2 evaluations | `permutation`: unbiased, and exact for additive models |
     | up to 4,098 evaluations | `gaussian_process` |
     | more | `kernel`, whose cost does not grow with their cube |
 
@@ -158,10 +156,12 @@ def values(
                 converged = ~unknown.any(axis=tuple(range(games.num_examples is not None, unknown.ndim)))
             attribution = dataclasses.replace(attribution, converged=converged)
     elif estimator == "antithetic permutations":
-        count = permutations_of(budget, games.num_players)
-        attribution = permutation(
-            games, num_permutations=count, max_evaluations=None if until is None else max_evaluations, **options
-        )
+        count, alone = permutations_of(budget, games.num_players), until is None and not stochastic
+        if count == 1 and alone and 1 < games.num_players <= MOST_EVALUATIONS // 2:
+            attribution = of_one_order(games, key, ids, batch_size)
+        else:
+            cap = None if until is None else max_evaluations
+            attribution = permutation(games, num_permutations=count, max_evaluations=cap, **options)
     else:
         options |= {"num_evaluations": num_evaluations, "max_evaluations": max_evaluations}
         if estimator == "kernel regression":
@@ -191,7 +191,7 @@ def _choose(
         choice = "antithetic permutations", _STOCHASTIC
     elif players == 1 or (enough and players <= MOST_PLAYERS):
         choice = "exact", _FEW_PLAYERS
-    elif budget < _PROCESS_EVALUATIONS * players:
+    elif budget < 2 * players + 2:
         choice = "antithetic permutations", _FEW_EVALUATIONS
     elif max(budget, max_evaluations or 0) <= MOST_EVALUATIONS:
         choice = ESTIMATORS["per_player" if precision == "high" else "isotropic"], _MOST_ACCURATE
