@@ -91,17 +91,23 @@ def test_data_frames_are_read_by_name_and_level():
     few["c"] = few["c"].astype(str)  # other levels than those of the model, in their own order
     np.testing.assert_allclose(forest(few), model.predict(frame.dropna()[:40]), rtol=1e-6, atol=1e-6)
     complete = frame.dropna()
-    attribution = xai.explain(forest, complete[:3], background=complete[3:6])
+    rows = complete[3:6].astype({"c": frame["c"].dtype})
+    attribution = xai.explain(forest, complete[["b", "c", "a"]][:3], background=rows)
     assert attribution.names == ("a", "b", "c")
     np.testing.assert_allclose(attribution.output, forest(complete[:3]), rtol=1e-6)
+    np.testing.assert_allclose(attribution.inputs, forest.read(complete[:3]), rtol=1e-6)
+    with pytest.raises(
+        ValueError, match="`masker` must have its columns in the model's order, 'a', 'b', 'c', got 'b', 'a', 'c'"
+    ):
+        xai.explain(forest, complete[:3], background=rows[["b", "a", "c"]])
+    with pytest.raises(
+        ValueError, match="`masker` must have in column 'c' what the model was fitted to, the levels 'a', 'b'"
+    ):
+        xai.explain(forest, complete[:3], background=few.query("c > 'c'"))
     with pytest.raises(
         ValueError, match="`x` must have its columns in the model's order, 'a', 'b', 'c', got 'b', 'a', 'c'"
     ):
-        xai.explain(forest, complete[["b", "a", "c"]])
-    with pytest.raises(
-        ValueError, match="`x` must have in column 'c' what the model was fitted to, the levels 'a', 'b'"
-    ):
-        xai.explain(forest, few.query("c > 'c'"))
+        xai.game(forest, complete[:3], xai.mask.background(rows[["b", "a", "c"]]))
     with pytest.raises(ValueError, match="`x` must have the columns 'a', 'b', 'c', but it lacks 'c'"):
         forest(frame[["a", "b"]])
 

@@ -130,7 +130,7 @@ def check_order(name: str, columns: Columns | None, expected: Columns | None) ->
     if columns is None or expected is None:
         return
     _check_names(name, columns.names, expected.names)
-    fix = f"select them in the model's order with {name}[columns], in the background as well"
+    fix = "select them in this order, such as df[columns], for the inputs and for the background"
     if columns.names != expected.names:
         raise ValueError(
             f"`{name}` must have its columns in the model's order, {_listed(expected.names)}, got {_listed(columns.names)}: "

@@ -15,7 +15,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions
 from xaijax._core.blocks import each, in_blocks
 from xaijax._core.compile import compiled
-from xaijax._core.frames import Columns, is_frame, read_frame, refuse_categories
+from xaijax._core.frames import Columns, check_order, is_frame, read_frame
 from xaijax._core.progress import watched
 from xaijax._core.settings import own
 from xaijax._core.target import ExampleScore, Target, as_target
@@ -196,6 +196,8 @@ def _plan_of(forest: Forest, masker: Any, index: str) -> Plan:
         raise ValueError(
             f"`masker` must have rows [B, {features}], as the forest has {features} features, got {list(masker.rows.shape)}."
         )
+    if masker is not None:
+        check_order("masker", masker.columns, forest.columns)
     return _cached_plan(_Same(forest, masker), index, jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -208,9 +210,10 @@ def _cached_plan(objects: _Same, index: str, _x64: bool) -> Plan:
 def _read_inputs(forest: Forest, x: Any, columns: Columns | None) -> Any:
     """Returns the inputs [N, D] as a traced array, or as one of NumPy in its own dtype."""
     if is_frame(x):
-        x, own_columns = read_frame("x", x, columns, "the masker's rows")
-        if columns is None:
-            refuse_categories("x", own_columns, "pass their codes, as the forest was fitted to them")
+        if columns is None or forest.columns is not None:
+            x = forest.read(x)
+        else:
+            x, _ = read_frame("x", x, columns, "the masker's rows", missing=True)
     if not isinstance(x, Tracer):
         x = check.host_array("x", x)
         if x.dtype.kind not in "biuf":
