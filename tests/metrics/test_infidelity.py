@@ -90,7 +90,7 @@ def subsets():
     return masks, np.array([1 / (4 * math.comb(3, mask.sum())) for mask in masks])
 
 
-@pytest.mark.parametrize("contributions", [False, True])
+@pytest.mark.parametrize("contributions", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_over_subsets_it_is_the_mean_over_all_of_them(contributions):
     masks, probabilities = subsets()
     baseline = np.array([0.5, -1.0, 2.0], np.float32)
@@ -139,25 +139,32 @@ def test_over_squares_a_map_counts_for_all_channels_or_is_shared_by_them():
     assert abs(shares.values[0] - truth) < 4 * shares.std_errors[0] < 0.3 * truth
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_values_of_every_layout_are_laid_out_over_the_input(shared):
+def test_values_of_every_layout_are_laid_out_over_the_input():
     rng = np.random.default_rng(2)
     shape = (2, 4, 6, 2)
-    lay_out = functools.partial(over_inputs, shape=shape, channels=3, shared=shared)
     entries, maps, small = rng.normal(size=shape), rng.normal(size=shape[:3]), np.full((2, 2, 3), 5.0)
-    np.testing.assert_allclose(lay_out(explained(entries, axes="N H W C")), entries, rtol=1e-6)
-    np.testing.assert_allclose(lay_out(explained(entries.reshape(2, -1))), entries, rtol=1e-6)
-    over_channels = np.repeat(maps[..., None], 2, axis=3) / (2 if shared else 1)
-    np.testing.assert_allclose(lay_out(explained(maps, axes="N h w")), over_channels, rtol=1e-6)
-    first = over_inputs(explained(maps, axes="N h w"), (2, 2, 4, 6), 1, shared=shared)
-    np.testing.assert_allclose(first, np.moveaxis(over_channels, 3, 1), rtol=1e-6)
-    resized = lay_out(explained(small, axes="N h w"))
-    np.testing.assert_allclose(resized, np.full(shape, 5 / 4 / 2 if shared else 5.0), rtol=1e-5)
     regions = np.where(np.arange(6) < 4, 0, 1) * np.ones((2, 4, 1), int)
     regions[:, 0, 0] = -1
-    laid_out = lay_out(explained([[30.0, 8.0]] * 2, regions=jnp.asarray(regions), axes="N M"))
-    each = np.where(regions == 0, 30 / 15 / 2, 8 / 8 / 2) if shared else np.where(regions == 0, 30.0, 8.0)
-    np.testing.assert_allclose(laid_out[..., 1], np.where(regions < 0, 0, each), rtol=1e-6)
+    of_regions = explained([[30.0, 8.0]] * 2, regions=jnp.asarray(regions), axes="N M")
+    maps_and_more = explained(maps, axes="N h w"), explained(small, axes="N h w"), of_regions
+    given = explained(entries, axes="N H W C"), explained(entries.reshape(2, -1)), *maps_and_more
+
+    @jax.jit
+    def laid_out(given):
+        lay_out = lambda shared: [over_inputs(one, shape, 3, shared=shared) for one in given]  # noqa: E731
+        return lay_out(False), lay_out(True), over_inputs(given[2], (2, 2, 4, 6), 1, shared=False)
+
+    each, shared, channels_first = laid_out(given)
+    for of_entries in (each[0], each[1], shared[0], shared[1]):
+        np.testing.assert_allclose(of_entries, entries, rtol=1e-6)
+    np.testing.assert_allclose(each[2], np.stack([maps, maps], axis=3), rtol=1e-6)
+    np.testing.assert_allclose(shared[2], each[2] / 2, rtol=1e-6)
+    np.testing.assert_allclose(channels_first, np.stack([maps, maps], axis=1), rtol=1e-6)
+    np.testing.assert_allclose(each[3], np.full(shape, 5.0), rtol=1e-5)
+    np.testing.assert_allclose(shared[3], np.full(shape, 5 / 4 / 2), rtol=1e-5)  # 6 of 24 positions, 2 channels
+    values = np.where(regions < 0, 0, np.where(regions == 0, 30.0, 8.0))
+    np.testing.assert_allclose(each[4][..., 1], values, rtol=1e-6)
+    np.testing.assert_allclose(shared[4][..., 1], values / np.where(regions == 0, 15, 8) / 2, rtol=1e-6)
 
 
 def draws(ids, num_samples):
@@ -205,7 +212,7 @@ def test_each_example_has_its_own_draws_whatever_the_batch_and_unknown_ones_are_
     np.testing.assert_allclose(part.std_errors, score.std_errors[3:], rtol=1e-5)
 
 
-@pytest.mark.parametrize("target", [None, 0])
+@pytest.mark.parametrize("target", [None, pytest.param(0, marks=pytest.mark.slow)])
 def test_it_costs_one_evaluation_more_than_the_perturbations(target):
     rows = []
 

@@ -27,6 +27,7 @@ def linear(weights, x):
 
 MODEL = xai.function(linear, WEIGHTS)
 ROAD = functools.partial(xai.metrics.road, key=KEY, percentiles=PERCENTILES)
+IDS = np.array([4, 8, 6])
 
 
 def explained(maps, **fields):
@@ -81,7 +82,7 @@ def test_a_hole_of_a_plane_is_filled_with_the_plane_and_no_known_pixel_with_nan(
 
 @pytest.fixture(scope="module")
 def silent():
-    return ROAD(MODEL, IMAGES, explained(MAPS), noise=0)
+    return ROAD(MODEL, IMAGES, explained(MAPS), noise=0, ids=IDS)
 
 
 def by_hand(relevance, example=0):
@@ -100,7 +101,7 @@ def test_outputs_are_those_of_imputed_images_and_the_score_is_half_their_mean_di
     assert (silent.metric, silent.better, silent.method, silent.std_errors) == ("ROAD", "higher", "map", None)
 
 
-@pytest.mark.parametrize(("order", "sign"), [("most", 1), ("least", -1)])
+@pytest.mark.parametrize(("order", "sign"), [("most", 1), pytest.param("least", -1, marks=pytest.mark.slow)])
 def test_one_order_scores_the_mean_change_of_the_output(order, sign):
     images = np.moveaxis(IMAGES, 3, 1)  # channels first
     model = xai.function(lambda weights, x: linear(weights, jnp.moveaxis(x, 1, 3)), WEIGHTS)
@@ -116,9 +117,9 @@ def test_one_order_scores_the_mean_change_of_the_output(order, sign):
 def test_reversed_maps_have_the_negative_score_and_constant_ones_zero(silent):
     maps = np.stack([-MAPS[0], MAPS[1], np.ones((4, 4), np.float32)])
     images = IMAGES[[0, 0, 2]]
-    score = ROAD(MODEL, images, explained(maps), noise=0)
+    score = ROAD(MODEL, images, explained(maps), noise=0, ids=IDS)
     np.testing.assert_allclose(score.values[0], -silent.values[0], rtol=1e-3, atol=1e-5)
-    noisy = ROAD(MODEL, images, explained(maps), noise=0.5)
+    noisy = ROAD(MODEL, images, explained(maps), noise=0.5, ids=IDS)
     assert score.values[2] == noisy.values[2] == 0.0
     assert abs(noisy.values[0] - score.values[0]) > 1e-3
 
@@ -142,14 +143,12 @@ def test_95_percent_intervals_hold_the_score_without_noise_of_200_keys(silent):
 
 
 def test_each_image_has_its_own_draws_whatever_the_batch_and_unknown_ones_are_nan():
-    ids, options = np.array([4, 8, 6]), {"noise": 0.5, "target": 1}
-    model = xai.function(lambda weights, x: jnp.stack([x.sum(axis=(1, 2, 3)), linear(weights, x)], axis=1), WEIGHTS)
     images, maps = IMAGES.copy(), MAPS.copy()
     images[0, 0, 0, 0], maps[1, 2, 2] = np.nan, np.nan
-    score = ROAD(model, images, explained(maps), ids=ids, **options)
+    score = ROAD(MODEL, images, explained(maps), noise=0.5, ids=IDS)
     assert np.isnan(score.values).tolist() == [True, True, False]
     assert np.isnan(score.least_first).all(axis=1).tolist() == [True, True, False]
-    part = ROAD(model, IMAGES[2:], explained(MAPS[2:]), ids=ids[2:], batch_size=4, **options)
+    part = ROAD(MODEL, IMAGES[2:], explained(MAPS[2:]), noise=0.5, ids=IDS[2:], batch_size=4)
     np.testing.assert_allclose(part.most_first, score.most_first[2:], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(part.values, score.values[2:], rtol=1e-4, atol=1e-4)
 

@@ -1,7 +1,5 @@
 """Infidelity of captum and ROAD of pytorch-grad-cam on the same weights; each difference is named."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,22 +42,29 @@ def draws(function):
     return torch.from_numpy(np.array(each)).permute(0, 3, 1, 2)
 
 
-@pytest.mark.parametrize(("function", "contributions"), [(noise, False), (to_a_half, True)])
-def test_infidelity_of_the_same_perturbations_is_captums(function, contributions):
+@pytest.mark.parametrize(
+    ("function", "contributions", "optimal_scale"),
+    [
+        (noise, False, False),
+        (to_a_half, True, True),
+        pytest.param(noise, False, True, marks=pytest.mark.slow),
+        pytest.param(to_a_half, True, False, marks=pytest.mark.slow),
+    ],
+)
+def test_infidelity_of_the_same_perturbations_is_captums(function, contributions, optimal_scale):
     """Ours of contributions, with the share of the way to the baseline, is their `multiply_by_inputs`."""
-    ours = functools.partial(
-        xai.metrics.infidelity, flax_net(), images(), explained(ENTRIES, "N H W C"), key=KEY, perturbation=function,
-        num_samples=SAMPLES, contributions=contributions, baseline=0.5,
+    score = xai.metrics.infidelity(
+        flax_net(), images(), explained(ENTRIES, "N H W C"), key=KEY, perturbation=function, num_samples=SAMPLES,
+        contributions=contributions, baseline=0.5, optimal_scale=optimal_scale,
     )  # fmt: skip
     decorated = captum_metrics.infidelity_perturb_func_decorator(contributions)(
         lambda inputs, baselines=None: inputs - draws(function)
     )
-    for optimal_scale in (False, True):
-        theirs = captum_metrics.infidelity(
-            torch_net(), decorated, torch_images(), torch.from_numpy(ENTRIES).permute(0, 3, 1, 2),
-            baselines=0.5 if contributions else None, target=TARGETS, n_perturb_samples=SAMPLES, normalize=optimal_scale,
-        )  # fmt: skip
-        assert error(ours(optimal_scale=optimal_scale).values, theirs.numpy()) < 1e-3
+    theirs = captum_metrics.infidelity(
+        torch_net(), decorated, torch_images(), torch.from_numpy(ENTRIES).permute(0, 3, 1, 2),
+        baselines=0.5 if contributions else None, target=TARGETS, n_perturb_samples=SAMPLES, normalize=optimal_scale,
+    )  # fmt: skip
+    assert error(score.values, theirs.numpy()) < 1e-3
 
 
 def of_grad_cam(remove, share, imputer):
