@@ -1,5 +1,6 @@
 """Rows that show mistakes in comparisons: values at thresholds and next to them, missing values, and unknown categories."""
 
+import jax
 import numpy as np
 
 
@@ -39,3 +40,14 @@ def around(nodes, x, most=120):
             row[feature] = value
             rows.append(row)
     return np.stack(rows)
+
+
+def assert_outputs(forest, own, x):
+    """Compares a forest with the library's own function, for rows of float64 and of float32.
+
+    The device's codes of float32 rows are those of the host, so that compiled programs return the same outputs.
+    """
+    np.testing.assert_allclose(forest(x), own(x), rtol=1e-6, atol=1e-6)
+    x = x.astype(np.float32)
+    np.testing.assert_allclose(forest(x), own(x), rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(jax.jit(forest.codes)(x), forest.codes(x))

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import xaijax as xai
-from tests.trees.rows import around, table
+from tests.trees.rows import around, assert_outputs, table
 
 lgb = pytest.importorskip("lightgbm")
 
@@ -45,9 +45,7 @@ def test_margins_are_those_of_the_library(name):
         assert len(forest.nodes.category_words)
         x = np.concatenate([x, around(forest.nodes, x)])
     raw = name != "random forest"  # raw scores of random forests are sums, and predictions are means
-    np.testing.assert_allclose(forest(x), booster.predict(x, raw_score=raw), rtol=1e-6, atol=1e-6)
-    x = x.astype(np.float32)
-    np.testing.assert_allclose(jax.jit(forest)(x), booster.predict(x, raw_score=raw), rtol=1e-6, atol=1e-6)
+    assert_outputs(forest, lambda x: booster.predict(x, raw_score=raw), x)
 
 
 def test_float64_inputs_that_float32_would_round_across_a_threshold():

@@ -21,7 +21,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import xaijax as xai
-from tests.trees.rows import around, table
+from tests.trees.rows import around, assert_outputs, table
 
 X, Y = table()
 COMPLETE, Y_COMPLETE = table(missing=False)
@@ -86,9 +86,7 @@ def test_outputs_are_those_of_the_library(name):
     if "histogram" in name:
         unknown[:, 2] = [-1, 7, 0.5, 1e9, 3]
     x = np.concatenate([x[:100], around(forest.nodes, x), unknown])
-    np.testing.assert_allclose(forest(x), own(x), rtol=1e-6, atol=1e-6)
-    x = x.astype(np.float32)
-    np.testing.assert_allclose(jax.jit(forest)(x), own(x), rtol=1e-6, atol=1e-6)
+    assert_outputs(forest, own, x)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +165,7 @@ def test_rows_in_blocks_are_those_of_one_block(boosted, monkeypatch):
 def test_explainers_that_evaluate_take_a_forest_and_those_that_differentiate_say_why_not(boosted):
     model, forest = boosted
     x = jnp.asarray(COMPLETE[:2], jnp.float32)
-    attribution = xai.shap.values(forest, x, xai.mask.baseline(jnp.zeros(4)))
+    attribution = xai.shap.exact(xai.game(forest, x, xai.mask.baseline(jnp.zeros(4))))
     np.testing.assert_allclose(attribution.values.sum(axis=1) + attribution.base_value, model.predict(x), rtol=1e-5)
     with pytest.raises(TypeError, match=r"`model` must be differentiable for xai.gradient.saliency, got a forest"):
         xai.gradient.saliency(forest, x)

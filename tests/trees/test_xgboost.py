@@ -2,13 +2,12 @@
 
 import json
 
-import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import xaijax as xai
-from tests.trees.rows import around, table
+from tests.trees.rows import around, assert_outputs, table
 
 xgb = pytest.importorskip("xgboost")
 
@@ -42,10 +41,12 @@ def test_margins_are_those_of_the_library(name):
     assert bool(len(forest.nodes.category_words)) == categories
     x = np.concatenate([X[:100], around(forest.nodes, X), X[:6]])
     x[-6:, 2] = [-1, 7, 1.5, 1e9, -0.5, 0.5]
-    data = xgb.DMatrix(x, feature_types=TYPES if categories else None, enable_categorical=True, nthread=1)
-    own = booster.predict(data, output_margin=True)
-    np.testing.assert_allclose(forest(x), own, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(forest)(x.astype(np.float32)), own, rtol=1e-6, atol=1e-6)
+
+    def own(x):
+        data = xgb.DMatrix(x, feature_types=TYPES if categories else None, enable_categorical=True, nthread=1)
+        return booster.predict(data, output_margin=True)
+
+    assert_outputs(forest, own, x)
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +76,7 @@ def test_estimators_have_the_iterations_and_missing_values_of_their_predict():
     np.testing.assert_allclose(forest(x), stopped.predict(x, output_margin=True), rtol=1e-6, atol=1e-6)
     zeros = xgb.XGBRegressor(n_estimators=3, missing=0, **SMALL).fit(x, Y)
     forest = xai.trees.read(zeros)
-    np.testing.assert_allclose(forest(x), zeros.predict(x), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(jax.jit(forest)(x.astype(np.float32)), zeros.predict(x), rtol=1e-6, atol=1e-6)
+    assert_outputs(forest, zeros.predict, x)
 
 
 def test_data_frames_are_read_by_name_and_level():
@@ -115,11 +115,14 @@ def test_data_frames_are_read_by_name_and_level():
 def test_players_and_outputs_have_the_names_of_the_model():
     frame = pd.DataFrame({"a": X[:, 1], "b": X[:, 3]})
     model = xgb.XGBClassifier(n_estimators=2, **SMALL).fit(frame, CLASSES)
-    attribution = xai.shap.values(
-        xai.trees.read(model), X[:2, [1, 3]], xai.mask.baseline(np.zeros(2, np.float32)), target="all"
+    games = xai.game(
+        xai.trees.read(model),
+        X[:2, [1, 3]].astype(np.float32),
+        xai.mask.baseline(np.zeros(2, np.float32)),
+        target="all",
     )
-    assert attribution.names == ("a", "b")
-    assert attribution.output_names == ("0", "1", "2")
+    assert games.names == ("a", "b")
+    assert games.output_names == ("0", "1", "2")
 
 
 def test_reading_takes_little_time(booster):
