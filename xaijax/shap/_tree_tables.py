@@ -40,10 +40,10 @@ from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax.shap._subtrees import Conditions, Subtrees
 from xaijax.trees._nodes import MISSING
 
-_AT_ONCE = 2**17  # entries of arrays that stay in a core's cache
+_AT_ONCE = 2**16  # entries of arrays that stay in a core's cache
 _SUBTREES_AT_ONCE = 64  # whose values are added before they are added to the sums; and on accelerators at once
 _ROWS_AT_ONCE = 2**13  # of the background
-_FEW = 0.1  # of all tables: so much more is computed to save the compilation of a group
+_FEW, _FEW_PATTERNS = 0.1, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
 
 # (dm of single players, dm of pairs) as functions of t; None: a mass at 1/2.
 _Measure = Callable[[np.ndarray], np.ndarray]
@@ -107,7 +107,7 @@ def groups_of(subtrees: Subtrees) -> list[Subtrees]:
     groups, most = [], np.inf
     for number in np.unique(bits)[::-1]:
         rows = np.flatnonzero(bits == number)
-        if len(rows) * (2.0**most - 2.0**number) <= _FEW * total:
+        if len(rows) * (2.0**most - 2.0**number) <= max(_FEW * total, _FEW_PATTERNS):
             groups[-1] = np.concatenate([groups[-1], rows])
         else:
             groups.append(rows)
