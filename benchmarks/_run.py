@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 import xaijax as xai
-from benchmarks import _accelerator, _devices, _growth, _lime_peers, _record, _shap_peers, _tables, _torch_peers
+from benchmarks import (
+    _accelerator,
+    _devices,
+    _growth,
+    _lime_peers,
+    _record,
+    _shap_peers,
+    _tables,
+    _torch_peers,
+    _tree_peers,
+)
 from benchmarks._cam_cases import cam_cases, cam_parts
 from benchmarks._flops import peak_flops
 from benchmarks._gradient_cases import gradient_cases
@@ -132,6 +142,7 @@ PEERS: dict[str, Callable[..., Rows]] = {
     "shap": _shap_peers.measure_shap,
     "captum": _torch_peers.measure_captum,
     "shapiq": _shap_peers.measure_shapiq,
+    "trees": _tree_peers.measure,
 }
 
 

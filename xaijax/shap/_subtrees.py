@@ -33,18 +33,20 @@ class Conditions:
         return type(self)(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
     def patterns(self, codes: np.ndarray) -> np.ndarray:
-        """Returns int32 [S, N]: the bits of each input, from codes [columns, N]."""
+        """Returns uint32 [S, N]: the bits of each input, from codes [columns, N] of 16 or 32 bits."""
         subtrees, bits, conditions = self.column.shape
-        patterns = np.zeros((subtrees, codes.shape[1]), np.int32)
+        unsigned = np.dtype(f"u{codes.dtype.name}")
+        low, width = self.low.astype(codes.dtype), np.maximum(self.high - self.low, 0).astype(unsigned)
+        any_missing = bool((codes == MISSING).any())
+        patterns = np.zeros((subtrees, codes.shape[1]), np.uint32)
         for bit in range(bits):
             holds = np.ones(patterns.shape, bool)
             for number in range(conditions):
-                low, high, missing = (
-                    part[:, bit, number, None].astype(codes.dtype) for part in (self.low, self.high, self.missing)
-                )
+                at = slice(None), bit, number, None
                 code = codes[self.column[:, bit, number]]
-                holds &= ((code >= low) & (code < high)) | ((code == MISSING) & (missing != 0))
-            patterns |= holds.astype(np.int32) << bit
+                inside = (code - low[at]).view(unsigned) < width[at]  # low <= code < high: codes below wrap around
+                holds &= inside | ((code == MISSING) & self.missing[at]) if any_missing else inside
+            patterns |= holds.astype(np.uint32) << np.uint32(bit)
         return patterns
 
 

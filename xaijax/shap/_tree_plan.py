@@ -90,8 +90,8 @@ class Plan:
         return entries * 2 ** part.conditions.column.shape[1] * self.dtype.itemsize
 
     @functools.cached_property
-    def background(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """The codes [columns, B] of the background rows and their weights [B], or None."""
+    def background(self) -> tuple[np.ndarray, np.ndarray | None] | None:
+        """The codes [columns, B] of the background rows and their weights [B], if any; None without rows."""
         if self.masker is None:
             return None
         rows = np.asarray(self.masker.rows if self.masker.host_rows is None else self.masker.host_rows)
@@ -101,9 +101,11 @@ class Plan:
                 f"`masker` must have rows without NaN for a forest of {self.forest.library}, which refuses missing values: "
                 "fill or drop them."
             )
-        shares = self.masker.shares
-        weights = np.full(len(rows), 1 / len(rows)) if shares is None else np.asarray(shares, np.float64)
-        return with_categories(codes, self.categories), weights / weights.sum()
+        columns = with_categories(codes, self.categories)
+        if self.masker.shares is None:
+            return columns, None
+        weights = np.asarray(self.masker.shares, np.float64)
+        return columns, weights / weights.sum()
 
     @functools.cached_property
     def constant(self) -> np.ndarray:

@@ -42,7 +42,7 @@ from xaijax.trees._nodes import MISSING
 
 _AT_ONCE = 2**16  # entries of arrays that stay in a core's cache
 _SUBTREES_AT_ONCE = 64  # whose values are added before they are added to the sums; and on accelerators at once
-_ROWS_AT_ONCE = 2**13  # of the background
+_ROWS_AT_ONCE = 2**11  # of the background
 _FEW, _FEW_PATTERNS = 0.1, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
 
 # (dm of single players, dm of pairs) as functions of t; None: a mass at 1/2.
@@ -144,7 +144,7 @@ def make_group(
     subtrees: Subtrees,
     index: str,
     num_players: int,
-    background: tuple[np.ndarray, np.ndarray] | None,
+    background: tuple[np.ndarray, np.ndarray | None] | None,
     code_type: np.dtype,
     dtype: np.dtype,
 ) -> tuple[Group, np.ndarray]:
@@ -154,7 +154,8 @@ def make_group(
       subtrees: those of the group.
       index: one of MEASURES.
       num_players: M of the forest.
-      background: codes [columns, B] of the background rows and their weights [B] of sum 1; None for path-dependent.
+      background: codes [columns, B] of the background rows and their weights [B] of sum 1, or None where they are
+        equal; None for path-dependent values.
       code_type, dtype: the types of the arrays.
     """
     bits = subtrees.conditions.column.shape[1]
@@ -196,16 +197,17 @@ def _rows(subtrees: Subtrees, num_players: int, index: str) -> np.ndarray:
     return rows.astype(np.int32)
 
 
-def _histogram(conditions: Conditions, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Returns float64 [S, 2^B] the weight of the background rows of each pattern."""
+def _histogram(conditions: Conditions, codes: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Returns float64 [S, 2^B] the share of the background rows of each pattern, from counts or weights."""
     subtrees, bits = conditions.column.shape[:2]
     total = np.zeros(subtrees << bits)
     offset = np.arange(subtrees)[:, None] << bits
     for start in range(0, codes.shape[1], _ROWS_AT_ONCE):
         block = slice(start, start + _ROWS_AT_ONCE)
         patterns = (conditions.patterns(codes[:, block]) + offset).reshape(-1)
-        total += np.bincount(patterns, np.tile(weights[block], subtrees), minlength=len(total))
-    return total.reshape(subtrees, -1)
+        spread = None if weights is None else np.tile(weights[block], subtrees)
+        total += np.bincount(patterns, spread, minlength=len(total))
+    return (total / (codes.shape[1] if weights is None else 1)).reshape(subtrees, -1)
 
 
 def _part(subtrees: Subtrees, index: str, histogram: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
