@@ -24,7 +24,7 @@ _CLOSE = 1e-8  # of squared differences: those of float32
 def measure(repeats: int, *, small: bool = False, quick: bool = False) -> list[dict[str, Any]]:
     """Measures medians of interleaved repeats; the peers explain the first few inputs."""
     if sentence := missing("shap", "sklearn"):
-        return [skipped("trees", sentence)]
+        return [skipped("shap TreeExplainer", sentence)]
     inputs, peer_inputs = (20, 4) if small else (2000, 10 if quick else 40)
     x, y = _table(200 if small else 4000)
     rows = []
@@ -40,13 +40,16 @@ def measure(repeats: int, *, small: bool = False, quick: bool = False) -> list[d
                         f"The values of {peer} and shap.trees differ by {difference:.1e} of their squares."
                     )
                 xai.clear_caches()
-                more = {} if masker is None else {"seconds_by_rows": _by_rows(forest, x[:inputs], small)}
+                counts = (100, 1000) if small else (100, 10_000) if quick else (100, 10_000, 100_000)
+                more: dict[str, Any] = {}
+                if masker is not None:
+                    more["seconds_by_rows"] = _by_rows(forest, x[:inputs], counts)
                 row = compare_with_peer(
                     f"exact SHAP, {title}, {kind}", peer, ours, theirs, repeats=repeats, difference=difference, **more
                 )
                 rows.append(row)
     if sentence := missing("xgboost"):
-        rows.append(skipped("xgboost", sentence))
+        rows.append(skipped("XGBoost", sentence))
     return rows
 
 
@@ -94,10 +97,10 @@ def _peers(models: dict[str, Any], x: np.ndarray, count: int, with_background: b
     return peers
 
 
-def _by_rows(forest: xai.trees.Forest, x: np.ndarray, small: bool) -> dict[str, float]:
+def _by_rows(forest: xai.trees.Forest, x: np.ndarray, counts: tuple[int, ...]) -> dict[str, float]:
     """Returns our seconds for all inputs, by the number of background rows, after tables are made and compiled."""
     seconds = {}
-    for count in (100, 1000) if small else (100, 10_000, 100_000):
+    for count in counts:
         rows = np.random.default_rng(count).normal(size=(count, _FEATURES)).astype(np.float32)
         explain = _explained(forest, x, xai.mask.background(rows))
         jax.block_until_ready(explain())

@@ -87,7 +87,14 @@ def test_errors_follow_their_definitions():
 def test_missing_packages_are_skipped_with_a_sentence(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     rows = measure_peers(1, small=True)
-    assert [row["peer"] for row in rows] == ["pytorch-grad-cam", "lime", "shap", "captum", "shapiq"]
+    assert [row["peer"] for row in rows] == [
+        "pytorch-grad-cam",
+        "lime",
+        "shap",
+        "captum",
+        "shapiq",
+        "shap TreeExplainer",
+    ]
     assert rows[0]["skipped"].startswith("torch, pytorch_grad_cam are not installed: the extra `peers`")
     assert rows[1]["skipped"].startswith("lime is not installed")
     assert "compared with shapiq: shapiq is not installed" in printed(table(rows))
@@ -127,6 +134,16 @@ def test_lime():
     for row in rows:
         assert 1e-4 < row["error"] < 1
         assert 1e-4 < row["peer_error"] < 1
+
+
+@pytest.mark.slow
+def test_forests():
+    pytest.importorskip("shap")
+    rows = [row for row in measure_peers(1, small=True, only=("trees",)) if "skipped" not in row]
+    check(rows, 4 + (importlib.util.find_spec("xgboost") is not None))
+    for row in rows:
+        assert row["difference"] < 1e-8
+        assert ("seconds_by_rows" in row) == row["name"].endswith("interventional")
 
 
 @pytest.mark.slow
