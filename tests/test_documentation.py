@@ -6,6 +6,7 @@ import pkgutil
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -56,3 +57,16 @@ def test_the_examples_of_the_page_on_propagation_run():
     result = namespace["result"]
     assert result.values.shape == (2, 8, 8)
     np.testing.assert_allclose(result.completeness_gap, 0, atol=1e-4 * np.abs(result.values).sum(axis=(1, 2)).max())
+
+
+def test_the_examples_of_the_page_on_choosing_run():
+    """The control, which looks at no parameter, is the only one that random parameters do not change."""
+    namespace = {}
+    for example in examples(README.parent / "docs" / "choosing.md"):
+        exec(compile(example, "choosing.md", "exec"), namespace)
+    plt.close("all")
+    comparison = namespace["comparison"]
+    means = {name: float(scores["random parameters"].mean().value) for name, scores in comparison.scores.items()}
+    assert [name for name, mean in means.items() if mean > 0.9] == ["control"]
+    assert namespace["best"]["explainer"] == "integrated"
+    assert namespace["test"]["low"] > 0  # deletion of the gradient is larger, which is worse
