@@ -2,6 +2,7 @@
 
 import functools
 import io
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,8 @@ from rich.console import Console
 from scipy import stats
 
 import xaijax as xai
+from xaijax._core.compile import compiled as xai_compiled
+from xaijax.metrics._explainer import Explainer
 
 KEY = jax.random.key(3)
 N, M = 6, 5
@@ -332,3 +335,16 @@ def test_a_metric_is_compiled_once_for_all_explainers():
     }
     compare(functions | explainers(), {"total": total})
     assert len(count) <= 3  # with a base value that makes it efficient, with one, and without one
+
+
+def test_many_explainers_at_one_line_are_no_reason_to_warn():
+    """Each is a function of its own, for which a metric that explains again is compiled."""
+
+    @xai_compiled
+    def again(explainer, x):
+        return explainer.content(None, x).values.sum(axis=1)
+
+    functions = {str(k): lambda model, x, k=k: attribution(k * x) for k in range(6)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compare(functions, {"again": lambda explainer, x: again(Explainer(explainer), x)})

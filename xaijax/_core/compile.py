@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +25,8 @@ _KEPT_PROGRAMS = 256  # of one explainer, each for models of another structure
 _KEPT_THROWAWAY = 8  # the same for models with functions that are defined within functions, lambdas among them
 _KEPT_LINES = 256  # of which compilations are counted
 _COMPILATIONS_TO_WARN = 5  # at one line
+
+_calls_many: contextvars.ContextVar[bool] = contextvars.ContextVar("calls_many", default=False)
 
 
 def compiled(
@@ -100,6 +103,16 @@ def compiled(
     call.lower = over_automatic_axes("lower")
     call.clear_cache = programs.clear
     return call
+
+
+@contextlib.contextmanager
+def many_explainers() -> Iterator[None]:
+    """Marks calls of several explainers in one line of the user, who rightly has a function for each of them."""
+    token = _calls_many.set(True)
+    try:
+        yield
+    finally:
+        _calls_many.reset(token)
 
 
 def is_eager(*trees: Any) -> bool:
@@ -191,7 +204,7 @@ class _Programs:
 
     def count_compilation(self, program: _Program) -> None:
         """Warns when a line of the user compiles for the fifth time, each time for another function."""
-        if program.is_counted or not program.functions or jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
+        if _calls_many.get() or program.is_counted or not program.functions or jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
             return
         program.is_counted = True
         line = calls.user_line()

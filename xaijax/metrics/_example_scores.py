@@ -14,6 +14,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted, takes
+from xaijax._core.compile import many_explainers
 from xaijax._core.game import game
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, Float
@@ -156,7 +157,7 @@ def _name_of(function: Any) -> str:
 
 
 def _explained(name: str, explainer: Any, model: Any, x: Any, given: dict[str, Any], num_examples: int) -> Attribution:
-    with noted(f"The explainer {name!r} raised this error."):
+    with many_explainers(), noted(f"The explainer {name!r} raised this error."):
         answer = call_noted("explainers", explainer, model, x, **accepted(explainer, given))
     if not isinstance(answer, Attribution):
         raise TypeError(f"`explainers[{name!r}]` must return an Attribution, got {check.shown(answer)}.")
@@ -199,7 +200,7 @@ def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any]
     if "explainer" in named and not takes(known["explainer"], "target"):
         given |= {"target": None} if "target" in named else {}  # it would have nowhere to go
     given = accepted(function, given)
-    with noted(f"The metric {metric!r} raised this error for the explainer {explainer!r}."):
+    with many_explainers(), noted(f"The metric {metric!r} raised this error for the explainer {explainer!r}."):
         answer = call_noted("metrics", function, **given)
     score = answer if isinstance(answer, Score) else Score(check.numeric_array(f"metrics[{metric!r}]", answer))
     if jnp.shape(score.values) != (num_examples,):
