@@ -60,6 +60,18 @@ def test_answers_do_not_depend_on_batch_blocks_or_order(games):
     np.testing.assert_allclose(m.symmetry_violation(last, given[1:], key=KEY, ids=ids[1:]).values, whole[1:], rtol=1e-6)
 
 
+def test_a_game_that_is_undefined_for_some_coalition_has_no_score():
+    game = xai.Game(lambda z: jnp.where(z[:, 0] & ~z[:, 1], jnp.nan, z[:, 1] + 0.0), 3)
+    assert np.isnan(m.null_player_violation(game, xai.Attribution(jnp.ones(3), jnp.ones(()))).values)
+
+
+def test_another_class_is_refused():
+    game = xai.game(lambda x: x @ jnp.ones((3, 2)), jnp.ones((2, 3)), xai.mask.baseline(jnp.zeros(3)), target=1)
+    other = xai.Attribution(jnp.ones((2, 3)), jnp.ones(2), target=jnp.array([1, 0]))
+    with pytest.raises(ValueError, match="`attribution` must explain the game's own output, got class 0 for example 1"):
+        m.null_player_violation(game, other)
+
+
 def test_completeness_gap_is_by_hand_and_relative_to_the_difference():
     values = jnp.array([[1.0, 2.0], [1.0, -1.0], [0.5, 0.5]])
     attribution = xai.Attribution(values, jnp.array([5.0, 1.0, 2.0]), jnp.array([1.0, 1.0, 2.0]), method="LIME")
@@ -71,7 +83,7 @@ def test_completeness_gap_is_by_hand_and_relative_to_the_difference():
     ("call", "message"),
     [
         (lambda game, given: m.completeness_gap(given), "`attribution` must have a base value"),
-        (lambda game, given: m.null_player_violation(game, given), "`key` must be given for a game of 13 players"),
+        (lambda game, given: m.null_player_violation(game, given), "`key` must be a JAX random key.*13 players"),
         (lambda game, given: m.symmetry_violation(game, given[0], key=KEY), "`attribution` must have one value for each player"),
         (lambda game, given: m.symmetry_violation(None, given, key=KEY), "`game` must be"),
         (lambda game, given: m.null_player_violation(game, given, key=KEY, tolerance=-1.0), "`tolerance` must be"),

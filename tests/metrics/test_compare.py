@@ -88,6 +88,21 @@ def test_mean_ranks_are_over_metrics_that_have_a_better_direction(comparison):
     assert np.isnan(comparison.metric_agreement()[2]).all()
 
 
+def test_infinite_scores_share_the_last_rank():
+    scores = {name: np.full(N, value) for name, value in zip("abc", [np.inf, 1.0, np.inf], strict=True)}
+    records = compare(metrics={"down": known("lower", scores)}).table()
+    assert [record["rank"] for record in records] == [2.5, 1, 2.5]
+
+
+def test_scores_may_be_counts():
+    counts = np.array([3, 1, 2, 2, 0, 1])
+    alone = compare(explainers({"a": VALUES["a"]}), {"count": known("higher", {"a": counts})})
+    (record,) = alone.table()
+    expected = stats.t.interval(0.95, N - 1, counts.mean(), stats.sem(counts))
+    np.testing.assert_allclose([record["low"], record["high"]], expected, rtol=1e-5)
+    assert alone.scores["a"]["count"].std_errors is None
+
+
 def test_an_example_counts_where_all_explainers_have_a_score():
     scores = SCORES | {"a": np.where(np.arange(N) == 1, np.nan, SCORES["a"]), "c": np.full(N, np.nan)}
     scored = compare(metrics={"up": known("higher", scores)})

@@ -48,7 +48,7 @@ def test_the_extremes_are_one_player_and_all_alike(metric, alone, even):
 @pytest.mark.parametrize("metric", [m.gini, m.entropy, m.effective_size])
 def test_players_that_own_nothing_do_not_count(metric):
     padded = np.concatenate([VALUES[:, :4], np.zeros((3, 2), np.float32)], axis=1)
-    regions = jnp.tile(jnp.arange(4), (3, 2))
+    regions = jnp.tile(jnp.array([0, 1, 2, 3, -1]), (3, 2))  # and positions of no player
     np.testing.assert_allclose(
         metric(explained(padded, regions=regions)).values, metric(explained(VALUES[:, :4])).values, rtol=1e-6
     )

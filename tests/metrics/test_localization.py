@@ -100,16 +100,27 @@ def test_attributions_are_laid_out_on_the_input():
     )
 
 
+def test_positions_of_no_player_do_not_compete():
+    spans = np.array([[True, False, False, False], [False, True, False, True]])  # the second marks such a position too
+    words = xai.Attribution(
+        jnp.tile(jnp.array([-1.0, -2.0, -3.0]), (2, 1)), jnp.ones(2), regions=jnp.array([[0, 1, 2, -1]] * 2)
+    )
+    for metric, expected in zip(METRICS, [[1, 0], [0, 0], [1, 0], [1, 0.5], [1, 0]], strict=True):
+        assert metric(words, spans).values.tolist() == expected
+
+
 def test_grid_pointing_game_is_the_mass_in_the_own_cell():
     cells = np.array([0, 3, 5])
-    scores = m.grid_pointing_game(MAPS, cells, (2, 4)).values
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        scores = m.grid_pointing_game(MAPS, cells, (2, 4)).values
     owners = np.kron(np.arange(8).reshape(2, 4), np.ones((3, 2), int))
     expected = m.relevance_mass(MAPS, cells[:, None, None] == owners).values
     np.testing.assert_array_equal(scores, expected)
 
 
 def test_boxes_and_spans_become_masks():
-    image = m.box_masks([[1, 2, 3, 5]], (6, 8))
+    with jax.numpy_rank_promotion("raise"):
+        image = m.box_masks([[1, 2, 3, 5]], (6, 8))
     np.testing.assert_array_equal(image[0], MASKS[0])
     union = m.box_masks([[[0, 2], [4, 5]], [[1, 3], [0, 0]]], (5,))
     assert union.tolist() == [[True, True, False, False, True], [False, True, True, False, False]]

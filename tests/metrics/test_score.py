@@ -35,3 +35,9 @@ def test_mean_is_unknown_where_a_score_is_and_the_same_under_jit():
 def test_level_that_is_no_probability_is_refused(level):
     with pytest.raises(ValueError, match="`level` must be between 0 and 1, got"):
         xai.metrics.Score(jnp.ones(3)).mean(level)
+
+
+@pytest.mark.parametrize("scores", [[3, 1, 2, 2], [True, False, True, True]])
+def test_counts_and_hits_have_the_interval_of_their_numbers(scores):
+    mean = xai.metrics.Score(jnp.array(scores)).mean()
+    np.testing.assert_allclose(mean[:2], [np.mean(scores), stats.sem(np.asarray(scores, float))], rtol=1e-6)

@@ -18,8 +18,8 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import ranks, ratio
-from xaijax._core.typing import Array, Bool, Float, Ids, KeyLike
-from xaijax.metrics._ranked import player_values
+from xaijax._core.typing import Array, Bool, Float, Ids, Int, KeyLike
+from xaijax.metrics._ranked import check_targets, player_values
 from xaijax.metrics._score import Score
 
 MOST_PLAYERS = 12  # of which all coalitions are evaluated
@@ -92,7 +92,7 @@ def null_player_violation(
       A `Score`, lower is better: from 0 to 1; 0 where there are no null players. NaN where an input or a value is NaN.
 
     Raises:
-      TypeError, ValueError: if game and attribution do not fit, or the key is missing.
+      TypeError, ValueError: if game and attribution do not fit or are of different classes, or the key is missing.
 
     References:
       Shapley (1953), A value for n-person games, axiom 2. Nguyen & Martínez (2020), On quantitative aspects of model
@@ -160,26 +160,23 @@ def _violation(
     tolerance = check.positive_float("tolerance", tolerance, zero_allowed=True)
     if tolerance >= 1:
         raise ValueError(f"`tolerance` must be a fraction below 1 of the range of the game's values, got {tolerance}.")
-    if game.num_players <= MOST_PLAYERS:
-        key = jax.random.key(0) if key is None else check.random_key(key)  # unused
-    elif key is None:
-        raise ValueError(
-            f"`key` must be given for a game of {game.num_players} players, whose coalitions are drawn, got None: "
-            "pass jax.random.key(0)."
-        )
-    key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
-    values = _violations(
+    key = check.key_where_drawn(
+        key, game.num_players <= MOST_PLAYERS, f"there are {game.num_players} players, whose coalitions are drawn"
+    )
+    ids = check.example_ids(ids, game.num_examples)
+    values, target = _violations(
         game, attribution, key, ids, tolerance, metric=metric, num_samples=num_samples,
         batch_size=check.batch_size(batch_size),
     )  # fmt: skip
+    check_targets(target, attribution.target)
     return Score(values, metric=metric, better="lower", method=attribution.method)
 
 
 @compiled(static_argnames=("metric", "num_samples", "batch_size"))
 def _violations(
     game: Game, attribution: Attribution, key: Any, ids: Any, tolerance: Any, *, metric: str, num_samples: int, batch_size: int | None,
-) -> Float[Array, "*N"]:  # fmt: skip
-    """Finds the null players, or the symmetric pairs, of each game, and what the attribution gives them."""
+) -> tuple[Float[Array, "*N"], Int[Array, " N"] | None]:  # fmt: skip
+    """Finds the null players, or the symmetric pairs, of each game; returns what the attribution gives them, and the target."""
     values = player_values(game, attribution)
     exact = game.num_players <= MOST_PLAYERS
     find = _null_players if metric.startswith("null") else _symmetric_pairs
@@ -200,14 +197,15 @@ def _violations(
         return {
             "flags": find(jnp.asarray(coalitions), worth, others, active, least),
             "active": active,
-            "output": worth[-1],
+            "output": jnp.where(jnp.isnan(least), jnp.nan, worth[-1]),  # as any coalition may decide
         }
 
     at_once = 2**game.num_players if exact else num_samples * (game.num_players + 1)
     fields = game.solve_each(solve, key=key, ids=ids, coalitions_at_once=at_once, batch_size=batch_size)
     measure = _of_null_players if metric.startswith("null") else _of_pairs
     measure = measure if game.num_examples is None else jax.vmap(measure)
-    return jnp.where(jnp.isnan(fields["output"]), jnp.nan, measure(values, fields["flags"], fields["active"]))
+    scores = jnp.where(jnp.isnan(fields["output"]), jnp.nan, measure(values, fields["flags"], fields["active"]))
+    return scores, fields.get("target")
 
 
 def _null_players(coalitions: Array, worth: Array, others: Array, active: Array, least: Array) -> Bool[Array, " M"]:

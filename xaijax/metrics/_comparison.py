@@ -95,9 +95,9 @@ class Comparison:
           One record for each explainer, the best first: explainer, mean_rank, best and worst rank, and num_metrics, the
           number of metrics that rank it.
         """
-        records = []
+        table, records = self.table(), []
         for name in self.explainers:
-            own = [record["rank"] for record in self.table() if record["explainer"] == name]
+            own = [record["rank"] for record in table if record["explainer"] == name]
             own = [rank for rank in own if not np.isnan(rank)]
             summary = (float(np.mean(own)), min(own), max(own)) if own else (float("nan"),) * 3
             fields = dict(zip(("mean_rank", "best", "worst"), summary, strict=True))
@@ -258,7 +258,7 @@ def _ranks(means: np.ndarray, better: str) -> np.ndarray:
 
 def _centered_ranks(numbers: np.ndarray) -> np.ndarray:
     """Returns ranks around 0, of which equal numbers share the mean."""
-    return (np.sign(numbers[:, None] - numbers).sum(axis=1)) / 2
+    return ((numbers[:, None] > numbers).sum(axis=1) - (numbers[:, None] < numbers).sum(axis=1)) / 2
 
 
 def _p_value(differences: np.ndarray, test: str) -> float:

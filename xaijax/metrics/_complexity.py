@@ -19,7 +19,8 @@ from xaijax.metrics._score import Score
 def gini(attribution: Attribution) -> Score:
     """Computes the Gini index of the sizes of the values: 0 if all players share the explanation evenly, near 1 if one has it.
 
-    Players that own no part of the input, such as padding in texts, do not count.
+    Players that own no part of the input, such as words that a short text lacks, do not count. The padding of texts whose
+    players are single positions counts as players of value 0.
 
     Args:
       attribution: of one output of each example: values of players, a map, or pixels.
@@ -108,7 +109,8 @@ def _counted(attribution: Attribution) -> Bool[Array, " P"]:
     size = attribution.values.size
     if attribution.regions is None:
         return jnp.ones(size, bool)
-    return jnp.zeros(size, bool).at[attribution.regions.reshape(-1)].set(True)
+    owners = attribution.regions.reshape(-1)
+    return jnp.zeros(size, bool).at[jnp.where(owners < 0, size, owners)].set(True, mode="drop")
 
 
 def _shares(values: Float[Array, " P"], counted: Bool[Array, " P"]) -> Float[Array, " P"]:

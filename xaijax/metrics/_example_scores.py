@@ -17,6 +17,7 @@ from xaijax._core.calls import accepted, call_noted, free_parameters, is_require
 from xaijax._core.compile import many_explainers
 from xaijax._core.game import game
 from xaijax._core.masker import Masker
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float
 from xaijax._model import as_model
 from xaijax.metrics._agreement import agreements
@@ -208,7 +209,7 @@ def _scored(explainer: str, metric: str, function: Any, known: Mapping[str, Any]
             f"`metrics[{metric!r}]` must return a Score, or numbers, of each of the {num_examples} examples, got shape "
             f"{list(jnp.shape(score.values))}."
         )
-    return score
+    return dataclasses.replace(score, values=at_least_float32(jnp.asarray(score.values)))
 
 
 def _errors(score: Score) -> Array:

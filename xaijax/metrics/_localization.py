@@ -6,13 +6,14 @@ relevance rank = share of the K strongest positions that lie in the mask, K the 
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core import check
+from xaijax._core import check, settings
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32, ratio
@@ -20,6 +21,8 @@ from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Int
 from xaijax.metrics._score import Score
 
 SIGNS = ["positive", "absolute"]
+Space = Float[Array, "*space"]
+Marked = Bool[Array, "*space"]
 
 
 def pointing_game(maps: Attribution | Array, masks: ArrayOrSequence, *, tolerance: int = 0) -> Score:
@@ -30,7 +33,8 @@ def pointing_game(maps: Attribution | Array, masks: ArrayOrSequence, *, toleranc
     Args:
       maps: an attribution, of which each position of the input gets the value of its player; or values [N, *space].
         Values of pixels with channels are summed over the channels. A map of lower resolution is resized linearly to the
-        shape of the masks.
+        shape of the masks. Positions of no player, at -1 of `attribution.regions`, neither count nor compete. The padding of
+        texts has players, of value 0, which do: cut it off.
       masks: booleans [N, *space], True on the object; `box_masks` makes them from boxes and spans.
       tolerance: a position at most so many pixels from the object is a hit too (Euclidean). Zhang et al. take 15 for
         images of about 500 pixels. Default 0.
@@ -152,6 +156,7 @@ def attribution_auc(maps: Attribution | Array, masks: ArrayOrSequence) -> Score:
     return _score("attribution AUC", _auc, maps, masks, partial=True)
 
 
+@settings.own
 def grid_pointing_game(
     maps: Attribution | Array, cells: ArrayOrSequence, grid: tuple[int, int], *, sign: str = "positive"
 ) -> Score:
@@ -203,11 +208,12 @@ def grid_pointing_game(
     owners = np.arange(height)[:, None] // (height // rows) * columns + np.arange(width) // (width // columns)
     method = maps.method if isinstance(maps, Attribution) else ""
     return Score(
-        _localized(values, cells[:, None, None] == owners, _mass, (("sign", sign),)),
+        _localized(values, cells[:, None, None] == owners, None, _mass, (("sign", sign),)),
         metric="grid pointing game", better="higher", method=method,
     )  # fmt: skip
 
 
+@settings.own
 def box_masks(boxes: ArrayOrSequence, shape: tuple[int, ...]) -> Bool[Array, "N *space"]:
     """Returns masks that are True inside of boxes of an image, or spans of a text.
 
@@ -265,16 +271,18 @@ def _check_boxes(first: np.ndarray, last: np.ndarray, shape: tuple[int, ...]) ->
 def _score(metric: str, function: Any, maps: Any, masks: Any, partial: bool = False, **options: Any) -> Score:
     method = maps.method if isinstance(maps, Attribution) else ""
     alone = isinstance(maps, Attribution) and not maps.has_examples
-    values, masks = _read(maps, masks, alone)
+    values, masks, counted = _read(maps, masks, alone)
     if "k" in options and options["k"] > masks[0].size:
         raise ValueError(f"`k` must be at most the number of positions of a map, {masks[0].size}, got {options['k']}.")
     _check_marked(masks, partial)
-    scores = _localized(values, masks, function, tuple(options.items()))
+    scores = _localized(values, masks, counted, function, tuple(options.items()))
     return Score(scores[0] if alone else scores, metric=metric, better="higher", method=method)
 
 
-def _read(maps: Any, masks: Any, alone: bool) -> tuple[Float[Array, "N ..."], Bool[Array, "N ..."]]:
-    """Returns values and masks of the same number of axes."""
+def _read(
+    maps: Any, masks: Any, alone: bool
+) -> tuple[Float[Array, "N ..."], Bool[Array, "N ..."], Bool[Array, "N ..."] | None]:
+    """Returns values and masks of the same number of axes, and which positions have a player; None for all of them."""
     if isinstance(maps, Attribution) and maps.all_outputs:
         raise ValueError(
             "`maps` must explain one output of each example, got all outputs: take one by attribution.of_output(k)."
@@ -300,7 +308,10 @@ def _read(maps: Any, masks: Any, alone: bool) -> tuple[Float[Array, "N ..."], Bo
         raise ValueError(
             f"`masks` must have the shape of `maps`, {list(values.shape[alone:])}, got {list(masks.shape[alone:])}."
         )
-    return values, masks
+    if not isinstance(maps, Attribution) or maps.regions is None:
+        return values, masks, None
+    counted = maps.regions.reshape(masks.shape) >= 0
+    return values, masks & counted, counted
 
 
 def _check_marked(masks: Any, partial: bool) -> None:
@@ -316,47 +327,50 @@ def _check_marked(masks: Any, partial: bool) -> None:
 
 
 @compiled(static_argnames=("function", "options"))
-def _localized(values: Array, masks: Array, function: Any, options: tuple[tuple[str, Any], ...]) -> Float[Array, " N"]:
+def _localized(
+    values: Array, masks: Array, counted: Array | None, function: Any, options: tuple[tuple[str, Any], ...]
+) -> Float[Array, " N"]:
     values = at_least_float32(values)
     if values.shape != masks.shape:
         values = jax.image.resize(values, masks.shape, method="linear")
-    scores = jax.vmap(lambda value, mask: function(value, mask, **dict(options)))(values, masks)
+    counted = jnp.ones(masks.shape, bool) if counted is None else counted
+    scores = jax.vmap(functools.partial(function, **dict(options)))(values, masks, counted)
     bad = ~masks.reshape(len(masks), -1).any(axis=1) | check.rows_with_nan(values)
     return check.nan_where(bad, scores)
 
 
-def _pointing(values: Float[Array, "*space"], mask: Bool[Array, "*space"], tolerance: int) -> Float[Array, ""]:
-    return _share_of_strongest(values, _within(mask, tolerance) if tolerance else mask, 1)
+def _pointing(values: Space, mask: Marked, counted: Marked, tolerance: int) -> Float[Array, ""]:
+    return _share_of_strongest(values, _within(mask, tolerance) & counted if tolerance else mask, counted, 1)
 
 
-def _mass(values: Float[Array, "*space"], mask: Bool[Array, "*space"], sign: str) -> Float[Array, ""]:
+def _mass(values: Space, mask: Marked, counted: Marked, sign: str) -> Float[Array, ""]:
     mass = jnp.abs(values) if sign == "absolute" else jnp.maximum(values, 0)
     return ratio(jnp.where(mask, mass, 0).sum(), mass.sum())
 
 
-def _rank(values: Float[Array, "*space"], mask: Bool[Array, "*space"]) -> Float[Array, ""]:
-    return _share_of_strongest(values, mask, mask.sum())
+def _rank(values: Space, mask: Marked, counted: Marked) -> Float[Array, ""]:
+    return _share_of_strongest(values, mask, counted, mask.sum())
 
 
-def _top_k(values: Float[Array, "*space"], mask: Bool[Array, "*space"], k: int) -> Float[Array, ""]:
-    return _share_of_strongest(values, mask, k)
+def _top_k(values: Space, mask: Marked, counted: Marked, k: int) -> Float[Array, ""]:
+    return _share_of_strongest(values, mask, counted, k)
 
 
-def _auc(values: Float[Array, "*space"], mask: Bool[Array, "*space"]) -> Float[Array, ""]:
+def _auc(values: Space, mask: Marked, counted: Marked) -> Float[Array, ""]:
     """By the mean rank of the object's positions (Mann & Whitney 1947); equal values share their ranks."""
-    values, mask = values.reshape(-1), mask.reshape(-1)
-    ordered = jnp.sort(values)
+    values, mask, counted = values.reshape(-1), mask.reshape(-1), counted.reshape(-1)
+    ordered = jnp.sort(jnp.where(counted, values, jnp.inf))  # the others after all that count
     smaller = jnp.searchsorted(ordered, values, side="left").astype(values.dtype)
     not_larger = jnp.searchsorted(ordered, values, side="right").astype(values.dtype)
     inside = mask.sum().astype(values.dtype)
-    outside = values.size - inside
+    outside = counted.sum().astype(values.dtype) - inside
     mean_below = jnp.where(mask, (smaller + not_larger) / 2, 0).sum() / inside
     return jnp.where(outside > 0, (mean_below - inside / 2) / jnp.maximum(outside, 1), jnp.nan)
 
 
-def _share_of_strongest(values: Array, mask: Array, count: int | Int[Array, ""]) -> Float[Array, ""]:
+def _share_of_strongest(values: Space, mask: Marked, counted: Marked, count: int | Int[Array, ""]) -> Float[Array, ""]:
     """Returns which share of the `count` strongest positions lies in the mask; those that tie for the last count evenly."""
-    values, mask = values.reshape(-1), mask.reshape(-1)
+    values, mask = jnp.where(counted, values, -jnp.inf).reshape(-1), mask.reshape(-1)
     last = jnp.sort(values)[values.size - jnp.maximum(count, 1)]
     above, tied = values > last, values == last
     left = (count - above.sum()).astype(values.dtype)

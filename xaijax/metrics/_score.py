@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from scipy.special import ndtri, stdtrit
 
 from xaijax._core import check
+from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float
 
 
@@ -64,12 +65,13 @@ class Score:
         [2.0, 0.577, -0.484, 4.484]
         """
         level = check.probability("level", level, usual="0.95")
-        if self.values.size > 1:
-            value, count = self.values.mean(), self.values.size
-            std_error = self.values.std(ddof=1) / jnp.sqrt(count).astype(self.values.dtype)
+        values = at_least_float32(jnp.asarray(self.values))  # scores of one's own may be counts, or hits
+        if values.size > 1:
+            value, count = values.mean(), values.size
+            std_error = values.std(ddof=1) / jnp.sqrt(count).astype(values.dtype)
             quantile = stdtrit(count - 1, (1 + level) / 2)
         else:
-            value, quantile = self.values.reshape(()), ndtri((1 + level) / 2)
+            value, quantile = values.reshape(()), ndtri((1 + level) / 2)
             std_error = jnp.full((), jnp.nan, value.dtype) if self.std_errors is None else self.std_errors.reshape(())
         half = float(quantile) * std_error
         return Mean(value, std_error, value - half, value + half)
