@@ -277,6 +277,11 @@ def test_tables_say_what_was_scored(comparison):
     ("change", "error", "message"),
     [
         ({"functions": {}}, TypeError, "`explainers` must be a dictionary of at least one function by name"),
+        (
+            {"metrics": ["gini"]},
+            TypeError,
+            r"`metrics` must be a dictionary of .*, or a list of functions, got \['gini'\]",
+        ),
         ({"functions": {"a": 3}}, TypeError, r"`explainers\['a'\]` must be a function, got 3"),
         ({"functions": {"a": lambda model, x: x}}, TypeError, r"`explainers\['a'\]` must return an Attribution"),
         (

@@ -103,7 +103,7 @@ def score_examples(
 
 def read_functions(role: str, functions: Any) -> dict[str, Callable[..., Any]]:
     """Reads functions by name: a dictionary, or a sequence of functions that have names."""
-    if check.is_list(functions):
+    if check.is_list(functions) and all(map(callable, functions)):
         named = [(_name_of(function), function) for function in functions]
         if any(not name or name == "<lambda>" for name, _ in named):
             raise TypeError(f"`{role}` must have names, got a list with functions without one: pass a dictionary.")
@@ -114,7 +114,7 @@ def read_functions(role: str, functions: Any) -> dict[str, Callable[..., Any]]:
         functions = dict(named)
     if not isinstance(functions, Mapping) or not functions or not all(isinstance(name, str) for name in functions):
         raise TypeError(
-            f"`{role}` must be a dictionary of at least one function by name, got {check.shown(functions)}."
+            f"`{role}` must be a dictionary of at least one function by name, or a list of functions, got {check.shown(functions)}."
         )
     for name, function in functions.items():
         if not callable(function):

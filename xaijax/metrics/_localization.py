@@ -185,14 +185,14 @@ def grid_pointing_game(
     """
     sign = check.one_of("sign", sign, SIGNS)
     if not isinstance(grid, tuple) or len(grid) != 2:
-        raise TypeError(f"`grid` must be (rows, columns) of the mosaics, got {check.shown(grid)}.")
+        raise TypeError(f"`grid` must be a tuple (rows, columns) of the mosaics, got {check.shown(grid)}.")
     rows, columns = (check.positive_int("grid", number) for number in grid)
     values = maps.on_input() if isinstance(maps, Attribution) else check.numeric_array("maps", maps)
     if isinstance(maps, Attribution) and maps.player_axes[-1] == "C":
         values = values.sum(axis=-1)
     if values.ndim != 3 or values.shape[1] % rows or values.shape[2] % columns:
         raise ValueError(
-            f"`maps` must be [N, h, w] that a grid of {rows} x {columns} divides evenly, got shape {list(values.shape)}: "
+            f"`maps` must explain one output of each example by a map [N, h, w] that a grid of {rows} x {columns} divides evenly, got shape {list(values.shape)}: "
             "resize the maps to the mosaics, as by upsample=True."
         )
     cells = check.numeric_array("cells", cells)
