@@ -5,6 +5,7 @@ import pickle
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
@@ -199,6 +200,16 @@ def test_models_that_are_not_read_are_named(model, error, message):
         return
     with pytest.raises(error, match=message):
         xai.trees.read(model)
+
+
+def test_strings_of_a_data_frame_are_read_by_the_levels_of_the_model():
+    names = np.array(list("gfedcba"))[np.nan_to_num(X[:, 2]).astype(int)]
+    frame = pd.DataFrame({"a": X[:, 0], "c": pd.Categorical(names)})
+    frame.loc[::17, "c"] = np.nan
+    model = HistGradientBoostingRegressor(**BINNED, categorical_features="from_dtype").fit(frame, Y)
+    forest = xai.trees.read(model)
+    assert forest.columns.levels == (None, tuple("abcdefg"))
+    np.testing.assert_allclose(forest(frame[["c", "a"]]), model.predict(frame), rtol=1e-6, atol=1e-6)
 
 
 def test_forests_work_under_strict_promotion(boosted):

@@ -141,6 +141,10 @@ def linear(content):
     content["learner"]["gradient_booster"] = {"name": "gblinear", "model": {}}
 
 
+def without_trees(content):
+    content["learner"]["gradient_booster"]["model"]["trees"] = []
+
+
 def two_parents(content):
     tree = content["learner"]["gradient_booster"]["model"]["trees"][0]
     tree["left_children"][1] = 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.frames import Columns
-from xaijax.trees._dumps import damaged, read_dump
+from xaijax.trees._dumps import damaged, read_dump, with_trees
 from xaijax.trees._forest import Forest, class_names
 from xaijax.trees._nodes import Rule, Splits, in_levels
 
@@ -42,12 +42,12 @@ def read_content(content: Any) -> Forest:
         scale, bias = content["scale_and_bias"]
         bias = np.atleast_1d(np.asarray(bias, np.float64))
         if "oblivious_trees" in content:
-            trees = content["oblivious_trees"]
+            trees = with_trees(content["oblivious_trees"])
             outputs = len(trees[0]["leaf_values"]) >> len(trees[0]["splits"])
             nodes = _of_oblivious(trees, outputs)
         else:
             outputs = len(bias)
-            nodes = _of_nested(content["trees"], outputs)
+            nodes = _of_nested(with_trees(content["trees"]), outputs)
         left, right, column, border, cover, value, roots = nodes
         below = border.astype(np.float32)
         splits = Splits(

@@ -58,6 +58,13 @@ def _is_path(text: str) -> bool:
     return "\n" not in text and not text.lstrip().startswith("{") and len(text) < 4096 and "\0" not in text
 
 
+def with_trees(trees: Any) -> Any:
+    """Returns the trees of a dump, or raises where there are none."""
+    if not len(trees):
+        raise ValueError("`model` must have a tree, got a forest without any: train it for at least one iteration.")
+    return trees
+
+
 @contextlib.contextmanager
 def damaged(source: str) -> Iterator[None]:
     """Turns errors of reading into one sentence, those apart that are one already."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.frames import Columns
-from xaijax.trees._dumps import damaged
+from xaijax.trees._dumps import damaged, with_trees
 from xaijax.trees._forest import Forest, class_names
 from xaijax.trees._nodes import Rule, Splits, in_levels
 
@@ -37,7 +37,7 @@ def read_text(text: str, *, classes: Sequence[Any] | None = None) -> Forest:
             raise ValueError("it ends before the last tree does")
         head, *blocks = text.partition("end of trees")[0].split("\nTree=")
         header = _members(head)
-        trees = [_members(block) for block in blocks]
+        trees = with_trees([_members(block) for block in blocks])
         if any(tree.get("is_linear", "0").strip() == "1" for tree in trees):
             raise TypeError(_LINEAR)
         levels = text.rpartition("\npandas_categorical:")[2] if "\npandas_categorical:" in text else "null"
@@ -61,7 +61,9 @@ def read_content(content: dict[str, Any]) -> Forest:
         columns = _columns(
             names, [bool(infos.get(name, {}).get("values")) for name in names], content.get("pandas_categorical")
         )
-        flat = _of_json([tree["tree_structure"] for tree in content["tree_info"]], int(content["max_feature_idx"]) + 1)
+        flat = _of_json(
+            [tree["tree_structure"] for tree in with_trees(content["tree_info"])], int(content["max_feature_idx"]) + 1
+        )
         averaged = bool(content.get("average_output", False))
         objective = str(content.get("objective", "custom objective")).split()[0]
         return _forest(flat, columns, int(content["num_tree_per_iteration"]), averaged, objective, None)

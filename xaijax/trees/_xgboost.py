@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core.frames import Columns
-from xaijax.trees._dumps import damaged, read_dump
+from xaijax.trees._dumps import damaged, read_dump, with_trees
 from xaijax.trees._forest import Forest, class_names
 from xaijax.trees._nodes import Rule, Splits, in_levels
 
@@ -58,7 +58,7 @@ def read_content(
                 f"`model` must be a forest, got XGBoost's {booster['name']}: train it with booster='gbtree'."
             )
         model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
-        trees, groups = model["trees"], np.asarray(model["tree_info"], np.int64)
+        trees, groups = with_trees(model["trees"]), np.asarray(model["tree_info"], np.int64)
         weights = np.asarray(booster.get("weight_drop", np.ones(len(trees))), np.float64)
         if num_iterations is not None and num_iterations < len(model["iteration_indptr"]):
             trees = trees[: int(model["iteration_indptr"][num_iterations])]
