@@ -306,7 +306,7 @@ FREE = dict(dataclasses.asdict(SPLITS), cover=np.zeros(len(SPLITS.left)))
 REFUSED = {
     "no forest": (lambda: xai.shap.trees(lambda x: x, X), "`forest` must come from xai.trees.read"),
     "features": (lambda: xai.shap.trees(FOREST, X[:, :3]), r"`x` must have shape \[N, 5\].* got \[6, 3\]"),
-    "one row": (lambda: xai.shap.trees(FOREST, X[0]), r"pass x\[None\]"),
+    "one row": (lambda: xai.shap.trees(FOREST, X[0]), r"`x` must have shape \[N, 5\].* got \[5\]"),
     "background": (
         lambda: xai.shap.trees(FOREST, X, xai.mask.background(ROWS[2:, :3])),
         r"`masker` must have rows \[B, 5\].* got \[7, 3\]",
@@ -358,3 +358,20 @@ def test_trees_that_are_too_deep_are_named():
     nodes, value = in_levels(Splits(**columns), depth, Rule())
     with pytest.raises(ValueError, match=r"`forest` must have .*: limit the depth, group the features"):
         xai.shap.trees(Forest(nodes, value, np.zeros(1)), np.zeros((1, depth)))
+
+
+def test_data_frames_are_read_by_the_names_of_the_forest():
+    """Columns in another order, with missing values; a background in another order is refused."""
+    pandas = pytest.importorskip("pandas")
+    from sklearn.tree import DecisionTreeRegressor
+
+    table = pandas.DataFrame({"a": [0.0, 1.0, np.nan, 3.0], "b": [5.0, 4.0, 3.0, 1.0]})
+    forest = xai.trees.read(DecisionTreeRegressor(random_state=0).fit(table, [0.0, 1.0, 5.0, 2.0]))
+    masker = xai.mask.background(table, allow_missing=True)
+    by_name = xai.shap.trees(forest, table[["b", "a"]], masker)
+    by_index = xai.shap.trees(forest, table.to_numpy(), xai.mask.background(table.to_numpy(), allow_missing=True))
+    assert by_name.names == ("a", "b")
+    assert np.abs(by_index.values).max() > 1
+    np.testing.assert_array_equal(by_name.values, by_index.values)
+    with pytest.raises(ValueError, match="`masker` must have its columns in the model's order"):
+        xai.shap.trees(forest, table, xai.mask.background(table[["b", "a"]], allow_missing=True))

@@ -110,7 +110,7 @@ def background(
         are one player. Default: every feature is a player.
       weights: [B] the weight of each row in the average, such as the sizes of clusters. Default: all the same.
       names: M names of the players. Default: the columns of a data frame, those of a group joined by " + ".
-      allow_missing: whether the rows of an array may hold NaN, for models that read it as a missing value, such as
+      allow_missing: whether the rows may hold NaN or missing values, for models that read it as a missing value, such as
         forests. Default False.
 
     Returns:
@@ -121,9 +121,9 @@ def background(
       TypeError, ValueError: if there are no rows, they hold NaN or missing values, the groups do not fit or have gaps,
         or weights are negative.
     """
-    read, columns = read_frame("rows", rows)
-    values = check.numeric_array("rows", read)
     allow_missing = check.flag("allow_missing", allow_missing)
+    read, columns = read_frame("rows", rows, missing=allow_missing)
+    values = check.numeric_array("rows", read)
     if values.ndim < 2:
         raise ValueError(
             f"`rows` must have shape [B, ...], got {list(values.shape)}: use xai.mask.baseline for one row."

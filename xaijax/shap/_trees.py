@@ -9,13 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution, Interactions
 from xaijax._core.blocks import each, in_blocks
 from xaijax._core.compile import compiled
-from xaijax._core.frames import Columns, check_order, is_frame, read_frame
+from xaijax._core.frames import Columns, check_order, read_frame
 from xaijax._core.progress import watched
 from xaijax._core.settings import own
 from xaijax._core.target import ExampleScore, Target, as_target
@@ -209,23 +208,9 @@ def _cached_plan(objects: _Same, index: str, _x64: bool) -> Plan:
 
 def _read_inputs(forest: Forest, x: Any, columns: Columns | None) -> Any:
     """Returns the inputs [N, D] as a traced array, or as one of NumPy in its own dtype."""
-    if is_frame(x):
-        if columns is None or forest.columns is not None:
-            x = forest.read(x)
-        else:
-            x, _ = read_frame("x", x, columns, "the masker's rows", missing=True)
-    if not isinstance(x, Tracer):
-        x = check.host_array("x", x)
-        if x.dtype.kind not in "biuf":
-            x = np.asarray(check.numeric_array("x", x))
-    features = forest.nodes.num_features
-    if x.ndim != 2 or x.shape[1] != features:
-        advice = ": x is one input without its batch axis, pass x[None]" if x.shape == (features,) else ""
-        raise ValueError(
-            f"`x` must have shape [N, {features}], as the forest has {features} features, got {list(x.shape)}{advice}."
-        )
-    check.examples(x)
-    return x
+    if forest.columns is None and columns is not None:
+        x, _ = read_frame("x", x, columns, "the masker's rows", missing=True)
+    return forest.read(x)
 
 
 def _bound_target(target: TargetLike, outputs: Array, num_examples: int) -> Target:
