@@ -31,7 +31,8 @@ class Forest(Model):
     the library does.
 
     The splits, `nodes`, are static; the outputs of the leaves, `value` [nodes, K], and `bias` [K] are arrays that gradients
-    flow to.
+    flow to. `columns` has the names and levels of the data frame that the model was fitted to, `output_names` the classes,
+    `library` where the forest comes from, and `output` what its outputs are.
     """
 
     no_layers = "a forest has no layers: explain it by xai.shap.trees, xai.shap.values or xai.lime"

@@ -20,22 +20,31 @@ def read(model: Any) -> Forest:
 
     Why: `xai.shap.trees` explains it exactly, and every other explainer evaluates it within compiled programs.
 
+    | library | what is read | `forest(x)` |
+    |---|---|---|
+    | scikit-learn | decision trees, random forests, extra trees | `predict`, or `predict_proba` of all outputs side by side |
+    | | gradient boosting, histogram gradient boosting | `decision_function`, or `predict` |
+    | | isolation forests | the mean path; score_samples = -2 ** (-path / c(max_samples)) |
+    | XGBoost | `Booster`, estimators, JSON and UBJSON of `save_model` and `save_raw` | `predict(output_margin=True)` |
+    | LightGBM | `Booster`, estimators, the text of `save_model`, the dict of `dump_model` | `predict(raw_score=True)`, for random forests its mean over the trees |
+    | CatBoost | models, JSON of `save_model(path, format="json")` | `predict(prediction_type="RawFormulaVal")` |
+
+    Inputs are compared by each library's rule: as float32 or float64, with missing values, zeros and categories where it
+    sends them. Probabilities of models that boost are no sums over trees, so that the forest gives their margins. The
+    training weights of nodes, `forest.nodes.cover`, are sums of sample weights for scikit-learn (numbers of rows for
+    histogram boosting) and CatBoost, sums of hessians for XGBoost, and numbers of rows for LightGBM.
+
     Args:
-      model: a fitted estimator of scikit-learn: decision trees, random forests, extra trees, gradient boosting, histogram
-        gradient boosting, isolation forests. A `Booster` or estimator of XGBoost, or what its `save_model` or `save_raw`
-        wrote in JSON or UBJSON: a path, text, bytes, or the dict of JSON. A `Booster` or estimator of LightGBM, what its
-        `save_model` or `model_to_string` wrote, or what `dump_model` returns. A model of CatBoost, or what its
-        `save_model(path, format="json")` wrote.
+      model: a fitted object of these libraries; or a dump: a path, text, bytes, or the dict of JSON, for which the library
+        need not be installed. Estimators that stopped early have the iterations that their `predict` uses; a `Booster` of
+        XGBoost and a dump have all.
 
     Returns:
-      A forest: `forest(x)` is the library's raw output. Of forests that boost it is the margin (`decision_function`,
-      `predict(output_margin=True)`, `predict(raw_score=True)`); of decision trees and of forests that average it is the prediction or the
-      probabilities (`predict`, `predict_proba`), all outputs side by side; of an isolation forest the mean path length,
-      from which score_samples = -2 ** (-path / c(max_samples)). Estimators that stopped early have the iterations that
-      their `predict` uses; a `Booster` of XGBoost and a dump have all.
+      A forest: a model with outputs [N, K], or [N] where K is 1. Rows with NaN are NaN where the library refuses them.
 
     Raises:
-      TypeError: if `model` is no forest, or one of a form that is not read.
+      TypeError: if `model` is no forest, or one that is not read: linear models and linear leaves, categorical features of
+        CatBoost, boosting of scikit-learn that starts from a model that is no forest.
       ValueError: if it is not fitted, or damaged.
       FileNotFoundError: if a path names no file.
 
