@@ -6,7 +6,7 @@ import pytest
 
 from experiments import ranking
 
-FEW = ["--explainers", "gradient", "input x", "size of", "edges", "--samples", "8", "--epochs", "2"]
+FEW = ["--explainers", "gradient", "size of", "--samples", "8", "--epochs", "2"]
 
 
 def run(tmp_path, *arguments):
@@ -15,17 +15,14 @@ def run(tmp_path, *arguments):
 
 
 def test_a_control_of_the_table_is_exposed_by_random_parameters(tmp_path, capsys):
-    numbers = run(tmp_path, *FEW, "--only", "table", "--rows", "6", "--metrics", "deletion", "Gini", "random")
+    numbers = run(tmp_path, *FEW, "--only", "table", "--rows", "6", "--metrics", "Gini", "random")
     exposed = numbers["table: ignore the parameters"]
     assert "size of the input (control)" in exposed
     assert "gradient" not in exposed
     assert numbers["table: random parameters: size of the input (control)"]["mean"] == pytest.approx(1)
-    assert set(numbers["table: rank correlation between metrics"]) == {
-        "deletion - Gini index", "deletion - random parameters", "Gini index - random parameters",
-    }  # fmt: skip
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
-        f"ranking_table_{figure}.png" for figure in ("explainers", "metrics", "scores")
-    ]
+        f"ranking_table_{figure}.png" for figure in ("explainers", "scores")
+    ]  # two explainers have no rank correlation between metrics
     assert "that random parameters do not change: size of the input (control)" in capsys.readouterr().out
 
 
