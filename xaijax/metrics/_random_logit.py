@@ -63,7 +63,7 @@ def random_logit(
 
     References:
       Sixt, Granz & Landgraf (2020), When explanations lie: why many modified BP attributions fail, arXiv:1912.09818,
-      section 5, where one other class is drawn and maps are compared by their structural similarity.
+      where one other class is drawn and maps are compared by their structural similarity.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = lambda x: x @ jnp.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0]])  # opposite orders of importance

@@ -95,7 +95,7 @@ def parameter_randomization(
         that are leaves, as functions that close over them.
 
     References:
-      Adebayo et al. (2018), Sanity checks for saliency maps, arXiv:1810.03292, section 3. There parameters are drawn from the
+      Adebayo et al. (2018), Sanity checks for saliency maps, arXiv:1810.03292, model parameter randomization test. There parameters are drawn from the
       distribution of their initialization, which a trained model does not tell.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
@@ -151,7 +151,7 @@ def efficient_randomization(
 
     References:
       Hedström et al. (2024), Sanity checks revisited: an exploration to repair the model parameter randomisation test,
-      arXiv:2401.06465, equation 4.
+      arXiv:2401.06465, efficient MPRT.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = xai.function(lambda w, x: x @ w, jnp.array([1.0, 2.0, 3.0, 4.0]))

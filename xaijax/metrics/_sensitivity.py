@@ -72,7 +72,7 @@ def max_sensitivity(
         attribution of each example.
 
     References:
-      Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations, arXiv:1901.09392, definition 2. The division
+      Yeh et al. (2019), On the (in)fidelity and sensitivity of explanations, arXiv:1901.09392, max-sensitivity. The division
       by |phi(x)|, as in captum and Quantus, makes methods of different units comparable.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
@@ -168,7 +168,7 @@ def local_lipschitz(
       TypeError, ValueError: as `max_sensitivity`.
 
     References:
-      Alvarez-Melis & Jaakkola (2018), On the robustness of interpretability methods, arXiv:1806.08049, equation 2. There
+      Alvarez-Melis & Jaakkola (2018), On the robustness of interpretability methods, arXiv:1806.08049. There
       the maximum is searched for by Bayesian optimization; here it is the largest of random samples.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai

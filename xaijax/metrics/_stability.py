@@ -58,7 +58,7 @@ def relative_input_stability(
       TypeError, ValueError: as `max_sensitivity`.
 
     References:
-      Agarwal et al. (2022), Rethinking stability for attribution-based explanations, arXiv:2203.06877, equation 2.
+      Agarwal et al. (2022), Rethinking stability for attribution-based explanations, arXiv:2203.06877, section 3.3.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = lambda x: x[:, 0] ** 2  # gradient 2 x, which changes as much as x
@@ -109,7 +109,7 @@ def relative_output_stability(
       TypeError, ValueError: as `max_sensitivity`.
 
     References:
-      Agarwal et al. (2022), arXiv:2203.06877, equation 5.
+      Agarwal et al. (2022), arXiv:2203.06877, section 3.3.
 
     >>> import jax, jax.numpy as jnp, xaijax as xai
     >>> model = lambda x: x[:, 0] ** 2  # the relative change of 2 x over the change of x² is about 1 / (2 x²)
