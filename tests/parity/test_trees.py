@@ -75,3 +75,55 @@ def test_path_dependent_values_are_the_contributions_of_xgboost(objective):
     ours = xai.shap.trees(xai.trees.read(booster), x[:20], target="all")
     np.testing.assert_allclose(np.moveaxis(ours.values, 2, 1), theirs[:, :, :5], atol=2e-6)
     np.testing.assert_allclose(ours.base_value, theirs[:, :, 5], atol=2e-6)
+
+
+def _hist(x, y):
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    model = HistGradientBoostingRegressor(max_iter=8, categorical_features=[3, 4], min_samples_leaf=5).fit(x, y)
+    return model, model.predict
+
+
+def _lightgbm(x, y):
+    lightgbm = pytest.importorskip("lightgbm")
+    options = {"verbose": -1, "num_leaves": 12, "min_data_in_leaf": 5, "min_data_per_group": 5, "num_threads": 1}
+    booster = lightgbm.train(options, lightgbm.Dataset(x, y, categorical_feature=[3, 4]), 8)
+    return booster, booster.predict
+
+
+def _xgboost(x, y):
+    xgboost = pytest.importorskip("xgboost")
+    typed = lambda x, y=None: xgboost.DMatrix(x, y, feature_types=list("qqqcc"), enable_categorical=True)  # noqa: E731
+    booster = xgboost.train({"max_depth": 4, "max_cat_to_onehot": 2, "nthread": 1}, typed(x, y), 8)
+    return booster, lambda x: booster.predict(typed(x))
+
+
+def _catboost(x, y):
+    catboost = pytest.importorskip("catboost")
+    model = catboost.CatBoostRegressor(iterations=8, depth=4, verbose=0, allow_writing_files=False, thread_count=1)
+    return model.fit(np.nan_to_num(x), y), model.predict
+
+
+@pytest.mark.parametrize(
+    "fit", [_hist, _lightgbm, _xgboost, _catboost], ids=["hist", "lightgbm", "xgboost", "catboost"]
+)
+def test_values_are_those_of_all_coalitions_by_the_librarys_own_prediction(fit):
+    """With categories, missing values, and numbers of one decimal, of which many are thresholds."""
+    generator = np.random.default_rng(1)
+    x = np.concatenate([np.round(generator.normal(size=(200, 3)), 1), generator.integers(0, 6, (200, 2))], axis=1)
+    x[generator.random(x.shape) < 0.08] = np.nan
+    filled = np.nan_to_num(x)
+    y = filled[:, 0] * filled[:, 1] + 2 * np.isin(x[:, 3], [1, 4]) + np.isin(x[:, 4], [0, 2, 5]) * filled[:, 2]
+    model, predict = fit(x, y)
+    rows, inputs = x[:15], x[20:23]
+    ours = xai.shap.trees(xai.trees.read(model), inputs, xai.mask.background(rows, allow_missing=True))
+    coalitions = (np.arange(32)[:, None] >> np.arange(5)) & 1 == 1
+    for row, values in zip(inputs, np.asarray(ours.values), strict=True):
+        mixed = np.where(coalitions[:, None], row, rows).reshape(-1, 5)
+        worth = predict(mixed).reshape(32, -1).mean(axis=1, dtype=np.float64)
+        sizes = coalitions.sum(axis=1)
+        for player in range(5):
+            without = np.flatnonzero(~coalitions[:, player])
+            weights = np.array([0.2, 0.05, 1 / 30, 0.05, 0.2])[sizes[without]]  # s! (4 - s)! / 5!
+            expected = (weights * (worth[without | (1 << player)] - worth[without])).sum()
+            np.testing.assert_allclose(values[player], expected, atol=1e-6)
