@@ -9,6 +9,7 @@ import xaijax as xai
 from tests.parity._models import CLASSES, SIDE, TARGETS, flax_net, images, torch, torch_images, torch_net
 from tests.parity._quantus import quantus
 
+pytestmark = pytest.mark.slow
 KEY = jax.random.key(0)
 MAPS = np.random.default_rng(0).normal(size=(len(TARGETS), SIDE, SIDE)).astype(np.float32)
 
