@@ -15,7 +15,6 @@ from tests.selection import usual
 from xaijax.shap import _process
 from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights
-from xaijax.shap._player_scales import Scales, _posterior
 from xaijax.shap._process import ODD, Kernel, Posterior, mixture, one_order, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
@@ -161,23 +160,6 @@ def test_one_order_gives_its_contributions_and_the_errors_that_the_models_expect
     np.testing.assert_allclose(errors[:, 0] ** 2, weights @ squares / weights.sum(), rtol=2e-3)
 
 
-def test_scales_of_players_give_the_posterior_of_their_product(float64):
-    coalitions, indices, odd = some_pairs(6)
-    scales = Scales(jnp.asarray([0.5, -1.0, 0.0, 1.5, -0.3, 0.2]), *map(jnp.asarray, (-1.0, 1.2, -4.0)))
-    active = jnp.array([True, True, True, True, True, False])
-    rho = np.asarray(scales.rho(active))
-    assert rho[5] == 0
-    assert 0.05 < rho[:5].min() < rho.max() < 0.65
-    between, shapley_sum = prior(rho, np.exp(1.2))
-    noise = (1e-5 + np.exp(-4.0)) * np.diag(between)[0]
-    mean, variances, *_ = by_definition(between, shapley_sum, indices, odd, noise)
-    spins = 2.0 * np.append(coalitions, np.ones((1, 6)), axis=0) - 1
-    values, errors = _posterior(scales, jnp.asarray(spins), jnp.asarray(odd), active)
-    np.testing.assert_allclose(values, mean, atol=1e-9)
-    np.testing.assert_allclose(errors[:5], np.sqrt(variances[:5]), rtol=1e-5)
-    assert abs(errors[5]) < 1e-6
-
-
 @pytest.mark.parametrize("num_players", [2, 3, 8])
 def test_all_pairs_give_the_exact_values(num_players, key):
     game = table(ROUGH[: 2**num_players].astype(np.float32))
@@ -272,8 +254,7 @@ def test_a_scale_for_each_player_finds_the_few_that_matter():
     result = {scales: over_keys(explain(80, scales=scales), worths, 4) for scales in ("isotropic", "per_player")}
     error = {scales: relative_error(values, exact) for scales, (values, _) in result.items()}
     assert error["per_player"] < error["isotropic"] / 10
-    # Its errors are never below those of the mixture.
-    assert (result["per_player"][1] >= result["isotropic"][1] * (1 - 1e-5)).all()
+    assert coverage(*result["per_player"], exact) > 0.85
 
 
 def test_with_one_model_values_are_linear_in_the_game(key):

@@ -128,3 +128,34 @@ def example_keys(key: jax.Array, ids: jax.Array) -> jax.Array:
     keys = fold(key, ids.astype(jnp.uint32))
     wider = jax.vmap(jax.random.fold_in)(keys, (ids >> 32).astype(jnp.uint32))
     return jax.vmap(jnp.where)((ids < -(2**31)) | (ids >= 2**32), wider, keys)
+
+
+def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function that `jax.vmap` applies to one example after the other on CPUs.
+
+    For functions that decide: an example's numbers are then computed by the same instructions in every batch, so that
+    rounding errors do not decide differently. Accelerators, which small matrices leave idle, compute all at once.
+    """
+    alone = jax.custom_batching.custom_vmap(function)
+
+    @alone.def_vmap
+    def over_all(_size: int, are_batched: Any, *arguments: Any) -> tuple[Any, Any]:
+        leaves, structure = jax.tree.flatten(arguments)
+        flags = jax.tree.leaves(are_batched)
+
+        def in_turn(*leaves: Any) -> Any:
+            def apply(batched: list[Any]) -> Any:
+                own = iter(batched)
+                merged = [next(own) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
+                return alone(*jax.tree.unflatten(structure, merged))
+
+            return jax.lax.map(apply, [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag])
+
+        def at_once(*leaves: Any) -> Any:
+            in_axes = jax.tree.unflatten(structure, [0 if flag else None for flag in flags])
+            return jax.vmap(function, in_axes)(*jax.tree.unflatten(structure, leaves))
+
+        results = jax.lax.platform_dependent(*leaves, cpu=in_turn, default=at_once)
+        return results, jax.tree.map(lambda _: True, results)
+
+    return alone

@@ -18,21 +18,24 @@ from jax.tree_util import Partial
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import one_by_one
 from xaijax._core.game import Game, as_game
-from xaijax._core.numerics import dot, zero_where
+from xaijax._core.numerics import dot
 from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Ids, KeyLike
+from xaijax.shap._choice import choose, rounded
 from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
-from xaijax.shap._design import num_pairs
+from xaijax.shap._design import design, num_pairs
 from xaijax.shap._exact import pair_operator
-from xaijax.shap._paired import Parts, Solve, explain, read_key, read_stages
-from xaijax.shap._player_scales import with_scales
+from xaijax.shap._paired import ROUNDS, Parts, explain, read_key, read_stages
+from xaijax.shap._player_scales import fit, with_scales
 from xaijax.shap._process import Posterior, Process, mixture, one_order, process
 
 SCALES = ["isotropic", "per_player", "fixed"]
 ESTIMATORS = {scales: f"{scales.replace('_', '-')} Gaussian process" for scales in SCALES}
 _MOST_PAIRS = 2048  # the cost of their constants grows with the cube: a Cholesky factor for each of 24 models
 MOST_EVALUATIONS = 2 * _MOST_PAIRS + 2
+_CANDIDATES = 1024  # pairs to choose from, or twice as many as are evaluated
 
 
 @watched("shap.gaussian_process")
@@ -61,11 +64,15 @@ def gaussian_process(
       num_evaluations: m coalitions, including the empty and the grand one: (m - 2) / 2 pairs of a coalition and its
         complement. At most 4,098. Default: 20 for each player, at most 4,098.
       scales: "isotropic": interactions are equally likely for all players, and the values are a mixture of constant
-        matrices times the game. "per_player": each player's own scale, fitted by gradient ascent for each example and
-        output. It is more accurate where some players matter much more than others, and takes some 15 Cholesky factors
-        [m/2, m/2] and their gradients for each fit, which pays for expensive models. Its errors are the larger of its own
-        and the isotropic ones. "fixed": one model alone, so that values are linear in the game; its errors are too wide
-        for smooth games and too narrow for rough ones. Default "isotropic".
+        matrices times the game. "per_player": each player's own scale, for games whose evaluations are expensive. It is
+        more accurate, and takes seconds to compile. All pairs of size 1 are evaluated first. Two rounds follow, three
+        calls of the model in all: scales are fitted to the values so far, and half of the other pairs are chosen, each
+        example's own, by how much they are expected to reduce the sum of the variances of its values. Each of three fits
+        takes 15 Cholesky factors and inverses [m/2, m/2], and each chosen pair some 1,000 m/2 operations. With several
+        outputs, one process with an amplitude for each output chooses the pairs of all, and each output's values have
+        scales of their own. Where rounding differs, as on another device, other pairs may be chosen. "fixed": one model
+        alone, so that values are linear in the game; its errors are too wide for smooth games and too narrow for rough
+        ones. Default "isotropic".
       until: a precision to reach: the largest standard error over the largest value. The evaluations are doubled until
         then. Such a loop has no reverse-mode gradient. Default: none, and m evaluations.
       max_evaluations: the cap of `until`. `converged` says whether the precision was reached. Default: 16 m, at most 4,098.
@@ -131,17 +138,37 @@ def of_one_order(game: Game, key: Any, ids: Ids, batch_size: int | None) -> Attr
     )
 
 
-def _prepare(num_players: int, stages: tuple[int, ...], scales: str) -> tuple[np.ndarray, Solve]:
-    """Returns the coalitions up to the last of the stages, and its solver."""
+def _prepare(num_players: int, stages: tuple[int, ...], scales: str) -> tuple[Any, ...]:
+    """Returns the coalitions up to the last of the stages, its solver, and what chooses pairs, if anything does."""
     count = stages[-1]
+    if scales == "per_player" and stages[0] < num_pairs(num_players):
+        return _prepare_choices(num_players, stages)
     pairs = chosen_pairs(num_players, count)
     if count == num_pairs(num_players):
         return pairs.coalitions, Partial(_solve_all, _all_pairs(pairs))
     models = process(pairs, count, fixed=True) if scales == "fixed" else process(pairs, count)
-    if scales != "per_player":
-        return pairs.coalitions, Partial(_solve, models)
+    return pairs.coalitions, Partial(_solve, models)
+
+
+def _prepare_choices(num_players: int, stages: tuple[int, ...]) -> tuple[Any, ...]:
+    """Returns the first coalitions, the solver of the last stage, and what chooses its pairs."""
+    everything = num_pairs(num_players)
+    sizes = [min(num_players + max(_CANDIDATES, 2 * stage), everything) for stage in stages]
+    pool = _pool(num_players, tuple(dict.fromkeys(sizes)))
+    first = stages[0] - ROUNDS * (max(0, stages[0] - num_players) // ROUNDS)
+    solve = Partial(_solve_with_scales)
+    if stages[-1] == everything:
+        by_size = pair_operator(np.tri(num_players, num_players, -1, bool))[[0, -1]]  # of members, and of the others
+        with jax.ensure_compile_time_eval():
+            solve = Partial(_solve_all_chosen, jnp.asarray(by_size, jnp.float32))
+    return pool[:first], solve, Partial(_choose_pairs, pool)
+
+
+@functools.lru_cache(maxsize=16)
+def _pool(num_players: int, sizes: tuple[int, ...]) -> Bool[Array, "C M"]:
+    """Returns the pairs to choose from, those of size 1 first; a larger pool begins with the smaller ones."""
     with jax.ensure_compile_time_eval():
-        return pairs.coalitions, Partial(_solve_with_scales, models, jnp.asarray(pairs.coalitions))
+        return jnp.asarray(design(num_players, sizes, "singles").coalitions)
 
 
 @functools.lru_cache(maxsize=16)
@@ -156,22 +183,47 @@ def _solve_all(operator: Float[Array, "M n"], parts: Parts, _active: Bool[Array,
     return values, jnp.zeros_like(values)
 
 
+def _solve_all_chosen(
+    by_size: Float[Array, "2 M+1"], parts: Parts, active: Bool[Array, " M"], coalitions: Bool[Array, "n M"]
+) -> tuple[Array, Array]:
+    present = jnp.concatenate([coalitions, jnp.ones((1, coalitions.shape[1]), bool)])
+    inside, outside = by_size[:, present.sum(axis=1)]
+    return _solve_all(jnp.where(present.T, inside[None], outside[None]), parts, active)
+
+
 def _solve(models: Process, parts: Parts, _active: Bool[Array, " M"]) -> tuple[Array, Array]:
     posterior = mixture(models, parts.odd)
     return posterior.values, widened(posterior)
 
 
-def _solve_with_scales(
-    models: Process, coalitions: Bool[Array, "n M"], parts: Parts, active: Bool[Array, " M"]
-) -> tuple[Array, Array]:
-    isotropic, errors = _solve(models, parts, active)
-    grand = jnp.ones((1, len(active)), bool)
-    spins = 2 * jnp.concatenate([coalitions, grand]).astype(parts.odd.dtype) - 1
+def _choose_pairs(
+    pool: Bool[Array, "C M"],
+    odd: Float[Array, "n K"],
+    coalitions: Bool[Array, "n M"],
+    present: Bool[Array, " n"],
+    active: Bool[Array, " M"],
+    count: int,
+) -> Bool[Array, "count M"]:
+    """Returns pairs of the pool that are not among the present ones. One process of all outputs decides."""
+
+    def decide(pool: Array, odd: Array, coalitions: Array, present: Array, active: Array) -> Bool[Array, "count M"]:
+        spins, candidates = _with_grand(coalitions, odd.dtype), 2 * pool.astype(odd.dtype) - 1
+        scales = fit(spins, odd, active, present)
+        known = ((dot(candidates, spins.T) > pool.shape[1] - 1) & present[None]).any(axis=1)
+        return pool[choose(scales, spins, active, present, candidates, ~known, count)]
+
+    return one_by_one(decide)(pool, rounded(odd), coalitions, jnp.append(present, True), active | ~active.any())
+
+
+def _solve_with_scales(parts: Parts, active: Bool[Array, " M"], coalitions: Bool[Array, "n M"]) -> tuple[Array, Array]:
     fitted = active | ~active.any()  # a process without players has no factor
-    values, own_errors = jax.vmap(with_scales, in_axes=(None, 1, None), out_axes=1)(spins, parts.odd, fitted)
-    # Inactive players have the scale 0, which has no slope: their derivatives are those of the isotropic process.
-    values = jnp.where(active[:, None], values, zero_where(~active, isotropic))
-    return values, jnp.maximum(errors, own_errors)
+    spins = _with_grand(coalitions, parts.odd.dtype)
+    return jax.vmap(with_scales, in_axes=(None, 1, None), out_axes=1)(spins, parts.odd, fitted)
+
+
+def _with_grand(coalitions: Bool[Array, "n M"], dtype: Any) -> Float[Array, "n+1 M"]:
+    """Returns spins, those of the grand coalition last."""
+    return 2 * jnp.concatenate([coalitions, jnp.ones((1, coalitions.shape[1]), bool)]).astype(dtype) - 1
 
 
 def widened(posterior: Posterior) -> Float[Array, "M K"]:

@@ -1,7 +1,8 @@
 """Explanations from pairs of complementary coalitions, as the kernel and the Gaussian process estimators need them.
 
 The design is a constant. Each explanation relabels its players by its own key, so that no two explanations share a
-design and their errors do not add up over a data set: player i of the game is player labels[i] of the design.
+design and their errors do not add up over a data set: player i of the game is player labels[i] of the design. An
+estimator may also choose pairs in rounds, from the values of those before; then each explanation has a design of its own.
 """
 
 from __future__ import annotations
@@ -45,9 +46,16 @@ class Parts(NamedTuple):
 
 
 # (parts, the grand coalition's last; [M] the active players) -> [M, K] the values of the design's players and errors.
-Solve = Callable[[Parts, Bool[Array, " M"]], tuple[Float[Array, "M K"], Float[Array, "M K"]]]
-# The number of a stage -> its coalitions [n, M] and its solver, a `jax.tree_util.Partial`.
-Prepare = Callable[[int], tuple[np.ndarray, Solve]]
+# Where pairs are chosen, it takes their coalitions [n, M] as well.
+Solve = Callable[..., tuple[Float[Array, "M K"], Float[Array, "M K"]]]
+# (odd parts [n + 1, K], the grand coalition's last; coalitions [n, M], those of them that are present [n], the active
+# players [M], a count) -> [count, M] the next coalitions to evaluate.
+Choose = Callable[..., Bool[Array, "s M"]]
+# The number of a stage -> its coalitions [n, M] and its solver, a `jax.tree_util.Partial`; and, where pairs are chosen, what
+# chooses them. The coalitions are then only those of the first evaluations.
+Prepare = Callable[[int], tuple[np.ndarray, Solve] | tuple[np.ndarray, Solve, Choose]]
+
+ROUNDS = 2  # of choices: three evaluations of the model, one after the other
 
 
 class Relabeled(NamedTuple):
@@ -55,12 +63,14 @@ class Relabeled(NamedTuple):
 
     labels: [M] the design's player of each of the game's players. active: [M] the game's players that change anything.
     ends: [2, ...] the values of the empty and the grand coalition. pairs: the values of the pairs so far.
+    coalitions: [n, M] the coalitions of the pairs; None where the design is a constant.
     """
 
     labels: Int[Array, "*N M"]
     active: Bool[Array, "*N M"]
     ends: Float[Array, "..."]
     pairs: Pairs
+    coalitions: Bool[Array, "*N n M"] | None = None
 
 
 def read_budget(
@@ -131,8 +141,9 @@ def explain(
     if not is_eager(game, key, ids) or (len(stages) == 1 and stages[0] <= _MOST_AT_ONCE):
         with jax.ensure_compile_time_eval():
             prepared = [prepare(stage) for stage in range(len(stages))]
-            coalitions, solves = jnp.asarray(prepared[-1][0]), [solve for _, solve in prepared]
-        return _explain(game, key, ids, coalitions, solves, stages=stages, until=until, **options)[0]
+            coalitions, solves = jnp.asarray(prepared[-1][0]), [stage[1] for stage in prepared]
+            choices = [choose for stage in prepared for choose in stage[2:]]
+        return _explain(game, key, ids, coalitions, solves, choices, stages=stages, until=until, **options)[0]
 
     with automatic_axes():
         return _explain_in_programs(game, key, ids, prepare, stages, until, options)
@@ -150,8 +161,8 @@ def _explain_in_programs(
     """Explains every game by several programs: one for each stage, and for each block of many pairs."""
     title, batch_size = options["title"], options["batch_size"]
     step = min(stages[0], _MOST_AT_ONCE)
-    coalitions, solve = prepare(0)
-    begin = (coalitions, [solve]) if step == stages[0] else (coalitions[:step], [Partial(_unsolved)])
+    coalitions, solve, *choices = prepare(0)
+    begin = (coalitions, [solve], choices) if step == stages[0] else (coalitions[:step], [Partial(_unsolved)], [])
     first, state = _explain(game, key, ids, *begin, stages=(step,), until=None, **options)
     if game.num_examples is None:
         state = jax.tree.map(lambda leaf: leaf[None], state)
@@ -159,10 +170,14 @@ def _explain_in_programs(
 
     def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
         nonlocal state, known
-        coalitions, solve = prepare(number)
+        coalitions, solve, *choices = prepare(number)
         state, known = _select(state, np.searchsorted(known, rows)), rows
-        for start in range(state.pairs.own.shape[1], stages[number], step):
-            block = coalitions[start : min(start + step, stages[number])]
+        before = state.pairs.own.shape[1]
+        if choices:
+            state = _choose_more(state, choices[0], count=stages[number] - before, title=title)
+        for start in range(before, stages[number], step):
+            ends = slice(start, min(start + step, stages[number]))
+            block = coalitions[ends] if state.coalitions is None else state.coalitions[:, ends]
             state = _add_pairs(game, key, ids, rows, state, block, title=title, batch_size=batch_size)
             jax.block_until_ready(state)  # so that an interrupt is heard after each block
         values, errors = _solve_again(state, solve, title=title)
@@ -191,6 +206,7 @@ def _explain(
     ids: Int[Array, " N"] | None,
     coalitions: Bool[Array, "n M"],
     solves: Sequence[Solve],
+    choices: Sequence[Choose],
     stages: tuple[int, ...],
     until: float | None,
     estimator: str,
@@ -201,12 +217,14 @@ def _explain(
 
     def solve_one(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Any]:
         game = relabel(v, coalitions[: stages[0]], key, active)
+        if choices:
+            game = _in_rounds(v, game._replace(coalitions=coalitions), choices[0], stages[0])
         values, errors = solved(game, solves[0])
         fields: dict[str, Any] = {}
         stage = jnp.zeros((), jnp.int32)
         if until is not None:
             if len(stages) > 1:
-                stage, values, errors = _in_stages(v, coalitions, game, solves, stages, until, values, errors)
+                stage, values, errors = _in_stages(v, coalitions, game, solves, choices, stages, until, values, errors)
             fields["converged"] = precision(values, errors) <= until
         return fields | {
             "values": values,
@@ -237,8 +255,11 @@ def relabel(v: Value, coalitions: Bool[Array, "n M"], key: Key[Array, ""], activ
     """Evaluates a game at the pairs of a design."""
     num_players = coalitions.shape[1]
     labels = _labels(key, num_players)
-    ends = v(jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)]))
-    return Relabeled(labels, active, ends, _evaluate(v, coalitions[:, labels]))
+    ends = jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)])
+    own = coalitions[:, labels]
+    values = v(jnp.concatenate([ends, own, ~own]))
+    pairs = values[2:].reshape(2, len(own), -1)
+    return Relabeled(labels, active, values[:2], Pairs(pairs[0], pairs[1]))
 
 
 def _labels(key: Key[Array, ""], num_players: int) -> Int[Array, " M"]:
@@ -248,6 +269,50 @@ def _labels(key: Key[Array, ""], num_players: int) -> Int[Array, " M"]:
 def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Pairs:
     values = v(jnp.concatenate([coalitions, ~coalitions]))
     return Pairs(*values.reshape(2, len(coalitions), -1))
+
+
+def _in_rounds(v: Value, game: Relabeled, choose: Choose, count: int) -> Relabeled:
+    """Adds pairs to the first ones, up to `count`, in rounds of equal size."""
+    first = len(game.pairs.own)
+    size = (count - first) // ROUNDS
+    if size == 0:
+        return game
+    coalitions, pairs = jax.tree.map(lambda part: _padded(part, count), (game.coalitions, game.pairs))
+
+    def add_round(game: Relabeled, number: Int[Array, ""]) -> tuple[Relabeled, None]:
+        before = first + number * size
+        new = _next_pairs(_first(game, count - size), choose, before, size)
+        values = _evaluate(v, new[:, game.labels])
+        coalitions, pairs = jax.tree.map(
+            lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, before, axis=0),
+            (game.coalitions, game.pairs),
+            (new, values),
+        )
+        return game._replace(coalitions=coalitions, pairs=pairs), None
+
+    return jax.lax.scan(add_round, game._replace(coalitions=coalitions, pairs=pairs), jnp.arange(ROUNDS))[0]
+
+
+def _padded(rows: Array, count: int) -> Array:
+    return jnp.pad(rows, [(0, count - len(rows)), (0, 0)])
+
+
+def _first(game: Relabeled, count: int) -> Relabeled:
+    """Returns the game with its first pairs alone."""
+    coalitions = None if game.coalitions is None else game.coalitions[:count]
+    return game._replace(coalitions=coalitions, pairs=jax.tree.map(lambda part: part[:count], game.pairs))
+
+
+def _next_pairs(game: Relabeled, choose: Choose, present: int | Int[Array, ""], count: int) -> Bool[Array, "count M"]:
+    """Returns the next coalitions, given the first `present` pairs; values decide, and have no derivatives here."""
+    parts, _ = in_units(jax.lax.stop_gradient(game))
+    rows = jnp.arange(len(game.pairs.own)) < present
+    return choose(parts.odd, game.coalitions, rows, _of_design(game), count)
+
+
+def _of_design(game: Relabeled) -> Bool[Array, " M"]:
+    """Returns which of the design's players are active."""
+    return jnp.zeros(len(game.labels), bool).at[game.labels].set(game.active)
 
 
 def in_units(game: Relabeled) -> tuple[Parts, Parts]:
@@ -269,7 +334,8 @@ def solved(game: Relabeled, solve: Solve) -> tuple[Array, Array]:
     """Returns the values [M, ...] of the game's own players, which sum to its gain, and their standard errors."""
     num_players, shape = len(game.labels), game.ends.shape[1:]
     parts, units = in_units(game)
-    values, errors = solve(parts, jnp.zeros(num_players, bool).at[game.labels].set(game.active))
+    chosen = () if game.coalitions is None else (game.coalitions,)
+    values, errors = solve(parts, _of_design(game), *chosen)
     values = units.odd[None] * efficient(values[game.labels], 2 * parts.odd[-1], game.active)
     errors = units.odd[None] * errors[game.labels]
     errors = jnp.where(jnp.isnan(values), jnp.nan, jnp.where(game.active[:, None], errors, 0))
@@ -289,6 +355,7 @@ def _in_stages(
     coalitions: Bool[Array, "n M"],
     game: Relabeled,
     solves: Sequence[Solve],
+    choices: Sequence[Choose],
     stages: tuple[int, ...],
     until: float,
     values: Array,
@@ -297,30 +364,43 @@ def _in_stages(
     """Doubles the pairs, as many at a time as the first stage has, until the values are precise or all are evaluated."""
     step = stages[0]
     num_steps = -(-stages[-1] // step)
-    own = coalitions[:, game.labels]
-    # The last stage may end within a step: some pairs are repeated after the last one and not used.
-    own = jnp.concatenate([own, own[: num_steps * step - len(own)]])
-    pairs = jax.tree.map(lambda part: jnp.pad(part, [(0, (num_steps - 1) * step), (0, 0)]), game.pairs)
+    # The last stage may end within a step: some coalitions are empty, and not used.
+    coalitions = _padded(coalitions if game.coalitions is None else game.coalitions, num_steps * step)
+    pairs = jax.tree.map(lambda part: _padded(part, num_steps * step), game.pairs)
     ends = jnp.asarray([-(-stage // step) for stage in stages], jnp.int32)
 
-    def another(number: Int[Array, ""], state: tuple[Pairs, Array, Array]) -> tuple[Pairs, Array, Array]:
+    def at_stage(coalitions: Array, pairs: Pairs, count: int) -> Relabeled:
+        chosen = coalitions if choices else None
+        return _first(game._replace(coalitions=chosen, pairs=pairs), count)
+
+    def another(number: Int[Array, ""], state: tuple[Array, Pairs, Array, Array]) -> tuple[Array, Pairs, Array, Array]:
+        coalitions, pairs = state[:2]
+        if choices:
+            branches = [
+                lambda coalitions, pairs, choose=choose, before=before, count=count: coalitions.at[before:count].set(
+                    _next_pairs(at_stage(coalitions, pairs, before), choose, before, count - before)
+                )
+                for choose, before, count in zip(choices[1:], stages[:-1], stages[1:], strict=True)
+            ]
+            coalitions = jax.lax.switch(number - 1, branches, coalitions, pairs)
+
         def add_step(index: Int[Array, ""], pairs: Pairs) -> Pairs:
-            new = _evaluate(v, jax.lax.dynamic_slice_in_dim(own, index * step, step))
+            new = jax.lax.dynamic_slice_in_dim(coalitions, index * step, step)
             return jax.tree.map(
-                lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0), pairs, new
+                lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0),
+                pairs,
+                _evaluate(v, new[:, game.labels]),
             )
 
-        pairs = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, state[0])
+        pairs = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, pairs)
         branches = [
-            lambda pairs, solve=solve, count=count: solved(
-                game._replace(pairs=jax.tree.map(lambda part: part[:count], pairs)), solve
-            )
+            lambda coalitions, pairs, solve=solve, count=count: solved(at_stage(coalitions, pairs, count), solve)
             for solve, count in zip(solves[1:], stages[1:], strict=True)
         ]
-        return pairs, *jax.lax.switch(number - 1, branches, pairs)
+        return coalitions, pairs, *jax.lax.switch(number - 1, branches, coalitions, pairs)
 
-    number, (_, values, errors), _ = repeat_until(
-        until, len(stages), (pairs, values, errors), another, lambda state: state[1:]
+    number, (*_, values, errors), _ = repeat_until(
+        until, len(stages), (coalitions, pairs, values, errors), another, lambda state: state[2:]
     )
     return number - 1, values, errors
 
@@ -337,29 +417,40 @@ def _add_pairs(
     ids: Int[Array, " N"] | None,
     rows: Int[Array, " n"],
     state: Relabeled,
-    coalitions: Bool[Array, "s M"],
+    coalitions: Bool[Array, "*n s M"],
     title: str,
     batch_size: int | None,
 ) -> Relabeled:
-    """Evaluates more pairs of some of the examples."""
+    """Evaluates more pairs of some of the examples: the same coalitions of each, or its own."""
 
-    def solve(v: Value, key: Key[Array, ""], _active: Any) -> dict[str, Any]:
-        return {"pairs": _evaluate(v, coalitions[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
+    def solve(v: Value, key: Key[Array, ""], _active: Any, own: Bool[Array, "s M"]) -> dict[str, Any]:
+        return {"pairs": _evaluate(v, own[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
 
-    new = solve_rows(game, rows, solve, key=key, ids=ids, coalitions_at_once=2 * len(coalitions), batch_size=batch_size)
+    given = jnp.broadcast_to(coalitions, (len(rows), *coalitions.shape[-2:]))
+    at_once = 2 * coalitions.shape[-2]
+    new = solve_rows(game, rows, solve, given, key=key, ids=ids, coalitions_at_once=at_once, batch_size=batch_size)
     pairs = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.pairs, new["pairs"])
     return state._replace(pairs=pairs)
 
 
 def solve_rows(
-    game: Game, rows: Int[Array, " n"], solve: Any, *, ids: Int[Array, " N"] | None, **options: Any
+    game: Game, rows: Int[Array, " n"], solve: Any, given: Any = None, *, ids: Int[Array, " N"] | None, **options: Any
 ) -> dict[str, Any]:
-    """Runs `game.solve_each` for some of the examples; a single game is the example 0."""
+    """Runs `game.solve_each` for some of the examples, with what is given for each; a single game is the example 0."""
     if not isinstance(game, ExampleGames):
-        fields = game.solve_each(solve, ids=None, **options)
+        fields = game.solve_each(solve, ids=None, given=jax.tree.map(lambda leaf: leaf[0], given), **options)
         return jax.tree.map(lambda leaf: leaf[None] if isinstance(leaf, jax.Array) else leaf, fields)
     ids = rows if ids is None else ids[rows]
-    return game.of_examples(rows).solve_each(solve, ids=ids, **options)
+    return game.of_examples(rows).solve_each(solve, ids=ids, given=given, **options)
+
+
+@compiled(static_argnames=("count", "title"), title=lambda options: options["title"])
+def _choose_more(state: Relabeled, choose: Choose, count: int, title: str) -> Relabeled:
+    """Chooses more pairs of every game, to be evaluated next."""
+    before = state.pairs.own.shape[1]
+    new = jax.lax.map(lambda game: _next_pairs(game, choose, before, count), state)
+    both = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.coalitions, new)
+    return state._replace(coalitions=both)
 
 
 @compiled(static_argnames=("title",), title=lambda options: options["title"])

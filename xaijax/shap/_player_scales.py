@@ -1,13 +1,22 @@
 """The odd Gaussian process with a scale for each player (automatic relevance determination: MacKay 1994, Neal 1996).
 
-k(x, y) = odd part of prod_i (1 + rho_i x_i y_i), over prod_i (1 + rho_i), plus a boost of the linear part. The scales rho_i,
-the boost and the noise maximize the posterior, by gradient ascent, for each example and output. With a_i = atanh(rho_i),
+o(x) = sum over i of beta_i x_i + g(x), with independent beta_i of variance lambda_i = boost · rho_i / prod (1 + rho), and g with the
+covariances of the odd part of prod_i (1 + rho_i x_i y_i), over prod_i (1 + rho_i). The scales rho_i, the boost and the noise
+maximize the posterior, by gradient ascent, for each example. With a_i = atanh(rho_i), the covariances of g are
 
-    K = prod_i sqrt(1 - rho_i²) / (1 + rho_i) · sinh(X diag(a) X')
+    A = prod_i sqrt(1 - rho_i²) / (1 + rho_i) · sinh(X diag(a) X')
 
-and the covariance of the Shapley value of player i with o(x) is the integral over t in [-1, 1] of
+and the covariance of the Shapley value of player i with g(x) is the integral over t in [-1, 1] of
 
     rho_i x_i / (1 + t rho_i x_i) · prod_j (1 + t rho_j x_j) / (1 + rho_j)
+
+The linear part is often a thousand times as large as the rest. It is therefore solved for on its own, so that float32 need not
+resolve the rest next to it. With noise in A, and s_i² = lambda_i,
+
+    beta = s (1 + s X' A^-1 X s)^-1 s X' A^-1 o,    K^-1 o = A^-1 (o - X beta),    K = A + X diag(lambda) X'
+
+Shapley values of a Gaussian process over coalitions: Rundel et al. (2026), arXiv:2606.02247 (ShaplEIG); Mohammadi et al. (2025),
+arXiv:2508.14499 (FANOVA). The odd part alone: Fumagalli et al. (2026), arXiv:2602.01399 (OddSHAP).
 """
 
 from __future__ import annotations
@@ -18,21 +27,23 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.scipy.linalg import cho_solve, solve_triangular
 
-from xaijax._core.numerics import dot, safe_sqrt
+from xaijax._core.numerics import dot, ratio, safe_sqrt, zero_where
 from xaijax._core.typing import Array, Bool, Float
 
 _STEPS = 15  # of ascent; more steps change less than another draw of the design does
-_RATE = 0.25
+_RATE, _LAST_RATE, _DECAYS = 0.25, 0.02, (0.9, 0.99)  # falling linearly to the last one
 _START_DEGREE = 0.5  # sum of the scales, the mean degree of interactions
 _LEAST_NOISE, _START_NOISE = 1e-5, 1e-4  # of the variance; float32 Cholesky factors need as much
+# The scales are fitted to what they are to explain, and the pairs chosen for them: the standard deviations given the scales
+# hold 83-97 % instead of 95 % on games with known values, and this factor 92-99 %.
+_WIDER = 1.3
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 class Scales(NamedTuple):
-    """The parameters of one game's process.
+    """The parameters of one process.
 
     logits: [M] of the players' scales, about their mean. mean: of the logits. boost, noise: logarithms.
     """
@@ -42,96 +53,227 @@ class Scales(NamedTuple):
     boost: Float[Array, ""]
     noise: Float[Array, ""]
 
+    @classmethod
+    def of(cls, vector: Float[Array, " M+3"]) -> Scales:
+        return cls(vector[:-3], vector[-3], vector[-2], vector[-1])
+
     def rho(self, active: Bool[Array, " M"]) -> Float[Array, " M"]:
         return jnp.where(active, 0.95 * jax.nn.sigmoid(self.mean + self.logits), 0)
+
+
+class OddProcess(NamedTuple):
+    """The process of given scales, for an amplitude of 1.
+
+    rho: [M] the scales. linear: [M] the variances of the linear part. volume: [] the logarithm of 1 / prod (1 + rho).
+    noise: [] the variance of the noise.
+    """
+
+    rho: Float[Array, " M"]
+    linear: Float[Array, " M"]
+    volume: Float[Array, ""]
+    noise: Float[Array, ""]
+
+    @classmethod
+    def of(cls, scales: Scales, active: Bool[Array, " M"]) -> OddProcess:
+        rho = scales.rho(active)
+        volume = -jnp.log1p(rho).sum()
+        process = cls(rho, jnp.exp(scales.boost + volume) * rho, volume, scales.noise)
+        return process._replace(noise=(_LEAST_NOISE + jnp.exp(scales.noise)) * process.variance())
+
+    def variance(self) -> Float[Array, ""]:
+        """Returns the prior variance of g, which is the same for all coalitions."""
+        return -jnp.expm1(-2 * jnp.arctanh(self.rho).sum()) / 2
+
+    def between(self, spins: Float[Array, "n M"], others: Float[Array, "m M"]) -> Float[Array, "n m"]:
+        """Returns the covariances of g."""
+        reach = jnp.arctanh(self.rho)
+        products, top = dot(spins * reach[None], others.T), reach.sum()
+        # sinh is taken relative to its largest value, which float32 may not hold.
+        return (jnp.exp(products - top) - jnp.exp(-products - top)) / 2
+
+    def observed(self, spins: Float[Array, "n M"], present: Bool[Array, " n"]) -> Float[Array, "n n"]:
+        """Returns A with noise. Rows that are not present are independent of all others."""
+        both = present[:, None] & present[None, :]
+        return jnp.where(both, self.between(spins, spins), 0) + jnp.diag(jnp.where(present, self.noise, 1))
+
+    def with_values(self, spins: Float[Array, "n M"]) -> Float[Array, "M n"]:
+        """Returns the covariances of the Shapley values with g."""
+        nodes, weights = (jnp.asarray(table, spins.dtype)[:, None] for table in (_NODES, _WEIGHTS))
+        inner = nodes * self.rho[None]  # [G, M]
+        volumes = jnp.log1p(-(inner**2)).sum(axis=1, keepdims=True) / 2
+        products = jnp.exp(self.volume + volumes + dot(jnp.arctanh(inner), spins.T))  # [G, n]
+        # The factor of a player depends on its spin alone: it is even + odd · spin.
+        factor = weights * self.rho[None] / (1 - inner**2)
+        return dot((factor * -inner).T, products) + spins.T * dot(factor.T, products)
+
+    def of_values(self) -> Float[Array, " M"]:
+        """Returns the prior variances 4 sum over odd T with i of prod rho_T / |T|² of the Shapley values of g.
+
+        1 / k² is the integral of s^(k-1) (-log s) over s from 0 to 1; with s = u³ the integrand is smooth.
+        """
+        nodes, weights = (_NODES + 1) / 2, _WEIGHTS / 2
+        s = jnp.asarray(nodes**3, self.rho.dtype)[:, None]
+        measure = jnp.asarray(3 * nodes**2 * weights * -3 * np.log(nodes), self.rho.dtype)
+        plus, minus = (jnp.log1p(sign * s * self.rho[None]) for sign in (1, -1))
+        ends = [jnp.exp(self.volume + part.sum(axis=1, keepdims=True) - part) for part in (plus, minus)]
+        return 4 * self.rho * dot(measure[None], (ends[0] + ends[1]) / 2)[0]
+
+
+class Observed(NamedTuple):
+    """Rows that are observed.
+
+    spins: [n, M], zeros where a row is not present. root: [n, n] the Cholesky factor of A.
+    white: [n, M] root^-1 X. deviations: [M] s. inner: [M, M] the Cholesky factor of 1 + s X' A^-1 X s.
+    """
+
+    spins: Float[Array, "n M"]
+    root: Float[Array, "n n"]
+    white: Float[Array, "n M"]
+    deviations: Float[Array, " M"]
+    inner: Float[Array, "M M"]
+
+    @classmethod
+    def of(cls, process: OddProcess, spins: Float[Array, "n M"], present: Bool[Array, " n"]) -> Observed:
+        return cls.from_covariances(process.observed(spins, present), process.linear, spins, present)
+
+    @classmethod
+    def from_covariances(cls, between: Array, linear: Array, spins: Array, present: Array) -> Observed:
+        spins = jnp.where(present[:, None], spins, 0)
+        root = jnp.linalg.cholesky(between)
+        white, deviations = solve_triangular(root, spins, lower=True), safe_sqrt(linear)
+        scaled = white * deviations[None]
+        inner = jnp.linalg.cholesky(dot(scaled.T, scaled) + jnp.eye(len(linear), dtype=spins.dtype))
+        return cls(spins, root, white, deviations, inner)
+
+    def solve(self, odd: Float[Array, "n K"]) -> tuple[Float[Array, "M K"], Float[Array, "n K"]]:
+        """Returns the linear part in units of s, beta = s gamma, and K^-1 o."""
+
+        def rest(gamma: Array) -> Array:
+            linear = dot(self.spins, self.deviations[:, None] * gamma)
+            return cho_solve((self.root, True), odd - linear)
+
+        def wanted(weights: Array) -> Array:
+            return self.deviations[:, None] * dot(self.spins.T, weights)
+
+        gamma = cho_solve((self.inner, True), wanted(rest(jnp.zeros((self.spins.shape[1], odd.shape[1]), odd.dtype))))
+        gamma = gamma + cho_solve((self.inner, True), wanted(rest(gamma)) - gamma)  # a step of refinement
+        return gamma, rest(gamma)
+
+    def unexplained(self, linear: Float[Array, "M q"], with_rows: Float[Array, "n q"]) -> tuple[Array, Array]:
+        """Returns what the posterior covariances of quantities q = linear' beta + h are made of.
+
+        with_rows: the covariances of h with g of the rows. With the results u and e, posterior covariances are those of h,
+        minus u' u, plus e' e.
+        """
+        explained = solve_triangular(self.root, with_rows, lower=True)
+        left = self.deviations[:, None] * (linear - dot(self.white.T, explained))
+        return explained, solve_triangular(self.inner, left, lower=True)
 
 
 def with_scales(
     spins: Float[Array, "n M"], odd: Float[Array, " n"], active: Bool[Array, " M"]
 ) -> tuple[Float[Array, " M"], Float[Array, " M"]]:
-    """Returns posterior means and standard deviations of the Shapley values of one game, whose odd parts are about 1."""
+    """Returns the Shapley values of one game, whose odd parts are about 1, and their standard errors."""
     size = jnp.sqrt(jnp.mean(odd**2))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
     odd = odd / size
-    start = _START_DEGREE / jnp.maximum(active.sum(), 1).astype(odd.dtype)
-    first = Scales(
-        jnp.zeros(len(active), odd.dtype),
-        jnp.log(start / (1 - start)).astype(odd.dtype),
-        jnp.ones((), odd.dtype),
-        jnp.asarray(math.log(_START_NOISE), odd.dtype),
+    scales = fit(spins, odd[:, None], active, jnp.ones(len(odd), bool))
+    # Inactive players have the scale 0, and values of 0. Their derivatives are those of the mean scale.
+    scales = scales._replace(logits=jnp.where(active, scales.logits, 0))
+    of_players = jnp.stack([active, jnp.ones_like(active)])
+    (values, nominal), (deviations, _) = jax.vmap(posterior, in_axes=(None, None, None, 0))(
+        scales, spins, odd, of_players
     )
-    optimizer = optax.adam(optax.linear_schedule(_RATE + 0.02, 0.02, _STEPS), b2=0.99)
+    return size * jnp.where(active, values, zero_where(~active, nominal)), size * _WIDER * deviations
+
+
+def posterior(
+    scales: Scales, spins: Float[Array, "n M"], odd: Float[Array, " n"], active: Bool[Array, " M"]
+) -> tuple[Float[Array, " M"], Float[Array, " M"]]:
+    """Returns posterior means and standard deviations of the Shapley values, given the scales."""
+    process = OddProcess.of(scales, active)
+    rows = Observed.of(process, spins, jnp.ones(len(odd), bool))
+    with_values = process.with_values(spins)
+    gamma, weights = rows.solve(odd[:, None])
+    values = 2 * rows.deviations * gamma[:, 0] + dot(with_values, weights[:, 0])
+    explained, left = rows.unexplained(2 * jnp.eye(len(active), dtype=odd.dtype), with_values.T)
+    variances = process.of_values() - (explained**2).sum(axis=0) + (left**2).sum(axis=0)
+    return values, safe_sqrt(amplitudes(rows, odd[:, None], gamma, weights)[0] * jnp.maximum(variances, 0))
+
+
+def amplitudes(rows: Observed, odd: Array, gamma: Array, weights: Array) -> Float[Array, " K"]:
+    """Returns o' K^-1 o / n, as a sum of what is positive."""
+    rest = odd - dot(rows.spins, rows.deviations[:, None] * gamma)
+    return ((rest * weights).sum(axis=0) + (gamma**2).sum(axis=0)) / len(odd)
+
+
+def fit(
+    spins: Float[Array, "n M"], odd: Float[Array, "n K"], active: Bool[Array, " M"], present: Bool[Array, " n"]
+) -> Scales:
+    """Returns the scales with the largest posterior, given the odd parts of the rows that are present.
+
+    Of several outputs, each has an amplitude of its own, and the mean of their log likelihoods counts. The ascent is that of
+    Adam (Kingma & Ba 2015).
+    """
+    odd = jnp.where(present[:, None], odd, 0)
+    start = _START_DEGREE / jnp.maximum(active.sum(), 1).astype(odd.dtype)
+    ends = jnp.asarray([1, math.log(_START_NOISE)], odd.dtype)
+    first = jnp.concatenate([jnp.zeros_like(spins[0]), jnp.log(start / (1 - start))[None], ends])
 
     @jax.checkpoint
-    def ascend(state, _):
-        scales, moments, best, best_loss = state
-        loss, slope = jax.value_and_grad(_loss)(scales, spins, odd, active)
+    def ascend(state: tuple[Array, ...], number: Array) -> tuple[tuple[Array, ...], None]:
+        scales, mean, square, best, best_loss = state
+        loss, slope = _loss_and_slope(scales, spins, odd, active, present)
         better = loss < best_loss
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), scales, best)
-        slope = jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 0), slope)
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes dtypes
-            step, moments = optimizer.update(slope, moments)
-            scales = optax.apply_updates(scales, step)
-        return (scales, moments, best, jnp.where(better, loss, best_loss)), None
+        best, best_loss = jnp.where(better, scales, best), jnp.where(better, loss, best_loss)
+        slope = jnp.where(jnp.isfinite(slope), slope, 0)
+        mean = _DECAYS[0] * mean + (1 - _DECAYS[0]) * slope
+        square = _DECAYS[1] * square + (1 - _DECAYS[1]) * slope**2
+        corrected = [part / (1 - decay**number) for part, decay in zip((mean, square), _DECAYS, strict=True)]
+        rate = _LAST_RATE + _RATE * (1 - (number - 1) / _STEPS)
+        scales = scales - rate * ratio(corrected[0], safe_sqrt(corrected[1]))
+        return (scales, mean, square, best, best_loss), None
 
-    state = (first, optimizer.init(first), first, jnp.asarray(jnp.inf, odd.dtype))
-    (_, _, best, _), _ = jax.lax.scan(ascend, state, length=_STEPS)
-    values, deviations = _posterior(best, spins, odd, active)
-    return size * values, size * deviations
-
-
-def _loss(scales: Scales, spins: Array, odd: Array, active: Array) -> Array:
-    """Returns minus the logarithm of the posterior, with the amplitude that maximizes it."""
-    root = _root(scales, spins, active)
-    white = solve_triangular(root, odd, lower=True)
-    likelihood = len(odd) / 2 * jnp.log(jnp.maximum(jnp.mean(white**2), 1e-30)) + jnp.log(jnp.diag(root)).sum()
-    # Scales differ by a factor of about e, boosts from e by e², noises from their start by e³.
-    prior = (scales.logits**2).sum() / 2 + ((scales.boost - 1) / 2) ** 2 / 2
-    return likelihood + prior + ((scales.noise - math.log(_START_NOISE)) / 3) ** 2 / 2
+    zeros = jnp.zeros_like(first)
+    state = (first, zeros, zeros, first, jnp.full((), jnp.inf, odd.dtype))
+    (*_, best, _), _ = jax.lax.scan(ascend, state, jnp.arange(1, _STEPS + 1).astype(odd.dtype))
+    return Scales.of(best)
 
 
-def _root(scales: Scales, spins: Array, active: Array) -> Float[Array, "n n"]:
-    rho = scales.rho(active)
-    between = _covariances(rho, scales.boost, spins)
-    noise = (_LEAST_NOISE + jnp.exp(scales.noise)) * jnp.mean(jnp.diag(between))
-    return jnp.linalg.cholesky(between + noise * jnp.eye(len(spins), dtype=spins.dtype))
+def _loss_and_slope(
+    vector: Float[Array, " M+3"], spins: Array, odd: Array, active: Array, present: Array
+) -> tuple[Array, Array]:
+    """Returns minus the logarithm of the posterior, with the amplitudes that maximize it, and its slope.
 
-
-def _covariances(rho: Array, boost: Array, spins: Array) -> Float[Array, "n n"]:
-    reach = jnp.arctanh(rho)
-    products = dot(spins * reach[None], spins.T)
-    top = reach.sum()  # the largest product: sinh is taken relative to its largest value, which float32 may not hold
-    curved = (jnp.exp(products - top) - jnp.exp(-products - top)) / 2
-    linear = dot(spins * rho[None], spins.T)
-    return curved + jnp.expm1(boost) * jnp.exp(-jnp.log1p(rho).sum()) * linear
-
-
-def _posterior(scales: Scales, spins: Array, odd: Array, active: Array) -> tuple[Array, Array]:
-    rho = scales.rho(active)
-    scale, boost = -jnp.log1p(rho).sum(), jnp.expm1(scales.boost)
-    with_values = 2 * boost * jnp.exp(scale) * (spins * rho[None]).T
-    for node, weight in zip(_NODES.tolist(), _WEIGHTS.tolist(), strict=True):
-        inner = node * rho
-        others = jnp.exp(scale + jnp.log1p(-(inner**2)).sum() / 2 + dot(spins, jnp.arctanh(inner)))
-        with_values += weight * others[None] * (rho[None] * spins / (1 + inner[None] * spins)).T
-    root = _root(scales, spins, active)
-    values = dot(with_values, cho_solve((root, True), odd))
-    explained = (solve_triangular(root, with_values.T, lower=True) ** 2).sum(axis=0)
-    amplitude = jnp.mean(solve_triangular(root, odd, lower=True) ** 2)
-    left = jnp.maximum(_variances(rho, scale) + 4 * boost * jnp.exp(scale) * rho - explained, 0)
-    return values, safe_sqrt(amplitude * left)
-
-
-def _variances(rho: Array, scale: Array) -> Float[Array, " M"]:
-    """Returns the prior variances 4 sum over odd T with i of prod rho_T / |T|².
-
-    1 / k² is the integral of s^(k-1) (-log s) over s from 0 to 1; with s = u³ the integrand is smooth.
+    A change dA changes it by sum W dA with W = (K^-1 - mean over outputs of K^-1 o o' K^-1 / s²) / 2, and a change of lambda_i
+    by (X' K^-1 X)_ii - mean of (X' K^-1 o)_i² / s², halved. With H = 1 + s X' A^-1 X s, s X' K^-1 X s = 1 - H^-1.
     """
-    nodes, weights = (_NODES + 1) / 2, _WEIGHTS / 2
-    total = jnp.zeros_like(rho)
-    for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True):
-        s, measure = node**3, 3 * node**2 * weight * -3 * math.log(node)
-        plus, minus = (jnp.log1p(sign * s * rho) for sign in (1, -1))
-        even = (jnp.exp(scale + plus.sum() - plus) + jnp.exp(scale + minus.sum() - minus)) / 2
-        total += measure * even
-    return 4 * rho * total
+
+    def covariances(vector: Array) -> tuple[Array, Array]:
+        process = OddProcess.of(Scales.of(vector), active)
+        return process.observed(spins, present), process.linear
+
+    (between, linear), pull = jax.vjp(covariances, vector)
+    rows = Observed.from_covariances(between, linear, spins, present)
+    gamma, weights = rows.solve(odd)
+    share = present.sum().astype(odd.dtype) / len(odd)
+    sizes = amplitudes(rows, odd, gamma, weights) / share
+    known = sizes > 1e-30
+    sizes = jnp.where(known, sizes, 1)
+    volume = jnp.log(jnp.diag(rows.root)).sum() + jnp.log(jnp.diag(rows.inner)).sum()
+    loss = share * len(odd) / 2 * jnp.where(known, jnp.log(sizes), -70).mean() + volume
+
+    scaled, shared = (jnp.where(known, part / sizes, 0) / odd.shape[1] for part in (weights, gamma**2))
+    inverse = cho_solve((rows.root, True), jnp.eye(len(spins), dtype=odd.dtype))
+    along = solve_triangular(rows.inner, rows.deviations[:, None] * dot(rows.spins.T, inverse), lower=True)
+    by_between = (inverse - dot(along.T, along) - dot(scaled, weights.T)) / 2
+    half = solve_triangular(rows.inner, jnp.eye(len(linear), dtype=odd.dtype), lower=True)
+    by_linear = ratio(1 - (half**2).sum(axis=0) - shared.sum(axis=1), linear) / 2
+    (slope,) = pull((by_between, by_linear))
+
+    # Scales differ by a factor of about e, boosts from e by e², noises from their start by e³; the mean may be anything.
+    num_players = spins.shape[1]
+    center = jnp.asarray([0] * (num_players + 1) + [1, math.log(_START_NOISE)], odd.dtype)
+    width = jnp.asarray([1] * num_players + [math.inf, 2, 3], odd.dtype)
+    away = (vector - center) / width
+    return loss + (away**2).sum() / 2, slope + away / width
