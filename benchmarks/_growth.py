@@ -204,7 +204,7 @@ def _of_pairs() -> list[Growth]:
 
     def of_solver(game: xai.Game, coalitions: np.ndarray, solve: Any) -> Program:
         # The solver's constants are arguments, which may be as large as those of the process.
-        arguments = (game, jnp.asarray(coalitions), [solve])
+        arguments = (game, jnp.asarray(coalitions), [solve], [])
         options = {"stages": (len(coalitions),), "until": None, "estimator": "", "title": "", "batch_size": ROWS}
         explain = jax.jit(lambda game, *rest: _paired._explain(game, KEY, None, *rest, **options))
         return Program(explain.lower(*arguments), arguments)

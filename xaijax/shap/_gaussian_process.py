@@ -23,11 +23,12 @@ from xaijax._core.game import Game, as_game
 from xaijax._core.numerics import dot
 from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Ids, KeyLike
+from xaijax.shap._budget import read_key, read_stages
 from xaijax.shap._choice import choose, rounded
 from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
 from xaijax.shap._design import design, num_pairs
 from xaijax.shap._exact import pair_operator
-from xaijax.shap._paired import ROUNDS, Parts, explain, read_key, read_stages
+from xaijax.shap._paired import ROUNDS, Parts, explain
 from xaijax.shap._player_scales import fit, with_scales
 from xaijax.shap._process import Posterior, Process, mixture, one_order, process
 

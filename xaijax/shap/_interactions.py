@@ -18,10 +18,11 @@ from xaijax._core.numerics import dot, power_of_two, safe_sqrt, zero_where
 from xaijax._core.progress import watched
 from xaijax._core.settings import own
 from xaijax._core.typing import Array, Bool, Float, Ids, Inputs, Int, Key, KeyLike, TargetLike
+from xaijax.shap._budget import DEFAULT_EVALUATIONS, read_key
 from xaijax.shap._design import Design, design, num_pairs
 from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
-from xaijax.shap._paired import DEFAULT_EVALUATIONS, Parts, efficient, in_units, read_key, relabel
+from xaijax.shap._paired import Parts, efficient, in_units, relabel
 from xaijax.shap._process import EVEN, ODD, Process, mixture, process
 from xaijax.shap._trees import tree_interactions
 from xaijax.trees._forest import Forest

@@ -14,9 +14,10 @@ from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, in_own_units, power_of_two, ranks, safe_sqrt
 from xaijax._core.typing import Array, Bool, Ids, Int, Key, KeyLike
+from xaijax.shap._budget import read_key, read_stages
 from xaijax.shap._design import SIZES, design, num_pairs
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
-from xaijax.shap._paired import Parts, Solve, efficient, explain, read_key, read_stages
+from xaijax.shap._paired import Parts, Solve, efficient, explain
 
 SAMPLINGS = ["pairs", "published"]
 _MOST_NUMBERS = 2**25  # in an operator: 128 MB

@@ -24,7 +24,8 @@ from xaijax._core.numerics import dot, power_of_two, ranks, zero_where
 from xaijax._core.running import Running, add, merged
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
 from xaijax._core.until import extend_until, read_until, repeat_until
-from xaijax.shap._paired import read_key, solve_rows
+from xaijax.shap._budget import read_key
+from xaijax.shap._paired import solve_rows
 
 ORDERS = ["independent", "orthogonal"]
 ESTIMATORS = {"independent": "antithetic permutations", "orthogonal": "orthogonal antithetic permutations"}

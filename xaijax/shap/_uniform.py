@@ -15,8 +15,8 @@ from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import einsum, power_of_two, ratio, safe_sqrt, zero_where
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
+from xaijax.shap._budget import read_key
 from xaijax.shap._exact import all_coalitions
-from xaijax.shap._paired import read_key
 
 _EXACT_PLAYERS = 12  # 4,096 coalitions
 _MOST_EVALUATIONS = 2**22

@@ -15,10 +15,10 @@ from xaijax._core.game import Game, as_game, game, reviewed
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
 from xaijax.mask._background import Background, own_background
+from xaijax.shap._budget import DEFAULT_EVALUATIONS, read_budget, read_key
 from xaijax.shap._exact import MOST_PLAYERS, exact
 from xaijax.shap._gaussian_process import ESTIMATORS, MOST_EVALUATIONS, gaussian_process, of_one_order
 from xaijax.shap._kernel import kernel
-from xaijax.shap._paired import DEFAULT_EVALUATIONS, read_budget, read_key
 from xaijax.shap._permutation import permutation, permutations_of
 from xaijax.shap._tree_plan import TreeTables
 from xaijax.shap._trees import ESTIMATOR as TREES
