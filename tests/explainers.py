@@ -26,6 +26,7 @@ class Case:
     sampled: bool = True
     chunked: bool = True
     slow: bool = False  # only before a release
+    tolerance: float = 1e-5  # of its numbers in other compositions, in proportion to the largest
 
     def __call__(self, model, x, ids=None, batch_size=None):
         options = ({"ids": ids} if self.sampled else {}) | ({"batch_size": batch_size} if self.chunked else {})
@@ -275,7 +276,8 @@ CASES = {
     "shap.permutation, table": Case(_permutation, models.table_net, lambda: models.rows(4)),
     "shap.permutation, orthogonal": Case(_orthogonal, models.table_net, lambda: models.rows(4), slow=True),
     "shap.kernel": Case(_kernel, models.table_net, lambda: models.rows(4)),
-    "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3)),
+    # Its errors are those of scales that fifteen steps of ascent fit, which amplify rounding.
+    "shap.gaussian_process": Case(_process, models.table_net, lambda: models.rows(4, seed=3), tolerance=5e-4),
     "shap.values, all outputs": Case(_all_outputs, models.table_net, lambda: models.rows(4)),
     "shap.rise and sobol": Case(_uniform, models.table_net, lambda: models.rows(4)),
     "shap.interactions": Case(_interactions, models.table_net, lambda: models.rows(4, seed=3)),
