@@ -109,6 +109,7 @@ def picture_games():
         explained(np.array([[[1.0, 2.0], [3.0, 4.0]]])),  # a map of two by two, resized
         explained(1.0 + LABELS[None]),
         explained((1.0 + LABELS)[None, :, :, None] * [3.0, -2.0]),  # pixels, whose channels are summed
+        explained((1.0 + LABELS)[None, None] * np.array([3.0, -2.0])[:, None, None]),  # the same, channels first
         explained([[1.0, 2.0, 3.0, 4.0]], regions=jnp.asarray(LABELS[None])),
         explained([[4.0, 3.0, 2.0, 1.0]], regions=jnp.asarray(3 - LABELS[None])),  # as many regions with other numbers
         explained([[1.5, 3.5]], regions=jnp.asarray(LABELS[None] // 2)),  # two regions: halves

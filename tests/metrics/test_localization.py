@@ -91,8 +91,11 @@ def test_attributions_are_laid_out_on_the_input():
     alone = m.relevance_mass(of_regions[0], right[0])
     assert alone.values.shape == ()
     np.testing.assert_allclose(alone.values, 0.75, rtol=1e-6)
-    pixels = xai.Attribution(jnp.stack([MAPS, 2 * MAPS], axis=-1), jnp.ones(3), axes="N H W C")
-    np.testing.assert_allclose(m.relevance_mass(pixels, MASKS).values, m.relevance_mass(MAPS, MASKS).values, rtol=1e-6)
+    for channels in (-1, 1):  # channels first are found by the shape of the masks
+        pixels = xai.Attribution(jnp.stack([MAPS, 2 * MAPS], axis=channels), jnp.ones(3), axes="N H W C")
+        np.testing.assert_allclose(
+            m.relevance_mass(pixels, MASKS).values, m.relevance_mass(MAPS, MASKS).values, rtol=1e-6
+        )
     small = xai.Attribution(jnp.asarray(MAPS[:, ::2, ::2]), jnp.ones(3), axes="N h w")
     resized = jax.image.resize(small.values, MASKS.shape, method="linear")
     np.testing.assert_allclose(

@@ -18,6 +18,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Int
+from xaijax.metrics._ranked import without_channels
 from xaijax.metrics._score import Score
 
 SIGNS = ["positive", "absolute"]
@@ -293,8 +294,8 @@ def _read(
     masks = check.numeric_array("masks", masks)
     if masks.dtype != bool:
         raise TypeError(f"`masks` must be booleans, True on the object, got {masks.dtype}: pass labels == object.")
-    if isinstance(maps, Attribution) and maps.player_axes[-1] == "C" and masks.ndim == values.ndim - 1:
-        values = values.sum(axis=-1)
+    if isinstance(maps, Attribution):
+        values = without_channels(maps, masks.shape)
     if alone:
         values, masks = values[None], masks[None]
     of_players = isinstance(maps, Attribution) and (maps.regions is not None or maps.player_axes[-1] in ("M", "C"))

@@ -118,11 +118,23 @@ def player_values(game: Game, attribution: Attribution) -> Float[Array, "*N M"]:
     return jnp.where(same, values, pooled)
 
 
+def without_channels(attribution: Attribution, shape: tuple[int, ...]) -> Float[Array, "*N *space"]:
+    """Returns the values over the inputs, those of pixels summed over their channels.
+
+    These are the axis C. An explainer that does not ask for it takes the last axis for it; where only the sum over another
+    one has this shape, that is the axis of the channels.
+    """
+    values = attribution.on_input()
+    if attribution.regions is not None or "C" not in attribution.player_axes or values.ndim != len(shape) + 1:
+        return values
+    named = attribution.axes.split().index("C")
+    axes = [axis for axis in range(values.ndim) if values.shape[:axis] + values.shape[axis + 1 :] == shape]
+    return values.sum(axis=named if named in axes or not axes else axes[0])
+
+
 def _on_input(attribution: Attribution, shape: tuple[int, ...]) -> Float[Array, "N *space"]:
     """Returns the attribution as a map of this shape, resized linearly where it is smaller or larger; channels are summed."""
-    values = attribution.on_input()
-    if attribution.regions is None and "C" in attribution.player_axes and values.ndim == len(shape) + 1:
-        values = values.sum(axis=attribution.axes.split().index("C"))
+    values = without_channels(attribution, shape)
     if values.ndim != len(shape) or len(values) != shape[0]:
         raise ValueError(
             f"`attribution` must have one value for each player of the game or a map over its inputs, {list(shape)}, got "
