@@ -22,6 +22,7 @@ ARROWS = {
     "mask": {"_core", "_model", "segment"},
     "target": {"_core", "_model"},
     "trees": {"_core", "_model"},
+    "text": {"_core", "_model"},
     "cam": {"_core", "_model", "mask", "target", "segment"},
     "gradient": {"_core", "_model", "mask", "target", "segment"},
     "lime": {"_core", "_model", "_io", "mask", "target", "segment"},
