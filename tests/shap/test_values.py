@@ -51,6 +51,7 @@ def test_the_estimator_and_the_reason_are_those_of_the_table(players, options, e
     assert reason in result.reason
     np.testing.assert_array_equal(result.num_evaluations, [evaluations])
     assert estimator != EXACT or (result.std_errors == 0).all()
+    assert jnp.isfinite(result.std_errors).all()  # at every budget
     x = np.asarray(models.rows(1, players)[0], float)
     exact = np.where((np.arange(players) >= 2) & (np.arange(players) < players // 2), x, 0)
     exact[:2] = x[0] * x[1] / 2
