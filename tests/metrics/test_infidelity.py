@@ -55,6 +55,11 @@ def test_of_a_linear_model_under_noise_it_is_the_squared_distance_of_the_slopes(
     assert (score.metric, score.better, score.method) == ("infidelity", "lower", "guess")
 
 
+def test_values_that_start_from_a_base_value_are_contributions():
+    attribution = xai.gradient.integrated_gradients(MODEL, ROWS, num_steps=2)
+    assert (xai.metrics.infidelity(MODEL, ROWS, attribution, key=KEY, num_samples=4).values < 1e-9).all()
+
+
 def coverage(optimal_scale, num_samples, num_keys, guesses):
     """The share of the intervals, over keys and guesses, that hold the closed form."""
 

@@ -85,9 +85,9 @@ def infidelity(
       contributions: whether values are in units of the score, such as Shapley values, or slopes, per unit of x, such as
         gradients. Contributions are multiplied with the share of the way to the baseline, I / (x - baseline), which is 1 for
         removed entries, and the entries of a region or of a pixel share its value. Slopes are multiplied with I, and all
-        channels of a pixel have its value, as in captum and Quantus. Default: whether the values sum to the output minus the
-        base value (`attribution.efficient`), or x holds integers. Pass True for input x gradient, for LIME, and for maps of
-        relevance.
+        channels of a pixel have its value, as in captum and Quantus. Default: whether the attribution has a base value, which
+        its values lead from to the output, as Shapley values and integrated gradients do, or x holds integers. Pass True for
+        input x gradient, for LIME, and for maps of relevance.
       baseline: a number or one input [...]. Default 0.
       scale: of the noise, as in `xai.gradient.smooth`: a number in units of the range (max - min) of each example, or an
         array that broadcasts to one input, in units of x. Default 0.1.
@@ -123,7 +123,7 @@ def infidelity(
     x = check.numeric_array("x", x)
     model, bound = read_explained(model, x, attribution, target)
     channels = read_channels(x, channel_axis)
-    of_shares = attribution.efficient or not jnp.issubdtype(x.dtype, jnp.floating)
+    of_shares = attribution.base_value is not None or attribution.efficient or not jnp.issubdtype(x.dtype, jnp.floating)
     of_shares = of_shares if contributions is None else check.flag("contributions", contributions)
     settings, own = read_perturbation(perturbation, window, x, channels, of_shares)
     scale = read_size("scale", scale)
