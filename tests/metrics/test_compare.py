@@ -88,6 +88,13 @@ def test_mean_ranks_are_over_metrics_that_have_a_better_direction(comparison):
     assert np.isnan(comparison.metric_agreement()[2]).all()
 
 
+def test_equal_differences_are_certain_by_the_t_test():
+    scores = {"a": np.arange(N, dtype=float), "b": np.arange(N) + 1.0}
+    result = compare(explainers({name: VALUES[name] for name in scores}), {"up": known("higher", scores)})
+    with warnings.catch_warnings(action="error"):
+        assert result.tests("t")[0]["p_value"] == 0
+
+
 def test_infinite_scores_share_the_last_rank():
     scores = {name: np.full(N, value) for name, value in zip("abc", [np.inf, 1.0, np.inf], strict=True)}
     records = compare(metrics={"down": known("lower", scores)}).table()

@@ -51,6 +51,14 @@ def test_the_best_is_framed_and_bold_numbers_equal_it():
     assert bold == {4, 1, 5}  # b_c by up; a and b_c by down, which differ by noise
 
 
+def test_an_infinite_mean_is_the_worst_and_the_others_keep_their_shades():
+    means = {"a": 1.0, "b": 3.0, "c": np.inf, "d": 2.0}
+    ax = xai.plot.scores(
+        comparison({name: {"down": np.full(2, mean)} for name, mean in means.items()}, np.eye(4)), sort="given"
+    )
+    np.testing.assert_allclose(np.ma.filled(ax.images[0].get_array(), np.nan)[:, 0], [1, 0, 0, 0.5])
+
+
 def test_metrics_without_a_better_direction_have_no_ranks():
     only = {name: {"size": own["size"]} for name, own in SCORES.items()}
     ax = xai.plot.scores(comparison(only))

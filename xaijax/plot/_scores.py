@@ -107,13 +107,16 @@ def _arrows(better: dict[str, str]) -> Sequence[tuple[str, str]]:
 
 
 def _shades(records: list[dict]) -> np.ndarray:
-    """Returns 0 for the worst mean to 1 for the best; 1 where all are equal, and NaN without a better direction."""
+    """Returns 0 for the worst finite mean to 1 for the best; 1 where all are equal, and NaN without a better direction."""
     means = np.array([record["mean"] for record in records])
-    if not records[0]["better"] or np.isnan(means).all():
+    finite = np.isfinite(means)
+    if not records[0]["better"] or not finite.any():
         return np.full(len(means), np.nan)
     signed = means if records[0]["better"] == "higher" else -means
-    least, most = np.nanmin(signed), np.nanmax(signed)
-    return (signed - least) / (most - least) if most > least else np.where(np.isnan(means), np.nan, 1.0)
+    least, most = signed[finite].min(), signed[finite].max()
+    if most > least:
+        return np.clip((signed - least) / (most - least), 0, 1)
+    return np.where(np.isnan(means), np.nan, signed >= most)
 
 
 def _number(record: dict) -> str:
