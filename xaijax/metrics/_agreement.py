@@ -29,8 +29,8 @@ def agreements(attributions: tuple[Attribution, ...], *, top: int | None) -> Flo
     """Returns A measures of agreement for each example and each of the P pairs of explainers.
 
     The attributions are compared on the input. Maps of lower resolution are resized linearly to the finest of them;
-    channels are summed where one of them has none. Positions without a player, such as padding, do not count. Equal values
-    share their ranks, and equal values that compete for the last of the top ranks share those. NaN: one side has no ranks,
+    channels are summed where one of them has none. Positions of no player, at -1 of the regions, do not count; padded positions
+    that are players of value 0 do. Equal values share their ranks, and equal values that compete for the last of the top ranks share those. NaN: one side has no ranks,
     as its values are all equal or NaN.
     """
     maps = _on_one_input(attributions)
