@@ -30,8 +30,8 @@ def agreements(attributions: tuple[Attribution, ...], *, top: int | None) -> Flo
 
     The attributions are compared on the input. Maps of lower resolution are resized linearly to the finest of them;
     channels are summed where one of them has none. Positions of no player, at -1 of the regions, do not count; padded positions
-    that are players of value 0 do. Equal values share their ranks, and equal values that compete for the last of the top ranks share those. NaN: one side has no ranks,
-    as its values are all equal or NaN.
+    that are players of value 0 do. Equal values share their ranks, and equal values that compete for the last of the top ranks
+    share those. NaN: one side has no ranks, as its values are all equal or NaN.
     """
     maps = _on_one_input(attributions)
     space = tuple(max(sizes) for sizes in zip(*(values.shape[1:] for values in maps), strict=True))

@@ -193,7 +193,8 @@ def grid_pointing_game(
         values = values.sum(axis=-1)
     if values.ndim != 3 or values.shape[1] % rows or values.shape[2] % columns:
         raise ValueError(
-            f"`maps` must explain one output of each example by a map [N, h, w] that a grid of {rows} x {columns} divides evenly, got shape {list(values.shape)}: "
+            f"`maps` must explain one output of each example by a map [N, h, w] that a grid of {rows} x {columns} divides "
+            f"evenly, got shape {list(values.shape)}: "
             "resize the maps to the mosaics, as by upsample=True."
         )
     cells = check.numeric_array("cells", cells)
