@@ -1,5 +1,7 @@
 """Packed evaluation equals the texts themselves, token by token, and every estimator takes the game."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +135,46 @@ def test_within_jit_there_is_one_sentence():
         jax.jit(lambda parameters: xai.text.response_game(xai.function(transformer, parameters), PROMPT, [1]).counts)(
             parameters()
         )
+
+
+def test_answers_may_be_nan():
+    def broken(ids):
+        counts = jnp.cumsum(jax.nn.one_hot(ids, 9), axis=1)
+        return jnp.where(ids[:, 1:2, None] == 3, jnp.nan, counts)  # without the first span
+
+    made = xai.text.response_game(broken, xai.text.prompt([[1, 2], [3]], prefix=[0]), [5])
+    calls, evaluate = [], made._responses.evaluate
+
+    def counted(rows):
+        calls.append(rows)
+        assert len(calls) < 3, "the game is evaluated forever"
+        evaluate(rows)
+
+    made._responses.evaluate = counted
+    assert np.isnan(xai.shap.exact(made).values).all()
+
+
+def test_a_model_that_fails_leaves_a_game_that_can_be_explained():
+    counts = lambda ids: jnp.cumsum(jax.nn.one_hot(ids, 9), axis=1)  # noqa: E731
+    made = xai.text.response_game(counts, xai.text.prompt([[5, 5], [6]], prefix=[0]), [5])
+    score = made._responses._score
+
+    def fail(*arguments):
+        raise KeyboardInterrupt
+
+    made._responses._score = fail
+    with pytest.raises(KeyboardInterrupt):
+        xai.shap.exact(made)
+    made._responses._score = score
+    np.testing.assert_allclose(xai.shap.exact(made).values[:, 0], [1.559, -0.122], atol=1e-3)
+    assert made.counts.coalitions == 4
+
+
+def test_a_part_of_a_game_that_was_dropped_is_named():
+    value = xai.text.response_game(model(), PROMPT, RESPONSE).value
+    gc.collect()
+    with pytest.raises(RuntimeError, match="`game` must exist while it is explained"):
+        value(np.ones((1, 5), bool))
 
 
 def looks_ahead(ids):

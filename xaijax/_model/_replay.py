@@ -27,12 +27,19 @@ OUTSIDE = (
     "`game` must be explained outside of jax.jit and other transformations, got one of xai.text.response_game, whose rows "
     "are evaluated between the runs of the explainer: call the explainer from Python."
 )
+DROPPED = (
+    "`game` must exist while it is explained, got a part or a copy of a game of xai.text.response_game that was dropped: keep "
+    "the game itself, and pass it."
+)
 
 
 class Answers(Protocol):
-    """The answers to rows, kept on the host: `known(rows)` is NaN for rows without answers, which `evaluate` computes."""
+    """The answers to rows, kept on the host.
 
-    def known(self, rows: np.ndarray) -> np.ndarray: ...
+    known(rows) -> (answers, is_known): 0 for rows without answers yet, which `evaluate(rows)` computes. Answers may be NaN.
+    """
+
+    def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
     def evaluate(self, rows: np.ndarray) -> None: ...
 
@@ -55,20 +62,21 @@ class _Replay:
         return number
 
     def answers(self, number: int) -> Answers:
-        return self._answers[number]
+        answers = self._answers.get(number)
+        if answers is None:
+            raise RuntimeError(DROPPED)
+        return answers
 
     def look_up(self, number: Any, rows: Any) -> np.ndarray:
         """Called by programs. rows [..., S, M] with any leading axes, as `jax.vmap` adds them."""
         rows, number = np.asarray(rows), int(np.asarray(number).flat[0])
         flat = rows.reshape(-1, rows.shape[-1])
-        found = self.answers(number).known(flat)
-        missing = np.asarray(np.isnan(found).any(axis=1))
-        if missing.any():
+        answers, is_known = self.answers(number).known(flat)
+        if not is_known.all():
             if not self._is_recording:
                 raise RuntimeError(OUTSIDE)
-            self._missing.append((number, flat[missing]))
-            found = np.where(missing[:, None], 0, found)
-        return found.reshape(*rows.shape[:-1], -1)
+            self._missing.append((number, flat[~is_known]))
+        return answers.reshape(*rows.shape[:-1], -1)
 
     def run(self, run: Callable[[], Result]) -> Result:
         """Runs a program until all of its rows have answers."""
@@ -104,7 +112,7 @@ class ReplayedModel(Model):
         if check.is_concrete(x, number):
             answers, rows = REPLAY.answers(int(number)), np.asarray(x)
             answers.evaluate(rows)
-            return jnp.asarray(answers.known(rows))
+            return jnp.asarray(answers.known(rows)[0])
         return _look_up(num_outputs, number, x)
 
 

@@ -52,11 +52,12 @@ class Responses:
         self._known: dict[bytes, np.ndarray] = {}
         self._bytes_per_token: int | None = None
 
-    def known(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the answers to coalitions, NaN where a coalition has none yet."""
-        unknown = np.full(len(self.response), np.nan, np.float32)
-        keys = np.packbits(rows.astype(bool), axis=1)
-        return np.stack([self._known.get(key.tobytes(), unknown) for key in keys])
+    def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the answers to coalitions, 0 where a coalition has none yet, and [S] which have one."""
+        unknown = np.zeros(len(self.response), np.float32)
+        keys = [key.tobytes() for key in np.packbits(rows.astype(bool), axis=1)]
+        is_known = np.array([key in self._known for key in keys])
+        return np.stack([self._known.get(key, unknown) for key in keys]), is_known
 
     def evaluate(self, rows: np.ndarray) -> None:
         """Evaluates the coalitions without answers."""
@@ -65,7 +66,6 @@ class Responses:
         missing = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._known}
         if not missing:
             return
-        self.counts.coalitions += len(missing)
         if self._trie is not None:
             missing = self._by_prefixes(self._trie, missing)
         self._packed({key: self.ids(row) for key, row in missing.items()})
@@ -82,6 +82,7 @@ class Responses:
                 left |= {key: missing[key] for key in chunk}
                 continue
             self._known.update(zip(chunk, trie.evaluate(coalitions), strict=True))
+            self.counts.coalitions += len(chunk)
             self.counts.tokens += tokens
             self.counts.by_prefixes += len(chunk)
         return left
@@ -98,7 +99,8 @@ class Responses:
                 size = min(at_once, power_of_two(len(block)))
                 answers = self._score([texts[key] for key in block], length, size)
                 self._known.update(zip(block, answers, strict=True))
-        self.counts.tokens += sum(len(ids) + len(self.response) for ids in texts.values())
+                self.counts.coalitions += len(block)
+                self.counts.tokens += sum(len(texts[key]) + len(self.response) for key in block)
 
     def ids(self, present: np.ndarray) -> np.ndarray:
         """Returns the token ids of the prompt without the absent spans, or with the mask's id in their place."""
