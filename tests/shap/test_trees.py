@@ -247,6 +247,9 @@ def test_ties_of_float64_are_kept_by_rows_and_inputs():
     result = xai.shap.trees(forest, np.array([[0.1], [below]]), xai.mask.background(np.array([[0.1], [0.1], [below]])))
     np.testing.assert_allclose(result.values[:, 0], [8 - 20 / 3, 4 - 20 / 3], rtol=1e-6)
     np.testing.assert_allclose(result.base_value, 20 / 3, rtol=1e-6)
+    # A baseline keeps its float64 too.
+    result = xai.shap.trees(forest, np.array([[0.1], [below]]), xai.mask.baseline(np.array([below])))
+    np.testing.assert_allclose(result.base_value, 4, rtol=1e-6)
 
 
 def test_values_chooses_the_tables_for_forests(right):
@@ -313,7 +316,10 @@ REFUSED = {
     ),
     "masker": (lambda: xai.shap.trees(FOREST, X, xai.mask.grid((3, 2))), "`masker` must be xai.mask.background"),
     "index": (lambda: xai.shap.trees(FOREST, X, index="SII"), "`index` must be one of"),
-    "other index": (lambda: xai.shap.interactions(FOREST, X, TABLES), "`masker` must be tables of the index 'k-SII'"),
+    "other index": (
+        lambda: xai.shap.interactions(FOREST, X, TABLES),
+        "index 'k-SII', got those of 'shapley': make tables",
+    ),
     "other forest": (lambda: xai.shap.trees(OTHER, X, TABLES), "`masker` must be tables of this forest"),
     "probability": (
         lambda: xai.shap.trees(FOREST, X, target=jax.nn.softmax),

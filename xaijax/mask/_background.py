@@ -131,9 +131,7 @@ def background(
     if values.shape[0] == 0:
         raise ValueError("`rows` must hold at least one row [B, ...], got none.")
     masker = _background(values, columns, groups, weights, names, allow_missing=allow_missing)
-    if isinstance(read, np.ndarray) and read.dtype == np.float64 and values.dtype != np.float64:
-        object.__setattr__(masker, "host_rows", np.array(read))  # a copy: the caller may change the rows
-    return masker
+    return _with_host_rows(masker, read)
 
 
 def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Sequence[str] | None = None) -> Background:
@@ -154,7 +152,8 @@ def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Seque
     Raises:
       TypeError, ValueError: as `background`.
     """
-    values, columns = _read_rows("row", row)
+    read, columns = read_frame("row", row)
+    values = check.numeric_array("row", read)
     if columns is not None and values.ndim == 2:
         if len(values) != 1:
             raise ValueError(f"`row` must be one row, got a data frame of {len(values)}: use xai.mask.background.")
@@ -163,7 +162,8 @@ def baseline(row: Inputs, *, groups: ArrayOrSequence | None = None, names: Seque
         raise ValueError("`row` must have the shape of one input, got a scalar.")
     if values.size == 0:
         raise ValueError(f"`row` must hold at least one value, got shape {list(values.shape)}.")
-    return _background(values[None], columns, groups, None, names, name="row")
+    masker = _background(values[None], columns, groups, None, names, name="row")
+    return _with_host_rows(masker, np.reshape(read, (1, *values.shape)) if isinstance(read, np.ndarray) else None)
 
 
 def k_means(
@@ -258,6 +258,13 @@ def read_like(name: str, x: Any, rows: Array, columns: Columns | None) -> Array:
     x = check.numeric_array(name, x)
     with jax.numpy_dtype_promotion("standard"):
         return x.astype(jnp.promote_types(x.dtype, rows.dtype))
+
+
+def _with_host_rows(masker: Background, rows: Any) -> Background:
+    """Gives a masker its rows in float64, if they were passed as such."""
+    if isinstance(rows, np.ndarray) and rows.dtype == np.float64 and masker.rows.dtype != np.float64:
+        object.__setattr__(masker, "host_rows", np.array(rows))  # a copy: the caller may change the rows
+    return masker
 
 
 def _read_rows(name: str, rows: Any) -> tuple[Array, Columns | None]:

@@ -55,9 +55,10 @@ def trees(
       x: [N, D] inputs or a data frame. NaN is a missing value where the forest's library allows it. NumPy arrays are compared
         with the thresholds in float64 on the host; traced arrays in their own dtype.
       masker: `xai.mask.background(rows, weights=, groups=)`: absent features take the values of the rows (interventional
-        values). Any number of rows costs the same, once the tables are made. None for path-dependent values: where a split
-        is on an absent feature, both ways are taken, by their shares of the training weight; these values credit features
-        that the forest does not use where they are correlated with others. Or tables from `tree_tables`. Default None.
+        values), which may be NaN with its `allow_missing=True`. Any number of rows costs the same, once the tables are made.
+        None for path-dependent values: where a split is on an absent feature, both ways are taken, by their shares of the
+        training weight; these values depend on how the trees are built: forests of equal outputs can get different ones. Or
+        tables from `tree_tables`. Default None.
       target: an int, ints [N], "all", or None for the top class of each example. Default None.
       index: "shapley", or "banzhaf". Default "shapley".
       batch_size: inputs at once; None for as many as suit the device.
@@ -154,9 +155,11 @@ def _checked_forest(forest: Any) -> Forest:
 
 def _checked_tables(tables: TreeTables, forest: Forest, index: str) -> TreeTables:
     if tables.index != index:
+        fits = (tables.index in OF_PLAYERS) == (index in OF_PLAYERS)
+        other = f"pass index={tables.index!r}, or " if fits else ""
         raise ValueError(
-            f"`masker` must be tables of the index {index!r}, got those of {tables.index!r}: pass index={tables.index!r}, or make "
-            f"tables by xai.shap.tree_tables(forest, masker, index={index!r})."
+            f"`masker` must be tables of the index {index!r}, got those of {tables.index!r}: {other}make tables by "
+            f"xai.shap.tree_tables(forest, masker, index={index!r})."
         )
     if tables.nodes != forest.nodes or tables.base.shape != forest.bias.shape:
         raise ValueError("`masker` must be tables of this forest, got those of another one: make them again.")
