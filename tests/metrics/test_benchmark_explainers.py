@@ -13,9 +13,8 @@ from scipy import stats
 import xaijax as xai
 from tests import models
 from xaijax._io.atomic import write_file
-from xaijax.metrics import _benchmark_grid
-from xaijax.metrics import _benchmark_scores as scores
-from xaijax.metrics._benchmark_table import show
+from xaijax.metrics.benchmark import _scores as scores
+from xaijax.metrics.benchmark._table import show
 
 PLAYERS = 5
 BUDGETS = (20, 30)
@@ -121,7 +120,7 @@ def test_a_finished_grid_is_read_and_not_measured_again(run, arguments, monkeypa
     def never(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("xaijax.metrics._benchmark_grid.Plan._explain", never)
+    monkeypatch.setattr("xaijax.metrics.benchmark._grid.Plan._explain", never)
     again = xai.metrics.benchmark_explainers(**arguments, out=out)
     assert again == found
 

@@ -13,7 +13,7 @@ from scipy import stats
 
 import xaijax as xai
 from xaijax._core.compile import compiled as xai_compiled
-from xaijax.metrics._explainer import Explainer
+from xaijax.metrics._explained_again import Explainer
 
 KEY = jax.random.key(3)
 N, M = 6, 5

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from xaijax.metrics._explained import over_inputs
+from xaijax.metrics.faithfulness._over_inputs import over_inputs
 
 KEY = jax.random.key(3)
 WEIGHTS = np.array([2.0, -1.0, 0.5], np.float32)

@@ -11,8 +11,8 @@ from scipy import stats
 import xaijax as xai
 from tests import models
 from xaijax._model import as_model
-from xaijax.metrics._layers import permuted, steps_of
 from xaijax.metrics._similarity import similarities
+from xaijax.metrics.sanity._layers import permuted, steps_of
 
 KEY = jax.random.key(5)
 rng = np.random.default_rng(2)

@@ -10,8 +10,8 @@ from scipy import stats
 
 import xaijax as xai
 from tests.metrics._neighbors import imputed, removed
-from xaijax.metrics import _imputation
-from xaijax.metrics._imputation import impute
+from xaijax.metrics.faithfulness import _imputation
+from xaijax.metrics.faithfulness._imputation import impute
 
 KEY = jax.random.key(5)
 RNG = np.random.default_rng(0)

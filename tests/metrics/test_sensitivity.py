@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 import xaijax as xai
-from xaijax.metrics._explainer import read_task
-from xaijax.metrics._sensitivity import _sensitivity
+from xaijax.metrics._explained_again import read_task
+from xaijax.metrics.robustness._sensitivity import _sensitivity
 
 KEY = jax.random.key(3)
 MATRIX = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, -0.3], [0.0, -0.3, 3.0]], np.float32)

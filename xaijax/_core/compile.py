@@ -53,7 +53,7 @@ def compiled(
         return functools.partial(
             compiled, static_argnames=static_argnames, donate_argnames=donate_argnames, title=title
         )
-    folder = function.__module__.split(".")[1:-1]
+    folder = function.__module__.split(".")[1:-1][:1]  # the namespace of the public name
     label = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
     programs = _Programs(function, label, static_argnames, donate_argnames)
 

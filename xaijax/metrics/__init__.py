@@ -1,14 +1,7 @@
 """Measures whether an explanation is faithful, stable, localized and simple, from the game or the explainer that made it."""
 
 from xaijax.metrics._axioms import completeness_gap, null_player_violation, symmetry_violation
-from xaijax.metrics._benchmark import ExplainerBenchmark, benchmark_explainers
-from xaijax.metrics._compare import compare
-from xaijax.metrics._comparison import Agreement, Comparison
 from xaijax.metrics._complexity import effective_size, entropy, gini
-from xaijax.metrics._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
-from xaijax.metrics._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
-from xaijax.metrics._infidelity import infidelity
-from xaijax.metrics._key_agreement import key_agreement
 from xaijax.metrics._localization import (
     attribution_auc,
     box_masks,
@@ -19,14 +12,21 @@ from xaijax.metrics._localization import (
     top_k_intersection,
 )
 from xaijax.metrics._partial_dependence import PartialDependence, partial_dependence
-from xaijax.metrics._random_logit import random_logit
-from xaijax.metrics._randomization import Randomization, efficient_randomization, parameter_randomization
 from xaijax.metrics._removal import Removal, removal
-from xaijax.metrics._road import Road, road
 from xaijax.metrics._score import Mean, Score
-from xaijax.metrics._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
-from xaijax.metrics._stability import relative_input_stability, relative_output_stability
-from xaijax.metrics._top_shares import comprehensiveness, sufficiency
+from xaijax.metrics.benchmark._benchmark import ExplainerBenchmark, benchmark_explainers
+from xaijax.metrics.comparison._compare import compare
+from xaijax.metrics.comparison._comparison import Agreement, Comparison
+from xaijax.metrics.faithfulness._correlations import SensitivityN, faithfulness_correlation, sensitivity_n
+from xaijax.metrics.faithfulness._curves import Curve, RelevanceGain, deletion, insertion, symmetric_relevance_gain
+from xaijax.metrics.faithfulness._infidelity import infidelity
+from xaijax.metrics.faithfulness._road import Road, road
+from xaijax.metrics.faithfulness._top_shares import comprehensiveness, sufficiency
+from xaijax.metrics.robustness._key_agreement import key_agreement
+from xaijax.metrics.robustness._sensitivity import avg_sensitivity, local_lipschitz, max_sensitivity
+from xaijax.metrics.robustness._stability import relative_input_stability, relative_output_stability
+from xaijax.metrics.sanity._random_logit import random_logit
+from xaijax.metrics.sanity._randomization import Randomization, efficient_randomization, parameter_randomization
 
 __all__ = [
     "Agreement",

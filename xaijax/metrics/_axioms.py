@@ -19,7 +19,7 @@ from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import ranks, ratio
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, KeyLike
-from xaijax.metrics._ranked import check_targets, player_values
+from xaijax.metrics._players import check_targets, player_values
 from xaijax.metrics._score import Score
 
 MOST_PLAYERS = 12  # of which all coalitions are evaluated

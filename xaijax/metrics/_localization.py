@@ -18,7 +18,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Int
-from xaijax.metrics._ranked import without_channels
+from xaijax.metrics._players import without_channels
 from xaijax.metrics._score import Score
 
 SIGNS = ["positive", "absolute"]

@@ -13,7 +13,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import ModelGame, Value
 from xaijax._core.typing import Array, Bool, Float, Int, Shaped
-from xaijax.metrics._ranked import by_rank, player_values
+from xaijax.metrics._players import by_rank, player_values
 
 SIGNS = ["both", "positive", "negative"]
 

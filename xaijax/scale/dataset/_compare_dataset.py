@@ -15,8 +15,8 @@ from xaijax._core.masker import Masker
 from xaijax._core.typing import Ids, KeyLike, ModelLike, TargetLike
 from xaijax._io import files
 from xaijax._model import as_model
-from xaijax.metrics._comparison import Comparison
-from xaijax.metrics._example_scores import ExampleScores, read_functions, read_options, score_examples
+from xaijax.metrics.comparison._comparison import Comparison
+from xaijax.metrics.comparison._example_scores import ExampleScores, read_functions, read_options, score_examples
 from xaijax.scale.dataset._explain_dataset import explain_dataset
 from xaijax.scale.dataset._read import read_comparison
 from xaijax.scale.dataset._source import Source, length

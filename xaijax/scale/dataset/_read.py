@@ -13,8 +13,8 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.typing import Selection
 from xaijax._io import files
-from xaijax.metrics._comparison import Comparison, comparison_of
-from xaijax.metrics._example_scores import ExampleScores
+from xaijax.metrics.comparison._comparison import Comparison, comparison_of
+from xaijax.metrics.comparison._example_scores import ExampleScores
 from xaijax.scale.dataset._batches import Chunks
 from xaijax.scale.dataset._manifest import Entry, has_manifest, read_description, read_entries
 from xaijax.scale.dataset._run import Summary, read_summary

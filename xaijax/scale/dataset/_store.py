@@ -22,7 +22,7 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._io import files
 from xaijax._io.atomic import UNFINISHED, write_file
-from xaijax.metrics._example_scores import ExampleScores
+from xaijax.metrics.comparison._example_scores import ExampleScores
 from xaijax.scale.dataset._batches import Chunks
 from xaijax.scale.dataset._manifest import Entry
 

@@ -21,7 +21,7 @@ from xaijax._core.compile import compiled
 from xaijax._core.noise import read_size, require_fit
 from xaijax._core.numerics import at_least_float32, safe_sqrt
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Ids, Int, KeyLike, ModelLike, TargetLike
-from xaijax.metrics._explainer import Task, for_each, laid_out, largest, read_task, run, std_errors
+from xaijax.metrics._explained_again import Task, for_each, laid_out, largest, read_task, run, std_errors
 from xaijax.metrics._score import Score
 
 _NOISE = 0x6E6F6973  # folded into the key for the noise; the explainer gets the key itself

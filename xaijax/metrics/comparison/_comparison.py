@@ -12,9 +12,9 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax.metrics._agreement import MEASURES
-from xaijax.metrics._comparison_table import show
-from xaijax.metrics._example_scores import ExampleScores
 from xaijax.metrics._score import Score
+from xaijax.metrics.comparison._example_scores import ExampleScores
+from xaijax.metrics.comparison._table import show
 
 if TYPE_CHECKING:
     from rich.console import Console

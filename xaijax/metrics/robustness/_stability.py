@@ -13,9 +13,9 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Ids, KeyLike, ModelLike, TargetLike
-from xaijax.metrics._explainer import Task, laid_out, largest, read_task, run
+from xaijax.metrics._explained_again import Task, laid_out, largest, read_task, run
 from xaijax.metrics._score import Score
-from xaijax.metrics._sensitivity import differences, norm, of_neighbors, read_ball
+from xaijax.metrics.robustness._sensitivity import differences, norm, of_neighbors, read_ball
 
 
 def relative_input_stability(

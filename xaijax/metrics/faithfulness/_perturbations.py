@@ -14,7 +14,7 @@ from xaijax._core import check, random
 from xaijax._core.numerics import at_least_float32, ratio
 from xaijax._core.typing import Array, Bool, Float, Shaped
 from xaijax._model import Model, function_of_several
-from xaijax.metrics._explained import space_of
+from xaijax.metrics.faithfulness._over_inputs import space_of
 
 PERTURBATIONS = ["noise", "square", "subset"]
 

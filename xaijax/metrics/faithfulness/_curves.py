@@ -21,7 +21,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value
 from xaijax._core.typing import Array, Bool, Float, Int
-from xaijax.metrics._ranked import by_rank, check_targets, read_game_and_attribution, score_each
+from xaijax.metrics._players import by_rank, check_targets, read_game_and_attribution, score_each
 from xaijax.metrics._score import Score
 
 LEAST_FIRST = "deletion, the least value first"

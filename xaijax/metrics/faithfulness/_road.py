@@ -21,9 +21,9 @@ from xaijax._core.numerics import at_least_float32
 from xaijax._core.target import Target
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Ids, Int, Key, KeyLike, ModelLike, TargetLike
 from xaijax._model import Model
-from xaijax.metrics._explained import over_inputs, read_channels, read_explained
-from xaijax.metrics._imputation import impute
 from xaijax.metrics._score import Score
+from xaijax.metrics.faithfulness._imputation import impute
+from xaijax.metrics.faithfulness._over_inputs import over_inputs, read_channels, read_explained
 
 _BETTER = {"both": "higher", "most": "lower", "least": "higher"}
 _PERCENTILES = (10, 20, 30, 40, 50, 60, 70, 80, 90)

@@ -12,7 +12,7 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.typing import Array, Ids, Inputs, Int, KeyLike, ModelLike, TargetLike
 from xaijax.metrics._agreement import MEASURES, agreements
-from xaijax.metrics._explainer import Task, for_each, read_task, run, std_errors
+from xaijax.metrics._explained_again import Task, for_each, read_task, run, std_errors
 from xaijax.metrics._score import Score
 
 _MOST_SAMPLES = 2**16

@@ -12,8 +12,8 @@ from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution
 from xaijax._core.masker import Masker
 from xaijax._core.typing import Array, ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
-from xaijax.metrics._comparison import Comparison, comparison_of
-from xaijax.metrics._example_scores import read_functions, read_options, score_examples
+from xaijax.metrics.comparison._comparison import Comparison, comparison_of
+from xaijax.metrics.comparison._example_scores import read_functions, read_options, score_examples
 
 
 def compare(

@@ -18,8 +18,8 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value
 from xaijax._core.typing import Array, Bool, Float
-from xaijax.metrics._curves import Curve
-from xaijax.metrics._ranked import by_rank, check_targets, read_game_and_attribution, score_each
+from xaijax.metrics._players import by_rank, check_targets, read_game_and_attribution, score_each
+from xaijax.metrics.faithfulness._curves import Curve
 
 _SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # of the paper
 _BETTER = {"sufficiency": "lower", "comprehensiveness": "higher"}

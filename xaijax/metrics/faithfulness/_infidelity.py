@@ -34,9 +34,9 @@ from xaijax._core.typing import (
     TargetLike,
 )
 from xaijax._model import Model
-from xaijax.metrics._explained import over_inputs, read_channels, read_explained
-from xaijax.metrics._perturbations import Perturbation, read_baseline, read_perturbation
 from xaijax.metrics._score import Score
+from xaijax.metrics.faithfulness._over_inputs import over_inputs, read_channels, read_explained
+from xaijax.metrics.faithfulness._perturbations import Perturbation, read_baseline, read_perturbation
 
 _MOST_SAMPLES = 2**20
 

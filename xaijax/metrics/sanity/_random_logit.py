@@ -17,7 +17,7 @@ from xaijax._core.blocks import example_keys
 from xaijax._core.compile import compiled
 from xaijax._core.target import Target, output_shapes
 from xaijax._core.typing import Array, Float, Ids, Inputs, Int, KeyLike, ModelLike, TargetLike
-from xaijax.metrics._explainer import Task, for_each, read_task, rows_of, run, std_errors
+from xaijax.metrics._explained_again import Task, for_each, read_task, rows_of, run, std_errors
 from xaijax.metrics._score import Score
 from xaijax.metrics._similarity import SIMILARITIES, similarities
 

@@ -17,10 +17,10 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
 from xaijax._core.typing import Array, Float, Ids, Inputs, Int, KeyLike, ModelLike, TargetLike
-from xaijax.metrics._explainer import Task, for_each, read_task, rows_of, run, std_errors
-from xaijax.metrics._layers import permuted, read_layers, steps_of, with_drawn
+from xaijax.metrics._explained_again import Task, for_each, read_task, rows_of, run, std_errors
 from xaijax.metrics._score import Score
 from xaijax.metrics._similarity import SIMILARITIES, similarities
+from xaijax.metrics.sanity._layers import permuted, read_layers, steps_of, with_drawn
 
 ORDERS = ["cascading", "independent"]
 _PARAMETERS = 0x70617261  # folded into the key for the parameters; the explainer gets the key itself

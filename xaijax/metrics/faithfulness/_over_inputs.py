@@ -14,7 +14,7 @@ from xaijax._core.numerics import at_least_float32
 from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Array, Float, Int
 from xaijax._model import Model, as_model
-from xaijax.metrics._ranked import check_targets
+from xaijax.metrics._players import check_targets
 
 
 def read_explained(model: Any, x: Array, attribution: Any, target: Any) -> tuple[Model, Target]:

@@ -21,7 +21,7 @@ from xaijax._core.compile import compiled
 from xaijax._core.game import Game, Value
 from xaijax._core.numerics import einsum, power_of_two, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float, Ids, Int, Key, KeyLike
-from xaijax.metrics._ranked import check_targets, read_game_and_attribution, score_each
+from xaijax.metrics._players import check_targets, read_game_and_attribution, score_each
 from xaijax.metrics._score import Score
 
 _NUM_SAMPLES = 200  # with fewer, the intervals of strong correlations are too narrow

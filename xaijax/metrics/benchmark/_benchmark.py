@@ -15,9 +15,9 @@ from xaijax._core.attribution import Attribution
 from xaijax._core.calls import noted
 from xaijax._core.typing import Inputs, KeyLike, ModelLike
 from xaijax._io import files
-from xaijax.metrics import _benchmark_scores as scores
-from xaijax.metrics._benchmark_grid import TRUTH, Cells, Plan, read_plan
-from xaijax.metrics._benchmark_table import show
+from xaijax.metrics.benchmark import _scores as scores
+from xaijax.metrics.benchmark._grid import TRUTH, Cells, Plan, read_plan
+from xaijax.metrics.benchmark._table import show
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Explainers compared over models, budgets and keys: time, error and stability."""

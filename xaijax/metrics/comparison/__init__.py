@@ -1,0 +1,1 @@
+"""Explainers compared by several metrics: scores, intervals, paired tests, ranks and agreement."""
