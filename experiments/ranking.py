@@ -41,8 +41,8 @@ from experiments.photograph_mosaics import LEAST_PROBABILITY, draw_crops
 SIDE = 128  # pixels of a mosaic
 CROPS = 3  # of each photograph, for each mosaic that is wanted: some are not recognized
 CELLS = 4  # of each side, the players of games on pictures
-STEPS = ("head", "blocks.14", "blocks.10", "blocks.5", "stem")  # layers that are drawn at random, one after the other
-STEPS_OF_DIGITS = ("head", "blocks.2", "blocks.0")
+STEPS = ("head", "blocks/14", "blocks/10", "blocks/5", "stem")  # layers that are drawn at random, one after the other
+STEPS_OF_DIGITS = ("head", "blocks/2", "blocks/0")
 CONTROLS = ("edges (control)", "random (control)")
 EXPOSED = 0.9  # of the similarity after all steps, above which an explanation ignores the parameters
 m = xai.metrics

@@ -26,6 +26,9 @@ class _Parameter:
     index: int
 
 
+_SHOWN = 6  # layers that a message lists
+
+
 class Steps(NamedTuple):
     """Which parameters are drawn anew in which step.
 
@@ -83,7 +86,7 @@ def steps_of(model: Model, x: Any, layers: Sequence[str] | None) -> Steps:
         if not drawn[number].any():
             raise ValueError(
                 f"`layers` must be paths of modules or parameters, got {layer!r}{check.did_you_mean(layer, known)}: the model has "
-                f"{known}."
+                f"{known[:_SHOWN]}{f' and {len(known) - _SHOWN} more' if len(known) > _SHOWN else ''}."
             )
     return Steps(tuple(chosen), drawn)
 
