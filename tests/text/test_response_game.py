@@ -181,6 +181,10 @@ def looks_ahead(ids):
     return jnp.cumsum(jax.nn.one_hot(ids, VOCABULARY)[:, ::-1], axis=1)[:, ::-1]
 
 
+def forbids_and_looks_ahead(ids):
+    return looks_ahead(ids).at[:, :, 0].set(-jnp.inf)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -197,6 +201,7 @@ def looks_ahead(ids):
         (lambda: xai.text.response_game(model(), SPANS, [1]), "`prompt` must come from xai.text.prompt"),
         (lambda: xai.text.response_game(lambda ids: ids, PROMPT, [1]), r"`model` must map token ids \[N, L\] to logits"),
         (lambda: xai.text.response_game(looks_ahead, PROMPT, [1]), "`model` must be causal"),
+        (lambda: xai.text.response_game(forbids_and_looks_ahead, PROMPT, [1]), "`model` must be causal"),
         (lambda: game(token_names=["a"]), "`token_names` must hold one text for each of the 3 tokens"),
         (lambda: game(mask_id=13), "`mask_id` must be token ids below 13"),
     ],

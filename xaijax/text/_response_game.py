@@ -80,7 +80,9 @@ def response_game(
 
     Rows are packed: a coalition costs as many tokens as its own text has, and distinct coalitions are evaluated once. An
     estimator's coalitions are recorded in a first run of its program, evaluated, and given to it in a second run. The
-    game therefore cannot be explained within `jax.jit`, and has no derivatives.
+    game therefore cannot be explained within `jax.jit`, and has no derivatives. Estimators that choose coalitions by
+    earlier answers (`until`, `precision="high"`) take one run more for each choice. Before they know these answers, they
+    may ask for coalitions that they then do not use: more are evaluated than `num_evaluations` says.
 
     At most 4 lengths of rows are compiled between one power of two and the next, each for at most log2(batch size) + 1
     numbers of rows.
@@ -192,7 +194,7 @@ def _check_causal(model: Any, ids: np.ndarray) -> None:
     pair[:, : len(ids)] = ids
     pair[1, len(ids) - 1] = ids[0] if ids[0] != ids[-1] else (ids[-1] + 1) % 2
     change, size = _change_before(model, pair, len(ids) - 1)
-    if change > _EQUAL * size:
+    if not change <= _EQUAL * size:
         raise ValueError(
             f"`model` must be causal, got one whose logits change by {float(change):.3g} when a later token changes: a "
             "response is explained by next-token predictions, so pass a language model with its causal mask."
@@ -201,7 +203,9 @@ def _check_causal(model: Any, ids: np.ndarray) -> None:
 
 @compiled(title="text.response_game")
 def _change_before(model: Model, pair: Int[Array, "2 L"], last: Int[Array, ""]) -> tuple[Array, Array]:
-    """Returns the largest difference between the logits of two rows before a position, and the largest logit."""
-    logits = at_least_float32(model(pair))
+    """Returns the largest difference between the logits of two rows before a position, and the largest finite logit."""
+    one, other = at_least_float32(model(pair))
     before = (jnp.arange(pair.shape[1]) < last)[:, None]
-    return jnp.where(before, jnp.abs(logits[0] - logits[1]), 0).max(), jnp.where(before, jnp.abs(logits), 0).max()
+    is_same = (one == other) | (jnp.isnan(one) & jnp.isnan(other))  # logits of forbidden tokens are -inf
+    change = jnp.where(before & ~is_same, jnp.abs(one - other), 0).max()
+    return change, jnp.where(before & jnp.isfinite(one), jnp.abs(one), 0).max()
