@@ -1,5 +1,6 @@
 """Shared beginnings give the values of packed rows, at the cost of the trie's tokens."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,6 +69,9 @@ def test_estimators_take_the_game_with_a_cache():
         xai.shap.exact(xai.text.response_game(model(), prompt, RESPONSE, extend=extend)) for extend in (cached(), None)
     )
     np.testing.assert_allclose(with_cache.values, plain.values, atol=1e-5)
+    with jax.enable_x64(True):  # an empty cache is then of float64, and so are the logits
+        wide = xai.shap.exact(xai.text.response_game(model(), prompt, RESPONSE, extend=cached()))
+    np.testing.assert_allclose(wide.values, plain.values, atol=1e-5)
 
 
 def without_mask(ids, positions, mask, cache):

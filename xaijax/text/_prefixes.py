@@ -143,7 +143,7 @@ class Trie:
                 self._cached.step, self._cache, _filled(own, size, 0), _filled(lengths[own], size, 0), ids,
                 np.int32(len(self._prompt.suffix)), self._response,
             )  # fmt: skip
-            answers.append(np.array(scores[: len(own)]))
+            answers.append(np.array(scores[: len(own)], np.float32))
         joined = np.concatenate(answers)
         if not len(self._prompt.suffix):
             joined[:, 0] = first[rows]
