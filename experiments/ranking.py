@@ -22,12 +22,13 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from matplotlib.figure import Figure
 
 import xaijax as xai
 from experiments._efficientnet import load_efficientnet
@@ -144,7 +145,9 @@ def explainers_of_pictures(masker: xai.mask.Masker, samples: int) -> dict[str, C
 
 def metrics_of(layers: tuple[str, ...] | None, *, classes: bool, samples: int) -> dict[str, Callable[..., Any]]:
     """Returns the metrics that suit any subject."""
-    sanity = {"random parameters": functools.partial(m.parameter_randomization, layers=layers)}
+    sanity: dict[str, Callable[..., Any]] = {
+        "random parameters": functools.partial(m.parameter_randomization, layers=layers)
+    }
     if classes:
         sanity["random class"] = functools.partial(m.random_logit, num_samples=2)
     return {
@@ -277,7 +280,7 @@ def run(report: Report, subject: Subject, key: Any, explainers: list[str] | None
         ax = xai.plot.agreement(comparison, between="metrics")
         figures["metrics"] = ax, "how far the metrics agree on the order of the explainers"
     for figure, (ax, description) in figures.items():
-        report.figure(f"ranking_{name}_{figure}", ax.figure, description)
+        report.figure(f"ranking_{name}_{figure}", cast(Figure, ax.figure), description)
 
 
 def main(arguments: list[str] | None = None) -> None:
