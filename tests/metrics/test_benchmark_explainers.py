@@ -13,6 +13,7 @@ from scipy import stats
 import xaijax as xai
 from tests import models
 from xaijax._io.atomic import write_file
+from xaijax.metrics.benchmark import _grid
 from xaijax.metrics.benchmark import _scores as scores
 from xaijax.metrics.benchmark._table import show
 
@@ -140,13 +141,13 @@ def cheap(arguments):
 def measured(monkeypatch):
     """The cells that are measured from now on."""
     cells = []
-    measure = _benchmark_grid.Plan.measure
+    measure = _grid.Plan.measure
 
     def counted(plan, *cell):
         cells.append(cell)
         return measure(plan, *cell)
 
-    monkeypatch.setattr(_benchmark_grid.Plan, "measure", counted)
+    monkeypatch.setattr(_grid.Plan, "measure", counted)
     return cells
 
 
@@ -166,7 +167,7 @@ def test_a_killed_run_goes_on_where_it_stopped(cheap, measured, tmp_path, monkey
                 raise KeyboardInterrupt  # the values are written, their line is not
             write_file(path, text)
 
-        patch.setattr(_benchmark_grid, "write_file", killed)
+        patch.setattr(_grid, "write_file", killed)
         with pytest.raises(KeyboardInterrupt):
             xai.metrics.benchmark_explainers(**cheap, out=tmp_path / "killed")
     measured.clear()
@@ -235,8 +236,8 @@ def another(model, x, budget, key, ids):
     ],
 )
 def test_another_grid_is_refused(cheap, tmp_path, change, message):
-    grid = _benchmark_grid.read_plan(**{name: cheap[name] for name in ("models", "explainers", "x", "budgets", "keys", "truth", "batch_size")}, repeats=1).grid()  # fmt: skip
-    _benchmark_grid.Cells(tmp_path, grid)
+    grid = _grid.read_plan(**{name: cheap[name] for name in ("models", "explainers", "x", "budgets", "keys", "truth", "batch_size")}, repeats=1).grid()  # fmt: skip
+    _grid.Cells(tmp_path, grid)
     with pytest.raises(ValueError, match=message):
         xai.metrics.benchmark_explainers(**(cheap | change()), out=tmp_path)
 

@@ -151,7 +151,7 @@ EVERY = dataclasses.replace(xai.Attribution(jnp.ones((3, 6, 2)), jnp.ones((3, 2)
         (lambda: m.relevance_mass(MAPS, MASKS.astype(int)), "`masks` must be booleans"),
         (lambda: m.relevance_mass(EVERY, MASKS), "`maps` must explain one output"),
         (lambda: m.top_k_intersection(MAPS, MASKS, 49), "`k` must be at most the number of positions of a map, 48, got 49"),
-        (lambda: m.grid_pointing_game(MAPS, np.array([0, 1, 6]), (2, 3)), r"`maps` must be \[N, h, w\] that a grid"),
+        (lambda: m.grid_pointing_game(MAPS, np.array([0, 1, 6]), (2, 3)), r"by a map \[N, h, w\] that a grid of 2 x 3"),
         (lambda: m.grid_pointing_game(MAPS, np.array([0, 1, 4]), (2, 2)), "`cells` must be from 0 to 3, got 0 to 4"),
         (lambda: m.box_masks([[1, 2, 3, 9]], (6, 8)), r"`boxes` must lie inside of \[6, 8\] .* got \[1, 2, 3, 9\]"),
         (lambda: m.box_masks([[2, 2]], (6,)), "hold at least one position"),

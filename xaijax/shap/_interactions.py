@@ -52,7 +52,7 @@ def interactions(
 
     Why: a Shapley value shares interactions among their players; this shows them. Exact for up to 12 players, or where
     all coalitions are evaluated. With more players, all pairs are estimated by Gaussian processes of the even and the odd
-    part of the game, from the pairs of coalitions that `shap.gaussian_process` evaluates. All pairs of a forest's players
+    part of the game, from pairs of coalitions of all sizes, equally many of each. All pairs of a forest's players
     are exact for any number of players, without evaluations.
 
     Args:
