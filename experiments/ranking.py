@@ -288,7 +288,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("out/ranking"), help="the folder for figures and numbers")
     parser.add_argument("--images", type=int, default=12, help="mosaics of photographs to explain")
     parser.add_argument("--rows", type=int, default=60, help="rows of the table to explain")
-    parser.add_argument("--samples", type=int, default=64, help="the samples of explainers and metrics that sample")
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=64,
+        help="the samples of explainers and metrics that sample; at least 32 on pictures",
+    )
     parser.add_argument("--epochs", type=int, help="epochs of training on the table; default: the number that suits it")
     parser.add_argument("--only", choices=["photographs", "table"], help="one of the subjects; default: both")
     parser.add_argument("--quick", action="store_true", help="noise and an untrained network instead of photographs")

@@ -28,7 +28,7 @@ def test_a_control_of_the_table_is_exposed_by_random_parameters(tmp_path, capsys
 
 @pytest.mark.slow
 def test_edges_and_random_numbers_are_exposed_on_pictures(tmp_path):
-    numbers = run(tmp_path, "--quick", "--images", "4", "--samples", "16", "--only", "photographs")
+    numbers = run(tmp_path, "--quick", "--images", "4", "--samples", "32", "--only", "photographs")
     exposed = numbers["digits: ignore the parameters"]
     assert set(ranking.CONTROLS) <= set(exposed)
     assert "Grad-CAM" not in exposed
