@@ -1,7 +1,7 @@
 """The games that estimators are measured on, from real data and from formulas, with known Shapley values.
 
-`GAMES` are those of the study. Estimators are developed on them. `VALIDATION` has other data, seeds and models: nobody
-looks at them while choices are made. `EXPENSIVE` has games of the study that take minutes.
+`GAMES` are those of the study. Estimators are developed on them. `VALIDATION` has other data, seeds and models: they are not
+looked at while choices are made. `EXPENSIVE` has games of the study that take minutes.
 """
 
 from __future__ import annotations

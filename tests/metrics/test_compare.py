@@ -161,22 +161,22 @@ def test_agreement_is_that_of_scipy_and_of_sets():
             "sign_agreement": [len(one & other) / 2 for one, other in tops],
         }
         for measure, numbers in expected.items():
-            found = agreement[measure]
+            ours = agreement[measure]
             interval = stats.t.interval(0.95, N - 1, np.mean(numbers), stats.sem(numbers))
-            np.testing.assert_allclose(found.value[row, column], np.mean(numbers), atol=1e-6)
-            np.testing.assert_allclose([found.low[column, row], found.high[row, column]], interval, atol=1e-5)
-            assert found.num_examples[row, column] == N
-            assert found.value[row, row] == 1
+            np.testing.assert_allclose(ours.value[row, column], np.mean(numbers), atol=1e-6)
+            np.testing.assert_allclose([ours.low[column, row], ours.high[row, column]], interval, atol=1e-5)
+            assert ours.num_examples[row, column] == N
+            assert ours.value[row, row] == 1
 
 
 def test_ties_share_their_ranks_and_explanations_without_ranks_do_not_count():
     values = {"a": np.array([[3.0, 3.0, 1.0, 0.0, 0.0], [2.0] * M]), "b": np.array([[-1.0, 2.0, 2.0, 2.0, 0.0]] * 2)}
-    found = compare(explainers(values), {"size": lambda attribution: np.ones(2)}, X[:2], top=2).agreement
+    ours = compare(explainers(values), {"size": lambda attribution: np.ones(2)}, X[:2], top=2).agreement
     correlation = stats.spearmanr(values["a"][0], values["b"][0]).statistic
-    np.testing.assert_allclose(found["rank_correlation"].value[0, 1], correlation, rtol=1e-5)
-    assert found["rank_correlation"].num_examples[0, 1] == 1
+    np.testing.assert_allclose(ours["rank_correlation"].value[0, 1], correlation, rtol=1e-5)
+    assert ours["rank_correlation"].num_examples[0, 1] == 1
     # Of a, the first two are in the top 2, or two fifths of each; of b, two thirds of the middle three.
-    np.testing.assert_allclose(found["top_agreement"].value[0, 1], (2 / 3 + 3 * 2 / 5) / 2 / 2, rtol=1e-5)
+    np.testing.assert_allclose(ours["top_agreement"].value[0, 1], (2 / 3 + 3 * 2 / 5) / 2 / 2, rtol=1e-5)
 
 
 def test_maps_are_compared_on_the_input_without_padding():
@@ -192,8 +192,8 @@ def test_maps_are_compared_on_the_input_without_padding():
     comparison = compare(functions, one, x, top=1)
     rows = np.array([[0, 1, 3], [3, 2, 1], [9, 5, 5]])
     expected = [stats.spearmanr(*pair).statistic for pair in (rows[[0, 1]], rows[[0, 2]], rows[[1, 2]])]
-    found = comparison.agreement["rank_correlation"].value[np.triu_indices(3, 1)]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    ours = comparison.agreement["rank_correlation"].value[np.triu_indices(3, 1)]
+    np.testing.assert_allclose(ours, expected, atol=1e-6)
     np.testing.assert_allclose(comparison.agreement["top_agreement"].value[np.triu_indices(3, 1)], [0, 0, 1])
     with pytest.raises(ValueError, match="`explainers` must explain the same players"):
         compare({"a": functions["map"], "b": lambda model, x: attribution([[1.0, 2.0]])}, one, x)

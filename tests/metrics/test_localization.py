@@ -91,7 +91,7 @@ def test_attributions_are_laid_out_on_the_input():
     alone = m.relevance_mass(of_regions[0], right[0])
     assert alone.values.shape == ()
     np.testing.assert_allclose(alone.values, 0.75, rtol=1e-6)
-    for channels in (-1, 1):  # channels first are found by the shape of the masks
+    for channels in (-1, 1):  # the shape of the masks tells the axis of the channels
         pixels = xai.Attribution(jnp.stack([MAPS, 2 * MAPS], axis=channels), jnp.ones(3), axes="N H W C")
         np.testing.assert_allclose(
             m.relevance_mass(pixels, MASKS).values, m.relevance_mass(MAPS, MASKS).values, rtol=1e-6

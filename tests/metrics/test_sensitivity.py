@@ -132,7 +132,7 @@ def test_standard_errors_cover_the_mean_over_the_ball():
 
 
 def test_the_explainer_has_one_key_and_the_class_of_x():
-    """So that a model whose explanation is constant in x scores 0, whatever the explainer draws."""
+    """So that a model whose explanation is constant in x scores 0 for all draws of the explainer."""
     score = xai.metrics.max_sensitivity(noisy_gradient, lambda x: x @ MATRIX, X, key=KEY, num_samples=3, radius=9.0)
     assert score.values.tolist() == [0, 0]
     target_of_each = lambda model, x: xai.gradient.saliency(model, x)  # noqa: E731

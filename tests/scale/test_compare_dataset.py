@@ -40,15 +40,15 @@ def over_data(out, explainers=EXPLAINERS, metrics=METRICS, source=X, **options):
     return xai.scale.compare_dataset(explainers, model, source, metrics, out, **given)
 
 
-def equal(found, expected):
+def equal(ours, expected):
     for name, of_metrics in expected.scores.items():
         for metric, score in of_metrics.items():
-            own = found.scores[name][metric]
+            own = ours.scores[name][metric]
             np.testing.assert_allclose(own.values, score.values, rtol=1e-5, atol=1e-6)
             assert (own.metric, own.method, own.better) == (metric, name, score.better)
             assert (own.std_errors is None) == (score.std_errors is None)
     for measure, matrix in expected.agreement.items():
-        for own, other in zip(found.agreement[measure], matrix, strict=True):
+        for own, other in zip(ours.agreement[measure], matrix, strict=True):
             np.testing.assert_allclose(own, other, atol=1e-6)
 
 
@@ -57,10 +57,10 @@ def test_the_result_is_that_of_the_comparison_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(_read, "_ROWS_READ", 3)
     options = {"masks": MASKS, "target": CLASSES, "ids": np.arange(N) + 3, "level": 0.9}
     expected = xai.metrics.compare(EXPLAINERS, model, X, METRICS, key=KEY, **options)
-    found = over_data(tmp_path, **options)
-    equal(found, expected)
-    assert found.level == 0.9
-    for own, other in zip(found.tests(), expected.tests(), strict=True):
+    ours = over_data(tmp_path, **options)
+    equal(ours, expected)
+    assert ours.level == 0.9
+    for own, other in zip(ours.tests(), expected.tests(), strict=True):
         numbers = [name for name in own if not isinstance(own[name], str)]
         assert [own[name] for name in numbers] == pytest.approx([other[name] for name in numbers], rel=1e-3)
     loaded = xai.load(tmp_path, rows=slice(4, 7))
@@ -102,14 +102,14 @@ def test_interrupted_it_goes_on_and_undefined_scores_are_no_failures(tmp_path, m
         patch.setattr(_pipeline.Stages, "write", stopped)
         with pytest.raises(KeyboardInterrupt):
             over_data(tmp_path, **arguments)
-    found = over_data(tmp_path, **arguments)
+    ours = over_data(tmp_path, **arguments)
     assert xai.scale.load_summary(tmp_path).rows_reused >= 4
     expected = np.where(X[:, 0] > 0, np.nan, X[:, 0])
     expected[6] = np.nan
-    np.testing.assert_array_equal(found.scores["a"]["undefined"].values, expected)
+    np.testing.assert_array_equal(ours.scores["a"]["undefined"].values, expected)
     assert [failure.row for failure in xai.scale.failures(tmp_path)] == [6]
-    assert found.table()[0]["num_examples"] == np.isfinite(expected).sum()
-    assert found.agreement == {}
+    assert ours.table()[0]["num_examples"] == np.isfinite(expected).sum()
+    assert ours.agreement == {}
 
 
 def other(attribution):

@@ -85,7 +85,7 @@ def test_the_process_and_its_slope_are_those_of_the_definition(float64):
     coalitions = np.concatenate([SMALLER[[0, 2, 3, 6, 8, 12]], GRAND])
     odd = np.random.default_rng(0).normal(size=(7, 2))
     rows = spins(coalitions), jnp.asarray(odd), jnp.ones(PLAYERS, bool)
-    # A row that is not present, whatever it holds, changes nothing.
+    # A row that is not present changes nothing, with any values.
     padded = [jnp.concatenate([part, 7 * jnp.ones_like(part[:1])]) for part in rows[:2]]
     of_both = jax.jit(_loss_and_slope)(
         jnp.asarray(SCALES), padded[0], padded[1].at[7].set(0), rows[2], jnp.arange(8) < 7
@@ -221,17 +221,17 @@ def test_one_choice_serves_all_outputs_whatever_their_units(key):
 
 
 @pytest.mark.slow
-def test_chosen_pairs_have_less_error_on_average_and_their_intervals_nearly_hold():
-    """Than pairs that are the same for every game; on the game of interactions they have more. Measured: 0.89 and 0.81."""
+@pytest.mark.xfail(
+    strict=True, reason="0.89 and 0.81 of the error in the geometric mean, since the other pairs are chosen too"
+)
+def test_chosen_pairs_have_a_fraction_of_the_error_and_their_intervals_hold():
     worths = np.stack([perceptron(12, seed=seed) for seed in range(4)] + [interactions(12, seed=9)])
     exact = np.stack([shapley(worth) for worth in worths])
-    for per_player in (5, 10):
+    for per_player, ratio in ((5, 0.5), (10, 0.5)):
         values, errors = over_keys(explain(12 * per_player), worths, 10)
-        assert 0.88 < coverage(values, errors, exact) < 0.99  # 0.94 and 0.89 of nominal 0.95
+        assert 0.92 < coverage(values, errors, exact) < 0.995
         isotropic = lambda game, key, count=12 * per_player: xai.shap.gaussian_process(  # noqa: E731
             game, key=key, num_evaluations=count
         )
         others, _ = over_keys(isotropic, worths, 10)
-        ratios = ((values - exact) ** 2).sum(axis=(0, 2)) / ((others - exact) ** 2).sum(axis=(0, 2))
-        assert np.exp(np.log(ratios).mean()) < 0.95
-        assert (ratios[:4] < 1.05).all()
+        assert ((values - exact) ** 2).sum() < ratio * ((others - exact) ** 2).sum()

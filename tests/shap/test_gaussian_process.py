@@ -227,6 +227,7 @@ def test_intervals_hold_the_truth_and_errors_are_a_fraction_of_those_of_permutat
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="98.6 % are held: the intervals are too wide since the pairs are chosen")
 def test_large_teams_are_a_surprise_that_widens_the_intervals():
     """Teams of all sizes up to the grand coalition pay when complete: few coalitions show any of the large ones."""
     rng = np.random.default_rng(3)
@@ -239,7 +240,7 @@ def test_large_teams_are_a_surprise_that_widens_the_intervals():
         game = xai.Game(jax.tree_util.Partial(value, jnp.asarray(present), jnp.asarray(pay)), 40)
         result = explain(400)(game, jax.random.key(seed))
         held.append(np.abs(result.values - exact) < 1.96 * result.std_errors)
-    assert 0.90 < np.mean(held) < 0.99
+    assert 0.90 < np.mean(held) < 0.98
 
 
 def test_surprises_below_one_leave_the_errors_as_they_are():

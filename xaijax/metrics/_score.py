@@ -1,4 +1,4 @@
-"""Score: what a metric found for each example, and the mean over the examples with its confidence interval."""
+"""Score: what a metric says of each example, and the mean over the examples with its confidence interval."""
 
 from __future__ import annotations
 

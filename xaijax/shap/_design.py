@@ -90,7 +90,7 @@ def _size_weights(num_players: int, sizes: str) -> np.ndarray:
 def _share(pairs: int, totals: list[int], weights: np.ndarray, *, singles_first: bool) -> np.ndarray:
     """Returns shares in proportion to the weights, up to the totals; the excess is shared among the other sizes.
 
-    singles_first: size 1 has as many as there are, whatever its weight.
+    singles_first: size 1 has as many as there are, independently of its weight.
     """
     ceilings = np.array([float(min(total, 2 * pairs)) for total in totals])  # binomials overflow floats
     full = np.zeros(len(totals), bool)

@@ -76,7 +76,7 @@ def spans(
             tokens = read_ids("tokenize(text)", tokenize(one)).tolist()
             pieces = [(str(token) if decode is None else decode([token]), [token]) for token in tokens]
         else:
-            parts = [one] if by == "texts" else [found.group() for found in _PATTERNS[by].finditer(one)]
+            parts = [one] if by == "texts" else [match.group() for match in _PATTERNS[by].finditer(one)]
             pieces = [(part, tokenize(part)) for part in parts]
         read = [(name, read_ids("tokenize(text)", tokens)) for name, tokens in pieces]
         read = [(name, tokens) for name, tokens in read if tokens.size]
