@@ -26,7 +26,7 @@ class Case:
     sampled: bool = True
     chunked: bool = True
     slow: bool = False  # only before a release
-    tolerance: float = 1e-5  # of its numbers in other compositions, in proportion to the largest
+    tolerance: float = 1e-5  # of its standard errors in other compositions, in proportion to the largest
 
     def __call__(self, model, x, ids=None, batch_size=None):
         options = ({"ids": ids} if self.sampled else {}) | ({"batch_size": batch_size} if self.chunked else {})
