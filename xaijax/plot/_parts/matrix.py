@@ -30,7 +30,7 @@ def check_comparison(comparison: Any) -> Comparison:
 
 def column_name(name: str) -> str:
     """Returns a name in short lines, broken between its words."""
-    return "\n".join(textwrap.wrap(shortened(name.replace("_", " ")), _LETTERS)) or " "
+    return "\n".join(textwrap.wrap(shortened(name.replace("_", " ")), _LETTERS, break_long_words=False)) or " "
 
 
 def draw_matrix(
