@@ -150,23 +150,33 @@ def in_a_new_process(code):
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
+HEAVY = [
+    "matplotlib",
+    "rich",
+    "tensorstore",
+    "optax",
+    "scipy",
+    "flax",
+    "PIL",
+    "pandas",
+    "sklearn",
+    "torch",
+    "equinox",
+    "keras",
+    "haiku",
+]
+
+
 def test_importing_the_package_imports_no_heavy_dependency():
-    heavy = [
-        "matplotlib",
-        "rich",
-        "tensorstore",
-        "optax",
-        "scipy",
-        "flax",
-        "PIL",
-        "pandas",
-        "sklearn",
-        "torch",
-        "equinox",
-        "keras",
-        "haiku",
-    ]
-    code = f"import sys, xaijax; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, xaijax; print([name for name in {HEAVY} if name in sys.modules])"
+    assert in_a_new_process(code) == "[]"
+
+
+def test_namespaces_without_plots_import_no_heavy_dependency():
+    heavy = [name for name in HEAVY if name != "scipy"]  # `scipy.linalg` and `scipy.special` are light
+    heavy += ["scipy.cluster", "scipy.spatial", "scipy.stats", "scipy.optimize"]
+    modules = ", ".join(f"xaijax.{name}" for name in NAMESPACES if name != "plot")
+    code = f"import sys, {modules}; print([name for name in {heavy} if name in sys.modules])"
     assert in_a_new_process(code) == "[]"
 
 

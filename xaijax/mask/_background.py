@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.cluster.vq import kmeans2
 
 from xaijax._core import check
 from xaijax._core.attribution import read_names
@@ -208,6 +207,8 @@ def k_means(
     if not check.is_concrete(key):
         raise TypeError("`key` must be known when compiling, got a traced key: make the masker outside jax.jit.")
     num_clusters = check.positive_int("num_clusters", num_clusters)
+    from scipy.cluster.vq import kmeans2  # imported on first use: it takes a quarter of a second
+
     table = np.asarray(values)
     different = len(np.unique(table, axis=0))
     if num_clusters > different:
