@@ -52,7 +52,7 @@ def choose(
       count: the number of pairs to choose. Each costs (n + count) C operations.
     """
     process = OddProcess.of(scales, active)
-    rows = Observed.of(process, spins, present)
+    rows = Observed.of(process.observed(spins, present), process.linear, spins, present)
     seen = present[:, None]
     of_values = jnp.where(seen, process.with_values(spins).T, 0)
     of_candidates = jnp.where(seen, process.between(spins, candidates), 0)
