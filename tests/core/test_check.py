@@ -142,3 +142,21 @@ def test_a_wrong_value_is_described_in_few_words():
     assert check.shown(int) == "the class int"
     assert len(check.shown("a" * 1000)) < 80
     assert len(check.shown(list(range(10**5)))) < 80
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, jnp.bfloat16])
+def test_nan_is_refused_at_every_position_and_infinity_is_not(dtype):
+    """Lengths around the widths of vector instructions."""
+    for length in (1, 2, 17, 64):
+        numbers = np.linspace(-1, 1, length).astype(dtype)
+        numbers[0] = -np.inf
+        numbers[-1] = np.inf
+        check.no_nan("x", numbers)
+        for position in {0, length // 2, length - 1}:
+            wrong = numbers.copy()
+            wrong[position] = np.nan
+            with pytest.raises(ValueError, match=rf"`x` must hold no NaN, got NaN in rows \[{position}\]"):
+                check.no_nan("x", wrong)
+    with pytest.raises(ValueError, match=r"got NaN in rows \[3\]"):
+        check.no_nan("x", jnp.asarray(wrong).at[position].set(0).at[3].set(np.nan))
+    check.no_nan("x", np.zeros((0, 2), dtype))

@@ -14,6 +14,7 @@ import pytest
 import xaijax as xai
 from tests import models
 from xaijax._core import compile as compiling
+from xaijax._core.target import apply
 
 X = np.linspace(-1.0, 1.0, 8, dtype=np.float32).reshape(2, 4)
 
@@ -130,3 +131,19 @@ def test_equal_models_that_are_made_anew_share_a_program():
             first = len(traces)
     assert first > 0
     assert len(traces) == first
+
+
+def test_shapes_of_outputs_are_remembered_for_each_shape_type_and_precision():
+    """A described parameter costs as much as a layer: a second call describes none, and another one describes its own."""
+    model = xai.function(_scaled, jnp.float32(2))
+    rows = [X, jnp.asarray(X), X[:1], X.astype(np.int8)]
+    shapes = [apply.eval_shape(model, x) for x in rows]
+    assert [leaf.shape for leaf in shapes] == [(2,), (2,), (1,), (2,)]
+    assert [apply.eval_shape(model, x) is shape for x, shape in zip(rows, shapes, strict=True)] == [True] * len(rows)
+    precise = X.astype(np.float64)
+    assert apply.eval_shape(model, precise).dtype == np.float32
+    with jax.enable_x64():
+        assert apply.eval_shape(model, precise).dtype == np.float64
+    assert apply.eval_shape(model, X) is shapes[0]
+    weaker = xai.function(_scaled, jnp.bfloat16(2))
+    assert apply.eval_shape(weaker, jnp.asarray(X, jnp.bfloat16)).dtype == jnp.bfloat16

@@ -267,15 +267,22 @@ def no_nan(name: str, array: Any) -> None:
         return
     if not is_concrete(array) or not jnp.issubdtype(array.dtype, jnp.inexact):
         return
-    with jax.ensure_compile_time_eval():
-        has_nan = bool(_any_nan(array))
-    if has_nan:
+    if _has_nan(array):
         missing = np.isnan(np.asarray(array, dtype=np.float32))
         rows = np.unique(np.argwhere(missing)[:, 0])[:5].tolist() if missing.ndim else []
         raise ValueError(
             f"`{name}` must hold no NaN, got NaN in rows {rows}: a model's answer to NaN cannot be explained; fill or "
             "drop these values first."
         )
+
+
+def _has_nan(array: Any) -> bool:
+    """Returns whether an array holds NaN. NumPy reads what is on one CPU device: quicker than starting a program."""
+    on_host = isinstance(array, np.ndarray) or [device.platform for device in array.devices()] == ["cpu"]
+    if on_host and array.dtype in (np.float32, np.float64):
+        return bool(np.isnan(np.max(np.asarray(array), initial=-np.inf)))  # NaN where any entry is
+    with jax.ensure_compile_time_eval():
+        return bool(_any_nan(array))
 
 
 @jax.jit

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
 
@@ -23,6 +24,7 @@ Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its
 
 _KEPT_PROGRAMS = 256  # of one explainer, each for models of another structure
 _KEPT_THROWAWAY = 8  # the same for models with functions that are defined within functions, lambdas among them
+_KEPT_SHAPES = 64  # of the outputs of one program
 _KEPT_LINES = 256  # of which compilations are counted
 _COMPILATIONS_TO_WARN = 5  # at one line
 
@@ -76,12 +78,15 @@ def compiled(
         @settings.own
         def call(*arguments: Any, **options: Any) -> Any:
             leaves, structure = jax.tree.flatten((arguments, options))
-            if any(map(_is_explicit, leaves)):
+            classes = set(map(type, leaves))
+            if _any_explicit(leaves, classes):
                 arguments, options = jax.tree.unflatten(structure, map(_with_automatic_axes, leaves))
             program, (arguments, options) = programs.of((arguments, options))
             jitted, run = program.jitted, getattr(program.jitted, method)
-            if any(isinstance(leaf, Tracer) for leaf in leaves):
+            if any(issubclass(cls, Tracer) for cls in classes):
                 return run(*arguments, **options)
+            if method == "eval_shape":
+                run = functools.partial(program.remembered_shapes, run)
             if method == "__call__":
                 programs.count_compilation(program)
 
@@ -249,10 +254,42 @@ class _Program:
     functions: tuple[Any, ...] = ()
     on_host: tuple[Any, ...] = ()
     is_counted: bool = False
+    shapes: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+    def remembered_shapes(self, run: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Returns run(*arguments, **options), which depends on the shapes of the arguments alone, or what it returned before.
+
+        Why: `jax.eval_shape` describes every parameter anew at each call, which costs as much as a small model.
+        """
+        leaves, structure = jax.tree.flatten((arguments, options))
+        key = (structure, *map(_described, leaves), jax.config.jax_enable_x64)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            known = self.shapes.get(key)
+        except TypeError:  # an option without a hash
+            return run(*arguments, **options)
+        if known is None:
+            if len(self.shapes) >= _KEPT_SHAPES:
+                self.shapes.clear()
+            known = self.shapes[key] = run(*arguments, **options)
+        return known
+
+
+def _described(leaf: Any) -> Any:
+    """Returns what the shapes of results depend on: the type of an array, and the value of an option."""
+    if hasattr(leaf, "aval"):
+        return leaf.aval
+    return (leaf.shape, leaf.dtype) if isinstance(leaf, np.ndarray) else (type(leaf), leaf)
 
 
 # (file, line) of the user -> how many programs were compiled there, by label.
 _compilations: collections.OrderedDict[tuple[str, int], collections.Counter[str]] = collections.OrderedDict()
+
+
+def _any_explicit(leaves: Sequence[Any], classes: set[type]) -> bool:
+    """Returns whether an array among leaves of these classes is on a mesh with explicit axes; quick without a mesh."""
+    arrays = {cls for cls in classes if issubclass(cls, jax.Array) and not issubclass(cls, Tracer)}
+    shardings = {type(leaf.sharding) for leaf in leaves if type(leaf) in arrays}
+    return NamedSharding in shardings and any(map(_is_explicit, leaves))
 
 
 def _is_explicit(leaf: Any) -> bool:

@@ -218,6 +218,8 @@ def as_target(target: TargetLike, outputs: Any, num_examples: int, *, all_allowe
 
 def class_index(target: Any, num_classes: int, num_examples: int) -> Int[Array, " N"]:
     """Reads an int or ints [N] that name classes. Out of range raises; traced indices out of range give NaN later."""
+    if type(target) is int and 0 <= target < num_classes:  # the usual case, without a program
+        return jnp.asarray(np.full(num_examples, target, np.int32))
     index = check.numeric_array("target", target)
     if not jnp.issubdtype(index.dtype, jnp.integer):
         raise TypeError(
@@ -227,12 +229,14 @@ def class_index(target: Any, num_classes: int, num_examples: int) -> Int[Array, 
         raise ValueError(
             f"`target` must be one int or one for each of the {num_examples} examples, got shape {list(index.shape)}."
         )
-    if check.is_concrete(index):
-        known = np.asarray(index)
-        wrong = np.unique(known[(known < 0) | (known >= num_classes)])
-        if wrong.size:
-            raise ValueError(
-                f"`target` must be from 0 to {num_classes - 1}, as the model returns {num_classes} "
-                f"output{'s' if num_classes > 1 else ''}, got {', '.join(map(str, wrong[:5]))}."
-            )
-    return jnp.broadcast_to(index.astype(jnp.int32), (num_examples,))
+    if not check.is_concrete(index):
+        return jnp.broadcast_to(index.astype(jnp.int32), (num_examples,))
+    known = np.asarray(index)
+    outside = (known < 0) | (known >= num_classes)
+    if outside.any():
+        wrong = np.unique(known[outside])
+        raise ValueError(
+            f"`target` must be from 0 to {num_classes - 1}, as the model returns {num_classes} "
+            f"output{'s' if num_classes > 1 else ''}, got {', '.join(map(str, wrong[:5]))}."
+        )
+    return jnp.asarray(np.full(num_examples, known, np.int32))
