@@ -28,9 +28,9 @@ ARROWS = {
     "lime": {"_core", "_model", "_io", "mask", "target", "segment"},
     "shap": {"_core", "_model", "mask", "target", "segment", "gradient", "trees"},
     "metrics": {"_core", "_model", "_io", "mask", "target"},
-    "plot": {"_core", "_model", "_io", "mask", "metrics"},
+    "plot": {"_core", "_model", "_io", "mask", "metrics", "text"},
     "_explain": {"_core", "_model", "mask", "cam", "lime", "shap"},
-    "_report": {"_core", "_io", "_version", "metrics", "plot"},
+    "_report": {"_core", "_io", "_version", "metrics", "plot", "text"},
     "scale": {"_core", "_model", "_io", "_version", "mask", "target", "metrics"},
 }
 

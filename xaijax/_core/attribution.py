@@ -82,6 +82,8 @@ class Attribution:
     choices: pairs (estimator, reason), the same for every budget, so that budgets never change the tree structure.
     rules: for methods that evaluate a model by rules, triples (operation, rule, number of such operations), where rule is ""
       for operations without one; of the operations that depend on the input.
+    context: where the players are the spans of one text in their order, and the outputs the tokens of a response to it: the
+      texts before and after the spans; None elsewhere.
 
     An attribution is a PyTree: it passes through `jit`, `vmap` and `device_get`; `xai.save` and `xai.load` keep it.
     `attribution[rows]` selects examples, and `attribution[3]` is one example alone, without N.
@@ -106,6 +108,7 @@ class Attribution:
     output_names: tuple[str, ...] | None = _static(None)
     choices: tuple[Choice, ...] = _static(())
     rules: tuple[tuple[str, str, int], ...] = _static(())
+    context: tuple[str, str] | None = _static(None)
 
     notebook_picture: ClassVar[Callable[[Attribution], str] | None] = None  # set by the package, which knows the plots
 
@@ -117,7 +120,7 @@ class Attribution:
             raise TypeError(
                 f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {check.shown(self.axes)}.'
             )
-        for name in ("names", "output_names", "choices", "rules"):
+        for name in ("names", "output_names", "choices", "rules", "context"):
             if isinstance(value := getattr(self, name), list | np.ndarray) and _is_list(value):
                 object.__setattr__(self, name, _as_names(value))
 
@@ -142,6 +145,11 @@ class Attribution:
     def of_players(self) -> bool:
         """Whether the values belong to M players, rather than to the positions of a map or an input."""
         return self.player_axes == ("M",)
+
+    @property
+    def of_spans(self) -> bool:
+        """Whether the players are the spans of one text, with a context, rather than any players."""
+        return self.of_players and self.context is not None
 
     @property
     def num_examples(self) -> int | None:
@@ -459,6 +467,7 @@ def concatenate(attributions: Sequence[Attribution]) -> Attribution:
     for other in others:
         _check_alike(first, other)
     choices = tuple(dict.fromkeys(choice for attribution in attributions for choice in attribution.choices))
+    context = first.context if all(attribution.context == first.context for attribution in attributions) else None
     joined = {}
     for name in first.array_fields():
         if getattr(first, name) is not None:
@@ -469,7 +478,7 @@ def concatenate(attributions: Sequence[Attribution]) -> Attribution:
     names = first.names
     if any(attribution.names != names for attribution in others) or _differ_between_examples(names):
         names = tuple(names for attribution in attributions for names in _names_of_each(attribution))
-    return dataclasses.replace(first, **joined, names=names, choices=choices)
+    return dataclasses.replace(first, **joined, names=names, choices=choices, context=context)
 
 
 def _check_alike(first: Attribution, other: Attribution) -> None:

@@ -52,6 +52,7 @@ class Game:
     num_examples: int | None = None
     names: Names | None
     output_names: tuple[str, ...] | None
+    context: tuple[str, str] | None = None  # of attributions
 
     def __init__(
         self,
@@ -175,6 +176,7 @@ class Game:
             efficient=efficient,
             names=self.names,
             output_names=self.output_names,
+            context=self.context,
             choice=jnp.zeros(() if self.num_examples is None else self.num_examples, jnp.int32),
             choices=((estimator, ""),),
         )

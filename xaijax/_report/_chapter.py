@@ -9,7 +9,7 @@ from xaijax._core.attribution import Interactions
 from xaijax._core.words import counted, extent, number
 from xaijax._report._html import Html, element, joined, paragraphs
 from xaijax._report._pictures import figure, map_in_words, picture_of_example, pictures_of_all
-from xaijax._report._section import Section, key_as_text, options_as_text
+from xaijax._report._section import OUTPUT, Section, key_as_text, options_as_text
 from xaijax._report._tables import example_tables, examples_table, facts_table, mean_table
 from xaijax._report._warnings import checks_of, warnings_of
 from xaijax.plot._parts.rows import unit_of
@@ -58,11 +58,17 @@ def _facts_of(section: Section) -> list[tuple[str, str]]:
     """Returns what was explained, by which method, with which options and key."""
     reported = section.explained
     attribution = reported.attribution
-    facts = [("Explained", section.output), ("Class", _classes(section)), ("Examples", f"{reported.num_examples:,}")]
+    facts = [("Explained", section.output), ("Class", _classes(section))]
+    if attribution.of_spans:
+        explains = "the log-probability of the response" if section.output == OUTPUT else section.output
+        facts = [("Explained", explains), ("Response", _response(section))]
+    facts.append(("Examples", f"{reported.num_examples:,}"))
     if reported.of_players:
-        noun = "Words" if section.words is not None else "Regions" if reported.on_images else "Players"
         facts.append(
-            (noun, extent(np.array([len(section.players(example)) for example in range(reported.num_examples)])))
+            (
+                f"{section.noun.capitalize()}s",
+                extent(np.array([len(section.players(example)) for example in range(reported.num_examples)])),
+            )
         )
     else:
         facts.append(("Size of the maps", " × ".join(f"{side:,}" for side in reported.values.shape[1:])))
@@ -75,6 +81,13 @@ def _facts_of(section: Section) -> list[tuple[str, str]]:
     ]
     if reported.of_players:
         facts.append(("A value is", unit_of(attribution).partition(": ")[2]))
+    if section.has_bounds:
+        facts.append(
+            (
+                "An interval is",
+                "an upper bound: the standard errors of the tokens are summed, as they depend on each other",
+            )
+        )
     if isinstance(attribution, Interactions) and attribution.index:
         facts.append(("Index", attribution.index))
     if attribution.num_evaluations is not None:
@@ -101,6 +114,15 @@ def _classes(section: Section) -> str:
     return text
 
 
+def _response(section: Section) -> str:
+    """Returns the text of the explained response, or of the token of it that is explained."""
+    names = section.attribution.output_names
+    count = section.attribution.num_outputs or 1
+    if section.target is not None:
+        return f"token {section.target} of {count}" + ("" if names is None else f": {names[section.target]}")
+    return counted(count, "token") + ("" if names is None else f": {''.join(names)}")
+
+
 def _warnings(section: Section, name: str) -> Html:
     warnings = warnings_of(section.explained)
     heading = element("h3", "Warnings" if warnings else "Checks", id=f"{name}-warnings")
@@ -124,8 +146,10 @@ def _example(section: Section, name: str, example: int) -> Html:
         f"output {number(float(np.asarray(reported.attribution.output)[example]), rounding=reported.rounding(example))}"
     )
     title = "The example" if reported.num_examples == 1 else f"Example {example}"
-    picture = picture_of_example(section, example)
-    if picture is not None:
+    picture = None if section.of_spans else picture_of_example(section, example)
+    if section.of_spans:
+        shown = Html(plot.prompt_html(section.attribution, example=example, output=section.chosen_output, title=""))
+    elif picture is not None:
         shown = figure(picture)
     else:
         shown = Html(plot.text_html(reported.some(np.array([example])), section.players(example), title=""))

@@ -11,6 +11,7 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions, Surrogate
 from xaijax._core.rounding import rounding_error, without_rounding_error, zero_up_to
+from xaijax.text import whole_response
 
 _TOLERANCE = 1e-4  # of the sizes that are summed: far above the rounding error of float32, far below what a plot shows
 # Indices whose values of single players, pairs and triples sum to the output minus the base value.
@@ -101,6 +102,8 @@ def explained(attribution: Attribution, target: int | None = None) -> Explained:
     if not check.is_concrete(attribution):
         raise TypeError("`attribution` must have known values, got traced arrays: report it outside of jax.jit.")
     dtype = jnp.asarray(attribution.values).dtype
+    if attribution.of_spans and attribution.all_outputs and target is None:
+        attribution = _whole(attribution)
     rounding, attribution = rounding_error(attribution), without_rounding_error(attribution)
     alone, num_outputs = not attribution.has_examples, attribution.num_outputs
     fields, axes = {name: _read(value) for name, value in _arrays(attribution).items()}, attribution.axes
@@ -133,6 +136,18 @@ def explained(attribution: Attribution, target: int | None = None) -> Explained:
     tolerance = max(_TOLERANCE, 8 * float(jnp.finfo(dtype).eps) if jnp.issubdtype(dtype, jnp.floating) else 0)
     single = dataclasses.replace(attribution, **fields, axes=axes, names=names)
     return Explained(single, alone, num_outputs, tolerance, rounding)
+
+
+def _whole(attribution: Attribution) -> Attribution:
+    """Returns the attribution of the whole response, of one for all of its tokens."""
+    if attribution.num_outputs == 1:
+        return dataclasses.replace(attribution.of_output(0), target=None)
+    if isinstance(attribution, Surrogate):
+        raise ValueError(
+            "`target` must be the index of a token for a surrogate of all tokens of a response, got None: surrogates do not "
+            "add up; or explain game.whole."
+        )
+    return whole_response(attribution)
 
 
 def _arrays(attribution: Attribution) -> dict[str, object]:

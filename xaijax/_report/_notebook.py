@@ -40,6 +40,10 @@ def _picture(attribution: Attribution) -> tuple[Html, str]:
     from xaijax import plot  # on first use: imports Matplotlib
     from xaijax._report._png import data_uri, drawn
 
+    if attribution.of_spans and not isinstance(attribution, Interactions):
+        return Html(
+            plot.prompt_html(attribution, title="")
+        ), f"The prompt of {counted(attribution.num_players, 'span')}"
     reported = explained(attribution)
     example = int(np.flatnonzero(reported.finite)[0])
     alone = reported.some(np.array([example]))

@@ -19,6 +19,7 @@ from xaijax._core.typing import ArrayOrSequence, KeyLike, NamesLike
 from xaijax._core.words import printable, spelled
 from xaijax._report._explained import Explained, explained
 
+OUTPUT = "the model's output"
 SHOWN = 3  # examples by default: enough to see that they differ
 
 
@@ -37,7 +38,8 @@ class Section:
     words: the words of each example, one for each value from the first; further values (padding) are not shown. For one
       example also its words alone.
     examples: the examples that are shown one by one; negative numbers count from the last. Default: the first 3.
-    target: of an attribution of all outputs, the class that is reported. Default: the top class of each example.
+    target: of an attribution of all outputs, the class that is reported. Default: the top class of each example; of the
+      tokens of a response, their sum, the whole response.
     top: how many players have a row of their own in tables and plots; the others are summed. Default 10.
     options: the arguments that made it, as far as JSON can hold them, as for `xai.save`.
     key: the random key, or the number that it was made from.
@@ -50,7 +52,7 @@ class Section:
     _: dataclasses.KW_ONLY
     title: str | None = None
     text: str = ""
-    output: str = "the model's output"
+    output: str = OUTPUT
     names: NamesLike = None
     classes: NamesLike = None
     inputs: ArrayOrSequence | None = None
@@ -205,8 +207,31 @@ class Section:
         return alike and int(reported.finite.sum()) > 1
 
     @property
+    def of_spans(self) -> bool:
+        """Whether the players are the spans of a prompt, which is shown as a text."""
+        return self.attribution.of_spans and self.words is None and self.names is None and not self.of_pairs
+
+    @property
+    def chosen_output(self) -> int | None:
+        """The token of the response that is shown first; None for the whole response."""
+        return self.target if (self.attribution.num_outputs or 1) > 1 else None
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether the intervals are upper bounds, of the sums over the tokens of a response."""
+        several = (self.attribution.num_outputs or 1) > 1
+        return self.attribution.of_spans and several and self.target is None and self.explained.errors is not None
+
+    @property
     def of_pairs(self) -> bool:
         return isinstance(self.attribution, Interactions)
+
+    @property
+    def noun(self) -> str:
+        """What a player is called."""
+        if self.words is not None:
+            return "word"
+        return "region" if self.explained.on_images else "span" if self.attribution.of_spans else "player"
 
     def players(self, example: int) -> list[str]:
         """Returns the names of one example's players; of a text those of its words alone."""
@@ -215,8 +240,7 @@ class Section:
         names = self.own_names
         if names is not None:
             return [printable(str(name)) for name in (names[example] if self.has_names_of_each else names)]
-        noun = "region" if self.explained.on_images else "player"
-        return [f"{noun} {number}" for number in range(self.explained.values.shape[1])]
+        return [f"{self.noun} {number}" for number in range(self.explained.values.shape[1])]
 
     def input_texts(self, example: int) -> list[str] | None:
         given = self.given_inputs

@@ -68,7 +68,7 @@ def example_tables(section: Section, example: int) -> Html:
     """Returns all tables of one example of players."""
     reported = section.explained
     where = "" if reported.num_examples == 1 else f" of example {example}"
-    noun = "word" if section.words is not None else "region" if reported.on_images else "player"
+    noun = section.noun
     caption, foot = f"Values{where}, strongest first", _account(section, example)
     shown = _folded(caption, noun, lines_of(section, example), section.top, reported.rounding(example), foot=foot)
     if not section.of_pairs:

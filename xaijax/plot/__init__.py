@@ -26,6 +26,8 @@ from xaijax.plot._neighborhood import neighborhood
 from xaijax.plot._network import network
 from xaijax.plot._pair import pair, removal
 from xaijax.plot._partial_dependence import partial_dependence
+from xaijax.plot._prompt import prompt
+from xaijax.plot._prompt_html import prompt_html
 from xaijax.plot._regions import regions
 from xaijax.plot._scores import scores
 from xaijax.plot._text import text
@@ -56,6 +58,8 @@ __all__ = [
     "network",
     "pair",
     "partial_dependence",
+    "prompt",
+    "prompt_html",
     "regions",
     "removal",
     "scores",

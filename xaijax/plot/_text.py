@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.words import counted, printable
 from xaijax.plot._parts.axes import caption, draws, new_axes, titled
-from xaijax.plot._parts.colors import SIGNED, Scale, color_bar, scale_of
+from xaijax.plot._parts.colors import both_ways, color_bar, scale_of
 from xaijax.plot._parts.fonts import label_style
+from xaijax.plot._parts.paragraph import (
+    GAP,
+    SIZES,
+    WIDTH,
+    Position,
+    grown,
+    is_right_to_left,
+    letters_of,
+    measured,
+    room_of,
+    write,
+)
 from xaijax.plot._parts.rows import Row, row_of
-
-_SIZES = (11, 10, 9, 8, 7, 6)  # of letters: the largest with which the text fits the given axes
-_WIDTH, _MARGINS, _LINE = 7.0, 0.6, 2.0  # inches, inches, and heights of letters
-_GAP = 0.55  # heights of letters, to both sides of a word
-_DRAWN = 1.04  # at another resolution, hinted letters are up to this factor wider
 
 
 @draws
@@ -65,12 +69,12 @@ def text(
     ['good', 'film']
     """
     row = row_of(attribution, example, output=output, output_names=output_names)
-    words = [_on_one_line(word) for word in words_of(row, words)]
+    words = [on_one_line(word) for word in words_of(row, words)]
     values = row.values[: len(words)]
-    scale = _both_ways(scale_of([values], percentile))
+    scale = both_ways(scale_of([values], percentile))
 
     own_figure = ax is None
-    ax = new_axes(ax, (_WIDTH, 2.4))
+    ax = new_axes(ax, (WIDTH, 2.4))
     ax.set_axis_off()
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
@@ -79,114 +83,49 @@ def text(
     if scale.note:
         ax.text(0, -0.02, scale.note, fontsize=7, va="top")
     style = label_style(words)
-    words, widths = _measured(ax, words, style)
+    words, widths = measured(ax, words, style)
     size, positions = _grown(ax, widths) if own_figure else _shrunk(ax, widths)
-    right_to_left, left_out = _is_right_to_left(words), len(words) - len(positions)
+    right_to_left, left_out = is_right_to_left(words), len(words) - len(positions)
     if left_out:
-        last = _Position(0.0, _room(ax, size) - 1, 0.0)
-        _write(ax, f"… and {counted(left_out, 'more word')}", last, size, right_to_left=False)
+        last = Position(0.0, room_of(ax, size) - 1, 0.0)
+        write(ax, f"… and {counted(left_out, 'more word')}", last, size, right_to_left=False)
     colors = mpl.colormaps[scale.colors]
     for word, value, position in zip(words, values, positions, strict=False):
         red, green, blue, _ = colors(scale.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         box = {"facecolor": (red, green, blue), "edgecolor": "none", "boxstyle": "square,pad=0.18"}
-        _write(
+        write(
             ax, word, position, size, right_to_left=right_to_left, color="white" if dark else "black", bbox=box, **style
         )
     return ax
 
 
-def _both_ways(scale: Scale) -> Scale:
-    """Returns a scale that is symmetric about 0 for all signs: words speak for the output or against it."""
-    limit = scale.norm.vmax
-    assert limit is not None
-    return scale._replace(norm=Normalize(-limit, limit), colors=SIGNED)
-
-
-class _Position(NamedTuple):
-    """The start of a word in heights of letters from the side where lines begin, its line, and its width."""
-
-    start: float
-    line: int
-    width: float
-
-
-def _measured(ax: Axes, words: list[str], style: dict[str, Any]) -> tuple[list[str], list[float]]:
-    """Returns words and their widths in heights of letters; words wider than a line are cut."""
-    figure = _figure(ax)
-    figure.draw_without_rendering()  # the size of the axes is known now
-    probe = ax.text(0, 0, "", fontsize=_SIZES[0], **style)
-    unit = _SIZES[0] * figure.dpi / 72
-    known: dict[str, float] = {}
-
-    def width(word: str) -> float:
-        if word not in known:
-            probe.set_text(word)
-            known[word] = _DRAWN * probe.get_window_extent().width / unit
-        return known[word]
-
-    most = _letters(ax, _SIZES[0]) - 2 * _GAP
-    shown = []
-    for word in words:
-        cut = word
-        while width(cut) > most and len(cut) > 2:
-            cut = f"{cut[: max(1, int(len(cut) * most / width(cut)) - 1)]}…"
-        shown.append(cut)
-    probe.remove()
-    return shown, [width(word) for word in shown]
-
-
-def _grown(ax: Axes, widths: list[float]) -> tuple[float, list[_Position]]:
+def _grown(ax: Axes, widths: list[float]) -> tuple[float, list[Position]]:
     """Makes the figure as high as the largest letters need; returns their size and the positions of the words."""
-    size, figure = _SIZES[0], _figure(ax)
-    lines = _broken(widths, _letters(ax, size))[-1].line + 1
-    figure.set_size_inches(_WIDTH, _MARGINS + _LINE * size * max(lines, 3) / 72)
-    figure.draw_without_rendering()  # the size of the axes has changed
-    return size, _broken(widths, _letters(ax, size))
+    size = grown(ax, _broken(widths, letters_of(ax, SIZES[0]))[-1].line + 1)
+    return size, _broken(widths, letters_of(ax, size))
 
 
-def _shrunk(ax: Axes, widths: list[float]) -> tuple[float, list[_Position]]:
+def _shrunk(ax: Axes, widths: list[float]) -> tuple[float, list[Position]]:
     """Returns the largest size of letters that fits; of the smallest size, as many words as leave the last line free."""
-    for size in _SIZES:
-        positions = _broken(widths, _letters(ax, size))
-        if positions[-1].line < _room(ax, size):
+    for size in SIZES:
+        positions = _broken(widths, letters_of(ax, size))
+        if positions[-1].line < room_of(ax, size):
             return size, positions
-    size = _SIZES[-1]
-    positions = _broken(widths, _letters(ax, size))
-    return size, [position for position in positions if position.line < _room(ax, size) - 1]
+    size = SIZES[-1]
+    positions = _broken(widths, letters_of(ax, size))
+    return size, [position for position in positions if position.line < room_of(ax, size) - 1]
 
 
-def _broken(widths: list[float], line_width: float) -> list[_Position]:
+def _broken(widths: list[float], line_width: float) -> list[Position]:
     """Breaks a paragraph into lines of a width in heights of letters."""
-    positions, start, line = [], _GAP, 0
+    positions, start, line = [], GAP, 0
     for width in widths:
-        if start + width > line_width - _GAP and start > _GAP:
-            start, line = _GAP, line + 1
-        positions.append(_Position(start, line, width))
-        start += width + 1.6 * _GAP
+        if start + width > line_width - GAP and start > GAP:
+            start, line = GAP, line + 1
+        positions.append(Position(start, line, width))
+        start += width + 1.6 * GAP
     return positions
-
-
-def _write(ax: Axes, word: str, position: _Position, size: float, *, right_to_left: bool, **style: Any) -> None:
-    letters = _letters(ax, size)
-    across = letters - position.start - position.width / _DRAWN if right_to_left else position.start
-    height = ax.get_window_extent().height / (size * _figure(ax).dpi / 72)
-    down = 1 - (position.line + 0.5) * _LINE / height
-    ax.text(across / letters, down, word, va="center", fontsize=size, **style).set_in_layout(False)
-
-
-def _letters(ax: Axes, size: float) -> float:
-    """Returns the width of the axes in heights of letters."""
-    return ax.get_window_extent().width / (size * _figure(ax).dpi / 72)
-
-
-def _room(ax: Axes, size: float) -> int:
-    """Returns how many lines the axes have room for."""
-    return max(1, int(ax.get_window_extent().height // (_LINE * size * _figure(ax).dpi / 72)))
-
-
-def _figure(ax: Axes) -> Any:
-    return ax.get_figure(root=True)
 
 
 def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
@@ -203,12 +142,6 @@ def words_of(row: Row, words: Sequence[str] | None) -> list[str]:
     return given
 
 
-def _is_right_to_left(words: list[str]) -> bool:
-    """Whether the first letter that has a direction belongs to a script from right to left."""
-    directions = (unicodedata.bidirectional(letter) for word in words for letter in word)
-    return next((direction for direction in directions if direction in ("L", "R", "AL")), "L") != "L"
-
-
-def _on_one_line(word: str) -> str:
+def on_one_line(word: str) -> str:
     """Returns a word without line breaks and outer spaces; a word of nothing else is a mark that shows it."""
     return " ".join(word.split()) or ("↵" if "\n" in word else "␣")

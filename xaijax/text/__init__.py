@@ -1,5 +1,6 @@
 """Explains language models: which parts of a prompt made the model give this response."""
 
+from xaijax.text._attributions import by_span, response_model, whole_response
 from xaijax.text._prefixes import Cached, cached
 from xaijax.text._prompt import Prompt, prompt
 from xaijax.text._response_game import ResponseGame, response_game
@@ -10,10 +11,13 @@ __all__ = [
     "Prompt",
     "ResponseGame",
     "Spans",
+    "by_span",
     "cached",
     "prompt",
     "response_game",
+    "response_model",
     "spans",
+    "whole_response",
 ]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from xaijax._core import check
 from xaijax._core.typing import ArrayOrSequence
-from xaijax.text._spans import Spans, read_ids
+from xaijax.text._spans import Spans, check_decode, read_ids, text_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,6 +21,7 @@ class Prompt:
     prefix, suffix: token ids [p] and [q] that are always present, such as the system's message and the question.
     names: a text for each span; None where none are known.
     groups: the spans as nested sequences of indices, for `xai.shap.owen`; None without groups.
+    decode: maps token ids to their text; None where it is not known.
     """
 
     spans: tuple[np.ndarray, ...]
@@ -28,11 +29,22 @@ class Prompt:
     suffix: np.ndarray
     names: tuple[str, ...] | None = None
     groups: Any = None
+    decode: Callable[[list[int]], str] | None = None
 
     @property
     def num_spans(self) -> int:
         """M."""
         return len(self.spans)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of the spans: their names, or what `decode` makes of them, or their ids."""
+        return tuple(text_of(span, self.decode) for span in self.spans) if self.names is None else self.names
+
+    @property
+    def context(self) -> tuple[str, str]:
+        """The texts of prefix and suffix; their ids where `decode` is not known."""
+        return text_of(self.prefix, self.decode), text_of(self.suffix, self.decode)
 
     def ids(self, present: ArrayOrSequence | None = None) -> np.ndarray:
         """Returns the token ids with some of the spans, [L].
@@ -56,6 +68,7 @@ def prompt(
     suffix: ArrayOrSequence = (),
     names: Sequence[str] | None = None,
     groups: Any = None,
+    decode: Callable[[list[int]], str] | None = None,
 ) -> Prompt:
     """Makes a prompt of spans that can be removed.
 
@@ -67,8 +80,10 @@ def prompt(
       prefix: token ids before the spans that always stay: the start token, the system's message.
       suffix: token ids after them that always stay: the question, the start of the answer. Prefix and suffix together
         must have a token, as the first token of the response needs one before it.
-      names: a text for each span. Default: those of `xai.text.spans`, or none.
+      names: a text for each span. Default: those of `xai.text.spans`, or what `decode` makes of the ids, or none.
       groups: nested sequences of span indices, as for `xai.shap.owen`. Default: those of `xai.text.spans`, or none.
+      decode: maps token ids to their text, such as `tokenizer.decode`, for plots of the prompt and for the names of the
+        response's tokens. Default: that of `xai.text.spans`, or none.
 
     Returns:
       A `Prompt`.
@@ -84,6 +99,7 @@ def prompt(
     """
     if isinstance(spans, Spans):
         names, groups = spans.names if names is None else names, spans.groups if groups is None else groups
+        decode = spans.decode if decode is None else decode
         spans = spans.ids
     if isinstance(spans, str) or not check.is_list(spans):
         raise TypeError(
@@ -101,6 +117,9 @@ def prompt(
             "`prefix` or `suffix` must hold at least one token id, got none in both: the first token of the response is "
             "predicted from the one before it, so pass prefix=[start_id]."
         )
+    check_decode(decode)
+    if names is None and decode is not None:
+        names = [text_of(part, decode) for part in parts]
     if names is not None:
         names = tuple(check.texts("names", names))
         if len(names) != len(parts):
@@ -111,7 +130,7 @@ def prompt(
             raise ValueError(
                 f"`groups` must hold each of the spans 0 to {len(parts) - 1} once, as nested lists, got {check.shown(groups)}."
             )
-    return Prompt(parts, before, after, names, groups)
+    return Prompt(parts, before, after, names, groups, decode)
 
 
 def _members(groups: Any) -> list[int]:

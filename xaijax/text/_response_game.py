@@ -22,7 +22,7 @@ from xaijax.text._lengths import padded_length
 from xaijax.text._prefixes import Cached, Trie
 from xaijax.text._prompt import Prompt
 from xaijax.text._responses import Counts, Responses, shapes_of
-from xaijax.text._spans import read_ids
+from xaijax.text._spans import read_ids, text_of
 
 _EQUAL = 1e-3  # of the size of the logits: how much a later token may change earlier ones by rounding
 
@@ -33,15 +33,29 @@ class ResponseGame(Game):
     prompt: the `Prompt`. response: its token ids [T].
     """
 
-    def __init__(self, responses: Responses, output_names: Sequence[str] | None):
-        self._responses = responses
+    def __init__(self, responses: Responses, output_names: Sequence[str] | None, *, is_whole: bool = False):
+        self._responses, self._is_whole = responses, is_whole
         self.prompt, self.response = responses.prompt, responses.response
+        self._answers = _Summed(responses) if is_whole else responses  # kept here: models know their answers weakly
         super().__init__(
-            ReplayedModel(responses, len(responses.response)),
+            ReplayedModel(self._answers, 1 if is_whole else len(self.response)),
             self.prompt.num_spans,
             names=self.prompt.names,
             output_names=output_names,
         )
+        self.context = self.prompt.context
+
+    @property
+    def whole(self) -> ResponseGame:
+        """The game of the whole response: one output, the sum over its tokens. Both games share their evaluations.
+
+        Why: the values of a sum are the sums of the values, but its standard errors are not those of the tokens, whose
+        errors depend on each other. An estimator of this game gives them, and evaluates nothing anew for the same key.
+        """
+        if self._is_whole:
+            return self
+        names = None if self.output_names is None else ["".join(self.output_names)]
+        return ResponseGame(self._responses, names, is_whole=True)
 
     @property
     def counts(self) -> Counts:
@@ -49,17 +63,32 @@ class ResponseGame(Game):
         return self._responses.counts
 
 
+class _Summed:
+    """The answers for the whole response: sums over its tokens, [S, 1]."""
+
+    def __init__(self, responses: Responses):
+        self._responses = responses
+
+    def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        answers, is_known = self._responses.known(rows)
+        return answers.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32), is_known
+
+    def evaluate(self, rows: np.ndarray) -> None:
+        self._responses.evaluate(rows)
+
+
 # Within compiled programs it is a game like any other.
 jax.tree_util.register_pytree_node(
     ResponseGame,
-    lambda game: ((game.value,), (game.num_players, game.names, game.output_names)),
+    lambda game: ((game.value,), (game.num_players, game.names, game.output_names, game.context)),
     lambda static, children: _plain(*children, *static),  # pyright: ignore[reportArgumentType]
 )
 
 
-def _plain(value: Any, num_players: int, names: Any, output_names: Any) -> Game:
+def _plain(value: Any, num_players: int, names: Any, output_names: Any, context: Any) -> Game:
     game = object.__new__(Game)
     game.value, game.num_players, game.names, game.output_names = value, num_players, names, output_names
+    game.context = context
     return game
 
 
@@ -76,7 +105,8 @@ def response_game(
     """Returns the game of a response: which spans of the prompt made the model give it?
 
     Why: every estimator of `xai.shap`, and `xai.lime.fit`, explains this game, for all tokens of the response at once:
-    values [M, T]. Their sum over the tokens explains the log-probability of the whole response.
+    values [M, T]. Their sum over the tokens explains the log-probability of the whole response; `game.whole` is its game,
+    and gives its standard errors.
 
     Rows are packed: a coalition costs as many tokens as its own text has, and distinct coalitions are evaluated once. An
     estimator's coalitions are recorded in a first run of its program, evaluated, and given to it in a second run. The
@@ -97,7 +127,7 @@ def response_game(
       mask_id: the token id that replaces each token of an absent span. Default None: absent spans are deleted, and later
         tokens move up, which is what the prompt without them would be. A mask token keeps the positions, but shows the
         model that something is missing, and models without such a token were never trained on it.
-      token_names: T texts, the names of the outputs. Default: none.
+      token_names: T texts, the names of the outputs. Default: those of the prompt's `decode`, or none.
       batch_size: rows of one evaluation. Default: as many as suit the device.
 
     Returns:
@@ -133,6 +163,8 @@ def response_game(
             raise ValueError(
                 f"`token_names` must hold one text for each of the {len(response)} tokens, got {len(token_names)}."
             )
+    elif prompt.decode is not None:
+        token_names = [text_of([token], prompt.decode) for token in response]
     if not is_eager(model):
         raise TypeError(
             "`model` must have known parameters, got traced ones: make the game outside of jax.jit and other transformations."

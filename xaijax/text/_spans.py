@@ -23,11 +23,18 @@ BY = ["tokens", *_PATTERNS]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spans:
-    """Spans of a text: their token ids, M arrays [n_i], their texts, and groups of them, nested; None without groups."""
+    """Spans of a text.
+
+    ids: the token ids of each span, M arrays [n_i].
+    names: the texts of the spans.
+    groups: the spans as nested sequences of indices; None without groups.
+    decode: maps token ids to their text; None where it is not known.
+    """
 
     ids: tuple[np.ndarray, ...]
     names: tuple[str, ...]
     groups: Any = None
+    decode: Callable[[list[int]], str] | None = None
 
 
 def spans(
@@ -49,7 +56,8 @@ def spans(
         reaches over two spans; the ids of the whole text may differ at the borders.
       by: "tokens", "words", "sentences" (the default), "paragraphs", or "texts": each text is one span. A span keeps the
         spaces before it.
-      decode: maps token ids to their text, for the names of tokens. Default: the ids are the names.
+      decode: maps token ids to their text, such as `tokenizer.decode`, for the names of tokens, and for the other parts of
+        the prompt. Default: the ids are the names.
 
     Returns:
       `Spans`, for `xai.text.prompt`.
@@ -65,8 +73,7 @@ def spans(
     by = check.one_of("by", by, [*BY, "texts"])
     if not callable(tokenize) or isinstance(tokenize, type):
         raise TypeError(f"`tokenize` must be callable as tokenize(text), got {check.shown(tokenize)}.")
-    if decode is not None and not callable(decode):
-        raise TypeError(f"`decode` must be callable as decode(ids), got {check.shown(decode)}.")
+    check_decode(decode)
     texts = [text] if isinstance(text, str) else check.texts("text", text)
     ids: list[np.ndarray] = []
     names: list[str] = []
@@ -74,7 +81,7 @@ def spans(
     for one in texts:
         if by == "tokens":
             tokens = read_ids("tokenize(text)", tokenize(one)).tolist()
-            pieces = [(str(token) if decode is None else decode([token]), [token]) for token in tokens]
+            pieces = [(text_of([token], decode), [token]) for token in tokens]
         else:
             parts = [one] if by == "texts" else [match.group() for match in _PATTERNS[by].finditer(one)]
             pieces = [(part, tokenize(part)) for part in parts]
@@ -86,7 +93,24 @@ def spans(
     if not ids:
         raise ValueError(f"`text` must hold something to tokenize, got {check.shown(text)}.")
     nested = [group for group in groups if group]
-    return Spans(tuple(ids), tuple(names), nested if not isinstance(text, str) and len(nested) > 1 else None)
+    return Spans(tuple(ids), tuple(names), nested if not isinstance(text, str) and len(nested) > 1 else None, decode)
+
+
+def check_decode(decode: Any) -> None:
+    """Raises unless it is None or callable."""
+    if decode is not None and (not callable(decode) or isinstance(decode, type)):
+        raise TypeError(f"`decode` must be callable as decode(ids), got {check.shown(decode)}.")
+
+
+def text_of(ids: Any, decode: Callable[[list[int]], str] | None) -> str:
+    """Returns the text of token ids; without `decode`, the ids themselves."""
+    listed = [int(token) for token in ids]
+    if decode is None:
+        return " ".join(map(str, listed))
+    text = decode(listed)
+    if not isinstance(text, str):
+        raise TypeError(f"`decode` must return a string, got {check.shown(text)} for {check.shown(listed)}.")
+    return text
 
 
 def read_ids(name: str, ids: Any) -> np.ndarray:

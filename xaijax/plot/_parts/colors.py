@@ -97,6 +97,13 @@ def scale_of(maps: Iterable[np.ndarray], percentile: float = 100.0, signed: bool
     return Scale(Normalize(-limit if signed else 0.0, limit), SIGNED if signed else UNSIGNED, limit < most, note)
 
 
+def both_ways(scale: Scale) -> Scale:
+    """Returns a scale that is symmetric about 0 for all signs: parts of texts speak for the output or against it."""
+    limit = scale.norm.vmax
+    assert limit is not None
+    return scale._replace(norm=Normalize(-limit, limit), colors=SIGNED)
+
+
 def _check_signed(signed: bool | None, least: float) -> bool:
     if signed is None:
         return least < 0
