@@ -23,7 +23,20 @@ def test_docstring_examples(name):
 
 
 def test_every_public_function_says_what_it_takes_and_returns():
-    names = ("cam", "gradient", "lime", "mask", "metrics", "plot", "scale", "segment", "shap", "target", "trees")
+    names = (
+        "cam",
+        "gradient",
+        "lime",
+        "mask",
+        "metrics",
+        "plot",
+        "scale",
+        "segment",
+        "shap",
+        "target",
+        "text",
+        "trees",
+    )
     for namespace in (xaijax, *(getattr(xaijax, name) for name in names)):
         for name in namespace.__all__:
             thing = getattr(namespace, name)

@@ -100,6 +100,10 @@ class Results:
         return xai.text.prompt([[2, 3], [4]], prefix=[1])
 
     @functools.cached_property
+    def response(self):
+        return xai.Attribution(jnp.ones((2, 3)), jnp.zeros(3), axes="M K", names=("a", "b"), context=("c", "d"))
+
+    @functools.cached_property
     def own_game(self):
         return xai.Game(lambda coalitions: coalitions.sum(axis=1), num_players=M)
 
@@ -319,6 +323,9 @@ def _functions():
         "segment.slic": {"images": IMAGES, "num_segments": 4},
         "text.spans": {"text": "It rains. Go!", "tokenize": tokenizer},
         "text.prompt": {"spans": [[2, 3], [4]], "prefix": [1]},
+        "text.by_span": lambda r: {"attribution": r.table, "prompt": r.prompt},
+        "text.whole_response": lambda r: {"attribution": r.response},
+        "text.response_model": {"model": causal_model, "response_ids": [2, 3]},
         "text.cached": {"step": causal_model, "empty_cache": lambda rows, length: jnp.zeros((rows, length, 1))},
         "text.response_game": lambda r: {"model": causal_model, "prompt": r.prompt, "response_ids": [2, 3]},
         "metrics.benchmark_explainers": {
@@ -362,6 +369,7 @@ def _functions():
         "plot.regions": lambda r: {"attribution": r.regions, "images": GRAY},
         "plot.text": lambda r: {"attribution": r.table, "words": list("abcd")},
         "plot.text_html": lambda r: {"attribution": r.table, "words": list("abcd")},
+        **dict.fromkeys(("plot.prompt", "plot.prompt_html"), lambda r: {"attribution": r.response, "prompt": r.prompt}),
         "plot.cohorts": lambda r: {"draw": xai.plot.bars, "attribution": r.table, "labels": [0, 0, 1]},
         "plot.cohort_bars": lambda r: {"attribution": r.table, "labels": [0, 0, 1]},
         "plot.compare": lambda r: {"attributions": {"a": r.maps, "b": r.maps}, "images": GRAY},

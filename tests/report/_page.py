@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 from PIL import Image
 
-_VOID = {"img", "meta", "br", "link", "hr", "input", "source"}
+_VOID = {"img", "meta", "br", "link", "hr", "input", "source", "wbr"}
 
 
 class Page(HTMLParser):

@@ -463,13 +463,13 @@ def _shape(x: Any) -> Any:
 
 
 def _flatten_game(game: Game) -> tuple[tuple[Any, ...], Any]:
-    return (game.value,), (game.num_players, game.names, game.output_names)
+    return (game.value,), (game.num_players, game.names, game.output_names, game.context)
 
 
 def _unflatten_game(static: Any, children: Any) -> Game:
     game = object.__new__(Game)
     (game.value,) = children
-    game.num_players, game.names, game.output_names = static
+    game.num_players, game.names, game.output_names, game.context = static
     return game
 
 

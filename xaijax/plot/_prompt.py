@@ -193,7 +193,9 @@ def _placed(ax: Axes, pieces: list[_Piece], widths: list[float], notes: int | No
         positions = _broken(pieces, widths, letters_of(ax, size))
         if positions[-1].line < room_of(ax, size):
             return size, positions
-    return SIZES[-1], [position for position in positions if position.line < room_of(ax, SIZES[-1]) - 1]
+    size = SIZES[-1]
+    positions = _broken(pieces, widths, letters_of(ax, size))
+    return size, [position for position in positions if position.line < room_of(ax, size) - 1]
 
 
 def _broken(pieces: list[_Piece], widths: list[float], line_width: float) -> list[Position]:

@@ -77,19 +77,19 @@ class _Summed:
         self._responses.evaluate(rows)
 
 
-# Within compiled programs it is a game like any other.
+def _plain(static: Any, children: Any) -> Game:
+    """Returns the game of its parts, as within compiled programs it is a game like any other."""
+    game = object.__new__(Game)
+    (game.value,) = children
+    game.num_players, game.names, game.output_names, game.context = static
+    return game
+
+
 jax.tree_util.register_pytree_node(
     ResponseGame,
     lambda game: ((game.value,), (game.num_players, game.names, game.output_names, game.context)),
-    lambda static, children: _plain(*children, *static),  # pyright: ignore[reportArgumentType]
+    _plain,  # pyright: ignore[reportArgumentType]
 )
-
-
-def _plain(value: Any, num_players: int, names: Any, output_names: Any, context: Any) -> Game:
-    game = object.__new__(Game)
-    game.value, game.num_players, game.names, game.output_names = value, num_players, names, output_names
-    game.context = context
-    return game
 
 
 def response_game(
