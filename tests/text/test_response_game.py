@@ -34,7 +34,9 @@ def table():
 def plain(table):
     """The same game, from the table, within the estimators' programs."""
     values = jnp.asarray(table[1], jnp.float32)
-    return xai.Game(lambda z: values[z.astype(jnp.int32) @ (1 << jnp.arange(5))], 5, names=list("abcde"))
+    game = xai.Game(lambda z: values[z.astype(jnp.int32) @ (1 << jnp.arange(5))], 5, names=list("abcde"))
+    game.context = PROMPT.context
+    return game
 
 
 def game(**options):

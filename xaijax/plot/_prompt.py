@@ -90,7 +90,7 @@ def prompt(
     >>> prompt = xai.text.prompt([[5], [6]], prefix=[1], names=["It rains.", " Go!"])
     >>> values = xai.Attribution(jnp.array([[1.0], [-0.5]]), jnp.array([-0.1]), axes="M K", output_names=["coat"])
     >>> ax = xai.plot.prompt(values, prompt)
-    >>> [text.get_text() for text in ax.texts]
+    >>> [text.get_text() for text in ax.texts[1:]]  # the first one is the note below
     ['1', 'It', 'rains.', '+1', 'Go!', '-0.5', 'Response', 'coat']
     """
     shown = read_prompt(attribution, prompt, whole, example, output)
