@@ -1,6 +1,7 @@
 """Packed evaluation equals the texts themselves, token by token, and every estimator takes the game."""
 
 import gc
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from xaijax.text._lengths import padded_length
 
 KEY = jax.random.key(5)
 SPANS = [[5, 6, 7], [8], [5, 6, 7], [2, 3], [9, 10, 11, 12, 1]]
-PROMPT = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3], names=list("abcde"))
+PROMPT = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3], names=list("abcde"), groups=[[0, 1], [2, [3, 4]]])
 RESPONSE = [7, 8, 2]
 
 
@@ -62,8 +63,9 @@ ESTIMATORS = {
     "permutation": lambda game: xai.shap.permutation(game, num_permutations=3, key=KEY),
     "kernel": lambda game: xai.shap.kernel(game, num_evaluations=24, key=KEY),
     "process": lambda game: xai.shap.gaussian_process(game, num_evaluations=22, key=KEY),
+    "precise": lambda game: xai.shap.values(game, num_evaluations=22, precision="high", key=KEY),
     "until": lambda game: xai.shap.permutation(game, until=0.3, max_evaluations=400, key=KEY),
-    "Owen": lambda game: xai.shap.owen(game, [[0, 1], [2, [3, 4]]]),
+    "Owen": lambda game: xai.shap.owen(game, PROMPT.groups),
     "interactions": lambda game: xai.shap.interactions(game, key=KEY),
     "LIME": lambda game: xai.lime.fit(game, num_samples=30, key=KEY),
 }
@@ -71,11 +73,13 @@ ESTIMATORS = {
 
 @pytest.mark.parametrize("name", usual(ESTIMATORS, "exact", "process", "until"))
 def test_every_estimator_gives_what_it_gives_for_the_table(name, plain):
-    ours, expected = ESTIMATORS[name](game()), ESTIMATORS[name](plain)
+    made = game()
+    ours, expected = ESTIMATORS[name](made), ESTIMATORS[name](plain)
     assert jax.tree.structure(ours) == jax.tree.structure(expected)
     for one, other in zip(jax.tree.leaves(ours), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-4, rtol=1e-3)
     assert ours.values.shape[-1] == len(RESPONSE)
+    assert made.counts.coalitions <= ours.num_evaluations  # fewer where the design repeats coalitions
 
 
 def test_values_of_tokens_add_up_to_the_response(table):
@@ -127,6 +131,37 @@ def test_lengths_are_few_and_close():
     assert (padded >= lengths).all()
     assert (padded[8:] <= 1.25 * lengths[8:]).all()
     assert len(np.unique(padded)) == 1 + 4 * 7  # up to 8, and four for each doubling
+
+
+def test_coalitions_are_evaluated_at_once_regardless_of_the_batch_size_of_the_estimator():
+    made = game()
+    asked, evaluate = [], made._responses.evaluate
+    made._responses.evaluate = lambda rows: (asked.append(len(rows)), evaluate(rows))
+    xai.shap.exact(made, batch_size=2)
+    assert asked == [32]
+
+
+def test_a_game_is_shown_in_one_line_and_pickled_with_its_answers():
+    made = game(token_names=["x", "y", "z"])
+    values = made(all_coalitions(5)[:3])
+    copied = pickle.loads(pickle.dumps(made))
+    np.testing.assert_array_equal(copied(all_coalitions(5)[:3]), values)
+    assert copied.counts == made.counts  # nothing was evaluated again
+    assert (copied.names, copied.output_names, copied.prompt.groups) == (made.names, made.output_names, PROMPT.groups)
+    shown = "ResponseGame(Prompt(5 spans of 1 to 5 tokens, prefix of 1, suffix of 2), 3 tokens in the response, 3 coalitions and"
+    assert repr(made).startswith(shown)
+    local = lambda ids: jnp.cumsum(jax.nn.one_hot(ids, 9), axis=1)  # noqa: E731
+    with pytest.raises(TypeError, match="`model` must be a function that can be pickled with the game"):
+        pickle.dumps(xai.text.response_game(local, xai.text.prompt([[5]], prefix=[0]), [5]))
+
+
+def test_a_model_of_float64_answers_in_float64():
+    with jax.enable_x64(True):
+        wide = xai.function(transformer, jax.tree.map(lambda leaf: leaf.astype(jnp.float64), parameters()))
+        attribution = xai.shap.exact(xai.text.response_game(wide, xai.text.prompt([[5, 6], [7]], prefix=[0]), [2]))
+        expected = of_text(xai.text.prompt([[5, 6], [7]], prefix=[0]), [True, True], [2])
+        assert attribution.output.dtype == jnp.float64
+        np.testing.assert_allclose(attribution.output, expected, rtol=1e-12)
 
 
 def test_within_jit_there_is_one_sentence():

@@ -138,6 +138,17 @@ class Model:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.arrays)} arrays)"
 
+    def __reduce__(self) -> Any:
+        return _made, (type(self), self.content, self.static.options, self.static.role)
+
+
+def _made(cls: type[Model], content: Any, options: tuple[Any, ...], role: str) -> Model:
+    """Returns a model of this class with this content, as pickle keeps it."""
+    model = object.__new__(cls)
+    Model.__init__(model, content, *options)
+    model.static = dataclasses.replace(model.static, role=role)
+    return model
+
 
 def path_name(keys: Any) -> str:
     """Returns a path in a PyTree in words, such as "blocks/0/kernel"."""

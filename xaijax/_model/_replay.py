@@ -1,7 +1,9 @@
 """Functions that JAX evaluates between the runs of a program, as a program must not call JAX while it runs.
 
-The first run records the rows that the program asks for, and gets zeros. These rows are evaluated, and the program runs
-again, with their answers. A program that chooses rows by earlier answers takes one run more for each choice.
+The first run records the first rows without answers that the program asks for. They are evaluated, and the program runs
+again, until all of its rows have answers. Rows that it asks for after the first ones without answers are not evaluated yet:
+the program may have chosen them by zeros that stood for the answers. So exactly the rows that the program uses are
+evaluated, and a program that asks n times runs at most n + 1 times.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ class Answers(Protocol):
     """The answers to rows, kept on the host.
 
     known(rows) -> (answers, is_known): 0 for rows without answers yet, which `evaluate(rows)` computes. Answers may be NaN.
+    dtype: of the answers.
     """
+
+    dtype: np.dtype
 
     def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -52,7 +57,7 @@ class _Replay:
     def __init__(self) -> None:
         self._answers: weakref.WeakValueDictionary[int, Answers] = weakref.WeakValueDictionary()
         self._numbers = itertools.count()
-        self._missing: list[tuple[int, np.ndarray]] = []
+        self._missing: tuple[int, np.ndarray] | None = None  # the first rows without answers of this run
         self._is_recording = False
         self._running = threading.RLock()  # one program at a time: the others would not know whose rows were recorded
 
@@ -67,7 +72,7 @@ class _Replay:
             raise RuntimeError(DROPPED)
         return answers
 
-    def look_up(self, number: Any, rows: Any) -> np.ndarray:
+    def look_up(self, dtype: np.dtype, number: Any, rows: Any) -> np.ndarray:
         """Called by programs. rows [..., S, M] with any leading axes, as `jax.vmap` adds them."""
         rows, number = np.asarray(rows), int(np.asarray(number).flat[0])
         flat = rows.reshape(-1, rows.shape[-1])
@@ -75,8 +80,9 @@ class _Replay:
         if not is_known.all():
             if not self._is_recording:
                 raise RuntimeError(OUTSIDE)
-            self._missing.append((number, flat[~is_known]))
-        return answers.reshape(*rows.shape[:-1], -1)
+            if self._missing is None:
+                self._missing = number, flat[~is_known]
+        return answers.reshape(*rows.shape[:-1], -1).astype(dtype)
 
     def run(self, run: Callable[[], Result]) -> Result:
         """Runs a program until all of its rows have answers."""
@@ -84,15 +90,18 @@ class _Replay:
             before, self._is_recording = self._is_recording, True
             try:
                 while True:
-                    self._missing.clear()
-                    result = run()
-                    if not self._missing:
+                    result, missing = self._run_once(run)
+                    if missing is None:
                         return result
-                    for number, rows in self._missing:
-                        self.answers(number).evaluate(rows)
+                    number, rows = missing
+                    self.answers(number).evaluate(rows)
             finally:
-                self._is_recording = before
-                self._missing.clear()
+                self._is_recording, self._missing = before, None
+
+    def _run_once(self, run: Callable[[], Result]) -> tuple[Result, tuple[int, np.ndarray] | None]:
+        """Returns the result of a run, and the first rows without answers that it asked for."""
+        self._missing = None
+        return run(), self._missing
 
 
 REPLAY = _Replay()
@@ -104,25 +113,26 @@ class ReplayedModel(Model):
     no_layers = "the games of texts are evaluated between the runs of a program, where JAX sees no layers"
 
     def __init__(self, answers: Answers, num_outputs: int):
-        super().__init__((REPLAY, np.int32(REPLAY.register(answers))), num_outputs)
+        super().__init__((REPLAY, np.int32(REPLAY.register(answers))), num_outputs, answers.dtype)
 
     def _call(self, x: Any) -> Array:
         _, number = self.content
-        (num_outputs,) = self.static.options
+        num_outputs, dtype = self.static.options
         if check.is_concrete(x, number):
             answers, rows = REPLAY.answers(int(number)), np.asarray(x)
             answers.evaluate(rows)
             return jnp.asarray(answers.known(rows)[0])
-        return _look_up(num_outputs, number, x)
+        return _look_up(num_outputs, jax.dtypes.canonicalize_dtype(dtype), number, x)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _look_up(num_outputs: int, number: Array, rows: Array) -> Array:
-    result = jax.ShapeDtypeStruct((rows.shape[0], num_outputs), jnp.float32)
-    return jax.pure_callback(REPLAY.look_up, result, number, rows, vmap_method="broadcast_all")
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _look_up(num_outputs: int, dtype: np.dtype, number: Array, rows: Array) -> Array:
+    result = jax.ShapeDtypeStruct((rows.shape[0], num_outputs), dtype)
+    look_up = functools.partial(REPLAY.look_up, dtype)
+    return jax.pure_callback(look_up, result, number, rows, vmap_method="broadcast_all")
 
 
-def _refuse_derivative(num_outputs: int, primals: Any, tangents: Any) -> Any:
+def _refuse_derivative(num_outputs: int, dtype: np.dtype, primals: Any, tangents: Any) -> Any:
     raise TypeError(OUTSIDE)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.typing import ArrayOrSequence
-from xaijax.text._spans import Spans, check_decode, read_ids, text_of
+from xaijax.text._spans import Spans, check_decode, read_ids, shown_spans, text_of
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Prompt:
     """A prompt: prefix, M spans, suffix. The spans are the players.
 
@@ -35,6 +35,9 @@ class Prompt:
     def num_spans(self) -> int:
         """M."""
         return len(self.spans)
+
+    def __repr__(self) -> str:
+        return f"Prompt({shown_spans(self.spans)}, prefix of {len(self.prefix)}, suffix of {len(self.suffix)})"
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ v(z) = log p(y_t | the prompt's spans z, y_1, ..., y_{t-1}) for every token t of
 
 from __future__ import annotations
 
+import functools
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,10 +29,18 @@ from xaijax.text._spans import read_ids, text_of
 _EQUAL = 1e-3  # of the size of the logits: how much a later token may change earlier ones by rounding
 
 
-class ResponseGame(Game):
+class _ReplayedGame(Game):
+    """The game within compiled programs. A program asks for all coalitions of an evaluation at once: packing saves more."""
+
+    def rows_at_once(self, batch_size: int | None) -> int:
+        return super().rows_at_once(None)
+
+
+class ResponseGame(_ReplayedGame):
     """A game whose players are the spans of a prompt, and whose outputs are the tokens of a response.
 
     prompt: the `Prompt`. response: its token ids [T].
+    It can be pickled, with the answers that it knows, where the model can.
     """
 
     def __init__(self, responses: Responses, output_names: Sequence[str] | None, *, is_whole: bool = False):
@@ -62,34 +72,54 @@ class ResponseGame(Game):
         """What was evaluated so far: distinct coalitions, and the tokens of their rows. Known answers are kept."""
         return self._responses.counts
 
+    def __repr__(self) -> str:
+        counts = self.counts
+        return (
+            f"ResponseGame({self.prompt!r}, {len(self.response)} tokens in the response, {counts.coalitions} coalitions "
+            f"and {counts.tokens:,} tokens evaluated)"
+        )
+
+    def __reduce__(self) -> Any:
+        cached, decode = self._responses.cached, self.prompt.decode
+        models = [self._responses.model, *([] if cached is None else [cached.step])]
+        parts = [("model", function) for model in models for function in model.static.throwaway]
+        for name, part in [*parts, ("decode", decode)]:
+            if isinstance(part, types.FunctionType) and "<" in part.__qualname__:
+                raise TypeError(
+                    f"`{name}` must be a function that can be pickled with the game, got {check.shown(part)}: define it at the "
+                    "top level of a module."
+                )
+        return functools.partial(ResponseGame, is_whole=self._is_whole), (self._responses, self.output_names)
+
 
 class _Summed:
     """The answers for the whole response: sums over its tokens, [S, 1]."""
 
     def __init__(self, responses: Responses):
-        self._responses = responses
+        self._responses, self.dtype = responses, responses.dtype
 
     def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         answers, is_known = self._responses.known(rows)
-        return answers.sum(axis=1, keepdims=True, dtype=np.float64).astype(np.float32), is_known
+        return answers.sum(axis=1, keepdims=True, dtype=np.float64).astype(self.dtype), is_known
 
     def evaluate(self, rows: np.ndarray) -> None:
         self._responses.evaluate(rows)
 
 
-def _plain(static: Any, children: Any) -> Game:
-    """Returns the game of its parts, as within compiled programs it is a game like any other."""
-    game = object.__new__(Game)
+def _within_programs(static: Any, children: Any) -> _ReplayedGame:
+    """Returns the game of its parts: within compiled programs it has its value alone, no prompt and no answers."""
+    game = object.__new__(_ReplayedGame)
     (game.value,) = children
     game.num_players, game.names, game.output_names, game.context = static
     return game
 
 
-jax.tree_util.register_pytree_node(
-    ResponseGame,
-    lambda game: ((game.value,), (game.num_players, game.names, game.output_names, game.context)),
-    _plain,  # pyright: ignore[reportArgumentType]
-)
+for _cls in (_ReplayedGame, ResponseGame):
+    jax.tree_util.register_pytree_node(
+        _cls,
+        lambda game: ((game.value,), (game.num_players, game.names, game.output_names, game.context)),
+        _within_programs,  # pyright: ignore[reportArgumentType]
+    )
 
 
 def response_game(
@@ -111,8 +141,7 @@ def response_game(
     Rows are packed: a coalition costs as many tokens as its own text has, and distinct coalitions are evaluated once. An
     estimator's coalitions are recorded in a first run of its program, evaluated, and given to it in a second run. The
     game therefore cannot be explained within `jax.jit`, and has no derivatives. Estimators that choose coalitions by
-    earlier answers (`until`, `precision="high"`) take one run more for each choice. Before they know these answers, they
-    may ask for coalitions that they then do not use: more are evaluated than `num_evaluations` says.
+    earlier answers (`until`, `precision="high"`) take one run more for each choice.
 
     At most 4 lengths of rows are compiled between one power of two and the next, each for at most log2(batch size) + 1
     numbers of rows.
@@ -128,7 +157,7 @@ def response_game(
         tokens move up, which is what the prompt without them would be. A mask token keeps the positions, but shows the
         model that something is missing, and models without such a token were never trained on it.
       token_names: T texts, the names of the outputs. Default: those of the prompt's `decode`, or none.
-      batch_size: rows of one evaluation. Default: as many as suit the device.
+      batch_size: rows of one evaluation. Default: as many as suit the device. The `batch_size` of an estimator is not used.
 
     Returns:
       A `ResponseGame`, one hand-written game of M players and T outputs. `game.counts` tells what it has evaluated.

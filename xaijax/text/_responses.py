@@ -47,14 +47,16 @@ class Responses:
     ):
         self.model, self.prompt, self.response = model, prompt, response
         self.mask_id, self.batch_size = mask_id, batch_size
+        self.cached = cached
         self._trie = None if cached is None else Trie(cached, prompt, response)
+        self.dtype = np.dtype(jnp.promote_types(shapes_of(model, len(response)).dtype, jnp.float32))
         self.counts = Counts()
         self._known: dict[bytes, np.ndarray] = {}
         self._bytes_per_token: int | None = None
 
     def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns the answers to coalitions, 0 where a coalition has none yet, and [S] which have one."""
-        unknown = np.zeros(len(self.response), np.float32)
+        unknown = np.zeros(len(self.response), self.dtype)
         keys = [key.tobytes() for key in np.packbits(rows.astype(bool), axis=1)]
         is_known = np.array([key in self._known for key in keys])
         return np.stack([self._known.get(key, unknown) for key in keys]), is_known
@@ -128,7 +130,7 @@ class Responses:
             ids[number, : len(text)] = text
             ids[number, len(text) : len(text) + len(self.response)] = self.response
             starts[number] = len(text)
-        return np.asarray(log_probabilities(self.model, ids, starts, self.response), np.float32)[: len(texts)]
+        return np.asarray(log_probabilities(self.model, ids, starts, self.response), self.dtype)[: len(texts)]
 
 
 @compiled(title="text.response_game")

@@ -21,7 +21,7 @@ _PATTERNS = {
 BY = ["tokens", *_PATTERNS]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Spans:
     """Spans of a text.
 
@@ -35,6 +35,9 @@ class Spans:
     names: tuple[str, ...]
     groups: Any = None
     decode: Callable[[list[int]], str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Spans({shown_spans(self.ids)})"
 
 
 def spans(
@@ -111,6 +114,12 @@ def text_of(ids: Any, decode: Callable[[list[int]], str] | None) -> str:
     if not isinstance(text, str):
         raise TypeError(f"`decode` must return a string, got {check.shown(text)} for {check.shown(listed)}.")
     return text
+
+
+def shown_spans(spans: Sequence[np.ndarray]) -> str:
+    """Returns how many spans there are, and of how many tokens."""
+    sizes = [len(span) for span in spans]
+    return f"{len(sizes)} spans of {min(sizes)} to {max(sizes)} tokens"
 
 
 def read_ids(name: str, ids: Any) -> np.ndarray:
