@@ -1,6 +1,7 @@
 """Exact values of forests are those of all coalitions, evaluated in float64 by a descent of its own."""
 
 import dataclasses
+import functools
 import itertools
 import math
 
@@ -132,7 +133,7 @@ GROUPS = np.array([0, 1, 0, 2, 1])
 
 
 def expected(x, groups=None, rows=ROWS, weights=WEIGHTS):
-    """Returns the indices of each input, by all coalitions."""
+    """Returns the indices of each input, by all coalitions; rows=None for path-dependent ones."""
     owners = np.arange(FEATURES) if groups is None else groups
     players = owners.max() + 1
     results = []
@@ -156,11 +157,16 @@ WAYS = {
 }
 
 
+@functools.cache
+def path_dependent_indices():
+    return expected(X, rows=None)
+
+
 @pytest.fixture(scope="module", params=WAYS)
 def way(request):
     options, groups = WAYS[request.param]
     masker = None if options is None else xai.mask.background(ROWS, allow_missing=True, **options)
-    return masker, expected(X, groups, None if options is None else ROWS)
+    return masker, path_dependent_indices() if masker is None else expected(X, groups)
 
 
 @pytest.mark.parametrize("index", ["shapley", "banzhaf"])
@@ -234,6 +240,72 @@ def test_tables_of_many_rows_are_as_large_and_as_exact():
     np.testing.assert_allclose(many.base, outputs_of(SPLITS, rows).mean(axis=0), rtol=2e-7)
 
 
+@pytest.mark.parametrize(("index", "most"), [("shapley", 4000), ("banzhaf", 0)])
+def test_path_dependent_values_of_leaves_are_those_of_all_coalitions(index, most, monkeypatch):
+    """Where tables are too large: of some subtrees, or of all."""
+    monkeypatch.setattr(_tree_plan, "_MOST_OF_PATHS", most)
+    forest, right = forest_of(SPLITS), path_dependent_indices()
+    plan = _tree_plan.Plan(forest, None, index)
+    assert plan.leaves
+    assert bool(plan.parts) == bool(most)
+    result = xai.shap.trees(forest, X, target="all", index=index, batch_size=4)
+    np.testing.assert_allclose(result.values, right[index, 1], atol=2e-6)
+    np.testing.assert_allclose(result.base_value, right["base"], rtol=1e-6)
+    if index == "shapley":
+        with jax.enable_x64(True):
+            result = xai.shap.trees(forest, X, target=1)
+        np.testing.assert_allclose(result.values, right["shapley", 1][..., 1], atol=1e-12)
+
+
+def chain(depth):
+    """Returns the forest of one tree that is 1 where all of `depth` inputs are below 0, each with a share of 1/2."""
+    inner = np.arange(depth)
+    cover = 0.5 ** np.concatenate([inner, inner + 1, [depth]])  # splits, leaves of 0, and the last one
+    columns = {
+        "left": np.concatenate([inner[1:], [2 * depth], np.full(depth + 1, -1)]),
+        "right": np.concatenate([inner + depth, np.full(depth + 1, -1)]),
+        "feature": np.concatenate([inner, np.zeros(depth + 1, int)]),
+        "threshold": np.zeros(2 * depth + 1),
+        "missing_left": np.zeros(2 * depth + 1, bool),
+        "cover": cover,
+        "value": np.eye(2 * depth + 1)[-1:].T,
+        "roots": np.array([0]),
+    }
+    nodes, value = in_levels(Splits(**columns), depth, Rule())
+    return Forest(nodes, value, np.zeros(1))
+
+
+def test_path_dependent_values_of_deep_trees_are_those_of_the_formula():
+    """A path of 40 features: v(S) = prod_{j in S} o_j 2^-(40 - |S|). A table would have 2^40 patterns."""
+    depth = 40
+    x = np.full((2, depth), -1.0)
+    x[1, 7] = 1.0
+    result = xai.shap.trees(chain(depth), x)
+    each = (
+        1 - 0.5**depth
+    ) / depth  # by symmetry; and where one fails, -integral (t + (1 - t) / 2)^39 / 2 dt for that one
+    others = (each - 0.5**depth) / (depth - 1)
+    np.testing.assert_allclose(result.values[0], np.full(depth, each), rtol=2e-6)
+    np.testing.assert_allclose(result.values[1], np.where(np.arange(depth) == 7, -each, others), rtol=2e-6)
+
+
+def test_splits_that_no_training_weight_reaches_go_both_ways_alike():
+    """v({0}) is the mean of the leaves 3 and 7 behind a split of cover 0, v({0, 1}) = 3, and 1 without player 0."""
+    columns = (
+        [1, -1, 3, -1, -1],
+        [2, -1, 4, -1, -1],
+        [0, 0, 1, 0, 0],
+        [0.0] * 5,
+        [False] * 5,
+        [2.0, 2.0, 0.0, 0.0, 0.0],
+    )
+    value = np.array([[0.0], [1.0], [0.0], [3.0], [7.0]])
+    nodes, value = in_levels(Splits(*map(np.array, columns), value=value, roots=np.array([0])), 2, Rule())
+    result = xai.shap.trees(Forest(nodes, value, np.zeros(1)), np.array([[1.0, -1.0]]))
+    np.testing.assert_allclose(result.values, [[3.0, -1.0]], rtol=1e-6)
+    np.testing.assert_allclose(result.base_value, [1.0], rtol=1e-6)
+
+
 def test_ties_of_float64_are_kept_by_rows_and_inputs():
     """0.1 in float32 is above 0.1; the split sends 0.1 right and what is below it left."""
     below = np.nextafter(0.1, 0)
@@ -305,6 +377,7 @@ def test_many_subtrees_at_once_say_what_they_say_one_by_one(right):
 
 TABLES = xai.shap.tree_tables(FOREST, MASKER)
 OTHER = forest_of(grown(2, 2))
+SCALED = Forest(FOREST.nodes, 2 * FOREST.value, FOREST.bias)
 FREE = dict(dataclasses.asdict(SPLITS), cover=np.zeros(len(SPLITS.left)))
 REFUSED = {
     "no forest": (lambda: xai.shap.trees(lambda x: x, X), "`forest` must come from xai.trees.read"),
@@ -321,6 +394,10 @@ REFUSED = {
         "index 'k-SII', got those of 'shapley': make tables",
     ),
     "other forest": (lambda: xai.shap.trees(OTHER, X, TABLES), "`masker` must be tables of this forest"),
+    "other outputs": (
+        lambda: xai.shap.trees(SCALED, X, TABLES),
+        "`masker` must be tables of this forest, got those of a forest with other outputs",
+    ),
     "probability": (
         lambda: xai.shap.trees(FOREST, X, target=jax.nn.softmax),
         "for functions of them, such as probabilities, sample",
@@ -328,7 +405,7 @@ REFUSED = {
     "target": (lambda: xai.shap.trees(FOREST, X, target=2), "`target` must be from 0 to 1"),
     "covers": (
         lambda: xai.shap.trees(forest_of(Splits(**FREE)), X),
-        "`forest` must have positive covers .training weights. at all splits, got 0.0 at",
+        "`forest` must have positive covers .training weights. at the roots of its trees, and none below 0, got 0.0 at 3 of",
     ),
     "triples": (lambda: xai.shap.interactions(FOREST, X, order=3), "`order` must be 2"),
     "no x": (lambda: xai.shap.interactions(FOREST), "`x` must be inputs"),
@@ -347,23 +424,17 @@ def test_mistakes_are_named(mistake):
         call()
 
 
-def test_trees_that_are_too_deep_are_named():
-    """A path of 40 features would need a table of 2^40 patterns."""
-    depth = 40
-    inner = np.arange(depth)
-    columns = {
-        "left": np.concatenate([inner + 1, np.full(depth + 1, -1)]),
-        "right": np.concatenate([inner + depth + 1, np.full(depth + 1, -1)]),
-        "feature": np.concatenate([inner, np.zeros(depth + 1, int)]),
-        "threshold": np.zeros(2 * depth + 1),
-        "missing_left": np.zeros(2 * depth + 1, bool),
-        "cover": np.ones(2 * depth + 1),
-        "value": np.ones((2 * depth + 1, 1)),
-        "roots": np.array([0]),
-    }
-    nodes, value = in_levels(Splits(**columns), depth, Rule())
-    with pytest.raises(ValueError, match=r"`forest` must have .*: limit the depth, group the features"):
-        xai.shap.trees(Forest(nodes, value, np.zeros(1)), np.zeros((1, depth)))
+def test_trees_that_are_too_deep_for_a_background_are_named():
+    """A path of 40 features would need a table of 2^40 patterns for rows, and for interactions."""
+    forest, x = chain(40), np.zeros((1, 40))
+    with pytest.raises(
+        ValueError, match=r"`forest` must have .* for exact values, got .* path-dependent values .masker=None."
+    ):
+        xai.shap.trees(forest, x, xai.mask.background(x))
+    with pytest.raises(
+        ValueError, match=r"`forest` must have .* for exact interactions, got .*: limit the depth, group the"
+    ):
+        xai.shap.interactions(forest, x)
 
 
 def test_data_frames_are_read_by_the_names_of_the_forest():

@@ -1,4 +1,4 @@
-"""Records small models of CatBoost with the library's own margins, so that the tests need no CatBoost.
+"""Records small models of CatBoost with the library's own margins and Shapley values, so that the tests need no CatBoost.
 
 python -m tests.trees.record_catboost
 """
@@ -52,7 +52,8 @@ def main():
         content = dump(model)
         x = np.concatenate([X[:30], around(xai.trees.read(content).nodes, X, most=60)])
         raw = model.predict(x, prediction_type="RawFormulaVal")
-        record = {"model": content, "x": x.tolist(), "raw": raw.tolist()}
+        own = model.get_feature_importance(catboost.Pool(x), type="ShapValues")
+        record = {"model": content, "x": x.tolist(), "raw": raw.tolist(), "shap": own.round(8).tolist()}
         (DATA / f"{name}.json").write_text(json.dumps(record) + "\n")
     pool = catboost.Pool(np.nan_to_num(X[:, 2:3]).astype(int), Y, cat_features=[0])
     model = catboost.CatBoostRegressor(**SMALL | {"iterations": 1, "depth": 1}).fit(pool)

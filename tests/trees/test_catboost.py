@@ -26,6 +26,19 @@ def test_margins_are_those_of_the_library(name):
     assert (forest.nodes.cover[inner] >= forest.nodes.cover[forest.nodes.left[inner]]).all()
 
 
+@pytest.mark.parametrize("name", ["catboost_lowest", "catboost_classes"])
+def test_path_dependent_values_are_those_of_the_library(name):
+    """Also where no training row reaches a split of a symmetric tree."""
+    recorded = record(name)
+    forest = xai.trees.read(recorded["model"])
+    assert (forest.nodes.cover[forest.nodes.left >= 0] == 0).any()
+    result = xai.shap.trees(forest, np.array(recorded["x"]), target="all" if forest.num_outputs > 1 else 0)
+    right = np.array(recorded["shap"])
+    right = np.moveaxis(right, 1, 2) if forest.num_outputs > 1 else right
+    np.testing.assert_allclose(result.values, right[:, :-1], atol=1e-6)
+    np.testing.assert_allclose(result.base_value, right[:, -1], atol=1e-6)
+
+
 def test_the_recorded_models_cover_each_form():
     assert len(NAMES) == 4
     assert {"oblivious_trees" in record(name)["model"] for name in NAMES} == {True, False}

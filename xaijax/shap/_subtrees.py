@@ -1,4 +1,4 @@
-"""Cuts trees into bottom subtrees of a few leaves, whose outputs depend on a few bits of an input.
+"""Cuts trees into bottom subtrees of a few leaves, whose outputs depend on a few bits of an input; or into single leaves.
 
 A bit says whether an input satisfies all splits on one player's features on the path to the subtree, or which way it goes
 at a split within the subtree. All trees are cut at once, level by level, in NumPy.
@@ -7,6 +7,7 @@ at a split within the subtree. All trees are cut at once, level by level, in Num
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -80,6 +81,30 @@ class Subtrees:
 
 
 @dataclasses.dataclass(frozen=True)
+class Leaves:
+    """S leaves whose paths have at most B players, each with one bit; a bit that is not used always holds.
+
+    conditions: of the bits.
+    player: int32 [S, B] the players, and -1 where there are fewer.
+    ratio: float64 [S, B] the share of the training weight that satisfies their splits; 1 where there are fewer.
+    value: float64 [S, K] outputs, relative to the mean of their tree's leaves.
+    """
+
+    conditions: Conditions
+    player: np.ndarray
+    ratio: np.ndarray
+    value: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> Self:
+        return type(self)(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+
+    @property
+    def num_players(self) -> np.ndarray:
+        """[S]."""
+        return (self.player >= 0).sum(axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Categories:
     """Sets of codes, as columns of zeros and ones behind those of the features.
 
@@ -132,19 +157,25 @@ class _Paths:
     high: np.ndarray
     missing: np.ndarray
 
+    @property
+    def num_players(self) -> np.ndarray:
+        """[n]."""
+        return (self.player >= 0).sum(axis=1)
+
     def take(self, rows: np.ndarray) -> _Paths:
         return _Paths(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Splits:
-    """The splits of all nodes: the column that they compare, its player, and the conditions of their children."""
+    """The splits of all nodes: the column that they compare, its player, and the conditions and shares of their children."""
 
     column: np.ndarray
     player: np.ndarray
     middle: np.ndarray
     category: np.ndarray
     missing_left: np.ndarray
+    share: np.ndarray
     largest: int
 
     def condition(self, node: np.ndarray, is_left: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -155,26 +186,50 @@ class _Splits:
         return low, high, missing
 
 
-def subtrees_of(nodes: Nodes, value: np.ndarray, players: np.ndarray, categories: Categories) -> Subtrees:
-    """Cuts all trees.
+class Cut:
+    """All trees, cut into their bottom subtrees.
 
-    Args:
-      nodes: the splits.
-      value: float64 [nodes, K].
-      players: int32 [D] the player of each feature.
-      categories: the sets of categorical splits.
+    bits: [S] the number of bits of each subtree.
+    num_players: [S] the number of players on the path to it.
     """
-    is_category = categories.of_node >= 0
-    splits = _Splits(
-        column=np.where(is_category, nodes.num_features + categories.of_node, nodes.feature),
-        player=players[nodes.feature],
-        middle=np.where(is_category, 1, nodes.cut + 1),
-        category=is_category,
-        missing_left=nodes.missing_left,
-        largest=int(nodes.num_cuts.max(initial=0)) + 2,
-    )
-    bottom = _bottom_paths(nodes, splits)
-    return _with_leaves(nodes, splits, bottom, value - _tree_means(nodes, value))
+
+    def __init__(self, nodes: Nodes, value: np.ndarray, players: np.ndarray, categories: Categories, share: np.ndarray):
+        """Cuts all trees.
+
+        Args:
+          nodes: the splits.
+          value: float64 [nodes, K].
+          players: int32 [D] the player of each feature.
+          categories: the sets of categorical splits.
+          share: float64 [nodes] each node's share of the training weight of its parent.
+        """
+        is_category = categories.of_node >= 0
+        self._nodes, self._value = nodes, value - _tree_means(nodes, value)
+        self._splits = _Splits(
+            column=np.where(is_category, nodes.num_features + categories.of_node, nodes.feature),
+            player=players[nodes.feature],
+            middle=np.where(is_category, 1, nodes.cut + 1),
+            category=is_category,
+            missing_left=nodes.missing_left,
+            share=share,
+            largest=int(nodes.num_cuts.max(initial=0)) + 2,
+        )
+        below = _num_splits(nodes)
+        paths = _roots(nodes, below)
+        self._paths = _descended(paths, nodes, self._splits, lambda paths: _is_bottom(paths, below))
+        self.num_players = self._paths.num_players
+        self.bits = self.num_players + below[self._paths.node]
+
+    def subtrees(self, rows: np.ndarray) -> Subtrees:
+        """Returns the chosen subtrees."""
+        return _with_leaves(self._nodes, self._splits, self._paths.take(rows), self._value)
+
+    def leaves(self, rows: np.ndarray) -> Leaves:
+        """Returns the leaves of the chosen subtrees."""
+        nodes = self._nodes
+        paths = _descended(self._paths.take(rows), nodes, self._splits, lambda paths: nodes.left[paths.node] < 0)
+        conditions = Conditions(np.maximum(paths.column, 0), paths.low, paths.high, paths.missing)
+        return Leaves(conditions, paths.player, paths.ratio, self._value[paths.node])
 
 
 def _tree_means(nodes: Nodes, value: np.ndarray) -> np.ndarray:
@@ -195,12 +250,11 @@ def _num_splits(nodes: Nodes) -> np.ndarray:
     return count
 
 
-def _bottom_paths(nodes: Nodes, splits: _Splits) -> _Paths:
-    """Returns the paths to the roots of the bottom subtrees."""
-    num_splits = _num_splits(nodes)
-    roots = np.flatnonzero(num_splits[: nodes.num_trees] > 0)  # a tree of one leaf is a constant
+def _roots(nodes: Nodes, below: np.ndarray) -> _Paths:
+    """Returns the paths to the roots of all trees, without those of one leaf, which are constants."""
+    roots = np.flatnonzero(below[: nodes.num_trees] > 0)
     shape = (len(roots), 0)
-    paths = _Paths(
+    return _Paths(
         node=roots,
         player=np.zeros(shape, np.int32),
         ratio=np.zeros(shape),
@@ -209,15 +263,24 @@ def _bottom_paths(nodes: Nodes, splits: _Splits) -> _Paths:
         high=np.zeros((*shape, 1), np.int32),
         missing=np.zeros((*shape, 1), bool),
     )
-    bottoms = [paths.take(paths.node < 0)]  # none yet
+
+
+def _is_bottom(paths: _Paths, below: np.ndarray) -> np.ndarray:
+    """Returns [n] which nodes are the roots of bottom subtrees; below: [nodes] the splits of each node's subtree."""
+    own = below[paths.node]
+    return (own <= 1) | ((own <= _MOST_SPLITS) & (paths.num_players + own <= _MOST_BITS))
+
+
+def _descended(paths: _Paths, nodes: Nodes, splits: _Splits, ends: Callable[[_Paths], np.ndarray]) -> _Paths:
+    """Returns the paths that end at the first node where they shall."""
+    ended = [paths.take(paths.node < 0)]  # none yet
     while len(paths.node):
-        count, below = (paths.player >= 0).sum(axis=1), num_splits[paths.node]
-        is_bottom = (below <= 1) | ((below <= _MOST_SPLITS) & (count + below <= _MOST_BITS))
-        bottoms.append(paths.take(is_bottom))
-        upper = paths.take(~is_bottom)
+        is_end = ends(paths)
+        ended.append(paths.take(is_end))
+        upper = paths.take(~is_end)
         children = [_extended(upper, nodes, splits, is_left) for is_left in (True, False)]
         paths = _joined(children, splits.largest)
-    return _joined(bottoms, splits.largest)
+    return _joined(ended, splits.largest)
 
 
 def _extended(paths: _Paths, nodes: Nodes, splits: _Splits, is_left: bool) -> _Paths:
@@ -234,7 +297,7 @@ def _extended(paths: _Paths, nodes: Nodes, splits: _Splits, is_left: bool) -> _P
     at = rows, slot, number
     longer.node = child
     longer.player[rows, slot] = player
-    longer.ratio[rows, slot] *= nodes.cover[child] / nodes.cover[paths.node]
+    longer.ratio[rows, slot] *= splits.share[child]
     longer.column[at] = column
     longer.low[at] = np.maximum(longer.low[at], low)
     longer.high[at] = np.minimum(longer.high[at], high)
@@ -274,7 +337,7 @@ def _joined(parts: list[_Paths], largest: int) -> _Paths:
 
 def _with_leaves(nodes: Nodes, splits: _Splits, paths: _Paths, value: np.ndarray) -> Subtrees:
     """Descends from the roots of the subtrees to their leaves; each split on the way becomes a bit."""
-    count = (paths.player >= 0).sum(axis=1)
+    count = paths.num_players
     width = paths.player.shape[1] + _MOST_SPLITS
     room = _padded(paths, width, paths.column.shape[2], splits.largest)
     bits = count.copy()
@@ -305,7 +368,7 @@ def _with_leaves(nodes: Nodes, splits: _Splits, paths: _Paths, value: np.ndarray
             child = nodes.left[node] + (not is_left)
             new_on, new_off, new_ratio = on.copy(), off.copy(), ratio.copy()
             (new_on if is_left else new_off)[rows, slot] |= (1 << bit).astype(np.int32)
-            new_ratio[rows, slot] *= nodes.cover[child] / nodes.cover[node]
+            new_ratio[rows, slot] *= splits.share[child]
             children.append((subtree, child, new_on, new_off, new_ratio))
         entries = tuple(np.concatenate(pair) for pair in zip(*children, strict=True))
     subtree, node, on, off, ratio = (np.concatenate(part) for part in zip(*leaves, strict=True))

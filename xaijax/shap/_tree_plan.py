@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core.frames import Columns
-from xaijax._core.typing import Array, Float, Int
+from xaijax._core.typing import Array, Float, Int, Shaped
 from xaijax.mask._background import Background
-from xaijax.shap._subtrees import Subtrees, categories_of, subtrees_of, with_categories
-from xaijax.shap._tree_tables import Group, groups_of, make_group, num_entries
+from xaijax.shap._subtrees import Cut, Subtrees, categories_of, with_categories
+from xaijax.shap._tree_leaves import LeafGroup, leaf_groups, make_leaves, num_bytes
+from xaijax.shap._tree_tables import OF_PLAYERS, Group, entries_of, groups_of, make_group
 from xaijax.trees._forest import Forest
 from xaijax.trees._nodes import Nodes
 
 MOST_BYTES = 2**31  # of tables that are kept
 _PIECE_BYTES = 2**28  # of tables that are made for one call and dropped
 _MOST_TOTAL = 2**36  # of all pieces
+# Of path-dependent tables; deeper subtrees are explained leaf by leaf, at less cost than their tables for up to 2^bits inputs.
+_MOST_OF_PATHS, _MOST_BITS_OF_PATHS = 2**27, 10
 
 
 @jax.tree_util.register_dataclass
@@ -30,10 +33,12 @@ class TreeTables:
     """Tables of a forest and a background, for `xai.shap.trees` or `xai.shap.interactions`: made by `xai.shap.tree_tables`.
 
     groups: the tables of subtrees with the same number of bits.
+    leaves: the leaves of subtrees that are too deep for tables.
     members: bool [sets, codes + 1] the sets of categorical splits; set_feature: [sets] their features.
     base: [K] the outputs when all players are absent.
     regions: [D] the player of each feature, where groups of features are players.
     nodes: the splits of the forest.
+    outputs: uint8 [32] a digest of the forest's outputs.
     index: the index that the tables are of.
     num_players: M.
     columns: of the data frame that the background was read from.
@@ -41,10 +46,12 @@ class TreeTables:
     """
 
     groups: tuple[Group, ...]
+    leaves: tuple[LeafGroup, ...]
     members: Any
     set_feature: Any
     base: Float[Array, " K"]
     regions: Int[Array, " D"] | None
+    outputs: Shaped[Array, "32"]
     nodes: Nodes = dataclasses.field(metadata={"static": True})
     index: str = dataclasses.field(metadata={"static": True})
     num_players: int = dataclasses.field(metadata={"static": True})
@@ -54,7 +61,8 @@ class TreeTables:
     @property
     def num_bytes(self) -> int:
         """The memory of the tables."""
-        return sum(group.table.size * group.table.dtype.itemsize for group in self.groups)
+        leaves = jax.tree.leaves(self.leaves)
+        return sum(array.nbytes for array in [*(group.table for group in self.groups), *leaves])
 
     def __repr__(self) -> str:
         return f"TreeTables({self.index}, {self.num_players} players, {shown_bytes(self.num_bytes)})"
@@ -71,22 +79,45 @@ class Plan:
         players = np.arange(nodes.num_features) if self.regions is None else np.asarray(self.regions).reshape(-1)
         self.num_players = int(players.max()) + 1
         self.categories = categories_of(nodes)
-        nodes = _checked_cover(nodes) if masker is None else dataclasses.replace(nodes, cover=np.ones(len(nodes.left)))
-        subtrees = subtrees_of(nodes, value, players.astype(np.int32), self.categories)
-        self.parts = groups_of(subtrees)
+        share = _shares(nodes) if masker is None else np.ones(len(nodes.left))
         self.dtype = jax.dtypes.canonicalize_dtype(np.float64)
         self.code_type = np.dtype(np.int16 if nodes.num_cuts.max(initial=0) < 2**15 - 4 else np.int32)
-        sizes = [self._bytes_each(part) for part in self.parts]
-        self.num_bytes = sum(len(part.bits) * each for part, each in zip(self.parts, sizes, strict=True))
-        if self.num_bytes > _MOST_TOTAL or max(sizes, default=0) > MOST_BYTES:
+        cut = Cut(nodes, value, players.astype(np.int32), self.categories, share)
+        is_table = self._fits(cut, value.shape[1])
+        self.leaves = leaf_groups(cut.leaves(~is_table))
+        self.parts = groups_of(cut.subtrees(is_table))
+        self.num_bytes = sum(len(part.bits) * self._bytes_each(part) for part in self.parts)
+        self.num_bytes += sum(num_bytes(part, self.code_type, self.dtype) for part in self.leaves)
+        if self.leaves and self.num_bytes > MOST_BYTES:
             raise ValueError(
-                f"`forest` must have tables of at most {shown_bytes(_MOST_TOTAL)}, got {shown_bytes(self.num_bytes)}, as its paths "
-                f"have up to {int(subtrees.bits.max())} players and splits: limit the depth, group the features (groups= of the "
-                "masker), or sample, by xai.shap.values with num_evaluations."
+                f"`forest` must have paths of at most {shown_bytes(MOST_BYTES)}, got {shown_bytes(self.num_bytes)}: limit the depth or the number of "
+                "trees, or sample, by xai.shap.values with a masker and num_evaluations."
             )
 
+    def _fits(self, cut: Cut, outputs: int) -> np.ndarray:
+        """Returns which subtrees [S] get tables: all, or for path-dependent values those of few bits.
+
+        Raises:
+          ValueError: if the tables of all are needed, and too large.
+        """
+        entries = entries_of(cut.num_players, self.index)
+        sizes = 2.0**cut.bits * entries * outputs * self.dtype.itemsize
+        if self.masker is None and self.index in OF_PLAYERS:
+            of_bits = np.cumsum(np.bincount(cut.bits, sizes))
+            return (of_bits[cut.bits] <= _MOST_OF_PATHS) & (cut.bits <= _MOST_BITS_OF_PATHS)
+        largest, total = float(sizes.max(initial=0)), float(sizes.sum())
+        if total > _MOST_TOTAL or largest > MOST_BYTES:
+            wanted = "values" if self.index in OF_PLAYERS else "interactions"
+            instead = "take path-dependent values (masker=None), which need none, " if wanted == "values" else ""
+            raise ValueError(
+                f"`forest` must have tables of at most {shown_bytes(_MOST_TOTAL)}, and {shown_bytes(MOST_BYTES)} for a path, for exact {wanted}, got "
+                f"{shown_bytes(total)} and {shown_bytes(largest)}, as its paths have up to {int(cut.bits.max())} players and splits: {instead}limit the "
+                "depth, group the features (groups= of the masker), or sample, by xai.shap.values with num_evaluations."
+            )
+        return np.ones(len(sizes), bool)
+
     def _bytes_each(self, part: Subtrees) -> int:
-        entries = num_entries(part, self.index) * part.value.shape[-1]
+        entries = int(entries_of(part.player.shape[1], self.index)) * part.value.shape[-1]
         return entries * 2 ** part.conditions.column.shape[1] * self.dtype.itemsize
 
     @functools.cached_property
@@ -121,8 +152,9 @@ class Plan:
     def tables(self) -> TreeTables:
         """All tables."""
         made = [self._made(part) for part in self.parts]
-        base = self.constant + sum(added for _, added in made)
-        return self._with_groups([group for group, _ in made], base)
+        leaves = [make_leaves(part, self.index, self.num_players, self.code_type, self.dtype) for part in self.leaves]
+        base = self.constant + sum(added for _, added in [*made, *leaves])
+        return self._with_groups([group for group, _ in made], [group for group, _ in leaves], base)
 
     def pieces(self) -> Iterator[TreeTables]:
         """Returns the tables in pieces of equal shapes, whose values and base values add up."""
@@ -134,21 +166,26 @@ class Plan:
                 piece = part[np.minimum(rows, len(part.bits) - 1)]
                 piece.value[rows >= len(part.bits)] = 0
                 group, added = self._made(piece)
-                yield self._with_groups([group], constant + added)
+                yield self._with_groups([group], [], constant + added)
                 constant = np.zeros_like(constant)
 
     def _made(self, part: Subtrees) -> tuple[Group, np.ndarray]:
         return make_group(part, self.index, self.num_players, self.background, self.code_type, self.dtype)
 
-    def _with_groups(self, groups: list[Group], base: np.ndarray) -> TreeTables:
+    def _with_groups(self, groups: list[Group], leaves: list[LeafGroup], base: np.ndarray) -> TreeTables:
         masker, forest = self.masker, self.forest
         names = None if masker is None else masker.names((forest.nodes.num_features,))
+        arrays = {
+            "groups": tuple(groups),
+            "leaves": tuple(leaves),
+            "members": self.categories.members,
+            "set_feature": self.categories.feature,
+            "base": base.astype(self.dtype),
+            "outputs": digest_of(forest.value, forest.bias),
+        }
         with jax.ensure_compile_time_eval():
             return TreeTables(
-                groups=jax.tree.map(jnp.asarray, tuple(groups)),
-                members=jnp.asarray(self.categories.members),
-                set_feature=jnp.asarray(self.categories.feature),
-                base=jnp.asarray(base, self.dtype),
+                **jax.device_put(arrays),
                 regions=self.regions,
                 nodes=forest.nodes,
                 index=self.index,
@@ -158,17 +195,31 @@ class Plan:
             )
 
 
+def digest_of(value: Any, bias: Any) -> np.ndarray:
+    """Returns uint8 [32]: a digest of a forest's outputs as they are in float32, on every device."""
+    content = hashlib.sha256()
+    for part in (value, bias):
+        content.update(np.ascontiguousarray(part, np.float32).data)
+    return np.frombuffer(content.digest(), np.uint8)
+
+
 def shown_bytes(count: int) -> str:
     return f"{count / 2**30:,.1f} GB" if count >= 2**29 else f"{count / 2**20:,.1f} MB"
 
 
-def _checked_cover(nodes: Nodes) -> Nodes:
-    """Returns the nodes, after the check of the training weights that path-dependent values divide by."""
-    cover = nodes.cover[nodes.left >= 0]
-    wrong = ~(np.isfinite(cover) & (cover > 0))
-    if wrong.any() or not (nodes.cover >= 0).all():
+def _shares(nodes: Nodes) -> np.ndarray:
+    """Returns [nodes] each node's share of the training weight of its parent: a half where no weight reaches the parent."""
+    cover = nodes.cover
+    wrong = ~(np.isfinite(cover) & (cover >= 0))
+    wrong[: nodes.num_trees] |= (cover[: nodes.num_trees] == 0) & (nodes.left[: nodes.num_trees] >= 0)
+    if wrong.any():
         raise ValueError(
-            f"`forest` must have positive covers (training weights) at all splits, got {float(cover[wrong][0]) if wrong.any() else 'negative ones'} at {int(wrong.sum())}"
-            " of them: pass masker=xai.mask.background(rows), which needs none."
+            "`forest` must have positive covers (training weights) at the roots of its trees, and none below 0, got "
+            f"{float(cover[wrong][0])} at {int(wrong.sum())} of its nodes: pass masker=xai.mask.background(rows), which needs none."
         )
-    return nodes
+    share = np.ones(len(cover))
+    parents = np.flatnonzero(nodes.left >= 0)
+    for child in (nodes.left[parents], nodes.left[parents] + 1):
+        weight = cover[parents]
+        share[child] = np.where(weight > 0, cover[child] / np.where(weight > 0, weight, 1), 0.5)
+    return share

@@ -43,7 +43,7 @@ from xaijax.trees._nodes import MISSING
 _AT_ONCE = 2**16  # entries of arrays that stay in a core's cache
 _SUBTREES_AT_ONCE = 64  # whose values are added before they are added to the sums; and on accelerators at once
 _ROWS_AT_ONCE = 2**11  # of the background
-_FEW, _FEW_PATTERNS = 0.1, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
+_FEW, _FEW_PATTERNS = 0.2, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
 
 # (dm of single players, dm of pairs) as functions of t; None: a mass at 1/2.
 _Measure = Callable[[np.ndarray], np.ndarray]
@@ -76,6 +76,13 @@ class Group:
     missing: Bool[Array, "steps S B R"]
     row: Int[Array, "steps S E"]
     table: Float[Array, "steps S E K patterns"]
+
+
+def of_output(table: Array, only: Int[Array, ""] | None, axis: int) -> Array:
+    """Returns the chosen output of a table, or all of them."""
+    if only is None or table.shape[axis] == 1:
+        return table
+    return jax.lax.dynamic_index_in_dim(table, only, axis=axis)
 
 
 def quadrature(num_players: int, measure: _Measure | None) -> tuple[np.ndarray, np.ndarray]:
@@ -134,10 +141,9 @@ def _compact(subtrees: Subtrees) -> Subtrees:
     )
 
 
-def num_entries(subtrees: Subtrees, index: str) -> int:
-    """Returns E, the entries of a group's subtrees: players, and pairs."""
-    players = subtrees.player.shape[1]
-    return players if index in OF_PLAYERS else players + players * (players - 1) // 2
+def entries_of(num_players: Any, index: str) -> Any:
+    """Returns E, the entries of subtrees of so many players: players, and pairs."""
+    return num_players if index in OF_PLAYERS else num_players + num_players * (num_players - 1) // 2
 
 
 def make_group(
@@ -159,7 +165,7 @@ def make_group(
       code_type, dtype: the types of the arrays.
     """
     bits = subtrees.conditions.column.shape[1]
-    entries, outputs = num_entries(subtrees, index), subtrees.value.shape[-1]
+    entries, outputs = entries_of(subtrees.player.shape[1], index), subtrees.value.shape[-1]
     table = np.empty((len(subtrees.bits), entries, outputs, 2**bits), dtype)
     base = np.zeros(outputs)
     at_once = max(1, _AT_ONCE // (subtrees.on.shape[1] * 2**bits))
@@ -170,12 +176,12 @@ def make_group(
         base += added
     conditions = subtrees.conditions
     low, high = (part.astype(code_type) for part in (conditions.low, conditions.high))
-    rows = _rows(subtrees, num_players, index)
-    arrays: Any = map(_in_steps, (conditions.column, low, high, conditions.missing, rows, table))
+    rows = rows_of(subtrees.player, num_players, index)
+    arrays: Any = map(in_steps, (conditions.column, low, high, conditions.missing, rows, table))
     return Group(*arrays), base
 
 
-def _in_steps(array: np.ndarray) -> np.ndarray:
+def in_steps(array: np.ndarray) -> np.ndarray:
     """Returns [S, ...] as [steps, S of a step, ...], filled up with zeros, which add nothing."""
     at_once = min(_SUBTREES_AT_ONCE, len(array))
     missing = -len(array) % at_once
@@ -184,10 +190,10 @@ def _in_steps(array: np.ndarray) -> np.ndarray:
     return array.reshape(-1, at_once, *array.shape[1:])
 
 
-def _rows(subtrees: Subtrees, num_players: int, index: str) -> np.ndarray:
-    """Returns int32 [S, E] the row of the result of each entry; entries of no player get the last one."""
-    players = np.where(subtrees.player < 0, num_players, subtrees.player).astype(np.int64)
-    dropped = num_players if index in OF_PLAYERS else num_players + num_players * (num_players - 1) // 2
+def rows_of(player: np.ndarray, num_players: int, index: str) -> np.ndarray:
+    """Returns int32 [S, E] the row of the result of each entry of players [S, J]; entries of no player get the last one."""
+    players = np.where(player < 0, num_players, player).astype(np.int64)
+    dropped = entries_of(num_players, index)
     rows = np.where(players == num_players, dropped, players)
     if index not in OF_PLAYERS:
         first, second = (players[:, side] for side in pairs_of(players.shape[1]).T)
@@ -238,7 +244,7 @@ def _part(subtrees: Subtrees, index: str, histogram: np.ndarray | None) -> tuple
         first, second = (target[side] for side in pairs_of(width).T)
         low, high = np.minimum(first, second), np.maximum(first, second)
         target = np.concatenate([target, slots + pair_number(low, high, slots)])
-    entries = slots if index in OF_PLAYERS else slots + slots * (slots - 1) // 2
+    entries = entries_of(slots, index)
     aligned = np.zeros((entries, *of_leaf.shape[1:]))
     aligned[target, np.arange(count * leaves)] = of_leaf
     at = (satisfied + offset).reshape(-1)

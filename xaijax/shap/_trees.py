@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,8 +21,10 @@ from xaijax._core.settings import own
 from xaijax._core.target import ExampleScore, Target, as_target
 from xaijax._core.typing import Array, Bool, Float, Inputs, Int, TargetLike
 from xaijax.mask._background import Background
-from xaijax.shap._tree_plan import MOST_BYTES, Plan, TreeTables, shown_bytes
-from xaijax.shap._tree_tables import MEASURES, OF_PLAYERS, Group, pairs_of
+from xaijax.shap._tree_leaves import ROWS as ROWS_OF_LEAVES
+from xaijax.shap._tree_leaves import LeafGroup, add_leaves
+from xaijax.shap._tree_plan import MOST_BYTES, Plan, TreeTables, digest_of, shown_bytes
+from xaijax.shap._tree_tables import MEASURES, OF_PLAYERS, Group, of_output, pairs_of
 from xaijax.trees._forest import Forest
 from xaijax.trees._nodes import MISSING
 
@@ -163,6 +166,11 @@ def _checked_tables(tables: TreeTables, forest: Forest, index: str) -> TreeTable
         )
     if tables.nodes != forest.nodes or tables.base.shape != forest.bias.shape:
         raise ValueError("`masker` must be tables of this forest, got those of another one: make them again.")
+    known = check.is_concrete(forest.value, forest.bias, tables.outputs)
+    if known and not np.array_equal(digest_of(forest.value, forest.bias), tables.outputs):
+        raise ValueError(
+            "`masker` must be tables of this forest, got those of a forest with other outputs at its leaves: make them again."
+        )
     return tables
 
 
@@ -243,12 +251,14 @@ def _summed(tables: TreeTables, codes: Any, only: Any, rows: int) -> Float[Array
     players, outputs = tables.num_players, tables.base.shape[0]
     count = players if tables.index in OF_PLAYERS else players + players * (players - 1) // 2
     sets = (tables.members, tables.set_feature)
-    return _sums(tables.groups, sets, codes, only, shape=(count, outputs if only is None else 1), rows=rows)
+    shape = (count, outputs if only is None else 1)
+    return _sums(tables.groups, tables.leaves, sets, codes, only, shape=shape, rows=rows)
 
 
 @compiled(static_argnames=("shape", "rows"), title="shap.trees")
 def _sums(
     groups: tuple[Group, ...],
+    leaves: tuple[LeafGroup, ...],
     sets: tuple[Int[Array, "sets codes"], Int[Array, " sets"]],
     codes: Int[Array, "N D"],
     only: Int[Array, ""] | None,
@@ -256,20 +266,28 @@ def _sums(
     rows: int,
 ) -> Float[Array, "N R K"]:
     members, feature = sets
-    dtype = groups[0].table.dtype if groups else jnp.zeros(()).dtype
+    dtypes = [group.table.dtype for group in groups] + [group.value.dtype for group in leaves]
+    dtype = dtypes[0] if dtypes else jnp.zeros(()).dtype
 
-    def of_block(codes: Int[Array, "n D"]) -> Float[Array, "n R K"]:
-        columns = codes.T
-        if len(feature):
-            member = jnp.take_along_axis(members, columns[feature] + 1, axis=1)
-            columns = jnp.concatenate([columns, member.astype(columns.dtype)])
-        sums = jnp.zeros((shape[0] + 1, shape[1], len(codes)), dtype)
-        for group in groups:
-            columns = columns.astype(group.low.dtype)
-            sums = jax.lax.platform_dependent(sums, group, columns, only, cpu=_one_by_one, default=_many_at_once)
-        return jnp.moveaxis(sums[:-1], -1, 0)
+    def of_block(add: Callable[..., Array], parts: tuple[Any, ...]) -> Callable[[Array], Array]:
+        def sums_of(codes: Int[Array, "n D"]) -> Float[Array, "n R K"]:
+            columns = codes.T
+            if len(feature):
+                member = jnp.take_along_axis(members, columns[feature] + 1, axis=1)
+                columns = jnp.concatenate([columns, member.astype(columns.dtype)])
+            sums = jnp.zeros((shape[0] + 1, shape[1], len(codes)), dtype)
+            for part in parts:
+                sums = add(sums, part, columns.astype(part.low.dtype), only)
+            return jnp.moveaxis(sums[:-1], -1, 0)
 
-    return in_blocks(of_block, codes, rows)
+        return sums_of
+
+    sums = in_blocks(of_block(_add_tables, groups), codes, rows)
+    return sums + in_blocks(of_block(add_leaves, leaves), codes, min(rows, ROWS_OF_LEAVES)) if leaves else sums
+
+
+def _add_tables(sums: Array, group: Group, columns: Array, only: Array | None) -> Float[Array, "R+1 K n"]:
+    return jax.lax.platform_dependent(sums, group, columns, only, cpu=_one_by_one, default=_many_at_once)
 
 
 def _one_by_one(
@@ -282,7 +300,7 @@ def _one_by_one(
 
         def add_entry(sums: Array, entry: tuple[Array, Array]) -> tuple[Array, None]:
             row, table = entry
-            table = _of_output(table, only, axis=0)
+            table = of_output(table, only, axis=0)
             values = each(lambda own: own.at[pattern].get(mode="promise_in_bounds"))(table)
             old = jax.lax.dynamic_index_in_dim(sums, row, axis=0)
             return jax.lax.dynamic_update_index_in_dim(sums, old + values, row, axis=0), None
@@ -301,18 +319,12 @@ def _many_at_once(
     """Adds the same for all subtrees of a step at once."""
 
     def add(sums: Array, part: Group) -> tuple[Array, None]:
-        table = _of_output(part.table, only, axis=2)
+        table = of_output(part.table, only, axis=2)
         pattern = _patterns(part, columns)[:, None, None]
         values = jnp.take_along_axis(table, pattern, axis=3, mode="promise_in_bounds")  # [s, E, K, n]
         return sums.at[part.row.reshape(-1)].add(values.reshape(-1, *sums.shape[1:]), mode="promise_in_bounds"), None
 
     return jax.lax.scan(add, sums, group)[0]
-
-
-def _of_output(table: Array, only: Int[Array, ""] | None, axis: int) -> Array:
-    if only is None or table.shape[axis] == 1:
-        return table
-    return jax.lax.dynamic_index_in_dim(table, only, axis=axis)
 
 
 def _patterns(part: Group, columns: Int[Array, "columns n"]) -> Int[Array, "s n"]:
