@@ -203,7 +203,7 @@ def digest_of(value: Any, bias: Any) -> np.ndarray:
     return np.frombuffer(content.digest(), np.uint8)
 
 
-def shown_bytes(count: int) -> str:
+def shown_bytes(count: float) -> str:
     return f"{count / 2**30:,.1f} GB" if count >= 2**29 else f"{count / 2**20:,.1f} MB"
 
 

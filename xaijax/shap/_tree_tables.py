@@ -43,7 +43,7 @@ from xaijax.trees._nodes import MISSING
 _AT_ONCE = 2**16  # entries of arrays that stay in a core's cache
 _SUBTREES_AT_ONCE = 64  # whose values are added before they are added to the sums; and on accelerators at once
 _ROWS_AT_ONCE = 2**11  # of the background
-_FEW, _FEW_PATTERNS = 0.2, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
+_FEW, _FEW_PATTERNS = 0.3, 2**15  # of all tables, or patterns: so much more is computed to save compiling for a group
 
 # (dm of single players, dm of pairs) as functions of t; None: a mass at 1/2.
 _Measure = Callable[[np.ndarray], np.ndarray]
