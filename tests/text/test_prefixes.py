@@ -78,11 +78,21 @@ def without_mask(ids, positions, mask, cache):
     return step(parameters(), ids, positions, jnp.ones_like(mask), cache)
 
 
+def logits_of(ids, positions, mask, cache):
+    return jnp.zeros((*ids.shape, 13))
+
+
 @pytest.mark.parametrize(
     ("extend", "message"),
     [
         (lambda: xai.text.cached(without_mask, empty_cache), "`extend` must compute what `model` computes"),
         (lambda: xai.text.cached(step, lambda rows, length: jnp.zeros((length, rows, 8))), "`empty_cache` must return arrays"),
+        (lambda: xai.text.cached(step, lambda rows, length: None), r"`empty_cache` must return arrays .* got no arrays"),
+        (lambda: xai.text.cached(lambda *given: logits_of(*given), empty_cache), r"`step` must return \(logits, cache\), got float32"),
+        (lambda: xai.text.cached(lambda *given: (given[-1], logits_of(*given)), empty_cache), r"`step` must return logits \[B, n, V\] first"),
+        (lambda: xai.text.cached(lambda *given: (logits_of(*given)[:, 0], given[-1]), empty_cache), r"`step` must return logits .* got float32\[1, 13\]"),
+        (lambda: xai.text.cached(lambda *given: (logits_of(*given), {}), empty_cache), "`step` must return a cache like that of `empty_cache`"),
+        (lambda: xai.text.cached(lambda *given: (logits_of(*given), {"key": given[-1]["key"][:, :2], "value": given[-1]["value"]}), empty_cache), "write the new keys and values into the given cache"),
         (lambda: xai.text.cached(None, empty_cache), "`step` must be callable"),
         (lambda: step, "`extend` must come from xai.text.cached"),
     ],

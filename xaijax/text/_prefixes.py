@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.calls import call_noted
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Bool, Float, Int
@@ -37,7 +38,7 @@ class Cached:
 
     def cache(self, rows: int, length: int) -> Any:
         """Returns an empty cache, checked."""
-        cache = self.empty(rows, length)
+        cache = call_noted("empty_cache", self.empty, rows, length)
         leaves = jax.tree.leaves(cache)
         wrong = [np.shape(leaf) for leaf in leaves if np.shape(leaf)[:2] != (rows, length)]
         if wrong or not leaves:
@@ -47,6 +48,33 @@ class Cached:
                 f"{got}: put the rows first and the positions second."
             )
         return cache
+
+    def check(self, length: int) -> None:
+        """Raises unless the step returns logits [B, n, V] and a cache like that it was given, without computing them."""
+        count = padded_length(1)
+        rows = jax.ShapeDtypeStruct((1, count), jnp.int32)
+        mask = jax.ShapeDtypeStruct((1, count, length), bool)
+        cache = jax.eval_shape(lambda: self.cache(1, length))
+        outputs = jax.eval_shape(self.step, (rows, rows, mask, cache))
+        if not isinstance(outputs, tuple | list) or len(outputs) != 2:
+            raise TypeError(
+                f"`step` must return (logits, cache), got {check.shown(outputs)}: return the new cache too."
+            )
+        logits, returned = outputs
+        shape = getattr(logits, "shape", None)
+        if shape is None or len(shape) != 3 or shape[:2] != (1, count):
+            raise ValueError(
+                f"`step` must return logits [B, n, V] first, [1, {count}, V] for ids [1, {count}], got "
+                f"{check.shown(logits)}: return them for all n tokens, before the cache."
+            )
+        shapes = [
+            (jax.tree.structure(tree), [leaf.shape for leaf in jax.tree.leaves(tree)]) for tree in (cache, returned)
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"`step` must return a cache like that of `empty_cache`, {check.shown(cache)}, got "
+                f"{check.shown(returned)}: write the new keys and values into the given cache."
+            )
 
 
 def cached(step: Callable[..., Any], empty_cache: Callable[[int, int], Any]) -> Cached:
@@ -99,6 +127,7 @@ class Trie:
         self._length = padded_length(sum(parts) + max(padded_length(part) for part in parts))
         row = jax.eval_shape(lambda: cached.cache(1, self._length))
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(row))
+        cached.check(self._length)
         self.most_rows = largest_power_of_two(max(1, _CACHE_BYTES // max(1, size)))
 
     def evaluate(self, coalitions: Bool[np.ndarray, "S M"]) -> Float[np.ndarray, "S T"]:
