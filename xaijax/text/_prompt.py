@@ -79,7 +79,8 @@ def prompt(
     spans, and a coalition is the prompt without the others. `xai.text.response_game` evaluates it.
 
     Args:
-      spans: the token ids of each span, in their order, or the result of `xai.text.spans`.
+      spans: the token ids of each span, in their order, or the result of `xai.text.spans`. They are ids, not positions of
+        a text: each span has tokens of its own, so that spans cannot overlap.
       prefix: token ids before the spans that always stay: the start token, the system's message.
       suffix: token ids after them that always stay: the question, the start of the answer. Prefix and suffix together
         must have a token, as the first token of the response needs one before it.

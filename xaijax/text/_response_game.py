@@ -180,7 +180,9 @@ def response_game(
     """
     model = as_model(model)
     if not isinstance(prompt, Prompt):
-        raise TypeError(f"`prompt` must come from xai.text.prompt, got {check.shown(prompt)}.")
+        raise TypeError(
+            f"`prompt` must come from xai.text.prompt, got {check.shown(prompt)}: pass xai.text.prompt(spans, prefix=...)."
+        )
     response = read_ids("response_ids", response_ids)
     if not response.size:
         raise ValueError("`response_ids` must hold at least one token id, got none: there is nothing to explain.")

@@ -75,7 +75,10 @@ def spans(
     """
     by = check.one_of("by", by, [*BY, "texts"])
     if not callable(tokenize) or isinstance(tokenize, type):
-        raise TypeError(f"`tokenize` must be callable as tokenize(text), got {check.shown(tokenize)}.")
+        raise TypeError(
+            f"`tokenize` must be callable as tokenize(text), got {check.shown(tokenize)}: pass tokenizer.encode, or a "
+            "function that calls it."
+        )
     check_decode(decode)
     texts = [text] if isinstance(text, str) else check.texts("text", text)
     ids: list[np.ndarray] = []
@@ -102,7 +105,7 @@ def spans(
 def check_decode(decode: Any) -> None:
     """Raises unless it is None or callable."""
     if decode is not None and (not callable(decode) or isinstance(decode, type)):
-        raise TypeError(f"`decode` must be callable as decode(ids), got {check.shown(decode)}.")
+        raise TypeError(f"`decode` must be callable as decode(ids), got {check.shown(decode)}: pass tokenizer.decode.")
 
 
 def text_of(ids: Any, decode: Callable[[list[int]], str] | None) -> str:
@@ -126,7 +129,23 @@ def read_ids(name: str, ids: Any) -> np.ndarray:
     """Returns token ids as int32 [n]."""
     array = check.host_array(name, ids) if not isinstance(ids, (list, tuple)) or len(ids) else np.zeros(0, np.int32)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise TypeError(f"`{name}` must be token ids, integers of one axis, got {check.shown(ids)}.")
-    if array.size and not 0 <= array.min() <= array.max() < 2**31:
-        raise ValueError(f"`{name}` must be token ids of 0 or more, got {array.min()} to {array.max()}.")
+        raise TypeError(
+            f"`{name}` must be token ids, integers of one axis, got {check.shown(ids)}: {_fix_of_ids(name, array)}."
+        )
+    if array.size and array.min() < 0:
+        raise ValueError(
+            f"`{name}` must be token ids of 0 or more, got {array.min()}: leave padding and ignored tokens out."
+        )
+    if array.size and array.max() >= 2**31:
+        raise ValueError(f"`{name}` must be token ids below 2**31, got {array.max()}: use the model's own tokenizer.")
     return array.astype(np.int32)
+
+
+def _fix_of_ids(name: str, array: np.ndarray) -> str:
+    if array.dtype.kind in "UO":
+        return "turn texts into ids by the model's tokenizer"
+    if array.dtype.kind not in "iu":
+        return "ids are integers, as a tokenizer returns them"
+    if array.ndim == 0:
+        return "pass a list of ids for each span" if name.startswith("spans[") else "pass a list of ids"
+    return "pass one row of ids, such as ids[0]"
