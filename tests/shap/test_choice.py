@@ -11,7 +11,7 @@ from experiments._known_games import all_coalitions, shapley, shapley_matrix
 from tests.games import coverage, interactions, numbers, over_keys, perceptron, table
 from xaijax._core.numerics import ranks
 from xaijax.shap._choice import choose, rounded
-from xaijax.shap._player_scales import Scales, _loss_and_slope, posterior
+from xaijax.shap._player_scales import Scales, _loss_and_slope, posterior, wider
 
 PLAYERS = 5
 SHAPLEY = shapley_matrix(PLAYERS)
@@ -156,10 +156,17 @@ def test_the_estimator_is_a_reference_in_numpy(float64):
     rows = np.concatenate([coalitions, GRAND])
     odd = odd_parts(of_design, rows)
     size = np.sqrt(np.mean(odd**2))
-    means, *_ = by_definition(fitted(rows, odd / size), rows, odd)
+    means, variances, amplitude = by_definition(fitted(rows, odd / size), rows, odd)
     values = means[labels]
     values += (worth[-1] - worth[0] - values.sum()) / PLAYERS
     np.testing.assert_allclose(result.values, values, atol=1e-6 * np.abs(values).max())
+    np.testing.assert_allclose(result.std_errors, 1.3 * np.sqrt(amplitude * variances)[labels], rtol=1e-3)
+
+
+def test_errors_are_the_wider_the_more_pairs_there_are_for_each_active_player():
+    active = np.arange(10) < 8
+    factors = [float(wider(num_rows, active, np.float32)) for num_rows in (8, 20, 80, 640)]
+    np.testing.assert_allclose(factors, [1.3, 1.3, 1.3 * 4**0.2, 1.3 * 32**0.2], rtol=1e-6)
 
 
 def counted(worth, calls):
