@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
+from tests.trees.rows import around
 
 GENERATOR = np.random.default_rng(3)
 X = GENERATOR.normal(size=(120, 5)).astype(np.float32)
@@ -77,6 +78,20 @@ def test_path_dependent_values_are_the_contributions_of_xgboost(objective):
     np.testing.assert_allclose(ours.base_value, theirs[:, :, 5], atol=2e-6)
 
 
+def _forest(x, y):
+    from sklearn.ensemble import RandomForestRegressor
+
+    model = RandomForestRegressor(n_estimators=4, max_depth=4, random_state=0).fit(x, y)
+    return model, model.predict
+
+
+def _boosting(x, y):
+    from sklearn.ensemble import GradientBoostingRegressor
+
+    model = GradientBoostingRegressor(n_estimators=8, max_depth=3, random_state=0).fit(np.nan_to_num(x), y)
+    return model, model.predict
+
+
 def _hist(x, y):
     from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -104,23 +119,28 @@ def _catboost(x, y):
     return model.fit(np.nan_to_num(x), y), model.predict
 
 
-@pytest.mark.parametrize(
-    "fit", [_hist, _lightgbm, _xgboost, _catboost], ids=["hist", "lightgbm", "xgboost", "catboost"]
-)
+_FITS = [_forest, _boosting, _hist, _lightgbm, _xgboost, _catboost]
+
+
+@pytest.mark.parametrize("fit", _FITS, ids=[fit.__name__[1:] for fit in _FITS])
 def test_values_are_those_of_all_coalitions_by_the_librarys_own_prediction(fit):
-    """With categories, missing values, and numbers of one decimal, of which many are thresholds."""
+    """With categories, missing values, weights, numbers of one decimal, of which many are thresholds, and numbers next to these."""
     generator = np.random.default_rng(1)
     x = np.concatenate([np.round(generator.normal(size=(200, 3)), 1), generator.integers(0, 6, (200, 2))], axis=1)
     x[generator.random(x.shape) < 0.08] = np.nan
     filled = np.nan_to_num(x)
     y = filled[:, 0] * filled[:, 1] + 2 * np.isin(x[:, 3], [1, 4]) + np.isin(x[:, 4], [0, 2, 5]) * filled[:, 2]
+    x = filled if fit is _boosting else x  # refuses missing values
     model, predict = fit(x, y)
-    rows, inputs = x[:15], x[20:23]
-    ours = xai.shap.trees(xai.trees.read(model), inputs, xai.mask.background(rows, allow_missing=True))
+    forest = xai.trees.read(model)
+    rows, inputs = x[:15], np.concatenate([x[20:23], around(forest.nodes, x)[[0, 1, 2, 3, 4, 15, 16]]])
+    shares = np.linspace(0.2, 2, 15)
+    masker = xai.mask.background(rows, weights=shares, allow_missing=fit is not _boosting)
+    ours = xai.shap.trees(forest, inputs, masker)
     coalitions = (np.arange(32)[:, None] >> np.arange(5)) & 1 == 1
     for row, values in zip(inputs, np.asarray(ours.values), strict=True):
         mixed = np.where(coalitions[:, None], row, rows).reshape(-1, 5)
-        worth = predict(mixed).reshape(32, -1).mean(axis=1, dtype=np.float64)
+        worth = np.average(np.asarray(predict(mixed), np.float64).reshape(32, -1), axis=1, weights=shares)
         sizes = coalitions.sum(axis=1)
         for player in range(5):
             without = np.flatnonzero(~coalitions[:, player])

@@ -350,12 +350,16 @@ def test_rows_that_the_library_refuses_are_nan():
         xai.shap.trees(forest, X, MASKER)
 
 
-def test_the_sums_are_lowered_for_accelerators():
-    tables = xai.shap.tree_tables(FOREST)
+def test_the_sums_are_lowered_for_accelerators(monkeypatch):
+    """Those of tables and of leaves."""
+    monkeypatch.setattr(_tree_plan, "_MOST_OF_PATHS", 4000)
+    tables = xai.shap.tree_tables(forest_of(SPLITS))
+    assert tables.groups
+    assert tables.leaves
     codes = jnp.zeros((3, FEATURES), jnp.int32)
     sums = jax.jit(lambda tables, codes: _trees._summed(tables, codes, None, 2))
-    exported = jax.export.export(sums, platforms=["cuda"])(tables, codes)
-    assert exported.platforms == ("cuda",)
+    exported = jax.export.export(sums, platforms=["cuda", "tpu"])(tables, codes)
+    assert exported.platforms == ("cuda", "tpu")
     assert exported.out_avals[0].shape == (3, FEATURES, OUTPUTS)
 
 
