@@ -218,6 +218,12 @@ def test_stages_in_one_loop_are_those_of_several_programs(key):
     np.testing.assert_allclose(compiled.std_errors, result.std_errors, rtol=0.02)
 
 
+def test_odd_parts_decide_in_units_of_their_root_mean_square():
+    """3 and -4 have 12.5 ** 0.5: 217.2 and -289.6 of its 256th parts. Each output has its own unit, and zeros have none."""
+    odd = np.array([[3.0, 3e-6, 0.0], [-4.0, -4e-6, 0.0]], np.float32)
+    np.testing.assert_allclose(jax.jit(rounded)(odd) * 256, [[217, 217, 0], [-290, -290, 0]], rtol=1e-6)
+
+
 def test_one_choice_serves_all_outputs_whatever_their_units(key):
     """The values are about right for each, and change with the units of one output as its values do."""
     worths = np.stack([perceptron(6, seed=1), interactions(6)], axis=1)
