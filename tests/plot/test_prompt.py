@@ -123,6 +123,15 @@ def test_the_game_of_the_whole_response_gives_its_own_intervals():
     assert "Yes!" in parsed.text
 
 
+def test_one_chosen_token_is_marked_in_the_response():
+    parsed, labels, _ = read(xai.plot.prompt_html(OF_TOKENS.of_output(2)))
+    assert [text for _, _, text in labels] == ["+2 ± 0.49", "-0.25 ± 0.12", "0", "0"]
+    assert [span["class"] for span in parsed.all("span") if span["class"].startswith("c")] == ["c", "c", "c m"]
+    parsed, _, _ = read(xai.plot.prompt_html(xai.text.whole_response(OF_TOKENS)))
+    assert [span["class"] for span in parsed.all("span") if span["class"].startswith("c")] == ["c m"]
+    assert parsed.text.startswith("SHAP, the whole response")
+
+
 def test_surrogates_do_not_add_up_and_have_no_view_of_the_whole_response():
     fit = {name: jnp.zeros(3) for name in ("intercept", "prediction", "r_squared")}
     parsed, _, _ = read(xai.plot.prompt_html(of_tokens(xai.Surrogate, efficient=False, **fit)))

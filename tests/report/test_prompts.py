@@ -68,6 +68,8 @@ def test_one_output_is_the_whole_response(tmp_path):
     whole = xai.text.whole_response(OF_TOKENS)
     read = Page(xai.report(tmp_path / "page", [xai.Section(whole, title="whole")]).read_text(encoding="utf-8"))
     assert facts(read, 0)["Response"] == "1 token:  yes\n<i>"
+    read = Page(xai.report(tmp_path / "page", [KNOWN.of_output(2)]).read_text(encoding="utf-8"))
+    assert facts(read, 0)["Response"] == "token 2 of 3: <i>"
 
 
 def test_surrogates_of_all_tokens_need_a_target():

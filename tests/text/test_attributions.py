@@ -75,8 +75,13 @@ def test_the_whole_response_keeps_every_sum(game):
     np.testing.assert_allclose([whole.base_value, whole.output], ends, atol=2e-5)
     np.testing.assert_allclose(whole.values.sum(), ends[1] - ends[0], atol=1e-4)
     assert (whole.axes, whole.output_names, whole.context) == ("M", ("hic",), ("a", "ed"))
-    pairs = xai.text.whole_response(xai.shap.interactions(game, key=KEY))
-    np.testing.assert_allclose(pairs.completeness_gap, 0, atol=1e-4)
+    parts = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).round(2)
+    pairs = xai.Interactions(
+        parts[0, 0], parts[0, 1, 0], pairs=parts[1], pair_errors=np.abs(parts[1]), axes="M K", index="k-SII"
+    )
+    summed = xai.text.whole_response(pairs)
+    np.testing.assert_allclose(summed.pairs, parts[1].sum(axis=-1))
+    np.testing.assert_allclose(summed.pair_errors, np.abs(parts[1]).sum(axis=-1))
 
 
 def test_gradients_by_span_are_those_by_hand(scored):
@@ -134,7 +139,7 @@ FIT = {name: jnp.zeros(3) for name in ("intercept", "prediction", "r_squared")}
         (lambda: xai.text.by_span(xai.Attribution(jnp.ones((1, 11)), jnp.ones(1)), PROMPT), "`attribution` must have values of all 12 tokens of the prompt, got 11"),
         (lambda: xai.text.response_model(model(), []), "`response_ids` must hold at least one token id, got none"),
         (lambda: xai.text.response_model(3, [1]), "`model` must be"),
-        (lambda: xai.text.response_model(model(), RESPONSE)(np.ones((1, 3), np.int32)), "`x` must be token ids .* append response_ids"),
+        (lambda: jax.eval_shape(xai.text.response_model(model(), RESPONSE), np.ones((1, 3), np.int32)), "`x` must be token ids .* append response_ids"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_get_one_sentence(call, message):

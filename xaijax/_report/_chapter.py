@@ -116,11 +116,14 @@ def _classes(section: Section) -> str:
 
 def _response(section: Section) -> str:
     """Returns the text of the explained response, or of the token of it that is explained."""
-    names = section.attribution.output_names
-    count = section.attribution.num_outputs or 1
-    if section.target is not None:
-        return f"token {section.target} of {count}" + ("" if names is None else f": {names[section.target]}")
-    return counted(count, "token") + ("" if names is None else f": {''.join(names)}")
+    attribution = section.attribution
+    names = attribution.output_names or ()
+    count, token = attribution.num_outputs or max(1, len(names)), section.target
+    if token is None and count > 1 and attribution.target is not None:
+        token = int(np.asarray(attribution.target).flat[0])
+    if token is not None:
+        return f"token {token} of {count}" + (f": {names[token]}" if names else "")
+    return counted(count, "token") + (f": {''.join(names)}" if names else "")
 
 
 def _warnings(section: Section, name: str) -> Html:

@@ -154,7 +154,11 @@ def _spans(shown: Shown, strengths: np.ndarray) -> str:
 def _response(shown: Shown) -> str:
     """Returns the response: a choice of its tokens, where there are several views."""
     if len(shown.views) == 1:
-        tokens = "".join(f'<span class="c m">{_escaped(visible(token).strip())}</span>' for token in shown.tokens)
+        chosen = shown.views[0].token
+        tokens = "<wbr>".join(
+            f'<span class="c{" m" if chosen in (None, number) else ""}">{_escaped(visible(token).strip())}</span>'
+            for number, token in enumerate(shown.tokens)
+        )
         return f'<p class="r" dir="auto">Response: {tokens}</p>' if tokens else ""
     choices = [_choice(number, view, shown) for number, view in enumerate(shown.views)]
     first = "" if shown.views[0].token is not None else f"<p>{choices.pop(0)}</p>"

@@ -88,9 +88,10 @@ def read_prompt(
         if whole is not None:
             raise ValueError("`whole` must be left out, since the attribution explains one output already.")
         one = single if count is None else single.of_output(0)
-        names = single.output_names if count == 1 else None
-        tokens = [] if names is None else [printable(names[0])]
-        return Shown(spans, before, after, tokens, [_view(one, WHOLE if count else "", None)], 0)
+        tokens = [printable(name) for name in single.output_names or ()]
+        token = None if len(tokens) < 2 or single.target is None else int(np.asarray(single.target))
+        name = quoted(tokens[token]) if token is not None else WHOLE if count or len(tokens) == 1 else ""
+        return Shown(spans, before, after, tokens, [_view(one, name, token)], 0)
     names = single.output_names
     tokens = [f"token {number}" for number in range(count)] if names is None else [printable(name) for name in names]
     views = [_view(single.of_output(number), quoted(name), number) for number, name in enumerate(tokens)]
