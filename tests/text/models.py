@@ -22,12 +22,13 @@ def parameters():
     }  # fmt: skip
 
 
-def transformer(parameters, ids, xp=jnp):
-    """One head of causal attention, with positions by sines."""
-    positions = xp.arange(ids.shape[1])
-    x = parameters["embed"][ids] + xp.sin(positions[:, None] / (1.0 + xp.arange(WIDTH)))
+def transformer(parameters, ids, xp=jnp, positions=None):
+    """One head of causal attention, with positions by sines: those of the tokens in the row, or others [N, L]."""
+    order = xp.arange(ids.shape[1])
+    positions = order if positions is None else positions
+    x = parameters["embed"][ids] + xp.sin(positions[..., None] / (1.0 + xp.arange(WIDTH)))
     scores = xp.einsum("nid,njd->nij", x @ parameters["query"], x @ parameters["key"])
-    weights = xp.where(positions[:, None] >= positions, xp.exp(scores - scores.max()), 0)
+    weights = xp.where(order[:, None] >= order, xp.exp(scores - scores.max()), 0)
     weights = weights / weights.sum(axis=-1, keepdims=True)
     return (x + weights @ (x @ parameters["value"])) @ parameters["head"]
 
@@ -62,10 +63,28 @@ def _in_float64():
     return {name: np.asarray(array, np.float64) for name, array in parameters().items()}
 
 
-def log_probabilities(prompt, present, response):
-    """The text itself, alone and without padding, in NumPy's float64."""
+def at_positions(parameters, x):
+    ids, positions = x
+    return transformer(parameters, ids, positions=positions)
+
+
+@functools.cache
+def model_of_positions():
+    return xai.function(at_positions, parameters())
+
+
+def log_probabilities(prompt, present, response, *, gaps=False):
+    """The text itself, alone and without padding, in NumPy's float64; with gaps, at the positions of the whole text."""
     ids = np.concatenate([prompt.ids(present), response]).astype(np.int32)
-    logits = transformer(_in_float64(), ids[None], np)[0]
+    positions = []
+    if gaps:
+        end = len(prompt.prefix)
+        positions = list(range(end))
+        for span, kept in zip(prompt.spans, present, strict=True):
+            positions += [end + number for number in range(len(span))] if kept else []
+            end += len(span)
+        positions += [end + number for number in range(len(prompt.suffix) + len(response))]
+    logits = transformer(_in_float64(), ids[None], np, np.array([positions]) if gaps else None)[0]
     positions = np.arange(len(ids) - len(response), len(ids))
     return log_softmax(logits[positions - 1], axis=-1)[np.arange(len(response)), response]
 

@@ -6,10 +6,24 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from tests.text.models import all_coalitions, cached, empty_cache, log_probabilities, model, parameters, step
-from xaijax.text import _prefixes
+from tests.text.models import (
+    all_coalitions,
+    cached,
+    empty_cache,
+    log_probabilities,
+    model,
+    model_of_positions,
+    parameters,
+    step,
+)
+from xaijax.text import _prefixes, _responses
 
-SPANS = [[5, 6, 7], [8], [5, 6, 7], [2, 3]]
+SPANS = [
+    [5, 6, 7, 9, 1, 2, 2, 10, 11, 4, 3, 1, 8, 8, 6, 5, 12, 1, 9, 7],
+    [8],
+    [5, 6, 7],
+    [2, 3],
+]  # the first: two pieces
 RESPONSE = [7, 8, 2]
 
 
@@ -25,18 +39,32 @@ def test_trie_equals_the_physically_deleted_text_and_costs_its_tokens(prefix, su
     prompt = xai.text.prompt(SPANS, prefix=prefix, suffix=suffix)
     coalitions = all_coalitions(4)
     game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
-    before = game.counts.tokens  # of the check that both forms of the model agree
     values = game(coalitions)
     expected = [log_probabilities(prompt, row, RESPONSE) for row in coalitions]
     np.testing.assert_allclose(values, expected, atol=1e-5)
     assert game.counts.by_prefixes == 15  # the whole prompt was evaluated by the check
-    assert game.counts.tokens - before == tokens_by_hand(prompt, coalitions[:-1], len(RESPONSE))
+    whole = len(prompt.ids()) + len(RESPONSE)  # a row of its own, of the check that both forms of the model agree
+    assert game.counts.tokens - whole == tokens_by_hand(prompt, coalitions[:-1], len(RESPONSE))
+
+
+@pytest.mark.parametrize("with_cache", [True, False])
+def test_with_gaps_the_tokens_after_an_absent_span_keep_their_positions(with_cache):
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
+    coalitions = all_coalitions(4)
+    options = {"extend": cached()} if with_cache else {}
+    whole = model() if with_cache else model_of_positions()
+    game = xai.text.response_game(whole, prompt, RESPONSE, gaps=True, **options)
+    expected = np.stack([log_probabilities(prompt, row, RESPONSE, gaps=True) for row in coalitions])
+    np.testing.assert_allclose(game(coalitions), expected, atol=1e-5)
+    deleted = np.stack([log_probabilities(prompt, row, RESPONSE) for row in coalitions])
+    assert (np.abs(expected - deleted).max(axis=1) > 1e-2)[:-1].all()  # another question than that of the deleted text
+    assert game.counts.by_prefixes == (15 if with_cache else 0)
 
 
 def test_a_small_cache_is_filled_several_times(monkeypatch):
     monkeypatch.setattr(_prefixes, "_CACHE_BYTES", 4 * 64 * 24 * 4)
     monkeypatch.setattr(_prefixes, "_TOKENS_AT_ONCE", 8)
-    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
     game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
     coalitions = all_coalitions(4)
     values = game(coalitions)
@@ -57,21 +85,28 @@ def test_dense_designs_and_walks_save_the_tokens_that_they_should():
 
 
 def test_the_cheaper_of_packed_rows_and_prefixes_is_chosen():
-    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
     game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
     game(np.array([[False, False, False, True]]))
     assert game.counts.by_prefixes == 0  # one coalition alone shares nothing
 
 
 def test_estimators_take_the_game_with_a_cache():
-    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
     with_cache, plain = (
         xai.shap.exact(xai.text.response_game(model(), prompt, RESPONSE, extend=extend)) for extend in (cached(), None)
     )
     np.testing.assert_allclose(with_cache.values, plain.values, atol=1e-5)
+
+
+def test_one_span_and_one_token_of_a_float32_model_with_a_float64_cache(monkeypatch):
+    monkeypatch.setattr(_responses, "_WORTH", 2.0)  # prefixes are used though they save nothing
+    prompt = xai.text.prompt([[5, 6]], suffix=[4])
     with jax.enable_x64(True):  # an empty cache is then of float64, and so are the logits
-        wide = xai.shap.exact(xai.text.response_game(model(), prompt, RESPONSE, extend=cached()))
-    np.testing.assert_allclose(wide.values, plain.values, atol=1e-5)
+        game = xai.text.response_game(model(), prompt, [7], extend=cached())
+        values = game(np.array([[True], [False]]))
+    assert game.counts.by_prefixes == 1
+    np.testing.assert_allclose(values, [log_probabilities(prompt, [kept], [7]) for kept in (True, False)], atol=1e-5)
 
 
 def without_mask(ids, positions, mask, cache):
@@ -98,6 +133,6 @@ def logits_of(ids, positions, mask, cache):
     ],
 )  # fmt: skip
 def test_wrong_arguments_get_one_sentence(extend, message):
-    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4])
+    prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
     with pytest.raises((TypeError, ValueError), match=message):
         xai.text.response_game(model(), prompt, RESPONSE, extend=extend())

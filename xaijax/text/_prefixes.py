@@ -22,11 +22,16 @@ from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, function
-from xaijax.text._lengths import largest_power_of_two, padded_length, power_of_two
+from xaijax.text._lengths import padded_length, pieces, power_above, power_below
 from xaijax.text._prompt import Prompt
 
-_CACHE_BYTES = 2**28  # of all rows of one descent
+_CACHE_BYTES = 2**28  # of all rows of one descent; a block of them, a quarter at most, exists twice more
 _TOKENS_AT_ONCE = 2**13  # of one evaluation
+_LEAST_PIECE = 8  # tokens that a span is padded to
+_LENGTHS = (
+    4  # of caches: attention takes time for all positions that a step is given, also for those that it may not see
+)
+_CUT_FROM = 128  # positions: shorter caches have one length
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,122 +108,203 @@ def _apply(step: Callable[..., Any], x: Any) -> Any:
     return step(*x)
 
 
-def count_tokens(prompt: Prompt, coalitions: Bool[np.ndarray, "S M"], num_response: int) -> int:
+def count_tokens(
+    prompt: Prompt, coalitions: Bool[np.ndarray, "S M"], num_response: int, *, with_prefix: bool = True
+) -> int:
     """Returns the number of tokens that the trie of distinct coalitions costs."""
-    count = len(prompt.prefix) + len(coalitions) * (len(prompt.suffix) + num_response)
+    count = len(prompt.prefix) * with_prefix + len(coalitions) * (len(prompt.suffix) + num_response)
     for number, span in enumerate(prompt.spans):
         earlier = coalitions[coalitions[:, number], :number]
         count += len(span) * len(np.unique(earlier, axis=0)) if len(earlier) else 0
     return count
 
 
+@dataclasses.dataclass
+class _Rows:
+    """The rows of one descent.
+
+    cache: their keys and values, arrays [R, L, ...].
+    filled: [R, L], the positions of a row that hold its text.
+    ends: [R], the position of its next token.
+    first: [R], log p(first token of the response | its text).
+    """
+
+    cache: Any
+    filled: Bool[np.ndarray, "R L"]
+    ends: Int[np.ndarray, " R"]
+    first: Float[np.ndarray, " R"]
+
+
 class Trie:
     """Evaluates coalitions of one prompt and response: all descend the trie side by side, one span at a time.
 
     The caches are rows of one buffer. A node with a span takes its parent's row, or a free one where other coalitions go
-    on without the span.
+    on without the span. The prefix is computed once for all descents.
+
+    gaps: whether tokens keep the positions that they have in the whole prompt.
     """
 
-    def __init__(self, cached: Cached, prompt: Prompt, response: np.ndarray):
+    def __init__(
+        self,
+        cached: Cached,
+        prompt: Prompt,
+        response: np.ndarray,
+        dtype: np.dtype,
+        *,
+        gaps: bool = False,
+        batch_size: int | None = None,
+    ):
         self._cached, self._prompt, self._response = cached, prompt, response
-        tail = len(prompt.suffix) + len(response)
-        parts = [len(prompt.prefix), *map(len, prompt.spans), tail]
-        # The padding of a part is written behind its end, and overwritten by the next part.
-        self._length = padded_length(sum(parts) + max(padded_length(part) for part in parts))
-        row = jax.eval_shape(lambda: cached.cache(1, self._length))
+        self._dtype, self._gaps, self._batch_size = dtype, gaps, batch_size
+        self._tail = np.concatenate([prompt.suffix, response])
+        parts = [prompt.prefix, *prompt.spans]
+        self._offsets = np.cumsum([0, *map(len, parts)])  # of the spans, and of the suffix, after the prefix
+        # The padding of a piece is written behind its end, and overwritten by the next piece.
+        padding = [size - count for part in parts for count, size in pieces(len(part), least=_LEAST_PIECE)]
+        most = self._offsets[-1] + max(padded_length(len(self._tail)), *padding)
+        count = min(_LENGTHS, 1 + most // _CUT_FROM)
+        ends = [len(prompt.prefix) + (most - len(prompt.prefix)) * (part + 1) / count for part in range(count)]
+        self._lengths = sorted({padded_length(math.ceil(end), 16) for end in ends})
+        row = jax.eval_shape(lambda: cached.cache(1, self._lengths[-1]))
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(row))
-        cached.check(self._length)
-        self.most_rows = largest_power_of_two(max(1, _CACHE_BYTES // max(1, size)))
+        cached.check(self._lengths[-1])
+        self.most_rows = power_below(max(1, _CACHE_BYTES // max(1, size)))
+        self._prefix: tuple[Any, np.ndarray] | None = (
+            None  # its cache [1, l, ...], and log p(first token of the response)
+        )
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether the next descent need not compute the prefix."""
+        return self._prefix is not None or not len(self._prompt.prefix)
 
     def evaluate(self, coalitions: Bool[np.ndarray, "S M"]) -> Float[np.ndarray, "S T"]:
         """Returns the log-probabilities of the response for at most `most_rows` distinct coalitions."""
-        count = len(coalitions)
-        self._cache = self._cached.cache(power_of_two(count), self._length)
-        rows = np.zeros(count, int)  # of each coalition's node
-        lengths = np.zeros(len(jax.tree.leaves(self._cache)[0]), np.int32)  # of the text in each row
-        first = np.full(len(lengths), np.nan, np.float32)  # log p(first token of the response) right after it
-        if len(self._prompt.prefix):
-            self._extend(rows[:1], rows[:1], self._prompt.prefix, lengths, first)
-        for number, span in enumerate(self._prompt.spans):
-            present = coalitions[:, number]
-            parents = np.unique(rows[present])
-            targets, shared = parents.copy(), np.isin(parents, rows[~present])
-            targets[shared] = np.setdiff1d(np.arange(len(lengths)), rows)[: shared.sum()]
-            self._extend(parents, targets, span, lengths, first)
-            rows[present] = targets[np.searchsorted(parents, rows[present])]
-        return self._scores(rows, lengths, first)
+        held = self._begin(len(coalitions))
+        own = np.zeros(len(coalitions), int)  # the row of each coalition's node
+        for span, offset, present in zip(self._prompt.spans, self._offsets[1:], coalitions.T, strict=False):
+            parents = np.unique(own[present])
+            targets, shared = parents.copy(), np.isin(parents, own[~present])
+            targets[shared] = np.setdiff1d(np.arange(len(held.ends)), own)[: shared.sum()]
+            self._extend(held, parents, targets, span, offset)
+            own[present] = targets[np.searchsorted(parents, own[present])]
+        return self._scores(held, own)
 
-    def _extend(self, parents: Any, targets: Any, span: np.ndarray, lengths: np.ndarray, first: np.ndarray) -> None:
-        """Writes the caches of `parents`, with a span more, to the rows `targets`."""
-        # A row may be a target of one block and a parent of a later one only if both are the same node: none is.
-        for block in _blocks(len(parents), len(span)):
-            own, new = parents[block], targets[block]
-            size = power_of_two(len(own))
-            ids, num_ids = _padded(span)
-            self._cache, after = _extended(
-                self._cached.step, self._cache, _filled(own, size, 0), _filled(new, size, len(lengths)),
-                _filled(lengths[own], size, 0), ids, num_ids, self._response[0],
-            )  # fmt: skip
-            lengths[new], first[new] = lengths[own] + len(span), np.asarray(after)[: len(own)]
+    def _begin(self, count: int) -> _Rows:
+        """Returns empty rows, the first of them with the prefix."""
+        size, length = power_above(count), self._lengths[-1]
+        cache = self._cached.cache(size, length)
+        held = _Rows(
+            cache, np.zeros((size, length), bool), np.zeros(size, np.int32), np.full(size, np.nan, self._dtype)
+        )
+        prefix, first = self._prompt.prefix, np.zeros(1, int)
+        if self._prefix is not None:
+            held.cache = _put(held.cache, self._prefix[0], first)
+            held.filled[0, : len(prefix)], held.ends[0], held.first[0] = True, len(prefix), self._prefix[1]
+        elif len(prefix):
+            self._extend(held, first, first, prefix, 0)
+            self._prefix = _take(held.cache, first, length=self._lengths[0]), held.first[0]
+        return held
 
-    def _scores(self, rows: np.ndarray, lengths: np.ndarray, first: np.ndarray) -> np.ndarray:
-        tail = np.concatenate([self._prompt.suffix, self._response])
-        answers = []
-        for block in _blocks(len(rows), len(tail)):
-            own = rows[block]
-            size = power_of_two(len(own))
-            ids, _ = _padded(tail)
-            scores = _scored(
-                self._cached.step, self._cache, _filled(own, size, 0), _filled(lengths[own], size, 0), ids,
+    def _extend(self, held: _Rows, parents: np.ndarray, targets: np.ndarray, span: np.ndarray, offset: int) -> None:
+        """Gives the rows `targets` the texts of `parents`, with a span more."""
+        done = 0
+        for count, size in pieces(len(span), least=_LEAST_PIECE):
+            ids = _filled(span[done : done + count], size, 0)
+            starts = self._starts(held, parents, offset + done)
+            # A row may be a target of one block and a parent of a later one only if both are the same node: none is.
+            for block, rows, length in self._blocks(starts, size):
+                own, new, start = parents[block], targets[block], starts[block]
+                extended, after = _extended(
+                    self._cached.step, _take(held.cache, _filled(own, rows, 0), length=length),
+                    _filled(held.filled[own, :length], rows, False), _filled(start, rows, 0), ids, np.int32(count),
+                    self._response[0],
+                )  # fmt: skip
+                held.cache = _put(held.cache, extended, _filled(new, rows, len(held.ends)))
+                held.filled[new] = held.filled[own]
+                held.filled[new[:, None], start[:, None] + np.arange(count)] = True
+                held.ends[new], held.first[new] = start + count, np.asarray(after)[: len(own)]
+            parents, done = targets, done + count
+
+    def _scores(self, held: _Rows, own: np.ndarray) -> np.ndarray:
+        size = padded_length(len(self._tail))
+        starts, ids = self._starts(held, own, self._offsets[-1]), _filled(self._tail, size, 0)
+        scores = np.empty((len(own), len(self._response)), self._dtype)
+        for block, rows, length in self._blocks(starts, size):
+            at = own[block]
+            values = _scored(
+                self._cached.step, _take(held.cache, _filled(at, rows, 0), length=length),
+                _filled(held.filled[at, :length], rows, False), _filled(starts[block], rows, 0), ids,
                 np.int32(len(self._prompt.suffix)), self._response,
             )  # fmt: skip
-            answers.append(np.array(scores[: len(own)], np.float32))
-        joined = np.concatenate(answers)
+            scores[block] = np.asarray(values)[: len(at)]
         if not len(self._prompt.suffix):
-            joined[:, 0] = first[rows]
-        return joined
+            scores[:, 0] = held.first[own]
+        return scores
+
+    def _starts(self, held: _Rows, rows: np.ndarray, offset: int) -> Int[np.ndarray, " B"]:
+        """Returns the position of the next token in each row, which is at `offset` in the whole prompt."""
+        return np.full(len(rows), offset, np.int32) if self._gaps else held.ends[rows]
+
+    def _blocks(self, starts: np.ndarray, size: int) -> list[tuple[np.ndarray, int, int]]:
+        """Returns the rows of each block, the shortest texts first, what their number is padded to, and a cache's length.
+
+        Four numbers of rows and four lengths suffice for almost all prompts: few programs are compiled.
+        """
+        most = self._batch_size or power_below(max(1, min(self.most_rows // 4, _TOKENS_AT_ONCE // size)), 4)
+        order, blocks = np.argsort(starts, kind="stable"), []
+        for count, rows in pieces(len(starts), most=most, base=4):
+            block, order = order[:count], order[count:]
+            end = starts[block].max() + size
+            blocks.append((block, rows, next(length for length in self._lengths if length >= end)))
+        return blocks
 
 
-def _blocks(count: int, num_tokens: int) -> list[slice]:
-    size = max(1, largest_power_of_two(max(1, _TOKENS_AT_ONCE // num_tokens)))
-    return [slice(start, start + size) for start in range(0, count, size)]
+def _filled(rows: np.ndarray, size: int, value: Any) -> np.ndarray:
+    """Returns rows, filled up to a number of them."""
+    padding = np.full((size - len(rows), *rows.shape[1:]), value)
+    return np.concatenate([rows, padding]).astype(bool if rows.dtype == bool else np.int32)
 
 
-def _filled(numbers: np.ndarray, size: int, value: int) -> Int[np.ndarray, " B"]:
-    return np.concatenate([numbers, np.full(size - len(numbers), value)]).astype(np.int32)
+@compiled(static_argnames=("length",), title="text.response_game")
+def _take(cache: Any, rows: Int[Array, " B"], *, length: int) -> Any:
+    """Returns rows of a cache, and of each the first positions."""
+    return jax.tree.map(lambda leaf: leaf[:, :length][rows], cache)
 
 
-def _padded(ids: np.ndarray) -> tuple[np.ndarray, np.int32]:
-    return np.pad(ids, (0, padded_length(len(ids)) - len(ids))), np.int32(len(ids))
+@compiled(donate_argnames=("cache",), title="text.response_game")
+def _put(cache: Any, new: Any, rows: Int[Array, " B"]) -> Any:
+    """Returns a cache with new first positions of some rows; rows out of range are dropped."""
+    return jax.tree.map(lambda leaf, part: leaf.at[rows, : part.shape[1]].set(part, mode="drop"), cache, new)
 
 
 @compiled(donate_argnames=("cache",), title="text.response_game")
 def _extended(
-    step: Model, cache: Any, parents: Int[Array, " B"], targets: Int[Array, " B"], lengths: Int[Array, " B"],
-    ids: Int[Array, " n"], num_ids: Int[Array, ""], token: Int[Array, ""],
+    step: Model, cache: Any, filled: Bool[Array, "B L"], starts: Int[Array, " B"], ids: Int[Array, " n"],
+    num_ids: Int[Array, ""], token: Int[Array, ""],
 ) -> tuple[Any, Float[Array, " B"]]:  # fmt: skip
-    """Returns the cache with the extended rows, and the log-probability of a token after them."""
-    logits, rows = _step(step, cache, parents, lengths, ids)
-    cache = jax.tree.map(lambda leaf, row: leaf.at[targets].set(row.astype(leaf.dtype), mode="drop"), cache, rows)
+    """Returns the extended rows, and the log-probability of a token after them."""
+    logits, rows = _step(step, cache, filled, starts, ids)
     after = jax.nn.log_softmax(at_least_float32(jnp.take(logits, num_ids - 1, axis=1)))
-    return cache, jnp.take(after, token, axis=1)
+    rows = jax.tree.map(lambda leaf, row: row.astype(leaf.dtype), cache, rows)
+    return rows, jnp.take(after, token, axis=1)
 
 
 @compiled(title="text.response_game")
 def _scored(
-    step: Model, cache: Any, rows: Int[Array, " B"], lengths: Int[Array, " B"], ids: Int[Array, " n"],
+    step: Model, cache: Any, filled: Bool[Array, "B L"], starts: Int[Array, " B"], ids: Int[Array, " n"],
     start: Int[Array, ""], response: Int[Array, " T"],
 ) -> Float[Array, "B T"]:  # fmt: skip
     """Returns the log-probabilities of the response, which begins at `start` of ids; of a token at 0 the value is void."""
-    logits, _ = _step(step, cache, rows, lengths, ids)
+    logits, _ = _step(step, cache, filled, starts, ids)
     before = jnp.maximum(start - 1 + jnp.arange(len(response)), 0)
     chosen = jax.nn.log_softmax(at_least_float32(jnp.take(logits, before, axis=1)))
     tokens = jnp.broadcast_to(response[None, :, None], (*chosen.shape[:2], 1))
     return jnp.take_along_axis(chosen, tokens, axis=2)[:, :, 0]
 
 
-def _step(step: Model, cache: Any, rows: Array, lengths: Array, ids: Array) -> tuple[Array, Any]:
-    own = jax.tree.map(lambda leaf: leaf[rows], cache)
-    positions = lengths[:, None] + jnp.arange(len(ids), dtype=jnp.int32)
-    mask = jnp.arange(jax.tree.leaves(cache)[0].shape[1]) <= positions[:, :, None]
-    return step((jnp.broadcast_to(ids, positions.shape), positions, mask, own))
+def _step(step: Model, cache: Any, filled: Array, starts: Array, ids: Array) -> tuple[Array, Any]:
+    positions = starts[:, None] + jnp.arange(len(ids), dtype=jnp.int32)
+    slots = jnp.arange(filled.shape[1])
+    seen = (filled | (slots >= starts[:, None]))[:, None] & (slots <= positions[:, :, None])
+    return step((jnp.broadcast_to(ids, positions.shape), positions, seen, cache))

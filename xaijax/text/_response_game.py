@@ -128,6 +128,7 @@ def response_game(
     response_ids: ArrayOrSequence,
     *,
     extend: Cached | None = None,
+    gaps: bool = False,
     mask_id: int | None = None,
     token_names: Sequence[str] | None = None,
     batch_size: int | None = None,
@@ -153,9 +154,13 @@ def response_game(
       response_ids: the T token ids of the response, whose log-probabilities are explained.
       extend: the same model with a cache of keys and values, from `xai.text.cached`. Spans that coalitions share from the
         beginning on are then computed once, wherever this costs fewer tokens than rows of their own. Default: none.
-      mask_id: the token id that replaces each token of an absent span. Default None: absent spans are deleted, and later
-        tokens move up, which is what the prompt without them would be. A mask token keeps the positions, but shows the
-        model that something is missing, and models without such a token were never trained on it.
+      gaps: whether the tokens after an absent span keep their positions. Default False: they move up, which is what the
+        prompt without the span would be. Gaps keep distances between spans as they were, but leave positions empty that
+        were never empty in training. They need positions as an argument: `extend`, whose steps take them; or a `model` of
+        (ids, positions), both [N, L], such as `xai.function(lambda net, x: net(*x), net)`.
+      mask_id: the token id that replaces each token of an absent span. Default None: absent spans are deleted. A mask
+        token keeps the positions, but shows the model that something is missing, costs the tokens of the whole prompt in
+        every row, and models without such a token were never trained on it.
       token_names: T texts, the names of the outputs. Default: those of the prompt's `decode`, or none.
       batch_size: rows of one evaluation. Default: as many as suit the device. The `batch_size` of an estimator is not used.
 
@@ -202,24 +207,27 @@ def response_game(
         )
     if extend is not None and not isinstance(extend, Cached):
         raise TypeError(f"`extend` must come from xai.text.cached, got {check.shown(extend)}.")
-    if extend is not None and mask_id is not None:
-        raise ValueError("`mask_id` must be None with `extend`, which deletes absent spans, got both.")
+    if mask_id is not None and (gaps or extend is not None):
+        raise ValueError("`mask_id` must be None with `extend` or `gaps`, which delete absent spans, got both.")
+    gaps = check.flag("gaps", gaps)
+    with_positions = gaps and extend is None
     whole = np.concatenate([prompt.ids(), response])
-    _check_vocabulary(model, prompt, response, mask_id, len(whole))
-    _check_causal(model, whole)
+    _check_vocabulary(model, prompt, response, mask_id, len(whole), with_positions)
+    _check_causal(model, whole, with_positions)
     responses = Responses(
-        model, prompt, response, mask_id=mask_id, batch_size=check.batch_size(batch_size), cached=extend
+        model, prompt, response, mask_id=mask_id, gaps=gaps, batch_size=check.batch_size(batch_size), cached=extend
     )
-    if extend is not None:
-        _check_same(responses, extend)
+    if responses.trie is not None:
+        _check_same(responses, responses.trie)
     return ResponseGame(responses, token_names)
 
 
-def _check_same(responses: Responses, cached: Cached) -> None:
+def _check_same(responses: Responses, trie: Trie) -> None:
     """Raises unless both forms of the model give the whole prompt's response the same log-probabilities."""
     whole = np.ones((1, responses.prompt.num_spans), bool)
-    by_cache = Trie(cached, responses.prompt, responses.response).evaluate(whole)
-    responses.evaluate(whole)
+    by_cache = trie.evaluate(whole)
+    responses.counts.tokens += len(responses.prompt.prefix)  # which is kept
+    responses.evaluate(whole, packed=True)
     plain, _ = responses.known(whole)
     difference = np.abs(by_cache - plain).max()
     if not difference <= _EQUAL * max(1.0, np.abs(plain).max()):
@@ -229,14 +237,24 @@ def _check_same(responses: Responses, cached: Cached) -> None:
         )
 
 
-def _check_vocabulary(model: Any, prompt: Prompt, response: np.ndarray, mask_id: int | None, length: int) -> None:
+def _check_vocabulary(
+    model: Any, prompt: Prompt, response: np.ndarray, mask_id: int | None, length: int, with_positions: bool
+) -> None:
     """Raises unless the model returns logits [N, L, V] with V above every id."""
-    logits = shapes_of(model, length)
+    takes = "(token ids, positions), both [N, L]," if with_positions else "token ids [N, L]"
+    try:
+        logits = shapes_of(model, length, with_positions=with_positions)
+    except Exception as error:
+        if with_positions:
+            error.add_note(
+                f"xaijax: with gaps=True and without `extend`, `model` must map {takes} to logits [N, L, V]."
+            )
+        raise
     shape = getattr(logits, "shape", None)
     if shape is None or len(shape) != 3 or shape[:2] != (1, length):
         got = "several arrays" if shape is None else f"shape {list(shape)}"
         raise ValueError(
-            f"`model` must map token ids [N, L] to logits [N, L, V], got {got} for ids [1, {length}]: choose the logits "
+            f"`model` must map {takes} to logits [N, L, V], got {got} for ids [1, {length}]: choose the logits "
             "by xai.model(model, output=...)."
         )
     size = shape[2]
@@ -251,12 +269,13 @@ def _check_vocabulary(model: Any, prompt: Prompt, response: np.ndarray, mask_id:
             )
 
 
-def _check_causal(model: Any, ids: np.ndarray) -> None:
+def _check_causal(model: Any, ids: np.ndarray, with_positions: bool) -> None:
     """Raises if another last token changes the logits of earlier tokens."""
     pair = np.zeros((2, padded_length(len(ids))), np.int32)
     pair[:, : len(ids)] = ids
     pair[1, len(ids) - 1] = ids[0] if ids[0] != ids[-1] else (ids[-1] + 1) % 2
-    change, size = _change_before(model, pair, len(ids) - 1)
+    positions = np.broadcast_to(np.arange(pair.shape[1], dtype=np.int32), pair.shape)
+    change, size = _change_before(model, (pair, positions) if with_positions else pair, len(ids) - 1)
     if not change <= _EQUAL * size:
         raise ValueError(
             f"`model` must be causal, got one whose logits change by {float(change):.3g} when a later token changes: a "
@@ -265,10 +284,10 @@ def _check_causal(model: Any, ids: np.ndarray) -> None:
 
 
 @compiled(title="text.response_game")
-def _change_before(model: Model, pair: Int[Array, "2 L"], last: Int[Array, ""]) -> tuple[Array, Array]:
+def _change_before(model: Model, pair: Any, last: Int[Array, ""]) -> tuple[Array, Array]:
     """Returns the largest difference between the logits of two rows before a position, and the largest finite logit."""
     one, other = at_least_float32(model(pair))
-    before = (jnp.arange(pair.shape[1]) < last)[:, None]
+    before = (jnp.arange(one.shape[0]) < last)[:, None]
     is_same = (one == other) | (jnp.isnan(one) & jnp.isnan(other))  # logits of forbidden tokens are -inf
     change = jnp.where(before & ~is_same, jnp.abs(one - other), 0).max()
     return change, jnp.where(before & jnp.isfinite(one), jnp.abs(one), 0).max()
