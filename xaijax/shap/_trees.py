@@ -1,4 +1,4 @@
-"""Exact Shapley and Banzhaf values of forests, and interactions of pairs: sums of table entries (see `_tree_tables.py`)."""
+"""Exact Shapley and Banzhaf values of forests, and interactions of pairs: sums of table entries, and of deep leaves."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def trees(
       masker: `xai.mask.background(rows, weights=, groups=)`: absent features take the values of the rows (interventional
         values), which may be NaN with its `allow_missing=True`. Any number of rows costs the same, once the tables are made.
         None for path-dependent values: where a split is on an absent feature, both ways are taken, by their shares of the
-        training weight; these values depend on how the trees are built: forests of equal outputs can get different ones. Or
+        training weight, or alike where none reaches the split; these values depend on how the trees are built: forests of
+        equal outputs can get different ones. Trees may be of any depth then, as no tables of deep paths are needed. Or
         tables from `tree_tables`. Default None.
       target: an int, ints [N], "all", or None for the top class of each example. Default None.
       index: "shapley", or "banzhaf". Default "shapley".
@@ -71,12 +72,12 @@ def trees(
       base_value. Rows with NaN that the library refuses have NaN for all values.
 
     Raises:
-      TypeError, ValueError: if an argument is of the wrong type, the features do not fit the forest, a training weight is 0
-        without a masker, or the trees are so deep that the tables do not fit.
+      TypeError, ValueError: if an argument is of the wrong type, the features do not fit the forest, no training weights are
+        known without a masker, or the trees are so deep that the tables of a background do not fit.
 
     References:
       Lundberg et al. (2020), From local explanations to global understanding with explainable AI for trees. Owen (1972),
-      Multilinear extensions of games. See `_tree_tables.py` for the formula and its sources.
+      Multilinear extensions of games. See `_tree_tables.py` and `_tree_leaves.py` for the formulas and their sources.
 
     >>> import numpy as np, xaijax as xai
     >>> from sklearn.tree import DecisionTreeRegressor
