@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.lime.regressions import fit_line
-from xaijax.lime._surrogate import Ridge, regression
+from xaijax.lime._surrogate import Ridge, inverse_of_triangle, regression
 
 
 def reference(points, values, weights, ridge):
@@ -107,3 +107,12 @@ def test_standard_errors_cover_the_large_sample_value_over_many_draws():
     found, _, errors, _ = jax.vmap(lambda key: draw(key, 300))(jax.random.split(jax.random.key(1), 800))
     covered = jnp.abs(found - truth) < 1.96 * errors
     assert 0.92 < covered.mean() < 0.98
+
+
+@pytest.mark.parametrize("players", [1, 5, 32, 50, 65])
+def test_the_inverse_of_a_triangle_is_that_of_float64(players):
+    """Within one loop, at its largest size, and joined from two and from four blocks."""
+    rows = np.random.default_rng(players).normal(size=(players + 5, players))
+    lower = np.linalg.cholesky(rows.T @ rows + np.eye(players)).astype(np.float32)
+    inverse = jax.jit(inverse_of_triangle)(lower)
+    np.testing.assert_allclose(inverse, np.linalg.inv(lower.astype(np.float64)), atol=1e-6)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +52,8 @@ def samples(points: Float[Array, "S M"], weights: Float[Array, " S"], controls: 
     """Returns samples of which the first is the input."""
     if controls is None:
         controls = jnp.zeros((len(points), 0), points.dtype)
-    return Samples(points, weights, jnp.arange(len(points)) > 0, controls)
+    drawn: Any = np.arange(len(points)) > 0  # known: sums of it need no program
+    return Samples(points, weights, drawn, controls)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from xaijax._core import random
 from xaijax._core.numerics import dot, einsum, ranks, ratio, safe_sqrt
@@ -26,7 +27,8 @@ class Reliability(NamedTuple):
 
 def effective_samples(samples: Samples) -> Float[Array, ""]:
     """Returns the effective sample size (sum w)² / sum w² (Kish 1965) of the drawn samples."""
-    weights = jnp.where(samples.drawn, samples.weights, 0)
+    xp = np if isinstance(samples.weights, np.ndarray) else jnp
+    weights = xp.where(samples.drawn, samples.weights, 0)
     return ratio(weights.sum() ** 2, (weights**2).sum())
 
 
@@ -52,17 +54,17 @@ def reliability(
     return Reliability(scores, jnp.where(enough, safe_sqrt((scores**2).sum(axis=0)), jnp.inf))
 
 
-def r_squared(problem: Regression, line: Line, drawn: Bool[Array, " S"], players: int) -> tuple[Array, Array]:
+def r_squared(
+    problem: Regression, line: Line, drawn: Bool[Array, " S"] | np.ndarray, players: int
+) -> tuple[Array, Array]:
     """Returns the weighted R² of the players' line, [K], and the same with each drawn row predicted by a fit without it."""
-    total = (problem.goal**2).sum(axis=0)
     controls = line.scaled.at[:players].set(0) if problem.rows.shape[1] > players else None
     own = line.residuals if controls is None else line.residuals + dot(problem.rows, controls)
     held_out = jnp.where(drawn, jnp.minimum(line.leverage, 0.999), 0)[:, None]
-
-    def explained(residuals: Array) -> Array:
-        return 1 - ratio((residuals**2).sum(axis=0), total)
-
-    return explained(own), explained(own + line.residuals * held_out / (1 - held_out))
+    held_out = own + line.residuals * held_out / (1 - held_out)
+    squares = jnp.concatenate([problem.goal, own, held_out], axis=1) ** 2  # summed at once: one program
+    total, of_line, of_others = jnp.split(squares.sum(axis=0), 3)
+    return 1 - ratio(of_line, total), 1 - ratio(of_others, total)
 
 
 def stability(
@@ -80,11 +82,9 @@ def stability(
     multipliers = random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
     changes = math.sqrt(2) * einsum("rb,bmk->rmk", multipliers, scores)
 
-    def largest(coefficients: Float[Array, "M K"]) -> Bool[Array, "M K"]:
-        return (ranks(-jnp.abs(coefficients).T) < top).T
-
-    same = jax.vmap(largest)(coefficients + changes) == largest(coefficients)
-    return same.all(axis=1).mean(axis=0)
+    every = jnp.concatenate([coefficients[None], coefficients + changes])  # ranked at once: one program
+    largest = ranks(-jnp.abs(jnp.moveaxis(every, 1, -1))) < top
+    return (largest[1:] == largest[0]).all(axis=-1).mean(axis=0)
 
 
 def _factor(scores: Float[Array, "B M"]) -> Float[Array, "M M"]:

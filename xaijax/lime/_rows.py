@@ -109,11 +109,12 @@ def draw_rows(
         controls = jnp.concatenate([jnp.zeros_like(controls[:1]), controls])
     else:
         controls = None
-    weights = jnp.ones(len(steps)) if weighted else kernel(jnp.linalg.norm(steps, axis=1), width)
-    # The distribution of numbers gives the row itself no share; in the paper it is a sample like the others.
-    own = jnp.zeros(1) if weighted else jnp.ones(1)
     points = jnp.concatenate([jnp.zeros_like(steps[:1]), steps])
-    weights = jnp.concatenate([own, weights]).astype(steps.dtype)
+    # The distribution of numbers gives the row itself no share; in the paper it is a sample like the others.
+    if weighted:
+        weights: Any = np.append(0, np.ones(len(steps))).astype(steps.dtype)  # known: sums of it need no program
+    else:
+        weights = jnp.concatenate([jnp.ones(1), kernel(jnp.linalg.norm(steps, axis=1), width)]).astype(steps.dtype)
     return samples(points, weights, controls), jnp.concatenate([row[None], inputs])
 
 
