@@ -1,5 +1,7 @@
 """Kernel regression: exact where it must be, standard errors that are true, and the same by every solver."""
 
+import subprocess
+import sys
 from math import comb
 
 import jax
@@ -101,6 +103,32 @@ def test_games_of_pairs_have_no_error(num_players, key):
     attribution = xai.shap.kernel(game, key=key, num_evaluations=6 * num_players)
     np.testing.assert_allclose(attribution.values, exact, atol=2e-4 if num_players == 70 else 1e-5)
     assert attribution.std_errors.max() < (1e-4 if num_players == 70 else 1e-5)
+
+
+@pytest.mark.parametrize("most_numbers", [2**25, 0])
+def test_hundreds_of_players_are_solved_in_blocks_of_rows(most_numbers, monkeypatch, key):
+    """The last of the blocks is not full."""
+    monkeypatch.setattr("xaijax.shap._kernel._MOST_NUMBERS", most_numbers)
+    monkeypatch.setattr("xaijax.shap._least_squares._ROWS", 256)
+    game, exact = pairwise(300)
+    attribution = xai.shap.kernel(game, key=key, num_evaluations=1202)
+    np.testing.assert_allclose(attribution.values, exact, atol=1e-3 * np.abs(exact).max())
+    assert attribution.std_errors.max() < 2e-3 * np.abs(exact).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num_players", [1000, 2000])
+def test_the_default_for_thousands_of_players_stays_within_two_gigabytes(num_players):
+    """The peak of a fresh process, with JAX itself, in kilobytes; twenty evaluations for each player."""
+    program = f"""
+import resource, jax, jax.numpy as jnp, xaijax as xai
+rows = jax.random.normal(jax.random.key(0), (2, {num_players}))
+model = lambda x: jnp.tanh(x * rows[1]).sum(axis=1)
+xai.shap.values(model, rows[:1], xai.mask.baseline(jnp.zeros({num_players})), key=jax.random.key(1))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 2_000_000
 
 
 def test_a_player_whose_values_are_those_of_the_background_gets_zero(key):

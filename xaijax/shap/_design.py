@@ -154,9 +154,9 @@ class _Stream:
     def _block(self) -> list[int]:
         """Returns the next players of consecutive random orders, without repetition."""
         if len(self.waiting) < self.size:
-            order = self.rng.permutation(self.num_players).tolist()
-            fresh = [player for player in order if player not in self.waiting]
-            self.waiting += fresh + [player for player in order if player not in fresh]
+            order, waiting = self.rng.permutation(self.num_players).tolist(), set(self.waiting)
+            self.waiting += [player for player in order if player not in waiting]
+            self.waiting += [player for player in order if player in waiting]
         block, self.waiting = self.waiting[: self.size], self.waiting[self.size :]
         return block
 

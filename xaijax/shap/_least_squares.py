@@ -4,13 +4,15 @@ phi = argmin sum_s w_s (x_s·phi - o_s)²    with    sum_i phi_i = v(grand coali
 
 over pairs of spins x = z - 1/2 and odd parts o. The even part of a game drops out of the regression (Covert & Lee 2021).
 w is the Shapley kernel (M - 1) / (C(M, k) k (M - k)) over the probability of drawing a pair. The constants of the design
-are made on the host in float64: phi is a constant matrix times the odd parts.
+are made on the host in float64: phi is a constant matrix times the odd parts. Where this matrix would be too large, the
+coalitions are kept as bits, and conjugate gradients solve the regression. Nothing but the results is as large as a design.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,8 +23,9 @@ from xaijax._core.numerics import dot, ratio, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float
 from xaijax.shap._design import Design
 
-_CONJUGATE_STEPS = 40
+_CONJUGATE_STEPS, _FEW_PAIRS_STEPS = 40, 200  # of conjugate gradients: to 1e-7 from 4 M pairs on, and from 2 M on
 _LEAST_SPARED = 1e-3  # of 1 - leverage: residuals are divided by it
+_ROWS = 1024  # pairs at once: temporary arrays are [1024, M]
 
 
 class Regression(NamedTuple):
@@ -43,28 +46,36 @@ class Regression(NamedTuple):
 
 
 class Large(NamedTuple):
-    """The same for designs whose operator is too large to store. weights: [n] of the pairs."""
+    """The same for designs whose operator is too large to store.
 
-    spins: Float[Array, "n M"]
-    weights: Float[Array, " n"]
-    left: Float[Array, " n"]
+    coalitions: [b, r, M] in b blocks of r rows. weights, left: [b, r]; 0 for rows that fill up the last block.
+    """
+
+    coalitions: Bool[Array, "b r M"]
+    weights: Float[Array, "b r"]
+    left: Float[Array, "b r"]
 
 
 @functools.lru_cache(maxsize=16)
 def regression(design: Design, stage: int) -> Regression:
     """Returns the constants of a design, on the device."""
-    spins, weights = _spins(design, stage), kernel_weights(design, stage)
-    count, num_players = spins.shape
-    # Without the direction of all ones, in which the sum is given.
-    centered = spins - spins.mean(axis=1, keepdims=True)
-    gram = (centered * weights[:, None]).T @ centered
+    weights, num_players = kernel_weights(design, stage), design.num_players
+    count = len(weights)
+    gram = np.zeros((num_players, num_players))
+    for rows, _, centered in _blocks(design, stage):
+        gram += (centered * weights[rows, None]).T @ centered
     size = np.trace(gram) / num_players
     gram += size * (np.ones((num_players, num_players)) / num_players + 1e-10 * np.eye(num_players))
-    operator = cho_solve(cho_factor(gram), (centered * weights[:, None]).T)
-    leverage = (centered * operator.T).sum(axis=1)
-    of_grand = 2 / num_players * (1 - operator @ spins.sum(axis=1))  # what the given sum adds
-    spared = np.maximum(1 - leverage, _LEAST_SPARED)
-    numbers = (np.column_stack([operator, of_grand]), spins, spared, 1 - design.chance[stage, :count])
+    root = cho_factor(gram, overwrite_a=True)
+    operator, leverage = np.empty((num_players, count + 1), np.float32), np.empty(count)
+    of_sums = np.zeros(num_players)
+    for rows, spins, centered in _blocks(design, stage):
+        part = cho_solve(root, (centered * weights[rows, None]).T)
+        operator[:, rows], leverage[rows] = part, (centered * part.T).sum(axis=1)
+        of_sums += part @ spins.sum(axis=1)
+    operator[:, -1] = 2 / num_players * (1 - of_sums)  # what the given sum adds
+    spins = design.coalitions[:count] - np.float32(0.5)
+    numbers = (operator, spins, np.maximum(1 - leverage, _LEAST_SPARED), 1 - design.chance[stage, :count])
     with jax.ensure_compile_time_eval():
         tables = (jnp.asarray(part, jnp.float32) for part in numbers)
         return Regression(*tables, enough=jnp.asarray(count > num_players - 1))
@@ -73,10 +84,28 @@ def regression(design: Design, stage: int) -> Regression:
 @functools.lru_cache(maxsize=4)
 def large(design: Design, stage: int) -> Large:
     """Returns the constants of a large design, on the device."""
-    spins, weights = _spins(design, stage), kernel_weights(design, stage)
-    numbers = (spins, weights / weights.mean(), 1 - design.chance[stage, : len(spins)])
+    weights = kernel_weights(design, stage)
+    count = len(weights)
+
+    def in_blocks(numbers: np.ndarray) -> np.ndarray:
+        filled = np.concatenate([numbers, np.zeros((-count % _ROWS, *numbers.shape[1:]), numbers.dtype)])
+        return filled.reshape(-1, _ROWS, *numbers.shape[1:])
+
     with jax.ensure_compile_time_eval():
-        return Large(*(jnp.asarray(part, jnp.float32) for part in numbers))
+        return Large(
+            jnp.asarray(in_blocks(design.coalitions[:count])),
+            jnp.asarray(in_blocks(weights / weights.mean()), jnp.float32),
+            jnp.asarray(in_blocks(1 - design.chance[stage, :count]), jnp.float32),
+        )
+
+
+def _blocks(design: Design, stage: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yields rows, their spins, and these without the direction of all ones, in which the sum is given."""
+    count = design.stages[stage]
+    for start in range(0, count, _ROWS):
+        rows = slice(start, min(start + _ROWS, count))
+        spins = design.coalitions[rows] - 0.5
+        yield rows, spins, spins - spins.mean(axis=1, keepdims=True)
 
 
 def kernel_weights(design: Design, stage: int) -> np.ndarray:
@@ -108,41 +137,64 @@ def solve(problem: Regression, odd: Float[Array, "n K"]) -> tuple[Float[Array, "
 def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, "M K"], Float[Array, "M K"]]:
     """Solves by conjugate gradients: the Gram matrix of balanced pairs is close to a multiple of the identity.
 
-    Standard errors and leverages take it for that multiple.
+    Standard errors and leverages take it for that multiple. All steps are orthogonal to the direction of all ones, in
+    which the sum is given, so that spins need not be centered.
     """
-    spins, weights, left = (table.astype(odd.dtype) for table in problem)
-    count, num_players = spins.shape
-    centered = spins - spins.mean(axis=1, keepdims=True)
+    blocks, rows, num_players = problem.coalitions.shape
+    dtype, count = odd.dtype, len(odd) - 1
+    weights, left = problem.weights.astype(dtype)[..., None], problem.left.astype(dtype)[..., None]
+    observed = jnp.pad(odd[:-1], [(0, blocks * rows - count), (0, 0)]).reshape(blocks, rows, -1)
     share = 2 * odd[-1:] / num_players
-    goal = odd[:-1] - spins.sum(axis=1)[:, None] * share
+
+    def summed(of_block: Callable[..., Any], *others: Array) -> Any:
+        """Sums a function of the spins of each block, and of what else is given for its rows."""
+
+        def add(total: Any, block: tuple[Array, ...]) -> tuple[Any, None]:
+            coalitions, *rest = block
+            return jax.tree.map(jnp.add, total, of_block(coalitions.astype(dtype) - 0.5, *rest)), None
+
+        given = (problem.coalitions, *others)
+        shapes = jax.eval_shape(
+            lambda *first: of_block(first[0].astype(dtype) - 0.5, *first[1:]), *(a[0] for a in given)
+        )
+        zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+        return jax.lax.scan(add, zeros, given)[0]
+
+    def projected(numbers: Float[Array, "M K"]) -> Float[Array, "M K"]:
+        return numbers - numbers.mean(axis=0, keepdims=True)
 
     def gram(step: Float[Array, "M K"]) -> Float[Array, "M K"]:
-        return dot(centered.T, weights[:, None] * dot(centered, step))
+        return projected(summed(lambda spins, weights: dot(spins.T, weights * dot(spins, step)), weights))
 
     def one_step(state, _):
         values, left, step, size = state
         image = gram(step)
         length = ratio(size, jnp.maximum((step * image).sum(axis=0), 0))[None]
-        values, left = values + length * step, left - length * image
-        left = left - left.mean(
-            axis=0, keepdims=True
-        )  # rounding errors along all ones, where nothing curves, would grow
+        # Rounding errors along all ones, where nothing curves, would grow.
+        values, left = values + length * step, projected(left - length * image)
         new = (left**2).sum(axis=0)
         return (values, left, left + ratio(new, size)[None] * step, new), None
 
-    start = dot(centered.T, weights[:, None] * goal)
+    def of_goal(spins: Array, weights: Array, observed: Array) -> Array:
+        return dot(spins.T, weights * (observed - spins.sum(axis=1, keepdims=True) * share))
+
+    steps = _CONJUGATE_STEPS if count >= 4 * num_players else _FEW_PAIRS_STEPS
+    start = projected(summed(of_goal, weights, observed))
     state = (jnp.zeros_like(start), start, start, (start**2).sum(axis=0))
-    (values, *_), _ = jax.lax.scan(one_step, state, length=_CONJUGATE_STEPS)
+    (values, *_), _ = jax.lax.scan(one_step, state, length=steps)
     values = values + share
 
-    residuals = odd[:-1] - dot(spins, values)
-    multiple = (weights[:, None] * centered**2).sum() / (num_players - 1)
-    pull = weights / multiple
-    spared = jnp.maximum(1 - pull * (centered**2).sum(axis=1), _LEAST_SPARED)
-    scores = left[:, None] * (pull[:, None] * residuals / spared[:, None]) ** 2
-    errors = safe_sqrt(dot((centered**2).T, scores))
+    # The squares of centered spins s - m are 1/4 - 2 m s + m².
+    def of_squares(spins: Array, weights: Array) -> Array:
+        return (weights[:, 0] * num_players * (1 / 4 - spins.mean(axis=1) ** 2)).sum()
+
+    multiple = summed(of_squares, weights) / (num_players - 1)
+
+    def of_residuals(spins: Array, weights: Array, left: Array, observed: Array) -> Array:
+        mean, pull = spins.mean(axis=1, keepdims=True), weights / multiple
+        spared = jnp.maximum(1 - pull * num_players * (1 / 4 - mean**2), _LEAST_SPARED)
+        scores = left * (pull * (observed - dot(spins, values)) / spared) ** 2
+        return ((1 / 4 + mean**2) * scores).sum(axis=0)[None] - 2 * dot(spins.T, mean * scores)
+
+    errors = safe_sqrt(summed(of_residuals, weights, left, observed))
     return values, errors if count > num_players - 1 else jnp.full_like(errors, jnp.inf)
-
-
-def _spins(design: Design, stage: int) -> np.ndarray:
-    return design.coalitions[: design.stages[stage]] - 0.5
