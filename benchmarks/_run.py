@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -32,7 +33,8 @@ from benchmarks._peer_comparison import table as peer_table
 from benchmarks._shap_cases import shap_cases, shap_parts, solvers
 from benchmarks._timing import without_stored_programs
 from experiments import error_per_evaluation
-from experiments._estimators import ours, peers
+from experiments._estimators import ours
+from experiments._peers import Peers
 
 Rows = list[dict[str, Any]]
 _PARTS = {"cam": cam_parts, "shap": shap_parts, "lime": lime_parts}
@@ -132,8 +134,10 @@ def _errors_of(settings: Settings) -> Rows:
         "quick": {"games": ["teams (12)", "teams (60)"], "budgets": (10,), "instances": 2, "seeds": 6},
         "full": {},
     }[settings.size]
-    estimators = ours() if settings.size == "quick" else [*ours(), *peers()]
-    return error_per_evaluation.measure(estimators, say=settings.say, **fewer)
+    if settings.size == "quick":
+        return error_per_evaluation.measure(ours(), say=settings.say, **fewer)
+    with Peers(sys.executable) as peers:
+        return error_per_evaluation.measure([*ours(), *peers.estimators()], say=settings.say, **fewer)
 
 
 PEERS: dict[str, Callable[..., Rows]] = {

@@ -1,15 +1,11 @@
-"""The Shapley estimators to measure: ours, and those of the packages shap and shapiq if they are installed.
+"""The Shapley estimators to measure: ours, and shap's algorithm in NumPy. Those of packages are in `_peers.py`.
 
 Each takes a game, a number of evaluations and seeds, and returns an estimate for each seed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib
-import importlib.util
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +23,10 @@ class Estimates(NamedTuple):
     values: np.ndarray
     half_widths: np.ndarray | None
     evaluations: float
+
+
+class Failure(Exception):
+    """Says why an estimator has no estimate of a game."""
 
 
 # A game, its number of evaluations and the seeds.
@@ -111,78 +111,3 @@ def _permutations_as_many_as_shap(known: KnownGame, num_evaluations: int, seeds:
         by_rank = (np.diff(worth[0]) - np.diff(worth[1])) / 2
         values.append(np.take_along_axis(by_rank, ranks, axis=1).mean(axis=0))
     return Estimates(np.array(values), None, count * (2 * num_players + 1))
-
-
-def peers() -> list[Estimator]:
-    """Returns the estimators of the installed packages."""
-    estimators = []
-    if importlib.util.find_spec("shap"):
-        estimators += [
-            Estimator("PermutationExplainer", "shap", _shap_permutation),
-            Estimator("KernelExplainer", "shap", functools.partial(_shap_kernel, l1_reg="num_features(10)")),
-            Estimator("KernelExplainer, l1_reg off", "shap", functools.partial(_shap_kernel, l1_reg=False)),
-        ]
-    if importlib.util.find_spec("shapiq"):
-        for name in ("KernelSHAP", "UnbiasedKernelSHAP", "kADDSHAP", "SVARM", "OwenSamplingSV", "StratifiedSamplingSV"):
-            estimators.append(Estimator(name, "shapiq", functools.partial(_shapiq, name)))
-    return estimators
-
-
-def _in_numpy(known: KnownGame) -> tuple[Callable[[Any], np.ndarray], list[int]]:
-    """Returns the game for the peers, in float64, and a list of the numbers of coalitions of its calls."""
-    asked: list[int] = []
-
-    def value(coalitions: Any) -> np.ndarray:
-        rows = np.atleast_2d(np.asarray(coalitions)) > 0.5
-        asked.append(len(rows))
-        return np.asarray(known.value.in_numpy(rows), np.float64)
-
-    return value, asked
-
-
-def _shap_permutation(known: KnownGame, num_evaluations: int, seeds: Sequence[int]) -> Estimates:
-    shap: Any = importlib.import_module("shap")
-
-    value, asked = _in_numpy(known)
-    empty, grand = np.zeros((1, len(known.exact))), np.ones((1, len(known.exact)))
-    masker = shap.maskers.Independent(empty)
-    values = []
-    for seed in seeds:
-        explain = shap.PermutationExplainer(value, masker, seed=int(seed))
-        values.append(explain(grand, max_evals=num_evaluations, silent=True).values[0])
-    return Estimates(np.array(values), None, sum(asked) / len(seeds))
-
-
-def _shap_kernel(known: KnownGame, num_evaluations: int, seeds: Sequence[int], *, l1_reg: Any) -> Estimates:
-    shap: Any = importlib.import_module("shap")
-
-    value, asked = _in_numpy(known)
-    empty, grand = np.zeros((1, len(known.exact))), np.ones((1, len(known.exact)))
-    values = []
-    for seed in seeds:
-        np.random.seed(int(seed))  # noqa: NPY002  (the only generator that shap reads)
-        explain = shap.KernelExplainer(value, empty)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            options = {"nsamples": num_evaluations - 2, "l1_reg": l1_reg, "silent": True}
-            values.append(explain.shap_values(grand, **options)[0])
-    return Estimates(np.array(values), None, sum(asked) / len(seeds))
-
-
-def _shapiq(name: str, known: KnownGame, num_evaluations: int, seeds: Sequence[int]) -> Estimates:
-    approximator: Any = importlib.import_module("shapiq.approximator")
-
-    value, asked = _in_numpy(known)
-    empty = value(np.zeros((1, len(known.exact))))[0]
-    asked.clear()
-    centered = lambda coalitions: value(coalitions) - empty  # noqa: E731  (as shapiq's own games do)
-    values = []
-    for seed in seeds:
-        with contextlib.redirect_stdout(None), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            options: dict[str, Any] = {"n": len(known.exact), "random_state": int(seed)}
-            if name == "kADDSHAP":
-                options["max_order"] = 2
-            interactions = getattr(approximator, name)(**options).approximate(num_evaluations, centered)
-            values.append([interactions.dict_values.get((player,), 0.0) for player in range(len(known.exact))])
-    return Estimates(np.array(values), None, sum(asked) / len(seeds))

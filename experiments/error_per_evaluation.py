@@ -1,11 +1,12 @@
 """The error of Shapley estimators at equal numbers of model evaluations.
 
-Every estimator of this library, and those of shap and shapiq if they are installed, are measured on 21 games with known
+Every estimator of this library, and those of shap and shapiq in another Python, are measured on 21 games with known
 Shapley values: perceptrons, forests, boosted trees, a convolutional network and a transformer on real data, and games of
 teams, rules, votes and neighbors. The figure has one panel for each game; the tables show ratios of errors and the
 coverage of the intervals.
 
 python -m experiments.error_per_evaluation --out out/error_per_evaluation
+python -m experiments.error_per_evaluation --peers .venv-peers/bin/python       # with shap's and shapiq's, see _peers.py
 python -m experiments.error_per_evaluation --quick --kept out/games            # while an estimator is developed
 python -m experiments.error_per_evaluation --quick --kept out/games --validation   # after all choices are made
 """
@@ -13,6 +14,7 @@ python -m experiments.error_per_evaluation --quick --kept out/games --validation
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -27,8 +29,9 @@ from rich.table import Table
 
 import xaijax as xai
 from experiments._benchmark_games import EXPENSIVE, GAMES, VALIDATION, known_games
-from experiments._estimators import Estimator, ours, peers, stand_in
+from experiments._estimators import Estimator, Failure, ours, stand_in
 from experiments._known_games import KnownGame, with_equal_shapes
+from experiments._peers import Peers
 from experiments._report import Report
 
 Entries = Sequence[dict[str, Any]]  # as `measure` returns them
@@ -47,14 +50,16 @@ def measure(
     seed: int = 0,
     most_players: int | None = None,
     kept: Path | None = None,
+    finished: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> list[dict[str, Any]]:
     """Returns one entry for each game, budget and estimator.
 
-    most_players: games of more players are left out. kept: a folder that games are written to and read from.
+    most_players: games of more players are left out. kept: a folder that games are written to and read from. finished: a
+    folder that entries are written to and read from, so that a run that was interrupted continues.
 
     errors: [instances * seeds] squared errors of the values, divided by the sum of their squares. coverage: the share of
-    the values in the 95 % intervals. evaluations: the number that the estimator used.
+    the values in the 95 % intervals. evaluations: the number that the estimator used. failure: why there are no errors.
     """
     entries = []
     for name in games:
@@ -64,15 +69,27 @@ def measure(
         if most_players is not None and players > most_players:
             continue
         say(f"{name}: {len(known)} games, computed in {time.perf_counter() - start:.0f} s")
+        repeats = {"instances": instances, "seeds": seeds, "seed": seed}
+        file = None if finished is None else finished / f"{name}.json"
+        earlier = json.loads(file.read_text()) if file is not None and file.exists() else []
         for budget in budgets:
             # 2 M + 1 evaluations are those of one permutation, walked in both directions.
             evaluations = max(budget * players, 2 * players + 1)
             if evaluations >= 2**players:
                 continue
             for estimator in estimators:
-                if budget <= estimator.most:
-                    sizes = {"game": name, "players": players, "budget": budget, "asked": evaluations}
-                    entries.append(sizes | _measure_estimator(estimator, known, evaluations, seeds))
+                if budget > estimator.most:
+                    continue
+                sizes = {"game": name, "players": players, "budget": budget, "asked": evaluations} | repeats
+                same = sizes | {"estimator": f"{estimator.package}: {estimator.name}"}
+                entry = next((each for each in earlier if same.items() <= each.items()), None)
+                if entry is None:
+                    entry = sizes | _measure_estimator(estimator, known, evaluations, seeds)
+                    earlier.append(entry)
+                    if file is not None:
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_text(json.dumps(earlier))
+                entries.append(entry)
         say(f"{name}: measured, {time.perf_counter() - start:.0f} s in total")
     return entries
 
@@ -81,17 +98,19 @@ def _measure_estimator(
     estimator: Estimator, known: Sequence[KnownGame], evaluations: int, seeds: int
 ) -> dict[str, Any]:
     errors, covered, used = [], [], []
+    names = {"estimator": f"{estimator.package}: {estimator.name}", "package": estimator.package}
     for number, game in enumerate(known):
-        estimate = estimator.estimate(game, evaluations, range(number * seeds, (number + 1) * seeds))
+        try:
+            estimate = estimator.estimate(game, evaluations, range(number * seeds, (number + 1) * seeds))
+        except Failure as reason:
+            return names | {"failure": str(reason), "coverage": None}
         difference = estimate.values - game.exact
         errors += ((difference**2).sum(axis=1) / (game.exact**2).sum()).tolist()
         used.append(estimate.evaluations)
         if estimate.half_widths is not None and np.isfinite(estimate.half_widths).all():
             bounds = estimate.half_widths + 1e-6 * np.abs(game.exact).max()  # with an allowance for rounding errors
             covered += (np.abs(difference) <= bounds).mean(axis=1).tolist()
-    return {
-        "estimator": f"{estimator.package}: {estimator.name}",
-        "package": estimator.package,
+    return names | {
         "errors": errors,
         "mean_error": float(np.mean(errors)),
         "coverage": float(np.mean(covered)) if covered else None,
@@ -100,10 +119,11 @@ def _measure_estimator(
 
 
 def cells_of(entries: Entries) -> dict[tuple[str, int], Cell]:
-    """Returns the entries of the estimators by name, for each game and budget."""
+    """Returns the entries of the estimators by name, for each game and budget, without failures."""
     by_cell: dict[tuple[str, int], Cell] = {}
     for entry in entries:
-        by_cell.setdefault((entry["game"], entry["budget"]), {})[entry["estimator"]] = entry
+        if "failure" not in entry:
+            by_cell.setdefault((entry["game"], entry["budget"]), {})[entry["estimator"]] = entry
     return by_cell
 
 
@@ -133,16 +153,17 @@ def geometric_means(
     }
 
 
-def best_of(package: str) -> Callable[[Cell], dict[str, Any] | None]:
-    """Returns a function that chooses a package's entry with the smallest error, which requires the exact values."""
+def best_of(*packages: str) -> Callable[[Cell], dict[str, Any] | None]:
+    """Returns a function that chooses the packages' entry with the smallest error, which requires the exact values."""
 
     def best(cell: Cell) -> dict[str, Any] | None:
-        entries = [entry for entry in cell.values() if entry["package"] == package]
+        entries = [entry for entry in cell.values() if entry["package"] in packages]
         return min(entries, key=lambda entry: entry["mean_error"]) if entries else None
 
     return best
 
 
+PEERS = "shap", "shapiq"
 DEFAULT, PRECISE, OWN = "xaijax: default", "xaijax: high precision", "xaijax: permutations"
 _STAND_IN = "NumPy: PermutationExplainer's algorithm"
 _BEST = "shapiq, its best"
@@ -166,9 +187,10 @@ def tables(entries: Entries) -> list[Table]:
     measured = {entry["estimator"] for entry in entries}
     shown = [_ratios(entries, name, reference) for name in (DEFAULT, PRECISE) if name in measured]
     if any(entry["package"] == "shapiq" for entry in entries):
-        shown += [_ratios_to_best(entries, DEFAULT, "shapiq"), _ratios_to_best(entries, PRECISE, "shapiq")]
+        shown += [_ratios_to_best(entries, name) for name in (DEFAULT, PRECISE) if name in measured]
     of_games = [_coverage_of_games(entries, name) for name in (DEFAULT, PRECISE) if name in measured]
-    return [*shown, _means(entries, reference), _coverage(entries), *of_games]
+    failures = [_failures(entries)] if any("failure" in entry for entry in entries) else []
+    return [*shown, _means(entries, reference), _coverage(entries), *of_games, *failures]
 
 
 def _budgets(entries: Entries) -> list[int]:
@@ -204,10 +226,14 @@ def _ratios(entries: Entries, estimator: str, reference: str) -> Table:
     return shown
 
 
-def _ratios_to_best(entries: Entries, estimator: str, package: str) -> Table:
-    """Returns the error ratios of an estimator to the best of a package on the same game, with the name of the best."""
-    budgets, cells, best = _budgets(entries), cells_of(entries), best_of(package)
-    shown = _empty_table(f"squared error of {estimator} ÷ that of {package}'s best on the game", "game", budgets)
+def _ratios_to_best(entries: Entries, estimator: str) -> Table:
+    """Returns the error ratios of an estimator to the best peer on the same game, with the name of that one.
+
+    The last lines show the geometric mean and on how many games the estimator is behind.
+    """
+    budgets, cells, best = _budgets(entries), cells_of(entries), best_of(*PEERS)
+    shown = _empty_table(f"squared error of {estimator} ÷ that of the best peer on the game", "game", budgets)
+    behind = dict.fromkeys(budgets, 0)
     for game in _games(entries):
         row = []
         for budget in budgets:
@@ -216,12 +242,28 @@ def _ratios_to_best(entries: Entries, estimator: str, package: str) -> Table:
             if other is None or estimator not in cell:
                 row.append("")
                 continue
-            name = other["estimator"].partition(": ")[2]
-            row.append(f"{ratio(cell[estimator], other)[0]:.3f} {name}")
+            name, value = other["estimator"].partition(": ")[2], ratio(cell[estimator], other)[0]
+            behind[budget] += value > 1
+            row.append(f"{value:.3f} {name}")
         shown.add_row(game, *row)
     means = geometric_means(entries, estimator, best)
     shown.add_section()
     shown.add_row("geometric mean", *(f"{means[budget][0]:.3f}" if budget in means else "" for budget in budgets))
+    counts = (f"{behind[budget]} of {means[budget][2]}" if budget in means else "" for budget in budgets)
+    shown.add_row("behind the best peer", *counts)
+    return shown
+
+
+def _failures(entries: Entries) -> Table:
+    """Returns the games and budgets on which an estimator has no values, and why."""
+    cells: dict[tuple[str, str], list[str]] = {}
+    for entry in entries:
+        if "failure" in entry:
+            cell = f"{entry['game']} at {entry['budget']} M"
+            cells.setdefault((entry["estimator"], entry["failure"]), []).append(cell)
+    shown = Table("estimator", "why", "games", title="no values")
+    for (name, reason), games in cells.items():
+        shown.add_row(name, reason, ", ".join(games))
     return shown
 
 
@@ -307,7 +349,12 @@ def curves(entries: Entries) -> Figure:
 def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser = argparse.ArgumentParser(description="The error of Shapley estimators at equal numbers of evaluations.")
     parser.add_argument("--out", type=Path, default=Path("out/error_per_evaluation"), help="the folder for the figure")
-    parser.add_argument("--read", type=Path, help="numbers.json of an earlier run: draws it and measures nothing")
+    parser.add_argument(
+        "--read",
+        type=Path,
+        nargs="+",
+        help="numbers.json of earlier runs, or folders of finished entries: draws them and measures nothing",
+    )
     parser.add_argument("--games", nargs="+", default=[""], help="parts of the games' names, such as forest")
     parser.add_argument("--most-players", type=int, help="leave out games of more players")
     parser.add_argument("--photographs", action="store_true", help="also the games of an ImageNet network, for minutes")
@@ -322,10 +369,13 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--budgets", type=int, nargs="+", default=list(BUDGETS), help="evaluations per player")
     parser.add_argument("--instances", type=int, default=4, help="instances of each game")
     parser.add_argument("--seeds", type=int, default=6, help="seeds of each instance")
-    parser.add_argument("--no-peers", action="store_true", help="only this library's estimators")
+    parser.add_argument("--peers", type=Path, help="the Python of an environment that has shap, shapiq or both")
+    parser.add_argument(
+        "--finished", type=Path, help="a folder of entries, so that a run that was interrupted continues"
+    )
     options = parser.parse_args(arguments)
     if options.quick:
-        options.most_players, options.instances, options.seeds, options.no_peers = 30, 2, 3, True
+        options.most_players, options.instances, options.seeds = 30, 2, 3
         options.estimators = (
             ["default", "algorithm"] if options.estimators == [""] else [*options.estimators, "algorithm"]
         )
@@ -336,19 +386,25 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
         parser.error(f"--games must be parts of the names of games, got {options.games}: choose among {list(choice)}")
     report = Report(options.out)
     if options.read:
-        entries = json.loads(options.read.read_text())["errors"]
+        entries = [entry for entry in read(options.read) if entry["game"] in games]
     else:
-        estimators = {each.name: each for each in ours() + ([stand_in()] if options.no_peers else peers())}
-        entries = measure(
-            [estimators[name] for name in _containing(options.estimators, list(estimators))],
-            games=games,
-            budgets=options.budgets,
-            instances=options.instances,
-            seeds=options.seeds,
-            most_players=options.most_players,
-            kept=options.kept,
-            say=report.say,
-        )
+        with contextlib.ExitStack() as stack:
+            others = [stand_in()]
+            if options.peers:
+                peers = stack.enter_context(Peers(options.peers))
+                report.numbers["versions"], others = peers.versions, peers.estimators()
+            estimators = {each.name: each for each in ours() + others}
+            entries = measure(
+                [estimators[name] for name in _containing(options.estimators, list(estimators))],
+                games=games,
+                budgets=options.budgets,
+                instances=options.instances,
+                seeds=options.seeds,
+                most_players=options.most_players,
+                kept=options.kept,
+                finished=options.finished,
+                say=report.say,
+            )
     console = Console(width=130)
     for table in tables(entries):
         console.print(table)
@@ -358,6 +414,28 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     )
     report.close()
     return entries
+
+
+def read(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Returns the entries of several runs, from their `numbers.json` or their folders of finished entries.
+
+    Raises:
+      ValueError: if the runs have different numbers of repeats.
+    """
+    entries: list[dict[str, Any]] = []
+    for path in paths:
+        if path.is_dir():
+            entries += [entry for file in sorted(path.glob("*.json")) for entry in json.loads(file.read_text())]
+        else:
+            entries += json.loads(path.read_text())["errors"]
+    repeats = {(entry["instances"], entry["seeds"], entry["seed"]) for entry in entries}
+    if len(repeats) > 1:
+        raise ValueError(
+            f"`--read` must name runs of the same games and repeats, got (instances, seeds, first seed) {sorted(repeats)}: "
+            "measure them again with equal ones."
+        )
+    order = list(GAMES | EXPENSIVE | VALIDATION)
+    return sorted(entries, key=lambda entry: (order.index(entry["game"]), entry["budget"]))
 
 
 def _containing(parts: Sequence[str], names: Sequence[str]) -> list[str]:

@@ -1,6 +1,8 @@
 """The measures of estimators on numbers whose results are known, and a small run."""
 
 import json
+import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from experiments import _estimators, error_per_evaluation
 from experiments._known_games import of_table
+from experiments._peers import Peers
 from tests.shap.test_exact import random_worth
 
 
@@ -66,6 +69,59 @@ def test_a_panel_has_the_errors_of_its_game_and_the_best_of_the_other_package():
     plt.close(figure)
 
 
+_STAND_IN = """
+import sys
+sys.path.insert(0, {folder!r})
+import numpy as np
+import _peer_estimators as peers
+
+
+def removal(value, players, evaluations, seed):  # what the grand coalition loses without each player
+    print("this is no message")
+    assert evaluations == players + 1 + seed, "as many evaluations as there are coalitions"
+    worth = value(np.concatenate([np.ones((1, players)), 1 - np.eye(players)]))
+    return worth[0] - worth[1:]
+
+
+peers._estimators = lambda: {{"removal": ("numpy", removal), "of no package": ("none", removal)}}
+peers.PACKAGES = ("numpy", "absent")
+peers.main()
+"""
+
+
+def test_another_python_estimates_from_values_that_are_computed_here(tmp_path):
+    """Coalitions of ten players fill no whole bytes; what a package prints does not mix with its estimates."""
+    script = tmp_path / "stand_in.py"
+    script.write_text(_STAND_IN.format(folder=str(Path(error_per_evaluation.__file__).parent)))
+    worth = np.random.default_rng(0).normal(size=2**10).astype(np.float32)
+    known = of_table(worth)
+    with Peers(sys.executable, script) as peers:
+        (estimator,) = peers.estimators()
+        assert (estimator.name, estimator.package) == ("removal", "numpy")
+        assert peers.versions == {"numpy": np.__version__}
+        estimates = estimator.estimate(known, 11, [0])
+        np.testing.assert_array_equal(estimates.values, [worth[-1] - worth[1023 - (1 << np.arange(10))].astype(float)])
+        assert estimates.evaluations == 11
+        with pytest.raises(_estimators.Failure, match="AssertionError: as many evaluations as there are coalitions"):
+            estimator.estimate(known, 12, [0])
+        options = {"games": ["patients, perceptron (10)"], "budgets": (3,), "instances": 1, "seeds": 1}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(error_per_evaluation, "known_games", lambda *_: [known])
+            for _ in range(2):  # the second reads what the first has written
+                (row,) = error_per_evaluation.measure([estimator], finished=tmp_path / "finished", **options)
+                assert row["failure"].startswith("AssertionError")
+                patch.setattr(error_per_evaluation, "_measure_estimator", None)
+    assert error_per_evaluation.cells_of([row]) == {}
+    assert error_per_evaluation.read([tmp_path / "finished"]) == [row]
+    (tmp_path / "other.json").write_text(json.dumps({"errors": [row | {"seeds": 2}]}))
+    with pytest.raises(ValueError, match=r"got \(instances, seeds, first seed\) \[\(1, 1, 0\), \(1, 2, 0\)\]"):
+        error_per_evaluation.read([tmp_path / "finished", tmp_path / "other.json"])
+    broken = tmp_path / "exit.py"
+    broken.write_text("raise SystemExit(3)")
+    with pytest.raises(RuntimeError, match="The peers' process ended with the code 3"):
+        Peers(sys.executable, broken)
+
+
 @pytest.mark.slow
 def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_percent():
     known = of_table(random_worth(6) + 5 * np.bitwise_count(np.arange(64)))
@@ -80,7 +136,7 @@ def test_estimators_are_given_the_evaluations_they_report_and_intervals_of_95_pe
 
 @pytest.mark.slow
 def test_a_small_run_writes_its_figure_and_draws_it_again(tmp_path):
-    options = ["--games", "teams (12)", "--budgets", "3", "8", "--instances", "1", "--seeds", "2", "--no-peers"]
+    options = ["--games", "teams (12)", "--budgets", "3", "8", "--instances", "1", "--seeds", "2"]
     options += ["--kept", str(tmp_path / "games")]
     entries = error_per_evaluation.main([*options, "--out", str(tmp_path / "first")])
     assert {row["budget"] for row in entries} == {3, 8}
