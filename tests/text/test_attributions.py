@@ -1,5 +1,7 @@
 """Attributions of prompts: the whole response, and gradients by span."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +59,16 @@ def test_the_whole_response_is_one_game_that_shares_its_evaluations(game):
     assert whole.output_names == ("hic",)
     assert (whole.names, whole.context) == (("fgh", "i", "fgh", "cd"), ("a", "ed"))
     assert tokens.output_names == ("h", "i", "c")
+
+
+def test_contexts_are_saved_and_kept_where_all_have_the_same(tmp_path, game):
+    tokens = xai.shap.exact(game)
+    loaded = xai.load(xai.save(tmp_path / "tokens", tokens))
+    assert jax.tree.structure(loaded) == jax.tree.structure(tokens)
+    one, other = (xai.Attribution(jnp.ones((1, 2)), jnp.ones(1), context=("a", last)) for last in "bc")
+    assert xai.concatenate([one, one]).context == ("a", "b")
+    assert xai.concatenate([one, other]).context is None
+    assert (one.of_spans, dataclasses.replace(one, context=None).of_spans) == (True, False)
 
 
 def test_sums_of_standard_errors_bound_those_of_the_whole_response(game):

@@ -12,6 +12,7 @@ import xaijax as xai
 from tests.selection import usual
 from tests.text.models import VOCABULARY, all_coalitions, model, parameters, transformer
 from tests.text.models import log_probabilities as of_text
+from xaijax._model import _replay
 from xaijax.text._lengths import padded_length
 
 KEY = jax.random.key(5)
@@ -123,6 +124,25 @@ def test_another_prompt_of_the_same_size_compiles_nothing():
     explain(9)
     # The checks of a new game trace it twice: for its shapes, and for the logits of two rows.
     assert len(traces) - count <= 2
+
+
+def test_texts_are_no_part_of_programs(monkeypatch):
+    """Other names, prefixes and questions trace no estimator anew, and are those of the result."""
+    traces, look_up = [], _replay._look_up
+    monkeypatch.setattr(_replay, "_look_up", lambda *given: traces.append(given) or look_up(*given))
+
+    def explain(name, last):
+        prompt = xai.text.prompt([[5, 6, 7], [8], [2, 3]], prefix=[0], suffix=[last], names=[name, "b", "c"])
+        game = xai.text.response_game(model(), prompt, RESPONSE, token_names=[name, "y", "z"])
+        return xai.shap.permutation(game, num_permutations=2, key=KEY)
+
+    first = explain("a", 4)
+    count = len(traces)
+    other = explain("other", 9)
+    assert count > 0
+    assert len(traces) == count
+    assert (first.names, first.output_names, first.context) == (("a", "b", "c"), ("a", "y", "z"), ("0", "4"))
+    assert (other.names, other.output_names, other.context) == (("other", "b", "c"), ("other", "y", "z"), ("0", "9"))
 
 
 def test_lengths_are_few_and_close():

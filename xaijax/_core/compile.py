@@ -81,6 +81,7 @@ def compiled(
             classes = set(map(type, leaves))
             if _any_explicit(leaves, classes):
                 arguments, options = jax.tree.unflatten(structure, map(_with_automatic_axes, leaves))
+            given = arguments
             program, (arguments, options) = programs.of((arguments, options))
             jitted, run = program.jitted, getattr(program.jitted, method)
             if any(issubclass(cls, Tracer) for cls in classes):
@@ -98,7 +99,7 @@ def compiled(
 
             with automatic_axes():
                 if program.on_host and method == "__call__":
-                    return run_watched(program.on_host, start)
+                    return _completed(given, run_watched(program.on_host, start))
                 return start()
 
         return call
@@ -231,6 +232,14 @@ class _Programs:
     def clear(self) -> None:
         self._lasting.cache_clear()
         self._recent.cache_clear()
+
+
+def _completed(arguments: Sequence[Any], results: Any) -> Any:
+    """Returns the results with what an argument adds to those of programs that do not know all of it, such as its texts."""
+    for argument in arguments:
+        if hasattr(argument, "described"):
+            results = argument.described(results)
+    return results
 
 
 def _is_model(node: Any) -> bool:

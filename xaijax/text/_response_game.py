@@ -5,6 +5,7 @@ v(z) = log p(y_t | the prompt's spans z, y_1, ..., y_{t-1}) for every token t of
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import types
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled, is_eager
 from xaijax._core.game import Game
 from xaijax._core.numerics import at_least_float32
@@ -67,6 +69,13 @@ class ResponseGame(_ReplayedGame):
         names = None if self.output_names is None else ["".join(self.output_names)]
         return ResponseGame(self._responses, names, is_whole=True)
 
+    def described(self, results: Any) -> Any:
+        """Returns results of compiled programs with the names and the context of this game, which programs do not know."""
+        labels = {"names": self.names, "output_names": self.output_names, "context": self.context}
+        is_attribution = lambda node: isinstance(node, Attribution)  # noqa: E731
+        label = lambda node: dataclasses.replace(node, **labels) if is_attribution(node) else node  # noqa: E731
+        return jax.tree.map(label, results, is_leaf=is_attribution)
+
     @property
     def counts(self) -> Counts:
         """What was evaluated so far: distinct coalitions, and the tokens of their rows. Known answers are kept."""
@@ -106,18 +115,21 @@ class _Summed:
         self._responses.evaluate(rows)
 
 
-def _within_programs(static: Any, children: Any) -> _ReplayedGame:
-    """Returns the game of its parts: within compiled programs it has its value alone, no prompt and no answers."""
+def _within_programs(num_players: int, children: Any) -> _ReplayedGame:
+    """Returns the game of its parts: within compiled programs it has its value alone, no prompt, texts and answers.
+
+    Texts are no part of programs, so that other prompts of the same size compile nothing.
+    """
     game = object.__new__(_ReplayedGame)
-    (game.value,) = children
-    game.num_players, game.names, game.output_names, game.context = static
+    (game.value,), game.num_players = children, num_players
+    game.names, game.output_names = None, None
     return game
 
 
 for _cls in (_ReplayedGame, ResponseGame):
     jax.tree_util.register_pytree_node(
         _cls,
-        lambda game: ((game.value,), (game.num_players, game.names, game.output_names, game.context)),
+        lambda game: ((game.value,), game.num_players),
         _within_programs,  # pyright: ignore[reportArgumentType]
     )
 
