@@ -83,3 +83,19 @@ def test_the_examples_of_the_page_on_choosing_run():
     assert [name for name, mean in means.items() if mean > 0.9] == ["control"]
     assert namespace["best"]["explainer"] == "integrated"
     assert namespace["test"]["low"] > 0  # deletion of the gradient is larger, which is worse
+
+
+def test_the_examples_of_the_page_on_language_models_run(tmp_path, monkeypatch, capsys):
+    """The values that the page prints are those that it shows."""
+    monkeypatch.chdir(tmp_path)
+    page, namespace = README.parent / "docs" / "language_models.md", {}
+    for example in examples(page):
+        exec(compile(example, page.name, "exec"), namespace)
+    plt.close("all")
+    (shown,) = re.findall(r"```text\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    numbers = [
+        [float(number) for number in re.findall(r"[+-]\d\.\d\d", text)] for text in (shown, capsys.readouterr().out)
+    ]
+    np.testing.assert_allclose(*numbers, atol=0.011)
+    assert len(numbers[0]) == 10
+    assert "rgb(" in namespace["page"]
