@@ -33,8 +33,12 @@ def transformer(parameters, ids, xp=jnp, positions=None):
     return (x + weights @ (x @ parameters["value"])) @ parameters["head"]
 
 
+TRACED = []  # (rows, tokens, length of the cache) of each trace of `step`
+
+
 def step(parameters, ids, positions, mask, cache):
     """The next tokens of each row, whose keys and values are written at their positions."""
+    TRACED.append((*ids.shape, mask.shape[2]))
     x = parameters["embed"][ids] + jnp.sin(positions[:, :, None] / (1.0 + jnp.arange(WIDTH)))
     rows = jnp.arange(len(ids))[:, None]
     cache = {name: cache[name].at[rows, positions].set(x @ parameters[name]) for name in ("key", "value")}

@@ -1,5 +1,7 @@
 """Shared beginnings give the values of packed rows, at the cost of the trie's tokens."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,8 @@ import pytest
 
 import xaijax as xai
 from tests.text.models import (
+    TRACED,
+    WIDTH,
     all_coalitions,
     cached,
     empty_cache,
@@ -61,15 +65,42 @@ def test_with_gaps_the_tokens_after_an_absent_span_keep_their_positions(with_cac
     assert game.counts.by_prefixes == (15 if with_cache else 0)
 
 
-def test_a_small_cache_is_filled_several_times(monkeypatch):
-    monkeypatch.setattr(_prefixes, "_CACHE_BYTES", 4 * 64 * 24 * 4)
+def test_a_small_cache_is_filled_several_times_and_keeps_its_size(monkeypatch):
+    monkeypatch.setattr(_prefixes, "_CACHE_BYTES", 2**15)
     monkeypatch.setattr(_prefixes, "_TOKENS_AT_ONCE", 8)
+    monkeypatch.setattr(_responses, "_WORTH", 2.0)  # prefixes are used though few rows share little
     prompt = xai.text.prompt(SPANS, prefix=[0], suffix=[4, 3])
-    game = xai.text.response_game(model(), prompt, RESPONSE, extend=cached())
+    made, own = [], cached()
+
+    def counted(rows, length):
+        made.append((rows, length))
+        return empty_cache(rows, length)
+
+    game = xai.text.response_game(model(), prompt, RESPONSE, extend=dataclasses.replace(own, empty=counted))
     coalitions = all_coalitions(4)
+    del made[:]
     values = game(coalitions)
     np.testing.assert_allclose(values, [log_probabilities(prompt, row, RESPONSE) for row in coalitions], atol=1e-5)
-    assert 0 < game.counts.by_prefixes <= 15
+    assert (game.counts.by_prefixes, len(made)) == (15, 2)
+    assert max(rows * length * 2 * WIDTH * 4 for rows, length in made) <= 2**15  # keys and values of float32
+
+
+def test_few_programs_are_compiled_and_none_for_another_prompt_of_a_similar_size():
+    """Lengths of the cache: one, as the prompt is short. Tokens: 8 and 16. Rows: 1, 4 and 16, as there are 16 coalitions."""
+    own = xai.text.cached(jax.tree_util.Partial(lambda *given: step(*given), parameters()), empty_cache)
+
+    def explain(first):
+        prompt = xai.text.prompt([first, *SPANS[1:]], prefix=[0], suffix=[4, 3])
+        return xai.text.response_game(model(), prompt, RESPONSE, extend=own)(all_coalitions(4))
+
+    del TRACED[:]
+    explain(SPANS[0])
+    rows, tokens, lengths = (set(sizes) for sizes in zip(*TRACED, strict=True))
+    assert (rows, tokens, len(lengths)) == ({1, 4, 16}, {8, 16}, 1)
+    assert len(TRACED) <= 1 + 2 * 2 * 3  # the check of what a step returns, and steps for texts and for the response
+    del TRACED[:]
+    explain([9, *SPANS[0][1:-1]])  # a token less
+    assert not TRACED
 
 
 def test_dense_designs_and_walks_save_the_tokens_that_they_should():

@@ -97,6 +97,22 @@ def cached(step: Callable[..., Any], empty_cache: Callable[[int, int], Any]) -> 
 
     Raises:
       TypeError: if one of them is not callable.
+
+    The caches of gemma and tunix hold an `end_index`, at which a call writes all rows of a batch. Here each row has an index
+    of its own, the position of its next token, so the step maps over rows; `net` is a model of tunix:
+
+    >>> import jax, jax.numpy as jnp, xaijax as xai
+    >>> def of_row(net, *row):
+    ...     ids, positions, mask, cache = jax.tree.map(lambda leaf: leaf[None], row)
+    ...     cache = {name: layer | {"end_index": positions[:, 0]} for name, layer in cache.items()}
+    ...     logits, cache = net(ids, positions, cache, mask)
+    ...     return logits[0], {name: {key: layer[key][0] for key in ("k", "v")} for name, layer in cache.items()}
+    >>> def step(net, *rows):
+    ...     return jax.vmap(of_row, in_axes=(None, 0, 0, 0, 0))(net, *rows)
+    >>> def empty_cache(rows, length):
+    ...     cache = net.init_cache(rows, length, jnp.bfloat16)
+    ...     return {name: {key: layer[key] for key in ("k", "v")} for name, layer in cache.items()}
+    >>> # extend = xai.text.cached(jax.tree_util.Partial(step, net), empty_cache)
     """
     for name, value in (("step", step), ("empty_cache", empty_cache)):
         if not callable(value) or isinstance(value, type):
@@ -164,7 +180,7 @@ class Trie:
         most = self._offsets[-1] + max(padded_length(len(self._tail)), *padding)
         count = min(_LENGTHS, 1 + most // _CUT_FROM)
         ends = [len(prompt.prefix) + (most - len(prompt.prefix)) * (part + 1) / count for part in range(count)]
-        self._lengths = sorted({padded_length(math.ceil(end), 16) for end in ends})
+        self._lengths = sorted({padded_length(math.ceil(end), 4 if count == 1 else 8) for end in ends})
         row = jax.eval_shape(lambda: cached.cache(1, self._lengths[-1]))
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(row))
         cached.check(self._lengths[-1])

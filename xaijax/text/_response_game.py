@@ -156,12 +156,16 @@ def response_game(
     game therefore cannot be explained within `jax.jit`, and has no derivatives. Estimators that choose coalitions by
     earlier answers (`until`, `precision="high"`) take one run more for each choice.
 
-    At most 4 lengths of rows are compiled between one power of two and the next, each for at most log2(batch size) + 1
-    numbers of rows.
+    At most 4 lengths of rows are compiled between one power of two and the next, each for at most log2(batch size) + 2
+    numbers of rows. With `extend` a step is compiled for at most 4 lengths of the cache, for numbers of tokens that are
+    powers of two, from 8 to the longest span, and for 1, 4, 16, ... rows; and for the suffix with the response.
 
     Args:
-      model: any causal language model: token ids [N, L] -> logits [N, L, V], where token i sees tokens 0 to i alone.
-        `xai.model(model, output="logits")` takes the logits of models that return more.
+      model: any causal language model: token ids [N, L] -> logits [N, L, V], where token i sees tokens 0 to i alone. A
+        model that takes or returns more becomes one in a line: `xai.model(xai.linen(net, variables), output="logits")` for
+        gemma; for tunix, with the positions and the causal mask of ids,
+        `xai.function(lambda net, ids: net(ids, positions(ids), None, mask(ids))[0], net)`; for bonsai, with a new cache,
+        `xai.function(lambda net, ids: net(ids, jnp.ones_like(ids), 0, init_cache(*ids.shape)), net)`.
       prompt: from `xai.text.prompt`.
       response_ids: the T token ids of the response, whose log-probabilities are explained.
       extend: the same model with a cache of keys and values, from `xai.text.cached`. Spans that coalitions share from the
