@@ -27,6 +27,8 @@ _KEPT_THROWAWAY = 8  # the same for models with functions that are defined withi
 _KEPT_SHAPES = 64  # of the outputs of one program
 _KEPT_LINES = 256  # of which compilations are counted
 _COMPILATIONS_TO_WARN = 5  # at one line
+# Of XLA, for programs that take longer to compile than to run: half the compile time, the same numbers up to rounding.
+_QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False}
 
 _calls_many: contextvars.ContextVar[bool] = contextvars.ContextVar("calls_many", default=False)
 
@@ -37,6 +39,7 @@ def compiled(
     static_argnames: Sequence[str] = (),
     donate_argnames: Sequence[str] = (),
     title: Title | None = None,
+    quick_to_compile: bool = False,
 ) -> Any:
     """Returns `jax.jit(function)` that bounds its cache, shows progress and accepts meshes with explicit axes.
 
@@ -50,14 +53,24 @@ def compiled(
 
     Progress: on a terminal, a call that takes long is shown by its title (`_core/progress.py`), by default its folder
     and name, such as shap.kernel.
+
+    quick_to_compile: whether to compile in half the time, for programs without a model that are only called from Python:
+    XLA takes such an option for whole programs alone.
     """
     if function is None:
         return functools.partial(
-            compiled, static_argnames=static_argnames, donate_argnames=donate_argnames, title=title
+            compiled,
+            static_argnames=static_argnames,
+            donate_argnames=donate_argnames,
+            title=title,
+            quick_to_compile=quick_to_compile,
         )
     folder = function.__module__.split(".")[1:-1][:1]  # the namespace of the public name
     label = ".".join([*folder, function.__name__.strip("_")]) if title is None else title
-    programs = _Programs(function, label, static_argnames, donate_argnames)
+    jit_options = {"static_argnames": static_argnames, "donate_argnames": donate_argnames}
+    programs = _Programs(
+        function, label, jit_options | ({"compiler_options": _QUICK_TO_COMPILE} if quick_to_compile else {})
+    )
 
     def in_stages(jitted: Any, stage: progress.Stage, arguments: Any, options: Any) -> Any:
         """Computes the same with announced stages; `jitted` then reuses the trace and the compiled program."""
@@ -161,15 +174,9 @@ class _Programs:
     The least recently used of these are dropped.
     """
 
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        label: Title,
-        static_argnames: Sequence[str],
-        donate_argnames: Sequence[str],
-    ):
+    def __init__(self, function: Callable[..., Any], label: Title, options: dict[str, Any]):
         self._function = function
-        self._options: dict[str, Any] = {"static_argnames": static_argnames, "donate_argnames": donate_argnames}
+        self._options = options  # of jax.jit
         self._label = label if isinstance(label, str) else function.__name__.strip("_")
         self._lasting = functools.lru_cache(maxsize=_KEPT_PROGRAMS)(self._program)
         self._recent = functools.lru_cache(maxsize=_KEPT_THROWAWAY)(self._program)

@@ -219,6 +219,9 @@ def _choose_pairs(
 def _solve_with_scales(parts: Parts, active: Bool[Array, " M"], coalitions: Bool[Array, "n M"]) -> tuple[Array, Array]:
     fitted = active | ~active.any()  # a process without players has no factor
     spins = _with_grand(coalitions, parts.odd.dtype)
+    if parts.odd.shape[1] == 1:  # matrices compile and run faster than batches of them
+        values, errors = with_scales(spins, parts.odd[:, 0], fitted)
+        return values[:, None], errors[:, None]
     return jax.vmap(with_scales, in_axes=(None, 1, None), out_axes=1)(spins, parts.odd, fitted)
 
 

@@ -18,6 +18,7 @@ from jax.tree_util import Partial
 
 from xaijax._core import random
 from xaijax._core.attribution import Attribution
+from xaijax._core.blocks import one_by_one
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import ExampleGames, Game, Value
 from xaijax._core.numerics import in_own_units, power_of_two, ranks, zero_where
@@ -86,7 +87,8 @@ def explain(
     Called from Python, a stage is prepared when it is reached. Within a transformation all stages are prepared.
     """
     options: dict[str, Any] = {"estimator": estimator, "title": title, "batch_size": batch_size}
-    if not is_eager(game, key, ids) or (len(stages) == 1 and stages[0] <= _MOST_AT_ONCE):
+    in_one_program = len(stages) == 1 and stages[0] <= _MOST_AT_ONCE and len(prepare(0)) == 2
+    if not is_eager(game, key, ids) or in_one_program:
         with jax.ensure_compile_time_eval():
             prepared = [prepare(stage) for stage in range(len(stages))]
             coalitions, solves = jnp.asarray(prepared[-1][0]), [stage[1] for stage in prepared]
@@ -106,12 +108,20 @@ def _explain_in_programs(
     until: float | None,
     options: dict[str, Any],
 ) -> Attribution:
-    """Explains every game by several programs: one for each stage, and for each block of many pairs."""
+    """Explains every game by several programs: one for each stage, each choice of pairs, and each block of many pairs.
+
+    What chooses pairs and solves for values is compiled apart from the model, and once for all models.
+    """
     title, batch_size = options["title"], options["batch_size"]
     step = min(stages[0], _MOST_AT_ONCE)
     coalitions, solve, *choices = prepare(0)
-    begin = (coalitions, [solve], choices) if step == stages[0] else (coalitions[:step], [Partial(_unsolved)], [])
-    first, state = _explain(game, key, ids, *begin, stages=(step,), until=None, **options)
+    at_once = not choices and step == stages[0]
+    begin = (coalitions, [solve], choices) if at_once else (coalitions[:step], [Partial(_unsolved)], [])
+    first, state = _explain(game, key, ids, *begin, stages=(len(begin[0]),), until=None, **options)
+    if choices:
+        state = state._replace(
+            coalitions=jnp.broadcast_to(coalitions, (*state.pairs.own.shape[:-2], *coalitions.shape))
+        )
     if game.num_examples is None:
         state = jax.tree.map(lambda leaf: leaf[None], state)
     known = np.arange(len(state.labels))  # the examples of the state
@@ -119,25 +129,39 @@ def _explain_in_programs(
     def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
         nonlocal state, known
         coalitions, solve, *choices = prepare(number)
-        state, known = _select(state, np.searchsorted(known, rows)), rows
+        if not np.array_equal(rows, known):
+            state, known = _select(state, np.searchsorted(known, rows)), rows
         before = state.pairs.own.shape[1]
-        if choices:
-            state = _choose_more(state, choices[0], count=stages[number] - before, title=title)
-        for start in range(before, stages[number], step):
-            ends = slice(start, min(start + step, stages[number]))
-            block = coalitions[ends] if state.coalitions is None else state.coalitions[:, ends]
-            state = _add_pairs(game, key, ids, rows, state, block, title=title, batch_size=batch_size)
-            jax.block_until_ready(state)  # so that an interrupt is heard after each block
+        for end in (
+            _ends_of_rounds(before, stages[number], ROUNDS if number == 0 else 1) if choices else [stages[number]]
+        ):
+            if choices:
+                count = end - before
+                of_one_shape = _joined(state, None, None, most=stages[number] - count)
+                new = _choose_more(of_one_shape, choices[0], np.int32(before), count=count, title=title)
+                state = _joined(state, new, None)
+            for start in range(before, end, step):
+                ends = slice(start, min(start + step, end))
+                block = coalitions[ends] if state.coalitions is None else state.coalitions[:, ends]
+                more = _evaluate_more(game, key, ids, rows, block, title=title, batch_size=batch_size)
+                state = _joined(state, None, more)
+                jax.block_until_ready(state)  # so that an interrupt is heard after each block
+            before = end
         values, errors = _solve_again(state, solve, title=title)
         return values, errors, jnp.full(len(rows), 2 * stages[number] + 2, jnp.int32)
 
-    if step < stages[0]:
+    if not at_once:
         values, std_errors, evaluations = another(0, known)
         alone = slice(None) if game.num_examples is not None else 0
         first = dataclasses.replace(
             first, values=values[alone], std_errors=std_errors[alone], num_evaluations=evaluations[alone]
         )
     return first if until is None else extend_until(until, len(stages), first, another)
+
+
+def _ends_of_rounds(first: int, last: int, rounds: int) -> list[int]:
+    """Returns how many pairs there are after each round of equal size."""
+    return [first + (last - first) // rounds * (number + 1) for number in range(rounds)] if last > first else []
 
 
 def _unsolved(parts: Parts, active: Bool[Array, " M"]) -> tuple[Array, Array]:
@@ -359,16 +383,15 @@ def _select(state: Relabeled, rows: Int[Array, " n"]) -> Relabeled:
 
 
 @compiled(static_argnames=("title", "batch_size"), title=lambda options: options["title"])
-def _add_pairs(
+def _evaluate_more(
     game: Game,
     key: Key[Array, ""],
     ids: Int[Array, " N"] | None,
     rows: Int[Array, " n"],
-    state: Relabeled,
     coalitions: Bool[Array, "*n s M"],
     title: str,
     batch_size: int | None,
-) -> Relabeled:
+) -> Pairs:
     """Evaluates more pairs of some of the examples: the same coalitions of each, or its own."""
 
     def solve(v: Value, key: Key[Array, ""], _active: Any, own: Bool[Array, "s M"]) -> dict[str, Any]:
@@ -376,9 +399,24 @@ def _add_pairs(
 
     given = jnp.broadcast_to(coalitions, (len(rows), *coalitions.shape[-2:]))
     at_once = 2 * coalitions.shape[-2]
-    new = solve_rows(game, rows, solve, given, key=key, ids=ids, coalitions_at_once=at_once, batch_size=batch_size)
-    pairs = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.pairs, new["pairs"])
-    return state._replace(pairs=pairs)
+    options: dict[str, Any] = {"ids": ids, "coalitions_at_once": at_once, "batch_size": batch_size}
+    return solve_rows(game, rows, solve, given, key=key, **options)["pairs"]
+
+
+@compiled(static_argnames=("most",), title="pairs", quick_to_compile=True)
+def _joined(
+    state: Relabeled, coalitions: Bool[Array, "n s M"] | None, pairs: Pairs | None, most: int | None = None
+) -> Relabeled:
+    """Adds coalitions or values of pairs, or rows of zeros up to `most` pairs, to those of every example."""
+
+    def join(old: Array, new: Array | None) -> Array:
+        if most is not None:
+            new = jnp.zeros((len(old), most - old.shape[1], *old.shape[2:]), old.dtype)
+        return old if new is None else jnp.concatenate([old, new], axis=1)
+
+    both = [join(old, new) for old, new in zip(state.pairs, pairs or (None, None), strict=True)]
+    own = None if state.coalitions is None else join(state.coalitions, coalitions)
+    return state._replace(pairs=Pairs(*both), coalitions=own)
 
 
 def solve_rows(
@@ -392,15 +430,16 @@ def solve_rows(
     return game.of_examples(rows).solve_each(solve, ids=ids, given=given, **options)
 
 
-@compiled(static_argnames=("count", "title"), title=lambda options: options["title"])
-def _choose_more(state: Relabeled, choose: Choose, count: int, title: str) -> Relabeled:
-    """Chooses more pairs of every game, to be evaluated next."""
-    before = state.pairs.own.shape[1]
-    new = jax.lax.map(lambda game: _next_pairs(game, choose, before, count), state)
-    both = jax.tree.map(lambda old, part: jnp.concatenate([old, part], axis=1), state.coalitions, new)
-    return state._replace(coalitions=both)
+@compiled(static_argnames=("count", "title"), title=lambda options: options["title"], quick_to_compile=True)
+def _choose_more(
+    state: Relabeled, choose: Choose, present: Int[Array, ""], count: int, title: str
+) -> Bool[Array, "N count M"]:
+    """Chooses more pairs of every game, to be evaluated next; the first `present` pairs count."""
+    return jax.vmap(lambda game: _next_pairs(game, choose, present, count))(state)
 
 
-@compiled(static_argnames=("title",), title=lambda options: options["title"])
+@compiled(static_argnames=("title",), title=lambda options: options["title"], quick_to_compile=True)
 def _solve_again(state: Relabeled, solve: Solve, title: str) -> tuple[Array, Array]:
+    if state.coalitions is not None:  # small matrices, of each game its own
+        return jax.vmap(one_by_one(solved), in_axes=(0, None))(state, solve)
     return jax.lax.map(lambda game: solved(game, solve), state, batch_size=16)

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import solve_triangular
 
-from xaijax._core.numerics import dot, ratio, safe_sqrt, zero_where
+from xaijax._core.numerics import dot, ratio, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float
 
 _STEPS = 15  # of ascent; more steps change less than another draw of the design does
@@ -171,7 +171,7 @@ class Observed(NamedTuple):
 
 def _inverse_root(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, ""]]:
     """Returns the inverse of the Cholesky factor, and the logarithm of the factor's determinant."""
-    root = jnp.linalg.cholesky(matrix)
+    root = jax.lax.linalg.cholesky(matrix, symmetrize_input=False)
     half = solve_triangular(root, jnp.eye(len(matrix), dtype=matrix.dtype), lower=True)
     return half, jnp.log(jnp.diag(root)).sum()
 
@@ -184,15 +184,25 @@ def with_scales(
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))
     odd = odd / size
     scales = fit(spins, odd[:, None], active, jnp.ones(len(odd), bool))
-    # Inactive players have the scale 0, and values of 0. Their derivatives are those of the mean scale.
-    scales = scales._replace(logits=jnp.where(active, scales.logits, 0))
-    of_players = jnp.stack([active, jnp.ones_like(active)])
-    (values, nominal), (deviations, _) = jax.vmap(posterior, in_axes=(None, None, None, 0))(
-        scales, spins, odd, of_players
-    )
-    return size * jnp.where(active, values, zero_where(~active, nominal)), size * wider(
-        len(odd), active, odd.dtype
-    ) * deviations
+    scales = scales._replace(logits=jnp.where(active, scales.logits, 0))  # inactive players have the scale 0
+    values, deviations = posterior(scales, spins, odd, active)
+    values = jnp.where(active, values, _of_inactive(scales, spins, odd))
+    return size * values, size * wider(len(odd), active, odd.dtype) * deviations
+
+
+@jax.custom_jvp
+def _of_inactive(scales: Scales, spins: Float[Array, "n M"], odd: Float[Array, " n"]) -> Float[Array, " M"]:
+    """Returns values of 0, with the derivatives of the values if all players were active, of the mean scale."""
+    return jnp.zeros_like(spins[0]) + 0 * odd.sum()  # NaN where the game is
+
+
+@_of_inactive.defjvp
+def _slope_of_inactive(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+    def values(scales: Scales, odd: Array) -> Array:
+        return posterior(scales, primals[1], odd, jnp.ones_like(primals[1][0], bool))[0]
+
+    slope = jax.jvp(values, (primals[0], primals[2]), (tangents[0], tangents[2]))[1]
+    return _of_inactive(*primals), slope
 
 
 def wider(num_rows: int, active: Bool[Array, " M"], dtype: Any) -> Float[Array, ""]:
@@ -273,10 +283,10 @@ def _loss_and_slope(
     loss = count / 2 * jnp.where(known, jnp.log(sizes), -70).mean() + rows.volume
 
     shares = jnp.where(known, 1 / sizes, 0) / odd.shape[1]
-    # K^-1 = half' (1 - along along' ) half
-    along, weights = dot(rows.white, rows.inner.T), dot(rows.half.T, rest)
-    middle = jnp.eye(len(spins), dtype=odd.dtype) - dot(along, along.T)
-    by_between = (dot(rows.half.T, dot(middle, rows.half)) - dot(weights * shares[None], weights.T)) / 2
+    # K^-1 = half' half - along along'
+    along, weights = dot(rows.half.T, dot(rows.white, rows.inner.T)), dot(rows.half.T, rest)
+    inverse = dot(rows.half.T, rows.half) - dot(along, along.T)
+    by_between = (inverse - dot(weights * shares[None], weights.T)) / 2
     by_linear = ratio(1 - (rows.inner**2).sum(axis=0) - (gamma**2 * shares[None]).sum(axis=1), linear) / 2
     (slope,) = pull((by_between, by_linear))
 
