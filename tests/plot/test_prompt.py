@@ -45,7 +45,7 @@ def read(page):
     parsed = Page(page)
     labels = [
         (int(view), bool(hidden), text)
-        for view, hidden, text in re.findall(r'<small class="v v(\d)"( hidden)?>([^<]*)<', page)
+        for view, hidden, text in re.findall(r'<small dir="ltr" class="v v(\d)"( hidden)?>([^<]*)<', page)
     ]
     styles = [attributes.get("style", "") for attributes in parsed.all("span") if attributes.get("class") == "s"]
     variables = [dict(re.findall(r"--(\w+):([^;]+)", style)) for style in styles]

@@ -23,13 +23,14 @@ _STYLE = """
 .X{margin:0}
 .X p{margin:.4em 0}
 .X .t,.X .r{line-height:1.9;white-space:pre-wrap;overflow-wrap:anywhere}
+.X .t{padding-inline-end:.6em}
 .X .o{opacity:.7}
 .X .s{--a:var(--aC,0);--h:var(--hC,0);--d:calc(1 - FAINT*var(--h));padding:.1em .25em;border-radius:3px;
 -webkit-box-decoration-break:clone;box-decoration-break:clone;-webkit-print-color-adjust:exact;print-color-adjust:exact;
 background-image:repeating-linear-gradient(135deg,rgb(127 127 127/calc(.35*var(--h))) 0 1px,transparent 1px 6px),
 linear-gradient(rgb(PLUS/calc(STRONGEST*var(--d)*max(0,var(--a)))) 0 0),
 linear-gradient(rgb(MINUS/calc(STRONGEST*var(--d)*max(0,-1*var(--a)))) 0 0)}
-.X .s small{font-size:.75em;font-weight:600;white-space:nowrap;margin-inline-start:.5em}
+.X .s small{font-size:.75em;font-weight:600;white-space:nowrap;margin:0 .3em}
 .X .n{font-size:.8em}
 .X fieldset{min-width:0;margin:.6em 0;padding:.2em .6em;border:1px solid rgb(127 127 127/.5);border-radius:6px}
 .X label{position:relative;cursor:pointer}
@@ -140,7 +141,7 @@ def _spans(shown: Shown, strengths: np.ndarray) -> str:
             if uncertain[view][number]:
                 variables.append(f"--h{view}:1")
         values = "".join(
-            f'<small class="{_of_view(view, shown)}>{_escaped(labels[view][number])}</small>'
+            f'<small dir="ltr" class="{_of_view(view, shown)}>{_escaped(labels[view][number])}</small>'
             for view in range(len(shown.views))
         )
         inside = text.strip() or visible(text)
