@@ -45,6 +45,7 @@ _OWNERS = {
     "plot.intervals.names": "values",  # which have one for each name and group
     "plot.intervals.groups": "values",
     "cam.cam.channel_axis": "model",  # is none of this method for another axis
+    "text.response_game.gaps": "model",  # which then takes positions
     "to_shap.names": "attribution",  # which then has names for each example
 }
 
