@@ -238,7 +238,6 @@ def test_a_game_of_pairs_is_recovered(index, key):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="interactions do not evaluate the pairs that the Gaussian process chooses")
 def test_single_values_of_sii_are_those_of_the_gaussian_process(key):
     game = table(games.perceptron(PLAYERS).astype(np.float32))
     options = {"key": key, "num_evaluations": 20 * PLAYERS}

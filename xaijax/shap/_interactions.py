@@ -19,7 +19,8 @@ from xaijax._core.progress import watched
 from xaijax._core.settings import own
 from xaijax._core.typing import Array, Bool, Float, Ids, Inputs, Int, Key, KeyLike, TargetLike
 from xaijax.shap._budget import DEFAULT_EVALUATIONS, read_key
-from xaijax.shap._design import Design, design, num_pairs
+from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
+from xaijax.shap._design import num_pairs
 from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
 from xaijax.shap._paired import Parts, efficient, in_units, relabel
@@ -52,8 +53,9 @@ def interactions(
 
     Why: a Shapley value shares interactions among their players; this shows them. Exact for up to 12 players, or where
     all coalitions are evaluated. With more players, all pairs are estimated by Gaussian processes of the even and the odd
-    part of the game, from pairs of coalitions of all sizes, equally many of each. All pairs of a forest's players
-    are exact for any number of players, without evaluations.
+    part of the game. They evaluate the pairs of coalitions that `gaussian_process` evaluates, which tell most about single
+    players, and more about pairs of them than coalitions of all sizes do, equally many of each. All pairs of a forest's
+    players are exact for any number of players, without evaluations.
 
     Args:
       game: N games from `xai.game`, or one written by hand, of at least `order` players; of at most 256, where the values
@@ -111,7 +113,7 @@ def interactions(
         return _exact(game, coalitions, tables, index=index, batch_size=batch_size)
     _check_estimated(players, order, num_evaluations)
     key = read_key(key, False, f"{players} players are too many for all coalitions to be evaluated")
-    pairs = design(players, (min((num_evaluations - 2) // 2, num_pairs(players)),))
+    pairs = chosen_pairs(players, min((num_evaluations - 2) // 2, num_pairs(players)))
     with jax.ensure_compile_time_eval():
         coalitions = jnp.asarray(pairs.coalitions)
     return _estimated(game, key, ids, coalitions, _constants(pairs, index), index=index, batch_size=batch_size)
@@ -229,14 +231,15 @@ def _symmetric(each: Float[Array, "C K"], sets: Int[Array, "C t"], players: int)
 Sets = tuple[Process | None, Process | None]  # of the even and the odd part; None where the index does not depend on it
 
 
-def _constants(pairs: Design, index: str) -> tuple[Sets, Sets]:
+def _constants(pairs: ChosenPairs, index: str) -> tuple[Sets, Sets]:
     """Returns the processes of single players and of pairs."""
+    count, num_players = pairs.coalitions.shape
 
     def part(t: int, parity: int) -> Process | None:
         if t == 1 and parity == ODD and index in ("SII", "k-SII"):
-            return process(pairs, len(pairs.coalitions))  # Shapley values
-        moments = np.abs(spin_weights(index, t, pairs.num_players))
-        return process(pairs, len(pairs.coalitions), index, t, parity) if moments[parity::2].max() > 1e-12 else None
+            return process(pairs, count)  # Shapley values
+        moments = np.abs(spin_weights(index, t, num_players))
+        return process(pairs, count, index, t, parity) if moments[parity::2].max() > 1e-12 else None
 
     return (part(1, EVEN), part(1, ODD)), (part(2, EVEN), part(2, ODD))
 
