@@ -436,7 +436,8 @@ def test_trees_that_are_too_deep_for_a_background_are_named():
     ):
         xai.shap.trees(forest, x, xai.mask.background(x))
     with pytest.raises(
-        ValueError, match=r"`forest` must have .* for exact interactions, got .*: limit the depth, group the"
+        ValueError,
+        match=r"`forest` must have .* for exact interactions, got .* sample, by xai.shap.interactions.xai.game",
     ):
         xai.shap.interactions(forest, x)
 

@@ -19,6 +19,9 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import xaijax as xai
@@ -180,6 +183,16 @@ def test_explainers_that_evaluate_take_a_forest_and_those_that_differentiate_say
             LinearRegression(),
             TypeError,
             "`model` must be a forest, got an object of type LinearRegression: .*IsolationF",
+        ),
+        (
+            make_pipeline(StandardScaler(), RandomForestRegressor()),
+            TypeError,
+            "`model` must be a forest, got an object of type Pipeline: pass its last step, and inputs that the steps before",
+        ),
+        (
+            GridSearchCV(DecisionTreeRegressor(), {"max_depth": [1]}, cv=2).fit(COMPLETE, Y_COMPLETE),
+            TypeError,
+            "`model` must be a forest, got an object of type GridSearchCV: pass its best_estimator_; what is read are",
         ),
         (
             GradientBoostingClassifier(**SMALL, init=DecisionTreeClassifier(max_depth=1)).fit(COMPLETE, CLASSES > 0),

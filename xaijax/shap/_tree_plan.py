@@ -22,9 +22,17 @@ from xaijax.trees._nodes import Nodes
 
 MOST_BYTES = 2**31  # of tables that are kept
 _PIECE_BYTES = 2**28  # of tables that are made for one call and dropped
-_MOST_TOTAL = 2**36  # of all pieces
+_MOST_TOTAL = 2**33  # of all pieces, whose tables take a few minutes
 # Of path-dependent tables; deeper subtrees are explained leaf by leaf, at less cost than their tables for up to 2^bits inputs.
 _MOST_OF_PATHS, _MOST_BITS_OF_PATHS = 2**27, 10
+
+# What is explained, and what needs no tables.
+_OF_VALUES = (
+    "values",
+    "take path-dependent values (masker=None), which need none, ",
+    "xai.shap.values with num_evaluations and a key",
+)
+_OF_INTERACTIONS = "interactions", "", "xai.shap.interactions(xai.game(forest, x, masker))"
 
 
 @jax.tree_util.register_dataclass
@@ -107,12 +115,11 @@ class Plan:
             return (of_bits[cut.bits] <= _MOST_OF_PATHS) & (cut.bits <= _MOST_BITS_OF_PATHS)
         largest, total = float(sizes.max(initial=0)), float(sizes.sum())
         if total > _MOST_TOTAL or largest > MOST_BYTES:
-            wanted = "values" if self.index in OF_PLAYERS else "interactions"
-            instead = "take path-dependent values (masker=None), which need none, " if wanted == "values" else ""
+            wanted, instead, sampled = _OF_VALUES if self.index in OF_PLAYERS else _OF_INTERACTIONS
             raise ValueError(
-                f"`forest` must have tables of at most {shown_bytes(_MOST_TOTAL)}, and {shown_bytes(MOST_BYTES)} for a path, for exact {wanted}, got "
-                f"{shown_bytes(total)} and {shown_bytes(largest)}, as its paths have up to {int(cut.bits.max())} players and splits: {instead}limit the "
-                "depth, group the features (groups= of the masker), or sample, by xai.shap.values with num_evaluations."
+                f"`forest` must have tables of at most {shown_bytes(_MOST_TOTAL)}, and {shown_bytes(MOST_BYTES)} for a path, for exact "
+                f"{wanted}, got {shown_bytes(total)} and {shown_bytes(largest)}, as its paths have up to {int(cut.bits.max())} players and "
+                f"splits: {instead}limit the depth, group the features (groups= of the masker), or sample, by {sampled}."
             )
         return np.ones(len(sizes), bool)
 

@@ -63,7 +63,16 @@ def read(model: Any) -> Forest:
     reader = {"xgboost": _xgboost, "lightgbm": _lightgbm, "catboost": _catboost}.get(_library(model) or "")
     if reader is not None:
         return reader.read_object(model)
-    raise TypeError(f"`model` must be a forest, got {check.shown(model)}: what is read are {_FORMS}.")
+    raise TypeError(f"`model` must be a forest, got {check.shown(model)}: {_inside(model)}what is read are {_FORMS}.")
+
+
+def _inside(model: Any) -> str:
+    """Returns where the forest within an object of scikit-learn is, if it may hold one."""
+    if hasattr(model, "best_estimator_"):
+        return "pass its best_estimator_; "
+    if hasattr(model, "named_steps"):
+        return "pass its last step, and inputs that the steps before have transformed; "
+    return ""
 
 
 def _library(model: Any) -> str | None:
