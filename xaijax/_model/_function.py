@@ -13,6 +13,7 @@ import jax
 
 from xaijax._core import check
 from xaijax._core.calls import call_noted
+from xaijax._model._equal_functions import earlier_function, note_call
 from xaijax._model._model import Model, path_name
 
 # The frameworks whose modules a function may apply, and the adapters that have `tagging()`, a context that names layers.
@@ -26,7 +27,7 @@ class FunctionModel(Model):
     """A function, or any callable PyTree (Equinox modules, `jax.tree_util.Partial`), with leading arguments bound."""
 
     def __init__(self, function: Callable[..., Any], *parameters: Any, **options: Any):
-        super().__init__((function, parameters, options))
+        super().__init__((earlier_function(function), parameters, options))
 
     def _call(self, x: Any) -> Any:
         return self._outputs(x, tagged=False)
@@ -50,6 +51,7 @@ class FunctionModel(Model):
 
     def _outputs(self, x: Any, *, tagged: bool) -> Any:
         function, parameters, options = self.content
+        note_call(function)
         for framework, adapter in _BOUND.items():
             if framework in sys.modules:
                 parameters, options = _prepared(_adapter(adapter), (parameters, options), tagged=tagged)
