@@ -18,10 +18,11 @@ ESTIMATORS = {
     "kernel": lambda game: xai.shap.kernel(game, key=KEY),
     "published": lambda game: xai.shap.kernel(game, key=KEY, sampling="published", num_evaluations=400),
     "isotropic": lambda game: xai.shap.gaussian_process(game, key=KEY),
+    "adapted": lambda game: xai.shap.gaussian_process(game, key=KEY, scales="adapted"),
     "per_player": lambda game: xai.shap.gaussian_process(game, key=KEY, scales="per_player"),
     "interactions": lambda game: xai.shap.interactions(game, index="SII", key=KEY),
 }
-INEXACT = {"isotropic": 0.01, "per_player": 0.01, "interactions": 0.01}  # of more than 12 players
+INEXACT = {"isotropic": 0.01, "adapted": 0.01, "per_player": 0.01, "interactions": 0.01}  # of more than 12 players
 
 
 def slopes_and_differences(estimator, model, x, background, step):
@@ -68,7 +69,7 @@ def test_where_some_features_equal_the_background_derivatives_are_those_of_finit
 
 @pytest.mark.parametrize(
     "estimator",
-    usual(["permutation", "kernel", "isotropic", "interactions", "per_player"], "kernel", "isotropic"),
+    usual(["permutation", "kernel", "isotropic", "adapted", "interactions", "per_player"], "kernel", "isotropic"),
 )
 def test_derivatives_of_sampled_values_of_many_players_at_the_background(estimator, float64):
     """The values are those of a game without interactions next to the background."""

@@ -18,7 +18,7 @@ from xaijax.shap._indices import spin_weights
 from xaijax.shap._process import ODD, Kernel, Posterior, mixture, one_order, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
-SCALES = ["isotropic", "per_player", "fixed"]
+SCALES = ["isotropic", "adapted", "per_player", "fixed"]
 DEGREES, BOOSTS, NOISES = (0.7, 2.0), (1.0, 20.0), (1e-4, 0.2)
 
 
@@ -186,7 +186,12 @@ def test_values_sum_to_output_minus_base_value(num_evaluations, scales, key):
 
 @pytest.mark.parametrize(
     ("scales", "tolerance"),
-    [("isotropic", 1e-3), pytest.param("per_player", 1e-3, marks=pytest.mark.slow), ("fixed", 0.03)],
+    [
+        ("isotropic", 1e-3),
+        pytest.param("adapted", 1e-3, marks=pytest.mark.slow),
+        pytest.param("per_player", 1e-3, marks=pytest.mark.slow),
+        ("fixed", 0.03),
+    ],
 )
 def test_linear_models_are_recovered(scales, tolerance, key):
     """By one model alone, which expects interactions, only so far."""
@@ -283,6 +288,7 @@ GRADIENTS = {
     "permutation": lambda game, key: xai.shap.permutation(game, key=key, num_permutations=5),
     "kernel": lambda game, key: xai.shap.kernel(game, key=key, num_evaluations=40),
     "isotropic": explain(40),
+    "adapted": explain(40, scales="adapted"),
     "fixed": explain(40, scales="fixed"),
     "per_player": explain(40, scales="per_player"),
 }

@@ -25,6 +25,7 @@ ESTIMATORS = {
     "kernel": lambda game: xai.shap.kernel(game, key=KEY, num_evaluations=100),
     "published": lambda game: xai.shap.kernel(game, key=KEY, num_evaluations=100, sampling="published"),
     "isotropic": lambda game: xai.shap.gaussian_process(game, key=KEY, num_evaluations=100),
+    "adapted": lambda game: xai.shap.gaussian_process(game, key=KEY, num_evaluations=100, scales="adapted"),
     "per_player": lambda game: xai.shap.gaussian_process(game, key=KEY, num_evaluations=100, scales="per_player"),
     "interactions": lambda game: xai.shap.interactions(game, key=KEY, num_evaluations=100),
     "exact interactions": xai.shap.interactions,

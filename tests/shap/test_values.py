@@ -11,7 +11,7 @@ import pytest
 import xaijax as xai
 from tests import models
 
-PROCESS, KERNEL = "isotropic Gaussian process", "kernel regression"
+PROCESS, KERNEL = "adapted Gaussian process", "kernel regression"
 EXACT, PERMUTATION = "exact", "antithetic permutations"
 
 
@@ -85,7 +85,7 @@ def test_a_key_is_asked_for_only_where_values_are_sampled():
     ):
         explain(5, key=None, stochastic=True)
     with pytest.raises(
-        ValueError, match=r"`key` must be a JAX random key.*isotropic Gaussian process.*2 M \+ 2 evaluations"
+        ValueError, match=r"`key` must be a JAX random key.*adapted Gaussian process.*2 M \+ 2 evaluations"
     ):
         explain(13, key=None)
 

@@ -23,6 +23,7 @@ from xaijax._core.game import Game, as_game
 from xaijax._core.numerics import dot
 from xaijax._core.progress import watched
 from xaijax._core.typing import Array, Bool, Float, Ids, KeyLike
+from xaijax.shap._adapted_scales import adapted
 from xaijax.shap._budget import read_key, read_stages
 from xaijax.shap._choice import choose, rounded
 from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
@@ -32,7 +33,7 @@ from xaijax.shap._paired import ROUNDS, Parts, explain
 from xaijax.shap._player_scales import fit, with_scales
 from xaijax.shap._process import Posterior, Process, mixture, one_order, process
 
-SCALES = ["isotropic", "per_player", "fixed"]
+SCALES = ["isotropic", "adapted", "per_player", "fixed"]
 ESTIMATORS = {scales: f"{scales.replace('_', '-')} Gaussian process" for scales in SCALES}
 _MOST_PAIRS = 2048  # the cost of their constants grows with the cube: a Cholesky factor for each of 24 models
 MOST_EVALUATIONS = 2 * _MOST_PAIRS + 2
@@ -65,15 +66,17 @@ def gaussian_process(
       num_evaluations: m coalitions, including the empty and the grand one: (m - 2) / 2 pairs of a coalition and its
         complement. At most 4,098. Default: 20 for each player, at most 4,098.
       scales: "isotropic": interactions are equally likely for all players, and the values are a mixture of constant
-        matrices times the game. "per_player": each player's own scale, for games whose evaluations are expensive. It is
-        more accurate, and takes seconds to compile. All pairs of size 1 are evaluated first. Two rounds follow, three
-        calls of the model in all: scales are fitted to the values so far, and half of the other pairs are chosen, each
-        example's own, by how much they are expected to reduce the sum of the variances of its values. Each of three fits
-        takes 15 Cholesky factors and inverses [m/2, m/2], and each chosen pair some 1,000 m/2 operations. With several
-        outputs, one process with an amplitude for each output chooses the pairs of all, and each output's values have
-        scales of their own. Where rounding differs, as on another device, other pairs may be chosen. "fixed": one model
-        alone, so that values are linear in the game; its errors are too wide for smooth games and too narrow for rough
-        ones. Default "isotropic".
+        matrices times the game. "adapted": a scale for each player, in two steps from one that all share, by how much its
+        interactions explain. It is what `shap.values` chooses: more accurate from 5 evaluations for each player on. It
+        takes a Cholesky factor and an inverse [m/2, m/2] for each output of each example, and two of at most 256 rows.
+        "per_player": each player's own scale, for games whose evaluations are expensive. It is more accurate, and takes
+        seconds to compile. All pairs of size 1 are evaluated first. Two rounds follow, three calls of the model in all:
+        scales are fitted to the values so far, and half of the other pairs are chosen, each example's own, by how much they
+        are expected to reduce the sum of the variances of its values. Each of three fits takes 15 Cholesky factors and
+        inverses [m/2, m/2], and each chosen pair some 1,000 m/2 operations. With several outputs, one process with an
+        amplitude for each output chooses the pairs of all, and each output's values have scales of their own. Where
+        rounding differs, as on another device, other pairs may be chosen. "fixed": one model alone, so that values are
+        linear in the game; its errors are too wide for smooth games and too narrow for rough ones. Default "isotropic".
       until: a precision to reach: the largest standard error over the largest value. The evaluations are doubled until
         then. Such a loop has no reverse-mode gradient. Default: none, and m evaluations.
       max_evaluations: the cap of `until`. `converged` says whether the precision was reached. Default: 16 m, at most 4,098.
@@ -148,6 +151,8 @@ def _prepare(num_players: int, stages: tuple[int, ...], scales: str) -> tuple[An
     if count == num_pairs(num_players):
         return pairs.coalitions, Partial(_solve_all, _all_pairs(pairs))
     models = process(pairs, count, fixed=True) if scales == "fixed" else process(pairs, count)
+    if scales == "adapted":
+        return pairs.coalitions, Partial(_solve_adapted, models, jnp.asarray(pairs.coalitions))
     return pairs.coalitions, Partial(_solve, models)
 
 
@@ -194,6 +199,13 @@ def _solve_all_chosen(
 
 def _solve(models: Process, parts: Parts, _active: Bool[Array, " M"]) -> tuple[Array, Array]:
     posterior = mixture(models, parts.odd)
+    return posterior.values, widened(posterior)
+
+
+def _solve_adapted(
+    models: Process, coalitions: Bool[Array, "n M"], parts: Parts, active: Bool[Array, " M"]
+) -> tuple[Array, Array]:
+    posterior = adapted(models, _with_grand(coalitions, parts.odd.dtype), parts.odd, active)
     return posterior.values, widened(posterior)
 
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,7 @@ class Process(NamedTuple):
     directions, spreads: [G, R, R] and [G, R], eigenvectors and eigenvalues of the kernels of these rows.
     noises: [L].
     simplest: [] the index of the model whose interactions are the fewest: the one for parts that are all 0.
+    parameters: [C, 3] the logarithms of rho, boost and noise of each model.
     """
 
     operators: Float[Array, "C Q n"]
@@ -86,6 +87,7 @@ class Process(NamedTuple):
     spreads: Float[Array, "G R"]
     noises: Float[Array, " L"]
     simplest: Int[Array, ""]
+    parameters: Float[Array, "C 3"]
 
 
 class Posterior(NamedTuple):
@@ -152,7 +154,20 @@ def _of_coalitions(
     models = list(itertools.product(degrees, boosts))
     simplest = len(noises) * models.index((min(degrees), max(boosts))) + int(np.argmin(noises))
     kernels = (kernel(coalitions, members, moments, parity, *model) for model in steps("constants", models))
-    return posterior(kernels, noises, simplest, operator)
+    return posterior(kernels, noises, simplest, operator)._replace(parameters=_parameters(num_players, models, noises))
+
+
+def scale(degree: float, num_players: int) -> float:
+    """Returns rho, the same for all players."""
+    return min(degree / num_players, 0.9)
+
+
+def _parameters(
+    num_players: int, models: Sequence[tuple[float, float]], noises: Sequence[float]
+) -> Float[Array, "C 3"]:
+    grid = [(scale(degree, num_players), boost, noise) for degree, boost in models for noise in noises]
+    with jax.ensure_compile_time_eval():
+        return jnp.asarray(np.log(grid), jnp.float32)
 
 
 def kernel(
@@ -164,7 +179,7 @@ def kernel(
     """
     num_players, t = coalitions.shape[1], members.shape[1]
     coalitions = np.concatenate([coalitions, np.ones((1, num_players), bool)])
-    rho = min(degree / num_players, 0.9)
+    rho = scale(degree, num_players)
     weights = _prior(num_players, rho, boost, parity)
     moments = moments[: len(weights)]
 
@@ -240,6 +255,7 @@ def posterior(
             spreads=jnp.asarray(np.array(spreads, np.float32)),
             noises=jnp.asarray(noises, jnp.float32),
             simplest=jnp.asarray(simplest, jnp.int32),
+            parameters=jnp.zeros((len(operators), 3), jnp.float32),
         )
 
 
@@ -261,30 +277,54 @@ def _model(kernel: Kernel, noise: float, operator: np.ndarray | None) -> tuple[n
     )
 
 
-def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
-    """Returns means and standard deviations of the posteriors, weighted by the models' likelihoods of the rated rows.
+class Rating(NamedTuple):
+    """part: [n, K] in units of its size; size: [1, K]; amplitudes, weights: [C, K] s² and the share of each model."""
+
+    part: Float[Array, "n K"]
+    size: Float[Array, "1 K"]
+    amplitudes: Float[Array, "C K"]
+    weights: Float[Array, "C K"]
+
+
+def rate(models: Process, part: Float[Array, "n K"]) -> Rating:
+    """Returns the weights of the models: their likelihoods of the rated rows.
 
     The parts are expected in units in which their squares neither overflow nor vanish.
     """
-    floats = jax.tree.map(lambda table: table.astype(part.dtype), models)
-    models = floats._replace(rated=models.rated, simplest=models.simplest)
+    models = _as_floats(models, part.dtype)
     size = jnp.sqrt(jnp.mean(part**2, axis=0))
     size = jax.lax.stop_gradient(jnp.where(size > 0, size, 1))[None]
     part = part / size
     along = einsum("grs,rk->gsk", models.directions, part[models.rated])
     spreads = models.spreads[:, None, :] + models.noises[None, :, None]  # [G, L, R]
     amplitudes = einsum("gsk,gls->glk", along**2, 1 / spreads) / len(models.rated)
-    amplitudes = amplitudes.reshape(-1, part.shape[1])  # s² of each model
+    amplitudes = amplitudes.reshape(-1, part.shape[1])
     known = amplitudes > 0
     volumes = jnp.log(spreads).sum(axis=2).reshape(-1, 1)
     likelihoods = -(len(models.rated) * jnp.log(jnp.maximum(amplitudes, 1e-30)) + volumes) / 2
     # Where all parts are 0, so are the values, of every model. Their derivatives are those of the simplest one.
     simplest = (jnp.arange(len(models.operators)) == models.simplest)[:, None].astype(part.dtype)
     weights = jnp.where(known.any(axis=0, keepdims=True), jax.nn.softmax(likelihoods, axis=0), simplest)
+    return Rating(part, size, amplitudes, weights)
 
+
+def mixture(models: Process, part: Float[Array, "n K"]) -> Posterior:
+    """Returns means and standard deviations of the posteriors, weighted by the models' likelihoods of the rated rows."""
+    return mixed(models, rate(models, part))
+
+
+def mixed(models: Process, rating: Rating) -> Posterior:
+    """Returns the same, given the weights."""
+    part, size, amplitudes, weights = rating
+    models = _as_floats(models, part.dtype)
     each = einsum("cqn,nk->cqk", models.operators, part)
     values = einsum("ck,cqk->qk", weights, each)
     variances = amplitudes[:, None, :] * models.variances[:, :, None] + (each - values[None]) ** 2
     errors = size * safe_sqrt(einsum("ck,cqk->qk", weights, variances))
     residuals = ratio(einsum("cn,nk->ck", models.residuals, part) ** 2, amplitudes)
     return Posterior(size * values, errors, (weights * residuals).sum(axis=0))
+
+
+def _as_floats(models: Process, dtype: Any) -> Process:
+    floats = jax.tree.map(lambda table: table.astype(dtype), models)
+    return floats._replace(rated=models.rated, simplest=models.simplest)

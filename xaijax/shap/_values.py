@@ -40,7 +40,7 @@ CHOICES = (
     ("exact", _FEW_PLAYERS),
     ("antithetic permutations", _STOCHASTIC),
     ("antithetic permutations", _FEW_EVALUATIONS),
-    (ESTIMATORS["isotropic"], _MOST_ACCURATE),
+    (ESTIMATORS["adapted"], _MOST_ACCURATE),
     (ESTIMATORS["per_player"], _MOST_ACCURATE),
     ("kernel regression", _MANY_EVALUATIONS),
     (TREES, _FOREST),
@@ -167,7 +167,7 @@ def values(
         if estimator == "kernel regression":
             attribution = kernel(games, **options)
         else:
-            scales = "per_player" if precision == "high" else "isotropic"
+            scales = "per_player" if precision == "high" else "adapted"
             attribution = gaussian_process(games, scales=scales, **options)
     choice = jnp.full(() if games.num_examples is None else games.num_examples, number, jnp.int32)
     return reviewed(games, dataclasses.replace(attribution, choice=choice, choices=choices))
@@ -194,7 +194,7 @@ def _choose(
     elif budget < 2 * players + 2:
         choice = "antithetic permutations", _FEW_EVALUATIONS
     elif max(budget, max_evaluations or 0) <= MOST_EVALUATIONS:
-        choice = ESTIMATORS["per_player" if precision == "high" else "isotropic"], _MOST_ACCURATE
+        choice = ESTIMATORS["per_player" if precision == "high" else "adapted"], _MOST_ACCURATE
     else:
         choice = "kernel regression", _MANY_EVALUATIONS
     return CHOICES.index(choice)
