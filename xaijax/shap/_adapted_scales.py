@@ -7,7 +7,7 @@ player i the two sides of
 
 are equal: what the player's interactions explain of o, and what they are expected to. A step multiplies the scale rho_i by the
 ratio of the two sides (a fixed-point iteration: MacKay 1992, Bayesian interpolation). It starts from the scale, boost and
-noise of the isotropic models, averaged with their likelihoods. The rows that rate these models suffice for the steps.
+noise of the isotropic models, averaged with their likelihoods. Some of the rows suffice for the steps.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
 from xaijax._core.numerics import dot, ratio, safe_sqrt
-from xaijax._core.typing import Array, Bool, Float
-from xaijax.shap._player_scales import Observed, OddProcess
+from xaijax._core.typing import Array, Bool, Float, Int
+from xaijax.shap._player_scales import OddProcess
 from xaijax.shap._process import Posterior, Process, mixed, rate
 
 _STEPS = 2  # the third gains little, and narrows the errors
 _EXPECTED = 1.0  # is added to both sides: where either is less, rows say little about the player
+_MOST_ROWS = 128  # for the steps, of those that rate the models; and for residuals
 _LARGEST_RATIO = 100.0
 _RANGE = (1e-4, 0.9)  # of the scales, the least over the number of players
 
@@ -41,22 +42,29 @@ def adapted(
     rating = rate(models, part)
     isotropic = mixed(models, rating)
     logarithms = dot(rating.weights.T, models.parameters.astype(part.dtype))  # [K, 3]
+    every = -(-len(models.rated) // _MOST_ROWS)
+    rows = models.rated[::-every][::-1]
     of_outputs = jax.vmap(_fitted, in_axes=(0, None, None, 1, None), out_axes=1)
-    values, errors, residuals = of_outputs(logarithms, models.rated, spins, rating.part, active)
+    values, errors, residuals = of_outputs(logarithms, rows, spins, rating.part, active)
     variances = ((rating.size * errors) ** 2 + isotropic.errors**2) / 2
     wider = jnp.maximum(residuals.mean(axis=0), 1)
     return Posterior(rating.size * values, safe_sqrt(variances * wider[None]), residuals[-1])
 
 
 def _fitted(
-    logarithms: Float[Array, "3"], rated: Array, spins: Array, odd: Float[Array, " n"], active: Bool[Array, " M"]
-) -> tuple[Float[Array, " M"], Float[Array, " M"], Float[Array, " n"]]:
-    """Returns values, their standard deviations, and the squared leave-one-out residuals over their variances."""
+    logarithms: Float[Array, "3"],
+    rated: Int[Array, " r"],
+    spins: Array,
+    odd: Float[Array, " n"],
+    active: Bool[Array, " M"],
+) -> tuple[Float[Array, " M"], Float[Array, " M"], Float[Array, " q"]]:
+    """Returns the values, their standard deviations, and leave-one-out residuals."""
     scale, boost, noise = jnp.exp(logarithms)
+    rows, some = spins[rated], odd[rated]
 
     def step(rho: Array, _: None) -> tuple[Array, None]:
         # Inactive players have values of 0. Their derivatives are those of the shared scale.
-        return jnp.where(active, _next(_process(rho, boost, noise), spins[rated], odd[rated]), scale), None
+        return jnp.where(active, _next(_process(rho, boost, noise), rows, some), scale), None
 
     rho, _ = jax.lax.scan(step, jnp.full(spins.shape[1], scale), None, length=_STEPS)
     return _posterior(_process(rho, boost, noise), spins, odd)
@@ -69,7 +77,7 @@ def _process(rho: Float[Array, " M"], boost: Array, noise: Array) -> OddProcess:
     return process._replace(noise=noise * (process.variance() + process.linear.sum()))
 
 
-def _next(process: OddProcess, spins: Float[Array, "n M"], odd: Float[Array, " n"]) -> Float[Array, " M"]:
+def _next(process: OddProcess, spins: Float[Array, "r M"], odd: Float[Array, " r"]) -> Float[Array, " M"]:
     """Returns the next scales.
 
     K_i is that of the linear part, lambda_i x_i x_i', and rho_i / (1 - rho_i²) cosh(X diag(a) X') x_i x_i', with the factor of A.
@@ -99,18 +107,35 @@ def _next(process: OddProcess, spins: Float[Array, "n M"], odd: Float[Array, " n
 
 def _posterior(
     process: OddProcess, spins: Float[Array, "n M"], odd: Float[Array, " n"]
-) -> tuple[Float[Array, " M"], Float[Array, " M"], Float[Array, " n"]]:
-    present = jnp.ones(len(spins), bool)
-    rows = Observed.of(process.observed(spins, present), process.linear, spins, present)
-    gamma, rest = rows.solve(odd[:, None])
-    num_players = spins.shape[1]
-    explained, left = rows.unexplained(2 * jnp.eye(num_players, dtype=odd.dtype), process.with_values(spins).T)
-    values = 2 * rows.deviations * gamma[:, 0] + dot(explained.T, rest[:, 0])
+) -> tuple[Float[Array, " M"], Float[Array, " M"], Float[Array, " q"]]:
+    """Returns posterior means and standard deviations of the Shapley values, and residuals of the last q parts.
+
+    The residuals are those of each part given all others, squared, over their variances.
+
+    The linear part is solved for on its own, as in `_player_scales.py`.
+
+    Only as many right-hand sides as needed are solved for: an inverse takes three times as long.
+    """
+    num_players, deviations = spins.shape[1], jnp.sqrt(process.linear)
+    root = jnp.linalg.cholesky(process.observed(spins, jnp.ones(len(spins), bool)))
+    sides = [spins * deviations[None], odd[:, None], process.with_values(spins).T]
+    solved = solve_triangular(root, jnp.concatenate(sides, axis=1), lower=True)
+    white, part, explained = solved[:, :num_players], solved[:, num_players], solved[:, num_players + 1 :]
+    # Of the linear part, beta = s gamma.
+    identity = jnp.eye(num_players, dtype=odd.dtype)
+    inner = solve_triangular(jnp.linalg.cholesky(dot(white.T, white) + identity), identity, lower=True)
+    gamma = dot(inner.T, dot(inner, dot(white.T, part)))
+    gamma = gamma + dot(inner.T, dot(inner, dot(white.T, part - dot(white, gamma)) - gamma))  # a step of refinement
+    rest = part - dot(white, gamma)
+    left = dot(inner, 2 * jnp.diag(deviations) - dot(white.T, explained))
+
+    values = 2 * deviations * gamma + dot(explained.T, rest)
     variances = process.of_values() - (explained**2).sum(axis=0) + (left**2).sum(axis=0)
     amplitude = ((rest**2).sum() + (gamma**2).sum()) / len(rest)
-    # Leave-one-out residuals (Rasmussen & Williams 2006, equation 5.12), with K^-1 = half' half - along' along.
-    along = dot(rows.inner, dot(rows.white.T, rows.half))
-    scales = ((rows.half**2).sum(axis=0) - (along**2).sum(axis=0)) * amplitude
-    residuals = ratio(dot(rows.half.T, rest)[:, 0] ** 2, scales)
-    errors = safe_sqrt(amplitude * jnp.maximum(variances, 0))
-    return values, errors, residuals
+    # Leave-one-out residuals: Rasmussen & Williams (2006), equation 5.12. The last rows of K^-1 need those of the root alone.
+    last = slice(-min(len(spins), _MOST_ROWS), None)
+    half = solve_triangular(root[last, last], jnp.eye(len(spins[last]), dtype=odd.dtype), lower=True)
+    linear = dot(inner, dot(white[last].T, half))
+    squares = (half**2).sum(axis=0) - (linear**2).sum(axis=0)  # the diagonal of K^-1
+    residuals = ratio(dot(half.T, rest[last]) ** 2, squares * amplitude)
+    return values, safe_sqrt(amplitude * jnp.maximum(variances, 0)), residuals
