@@ -103,7 +103,8 @@ def test_players_that_matter_are_told_from_those_that_do_not_and_intervals_hold(
     result = {scales: over_keys(explain(scales), worths, 8) for scales in ("isotropic", "adapted")}
     error = {scales: relative_error(values, exact) for scales, (values, _) in result.items()}
     assert error["adapted"] < error["isotropic"] / 2
-    assert coverage(*result["adapted"], exact) > 0.9
+    values, std_errors = result["adapted"]
+    assert coverage(values, std_errors, exact) > 0.9
 
 
 def test_gradients_are_finite_where_nothing_varies():
@@ -113,6 +114,7 @@ def test_gradients_are_finite_where_nothing_varies():
     @jax.value_and_grad
     def slope(worth):
         result = xai.shap.gaussian_process(table(worth), key=jax.random.key(0), num_evaluations=40, scales="adapted")
+        assert result.std_errors is not None
         return result.values.sum() + result.std_errors.sum()
 
     for worth in (jnp.zeros(64), jnp.asarray(all_coalitions(6) @ np.ones(6), jnp.float32)):

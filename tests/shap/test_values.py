@@ -105,7 +105,7 @@ def test_the_front_gives_what_the_estimator_gives(key):
     game = xai.game(net, x, masker, target="all")
     options = {"key": key, "ids": jnp.array([5, 7])}
     for front, back in [
-        ({"num_evaluations": 65}, xai.shap.gaussian_process(game, num_evaluations=65, **options)),
+        ({"num_evaluations": 65}, xai.shap.gaussian_process(game, num_evaluations=65, scales="adapted", **options)),
         ({"num_evaluations": 50, "stochastic": True}, xai.shap.permutation(game, num_permutations=2, **options)),
     ]:
         result = xai.shap.values(net, x, masker, target="all", **front, **options)

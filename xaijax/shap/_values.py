@@ -75,7 +75,7 @@ def values(
     | a forest from `xai.trees.read`, with a background or no masker, and no number of evaluations | `trees` |
     | up to 12 players, and evaluations for all 2^M coalitions | `exact` |
     | a stochastic model, or fewer than 2 M + 2 evaluations | `permutation`: unbiased, and exact for additive models |
-    | up to 4,098 evaluations | `gaussian_process` |
+    | up to 4,098 evaluations | `gaussian_process`, with scales "adapted", or "per_player" for precision="high" |
     | more | `kernel`, whose cost does not grow with their cube |
 
     Args:
