@@ -208,6 +208,13 @@ def _solvers(section: str, row: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(section, row["name"], "time", sizes, "device", row["repeats"]["milliseconds"])
 
 
+def _prompts(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    sizes = {"tokens": row["length"], "coalitions": row["coalitions"]}
+    yield Figure(section, row["name"], "packed ÷ whole rows", sizes, "repeats", row["repeats"]["packed"])
+    yield Figure(section, row["name"], "prefixes ÷ packed rows", sizes, "repeats", row["repeats"]["prefixes"])
+    yield Figure(section, row["name"], "tokens", sizes, "none", [row["tokens"]["prefixes"]])
+
+
 def _memory(section: str, row: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(section, row["name"], "bytes", row["rows"], "none", [row["bytes"]])
 
@@ -253,6 +260,7 @@ _ROWS = {
     "overhead": _overhead,
     "networks": _overhead,
     "solvers": _solvers,
+    "prompts": _prompts,
     "memory": _memory,
     "growth": _growth,
     "devices": _devices,

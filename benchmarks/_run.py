@@ -17,6 +17,7 @@ from benchmarks import (
     _devices,
     _growth,
     _lime_peers,
+    _prompts,
     _record,
     _shap_peers,
     _tables,
@@ -100,6 +101,10 @@ def _solvers(settings: Settings) -> Rows:
     return solvers(settings.repeats, settings.size) if settings.wants("shap") else []
 
 
+def _prompts_of(settings: Settings) -> Rows:
+    return _prompts.measure(settings.repeats, settings.size) if settings.wants("prompts") else []
+
+
 def _memory_of(settings: Settings) -> Rows:
     return [] if settings.only else _growth.measure_memory(settings.size)
 
@@ -169,6 +174,7 @@ SECTIONS = {
     "networks": Section(_networks, lambda rows: [_tables.overhead_table(rows)]),
     "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),
     "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
+    "prompts": Section(_prompts_of, lambda rows: [_prompts.table(rows)]),
     "memory": Section(_memory_of, lambda rows: [_tables.memory_table(rows)]),
     "growth": Section(_growth_of, lambda rows: [_growth.table(rows)]),
     "devices": Section(_devices_of, lambda rows: [_devices.table(rows)]),

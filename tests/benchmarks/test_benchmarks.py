@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from benchmarks import _cam_cases, _lime_cases, _run, _shap_cases, _timing
+from benchmarks import _cam_cases, _lime_cases, _prompts, _run, _shap_cases, _timing
 from benchmarks.__main__ import main
 from benchmarks._cam_cases import ONE_PASS
 from benchmarks._network_cases import network_cases
@@ -249,6 +249,18 @@ def test_solvers_are_timed_apart():
     for row in _shap_cases.solvers(2, "tiny"):
         assert (row["players"], row["evaluations"]) == (5, 30)
         assert row["milliseconds"] == pytest.approx(np.median(row["repeats"]["milliseconds"]))
+
+
+@pytest.mark.slow
+def test_prompts_are_measured_whole_packed_and_with_shared_prefixes():
+    rows = {row["name"]: row for row in _prompts.measure(1, "tiny")}
+    walk = rows["walk, 8 spans and a prefix"]  # spans of 4 tokens, a prefix of 28, and 4 of suffix and response
+    packed = 9 * (28 + 4) + 4 * sum(range(9))
+    assert (walk["tokens"]["whole"], walk["tokens"]["packed"]) == (9 * 64, packed)
+    assert walk["tokens"]["prefixes"] < 0.55 * packed
+    assert walk["by_prefixes"] == 8  # the whole prompt has a row of its own
+    assert rows["walk, 15 spans"]["by_prefixes"] == 0
+    assert all(row["repeats"]["packed"] == [row["packed_ratio"]] for row in rows.values())
 
 
 @pytest.mark.parametrize("gradients", [False, True])

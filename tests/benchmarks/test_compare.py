@@ -67,6 +67,15 @@ def before():
         "solvers": [
             {"name": "kernel, 30 players", "players": 30, "evaluations": 600, "repeats": {"milliseconds": STEADY}}
         ],
+        "prompts": [
+            {
+                "name": "walk",
+                "length": 64,
+                "coalitions": 9,
+                "tokens": {"prefixes": 200},
+                "repeats": {"packed": STEADY, "prefixes": STEADY},
+            }
+        ],
         "memory": [{"name": "blocks", "rows": 100, "bytes": 1000}],
         "growth": [_growth([STEADY, STEADY], [100, 100])],
         "devices": [
@@ -99,6 +108,7 @@ def after(before):
     by_name["twice"]["repeats"]["ratio"] = [9.0, 9.0]
     by_name["compiles"]["second_compilations"] = 1
     by_name["computes more"]["flops_ratio"] = 2.0
+    record["prompts"][0]["repeats"]["prefixes"] = _times(1.5)
     record["memory"][0]["bytes"] = 1005  # half a percent
     record["growth"] = [_growth([_times(1.001), _times(2)], [100, 300])]
     record["devices"][0]["collectives_in_loops"] = 3
@@ -122,6 +132,7 @@ def test_only_what_differs_by_more_than_its_noise_is_called_so(before, after):
         ("overhead", "computes more", operations),
         ("growth", "LIME, batch 64", "time"),
         ("growth", "LIME, batch 64", "bytes"),
+        ("prompts", "walk", "prefixes ÷ packed rows"),
         ("devices", "strong", "collectives in loops"),
         ("peers", "table, compared with shap", "time ÷ the peer's"),
         ("errors", "xaijax: kernel on teams (12) with 5 evaluations per player", "error"),
@@ -196,7 +207,7 @@ def test_the_command_exits_with_one_where_something_is_worse(before, after, tmp_
         main(["compare", *map(str, paths)])
     assert raised.value.code == 1
     printed = capsys.readouterr().out
-    assert "8 worse, 1 better" in printed
+    assert "9 worse, 1 better" in printed
     assert "shaky" not in printed
     main(["compare", "--all", str(paths[0]), str(paths[0])])
     assert "shaky" in capsys.readouterr().out

@@ -49,7 +49,8 @@ def step(parameters, ids, positions, mask, cache):
 
 
 def empty_cache(rows, length):
-    return {name: jnp.zeros((rows, length, WIDTH)) for name in ("key", "value")}
+    empty = jnp.zeros((rows, length, WIDTH))
+    return {"key": empty, "value": empty}  # one array for both
 
 
 @functools.cache

@@ -42,8 +42,9 @@ class Cached:
     empty: Callable[[int, int], Any]
 
     def cache(self, rows: int, length: int) -> Any:
-        """Returns an empty cache, checked."""
-        cache = call_noted("empty_cache", self.empty, rows, length)
+        """Returns an empty cache, checked, of arrays that nothing else holds: they are written in place."""
+        empty = jax.jit(self.empty, static_argnums=(0, 1))
+        cache = call_noted("empty_cache", empty, rows, length)
         leaves = jax.tree.leaves(cache)
         wrong = [np.shape(leaf) for leaf in leaves if np.shape(leaf)[:2] != (rows, length)]
         if wrong or not leaves:
