@@ -240,7 +240,9 @@ def test_tables_of_many_rows_are_as_large_and_as_exact():
     np.testing.assert_allclose(many.base, outputs_of(SPLITS, rows).mean(axis=0), rtol=2e-7)
 
 
-@pytest.mark.parametrize(("index", "most"), [("shapley", 4000), ("banzhaf", 0)])
+@pytest.mark.parametrize(
+    ("index", "most"), [("shapley", 4000), ("banzhaf", 0), ("FSII", 8000), ("STII", 0), ("BII", 0)]
+)
 def test_path_dependent_values_of_leaves_are_those_of_all_coalitions(index, most, monkeypatch):
     """Where tables are too large: of some subtrees, or of all."""
     monkeypatch.setattr(_tree_plan, "_MOST_OF_PATHS", most)
@@ -248,9 +250,13 @@ def test_path_dependent_values_of_leaves_are_those_of_all_coalitions(index, most
     plan = _tree_plan.Plan(forest, None, index)
     assert plan.leaves
     assert bool(plan.parts) == bool(most)
-    result = xai.shap.trees(forest, X, target="all", index=index, batch_size=4)
-    np.testing.assert_allclose(result.values, right[index, 1], atol=2e-6)
+    is_of_pairs = (index, 2) in right
+    explain = xai.shap.interactions if is_of_pairs else xai.shap.trees
+    result = explain(forest, X, target="all", index=index, batch_size=4)
+    np.testing.assert_allclose(result.values, right[index, 1], atol=4e-6 if is_of_pairs else 2e-6)
     np.testing.assert_allclose(result.base_value, right["base"], rtol=1e-6)
+    if is_of_pairs:
+        np.testing.assert_allclose(result.pairs, right[index, 2], atol=4e-6)
     if index == "shapley":
         with jax.enable_x64(True):
             result = xai.shap.trees(forest, X, target=1)
@@ -428,18 +434,14 @@ def test_mistakes_are_named(mistake):
         call()
 
 
-def test_trees_that_are_too_deep_for_a_background_are_named():
-    """A path of 40 features would need a table of 2^40 patterns for rows, and for interactions."""
+@pytest.mark.parametrize("explain", [xai.shap.trees, xai.shap.interactions], ids=["values", "interactions"])
+def test_trees_that_are_too_deep_for_a_background_are_named(explain):
+    """A path of 40 features would need a table of 2^40 patterns for rows."""
     forest, x = chain(40), np.zeros((1, 40))
-    with pytest.raises(
-        ValueError, match=r"`forest` must have .* for exact values, got .* path-dependent values .masker=None."
-    ):
-        xai.shap.trees(forest, x, xai.mask.background(x))
-    with pytest.raises(
-        ValueError,
-        match=r"`forest` must have .* for exact interactions, got .* sample, by xai.shap.interactions.xai.game",
-    ):
-        xai.shap.interactions(forest, x)
+    sentence = r"`forest` must have .* for exact {} of a background, got .*: take path-dependent {} .*, or sample, by xai.shap.{}"
+    name = explain.__name__.replace("trees", "values")
+    with pytest.raises(ValueError, match=sentence.format(name, name, name)):
+        explain(forest, x, xai.mask.background(x))
 
 
 def test_data_frames_are_read_by_the_names_of_the_forest():

@@ -1,4 +1,4 @@
-"""Path-dependent values of deep trees, leaf by leaf, without tables.
+"""Path-dependent values and interactions of deep trees, leaf by leaf, without tables.
 
 An absent player satisfies a leaf's splits with probability z_j, the share of the training weight that does, whatever the
 other players do. So the sum over all patterns b of `_tree_tables.py` is a product, and with P_t = prod_j (t o_j + (1 - t) z_j)
@@ -6,7 +6,7 @@ other players do. So the sum over all patterns b of `_tree_tables.py` is a produ
     phi_i = integral of v P_t (1 - z_i) / (t + (1 - t) z_i) dm(t)  where the input satisfies the splits of player i,
     phi_i = -integral of v P_t / (1 - t) dm(t)                     where it does not.
 
-The integrands are polynomials of degree below d, the number of players on the path, so that ceil(d / 2) Gauss-Legendre nodes
+Interactions of pairs have two such factors, (1 - z) / (t + (1 - t) z) or -1 / (1 - t), times P_t. The integrands are polynomials of degree below d, the number of players on the path, so that ceil(d / 2) Gauss-Legendre nodes
 are exact. A leaf costs an input O(d^2), where the table of its subtree has 2^d patterns.
 
 References: Yu et al. (2022), Linear TreeSHAP, arXiv:2209.08192, for polynomials in place of subsets. Quadrature-TreeSHAP (2026),
@@ -26,7 +26,16 @@ import numpy as np
 from xaijax._core.numerics import einsum
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax.shap._subtrees import Conditions, Leaves
-from xaijax.shap._tree_tables import MEASURES, in_steps, of_output, quadrature, rows_of
+from xaijax.shap._tree_tables import (
+    MEASURES,
+    OF_PLAYERS,
+    entries_of,
+    in_steps,
+    of_output,
+    pairs_of,
+    quadrature,
+    rows_of,
+)
 from xaijax.trees._nodes import MISSING
 
 ROWS = 256  # inputs at once: their products stay in the cache
@@ -40,10 +49,10 @@ class LeafGroup:
     """Leaves of up to B players on their paths, S at a time, in parts whose values are added before they are added to the sums.
 
     column, low, high, missing: [parts, steps, S, B, R] the conditions of the players, as in `Conditions`.
-    row: int32 [parts, steps, S, B] the player, and M where there are fewer.
+    row: int32 [parts, steps, S, E] the row of the result of each player, and pair, as in `Group`.
     ratio: [parts, steps, S, B] the share z of the training weight that satisfies a player's splits.
     value: [parts, steps, S, K] what the leaf adds to the outputs.
-    nodes, weights: [T] of the quadrature.
+    nodes, weights: [T] of the quadrature. pair_weights: [T] those of pairs, or None.
     """
 
     column: Int[Array, "parts steps S B R"]
@@ -55,6 +64,7 @@ class LeafGroup:
     value: Float[Array, "parts steps S K"]
     nodes: Float[Array, " T"]
     weights: Float[Array, " T"]
+    pair_weights: Float[Array, " T"] | None
 
 
 def leaf_groups(leaves: Leaves) -> list[Leaves]:
@@ -92,11 +102,16 @@ def make_leaves(
 
     Args:
       leaves: those of the group.
-      index: "shapley" or "banzhaf".
+      index: one of MEASURES.
       num_players: M of the forest.
       code_type, dtype: the types of the arrays.
     """
-    nodes, weights = quadrature(leaves.player.shape[1], MEASURES[index][0])
+    single, pair = MEASURES[index]
+    width, pair_weights = leaves.player.shape[1], None
+    nodes, weights = quadrature(width, single)
+    if index not in OF_PLAYERS:  # one more node than the values need, for pairs' own dm
+        nodes, even = quadrature(width + 2, None if single is None else np.ones_like)
+        weights, pair_weights = (even if dm is None else even * dm(nodes) for dm in (single, pair))
     conditions = leaves.conditions
     parts = (
         conditions.column,
@@ -107,7 +122,8 @@ def make_leaves(
         leaves.ratio.astype(dtype),
         leaves.value.astype(dtype),
     )
-    arrays: Any = (*map(_in_parts, parts), nodes.astype(dtype), weights.astype(dtype))
+    of_quadrature = (None if part is None else part.astype(dtype) for part in (nodes, weights, pair_weights))
+    arrays: Any = (*map(_in_parts, parts), *of_quadrature)
     return LeafGroup(*arrays), leaves.ratio.prod(axis=1) @ leaves.value
 
 
@@ -121,17 +137,19 @@ def _in_parts(array: np.ndarray) -> np.ndarray:
     return steps.reshape(-1, each, *steps.shape[1:])
 
 
-def num_bytes(leaves: Leaves, code_type: np.dtype, dtype: np.dtype) -> int:
+def num_bytes(leaves: Leaves, index: str, code_type: np.dtype, dtype: np.dtype) -> int:
     """Returns the memory of a group's arrays."""
+    entries = len(leaves.player) * entries_of(leaves.player.shape[1], index)
     conditions = leaves.conditions.column.size * (4 + 2 * code_type.itemsize + 1)
-    return conditions + leaves.player.size * (4 + dtype.itemsize) + leaves.value.size * dtype.itemsize
+    return conditions + 4 * entries + leaves.ratio.size * dtype.itemsize + leaves.value.size * dtype.itemsize
 
 
 def add_leaves(
-    sums: Float[Array, "M+1 K n"], group: LeafGroup, columns: Int[Array, "columns n"], only: Int[Array, ""] | None
-) -> Float[Array, "M+1 K n"]:
-    """Adds what each leaf says of the inputs to the sums of the players."""
+    sums: Float[Array, "R+1 K n"], group: LeafGroup, columns: Int[Array, "columns n"], only: Int[Array, ""] | None
+) -> Float[Array, "R+1 K n"]:
+    """Adds what each leaf says of the inputs to the sums of the players and pairs."""
     t, weights = group.nodes, group.weights
+    first, second = pairs_of(group.ratio.shape[-1]).T
 
     def add(sums: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
         column, low, high, missing, row, ratio, value = part
@@ -148,12 +166,17 @@ def add_leaves(
         factors = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, 0), (satisfied, satisfying, failing))
         ones = jnp.ones((len(row), len(t), columns.shape[1]), ratio.dtype)
         product, _ = jax.lax.scan(multiply, ones, factors, unroll=_UNROLLED)
-        scale = (1 - ratio[..., None]) * weights / satisfying
-        scale = jnp.concatenate([scale, jnp.broadcast_to(-weights / (1 - t), scale[:, :1].shape)], axis=1)
-        integral = einsum("sbt,stn->sbn", scale, product)
+        slope = (1 - ratio[..., None]) / satisfying
+        slope = jnp.concatenate([slope, jnp.broadcast_to(-1 / (1 - t), slope[:, :1].shape)], axis=1)
+        integral = einsum("sbt,stn->sbn", slope * weights, product)
         phi = jnp.where(satisfied, integral[:, :-1], integral[:, -1:])
+        if group.pair_weights is not None:
+            slope = jnp.where(satisfied[:, :, None], slope[:, :-1, :, None], slope[:, -1:, :, None])  # [S, B, T, n]
+            weighted = product * group.pair_weights[:, None]
+            pairs = (slope[:, first] * slope[:, second] * weighted[:, None]).sum(axis=2)
+            phi = jnp.concatenate([phi, pairs], axis=1)
         value = of_output(value, only, axis=1)
-        added = phi[:, :, None] * value[:, None, :, None]  # [S, B, K, n]
+        added = phi[:, :, None] * value[:, None, :, None]  # [S, E, K, n]
         return sums.at[row.reshape(-1)].add(added.reshape(-1, *sums.shape[1:]), mode="promise_in_bounds"), None
 
     def add_part(sums: Array, part: tuple[Array, ...]) -> tuple[Array, None]:  # sums of sums round less

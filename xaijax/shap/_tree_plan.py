@@ -26,14 +26,6 @@ _MOST_TOTAL = 2**33  # of all pieces, whose tables take a few minutes
 # Of path-dependent tables; deeper subtrees are explained leaf by leaf, at less cost than their tables for up to 2^bits inputs.
 _MOST_OF_PATHS, _MOST_BITS_OF_PATHS = 2**27, 10
 
-# What is explained, and what needs no tables.
-_OF_VALUES = (
-    "values",
-    "take path-dependent values (masker=None), which need none, ",
-    "xai.shap.values with num_evaluations and a key",
-)
-_OF_INTERACTIONS = "interactions", "", "xai.shap.interactions(xai.game(forest, x, masker))"
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -95,7 +87,7 @@ class Plan:
         self.leaves = leaf_groups(cut.leaves(~is_table))
         self.parts = groups_of(cut.subtrees(is_table))
         self.num_bytes = sum(len(part.bits) * self._bytes_each(part) for part in self.parts)
-        self.num_bytes += sum(num_bytes(part, self.code_type, self.dtype) for part in self.leaves)
+        self.num_bytes += sum(num_bytes(part, index, self.code_type, self.dtype) for part in self.leaves)
         if self.leaves and self.num_bytes > MOST_BYTES:
             raise ValueError(
                 f"`forest` must have paths of at most {shown_bytes(MOST_BYTES)}, got {shown_bytes(self.num_bytes)}: limit the depth or the number of "
@@ -110,16 +102,22 @@ class Plan:
         """
         entries = entries_of(cut.num_players, self.index)
         sizes = 2.0**cut.bits * entries * outputs * self.dtype.itemsize
-        if self.masker is None and self.index in OF_PLAYERS:
+        if self.masker is None:
             of_bits = np.cumsum(np.bincount(cut.bits, sizes))
             return (of_bits[cut.bits] <= _MOST_OF_PATHS) & (cut.bits <= _MOST_BITS_OF_PATHS)
         largest, total = float(sizes.max(initial=0)), float(sizes.sum())
         if total > _MOST_TOTAL or largest > MOST_BYTES:
-            wanted, instead, sampled = _OF_VALUES if self.index in OF_PLAYERS else _OF_INTERACTIONS
+            wanted = "values" if self.index in OF_PLAYERS else "interactions"
+            sampled = (
+                "values with num_evaluations and a key"
+                if wanted == "values"
+                else "interactions(xai.game(forest, x, masker))"
+            )
             raise ValueError(
                 f"`forest` must have tables of at most {shown_bytes(_MOST_TOTAL)}, and {shown_bytes(MOST_BYTES)} for a path, for exact "
-                f"{wanted}, got {shown_bytes(total)} and {shown_bytes(largest)}, as its paths have up to {int(cut.bits.max())} players and "
-                f"splits: {instead}limit the depth, group the features (groups= of the masker), or sample, by {sampled}."
+                f"{wanted} of a background, got {shown_bytes(total)} and {shown_bytes(largest)}, as its paths have up to "
+                f"{int(cut.bits.max())} players and splits: take path-dependent {wanted} (masker=None), which need none, limit the depth, "
+                f"group the features (groups= of the masker), or sample, by xai.shap.{sampled}."
             )
         return np.ones(len(sizes), bool)
 
