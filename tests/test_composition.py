@@ -13,6 +13,7 @@ from jax.extend.core import jaxprs_in_params
 import xaijax as xai
 from tests import models
 from tests.explainers import CASES, CHUNKED, STACKED, stacked, units
+from tests.selection import usual
 from xaijax._model import FunctionModel, as_model
 
 # The scope puts all tests of one case next to each other, where they share what was compiled.
@@ -193,6 +194,14 @@ def test_a_second_call_traces_nothing(case):
     case(model, x[::-1])
     case(jax.tree.map(lambda leaf: 0.9 * leaf if _is_float(leaf) else leaf, model), x)
     assert len(traces) == first
+
+
+@pytest.mark.parametrize("name", usual(CASES, "cam, one pass", "shap.kernel", "lime.tabular"))
+def test_programs_are_lowered_for_accelerators_without_one(name):
+    case = CASES[name]
+    program = jax.jit(lambda model, x: case(model, x))
+    exported = jax.export.export(program, platforms=["cuda", "tpu"])(as_model(case.model()), case.inputs())
+    assert exported.platforms == ("cuda", "tpu")
 
 
 def _is_float(leaf):
