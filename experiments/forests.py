@@ -108,10 +108,13 @@ def write(report: Report, attributions: dict[str, xai.Attribution], errors: dict
     together = xai.concatenate([dataclasses.replace(own, choices=()) for own in alike])
     labels = np.repeat(list(attributions), [len(own) for own in alike])
     axes = xai.plot.cohorts(functools.partial(xai.plot.bars, top=together.num_players), together, labels)
+    for ax in axes.flat:
+        ax.set_xlabel("mean |value|", fontsize=9)
     report.figure("forests_features", axes.flat[0].figure, "mean |value| of the features in each model")
     figure, ax = plt.subplots(figsize=(6.5, 4.0), layout="constrained")
     xai.plot.error_curves(errors, ax=ax, title="random forest: sampled and exact values")
     ax.set_xlabel("evaluations per feature", fontsize=9)
+    ax.set_ylabel("squared error, relative to the exact values", fontsize=9)
     report.figure("forests_errors", figure, "squared errors of sampled values, relative to the exact ones")
 
 
@@ -124,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, help="number of test rows to explain; default: all")
     parser.add_argument("--background", type=int, default=100, help="training rows that replace absent features")
     parser.add_argument("--budgets", type=int, nargs="+", default=_BUDGETS, help="evaluations per feature")
-    parser.add_argument("--sampled", type=int, default=20, help="rows whose values are sampled")
+    parser.add_argument("--sampled", type=int, default=10, help="rows whose values are sampled")
     parser.add_argument("--seeds", type=int, default=3, help="repeats of the estimators")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of the training")
     options = parser.parse_args(arguments)
