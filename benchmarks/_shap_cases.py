@@ -34,7 +34,7 @@ _QUICK_PARTS = ("permutation SHAP", "Gaussian process SHAP", "kernel SHAP")
 
 def shap_cases(size: Size) -> list[Case]:
     """Returns every estimator on a table of 30 features, and one of them on every other model."""
-    return [*_of_tables(size), *_of_groups(size), *_of_gradients(size), *_of_images(size), _of_texts(size)]
+    return [*_of_tables(size), *_of_groups(size), *_of_gradients(size), *_of_images(size), *_of_texts(size)]
 
 
 def _table(size: Size) -> dict[str, int]:
@@ -180,18 +180,22 @@ def _of_images(size: Size) -> list[Case]:
     return cases
 
 
-def _of_texts(size: Size) -> Case:
+def _of_texts(size: Size) -> list[Case]:
+    """Returns kernel SHAP and pairs chosen in rounds for words: models for which half the evaluations are worth a fit."""
     length, evaluations, inputs = pick(size, tiny=(5, 14, 1), quick=(32, 320, 4), full=(64, 640, 8))
     model = text_transformer(length)
     x = jax.random.randint(KEY, (inputs, length), 1, VOCABULARY)
     game = xai.game(model, x, xai.mask.tokens(0), target=0)
-    return Case(
-        "kernel SHAP of words, text transformer",
-        inputs * evaluations,
-        lambda: xai.shap.kernel(game, num_evaluations=evaluations, key=KEY),
-        partial(bare, model, inputs * evaluations, (length,), blocks("texts", size), ids=VOCABULARY),
-        {"length": length, "evaluations": evaluations, "inputs": inputs},
-    )
+    sizes = {"length": length, "evaluations": evaluations, "inputs": inputs}
+    explainers = {
+        "kernel SHAP": lambda: xai.shap.kernel(game, num_evaluations=evaluations, key=KEY),
+        "high precision SHAP": lambda: xai.shap.values(game, num_evaluations=evaluations, key=KEY, precision="high"),
+    }
+    rows = inputs * evaluations
+    ways = partial(bare, model, rows, (length,), blocks("texts", size), ids=VOCABULARY)
+    return [
+        Case(f"{name} of words, text transformer", rows, explain, ways, sizes) for name, explain in explainers.items()
+    ]
 
 
 def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:

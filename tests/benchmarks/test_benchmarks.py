@@ -108,6 +108,7 @@ RUN = [
     "attention rollout, ViT",
     "published kernel SHAP, perceptron",
     "kernel SHAP of words, text transformer",
+    "high precision SHAP of words, text transformer",
     "LIME of quartiles, perceptron",
 ]
 
