@@ -10,7 +10,8 @@ import xaijax as xai
 from experiments._known_games import all_coalitions, shapley, shapley_matrix
 from tests.games import coverage, interactions, numbers, over_keys, perceptron, table
 from xaijax._core.numerics import ranks
-from xaijax.shap._choice import choose, rounded
+from xaijax.shap import _gaussian_process
+from xaijax.shap._choice import rounded
 from xaijax.shap._player_scales import Scales, _loss_and_slope, posterior, wider
 
 PLAYERS = 5
@@ -104,18 +105,23 @@ def test_the_process_and_its_slope_are_those_of_the_definition(float64):
     np.testing.assert_allclose(errors, np.sqrt(amplitude * variances), rtol=1e-5)
 
 
-def test_pairs_are_those_that_brute_force_finds_best(float64):
-    coalitions, candidates = np.concatenate([SMALLER[:3], GRAND]), SMALLER[3:]
-    chosen = jax.jit(choose, static_argnames="count")(
-        Scales.of(jnp.asarray(SCALES)),
-        spins(coalitions),
-        jnp.ones(PLAYERS, bool),
-        jnp.ones(4, bool),
-        spins(candidates),
-        jnp.ones(len(candidates), bool),
-        count=6,
-    )
-    assert chosen.tolist() == by_brute_force(SCALES, coalitions, candidates, 6)
+def test_pairs_are_those_that_brute_force_finds_best(float64, monkeypatch):
+    """Also with noise so large that the pairs evaluated or chosen before would tell most once more."""
+    noisy, first = np.append(SCALES[:-1], 5.0), 3
+    best = by_brute_force(noisy, GRAND, SMALLER, first)
+    evaluated = np.concatenate([SMALLER[best], SMALLER[:1]])  # the last one is padding
+    others = np.delete(SMALLER, best, axis=0)
+
+    @jax.jit
+    def choose(vector):
+        monkeypatch.setattr(_gaussian_process, "fit", lambda *_: Scales.of(vector))
+        present, active = jnp.arange(4) < first, jnp.ones(PLAYERS, bool)
+        pool, coalitions = jnp.asarray(SMALLER), jnp.asarray(evaluated)
+        return _gaussian_process._choose_pairs(pool, jnp.ones((5, 1)), coalitions, present, active, len(others))
+
+    for vector in (SCALES, noisy):
+        expected = by_brute_force(vector, np.concatenate([evaluated[:first], GRAND]), others, len(others))
+        np.testing.assert_array_equal(choose(vector), others[expected])
 
 
 def fitted(coalitions, odd):

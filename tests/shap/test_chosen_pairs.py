@@ -21,9 +21,9 @@ def test_pairs_are_distinct_and_larger_designs_begin_with_smaller_ones(num_playe
         np.testing.assert_array_equal(chosen_pairs(num_players, count).coalitions, whole[:count])
 
 
-def test_each_pair_is_the_best_of_all_that_are_left():
+@pytest.mark.parametrize(("num_players", "counts"), [(6, (6, 9, 14)), (7, (22, 23, 26, 27))])
+def test_each_pair_is_the_best_of_all_that_are_left(num_players, counts):
     """The sum of the variances of the values after each other pair is not smaller, by matrices over all coalitions."""
-    num_players = 6
     between, shapley_sum = prior(np.full(num_players, _chosen_pairs._DEGREE / num_players), _chosen_pairs._BOOST)
     between /= between[-1, -1]
     of_values = shapley_sum @ between @ shapley_sum.T
@@ -34,11 +34,17 @@ def test_each_pair_is_the_best_of_all_that_are_left():
         inverse = np.linalg.inv(between[np.ix_(indices, indices)] + _chosen_pairs._NOISE * np.eye(len(indices)))
         return np.trace(of_values - with_values @ inverse @ with_values.T)
 
-    chosen = chosen_pairs(num_players, 31).coalitions
-    for count in (6, 9, 14):
+    chosen = chosen_pairs(num_players, num_pairs(num_players)).coalitions
+    for count in counts:
         after = [variance(np.append(chosen[:count], other[None], axis=0)) for other in chosen[count:]]
         assert after[0] <= min(after) * (1 + 1e-5)
         assert max(after) > after[0] * (1 + 1e-3)  # it matters which one
+
+
+def test_no_pair_is_chosen_twice_where_noise_makes_it_tell_most_again(monkeypatch):
+    monkeypatch.setattr(_chosen_pairs, "_NOISE", 100.0)
+    chosen = chosen_pairs.__wrapped__(20, 320).coalitions
+    assert len({row.tobytes() for row in chosen}) == 320
 
 
 def test_candidates_of_many_players_are_new_pairs_of_all_sizes():
