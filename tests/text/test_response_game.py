@@ -83,6 +83,25 @@ def test_every_estimator_gives_what_it_gives_for_the_table(name, plain):
     assert made.counts.coalitions <= ours.num_evaluations  # fewer where the design repeats coalitions
 
 
+def nearly_additive(weights, ids):
+    return jnp.cumsum(weights[ids], axis=1)
+
+
+@pytest.mark.parametrize("name", [*usual(ESTIMATORS, "exact", "process", "until"), "leave one out"])
+def test_every_estimator_gives_what_spans_add_to_the_logits(name):
+    """With logits that are small sums over tokens, log p(y) changes by w_y - mean(w) with each token, to second order."""
+    weights = (np.random.default_rng(0).standard_normal((VOCABULARY, VOCABULARY)) / 1000).astype(np.float32)
+    made = xai.text.response_game(xai.function(nearly_additive, weights), PROMPT, RESPONSE)
+    centered = weights - weights.mean(axis=1, keepdims=True)
+    expected = np.stack([centered[span][:, RESPONSE].sum(axis=0) for span in SPANS])
+    if name == "leave one out":
+        without = made(np.concatenate([~np.eye(5, dtype=bool), np.ones((1, 5), bool)]))
+        values = without[-1] - without[:-1]
+    else:
+        values = ESTIMATORS[name](made).values
+    np.testing.assert_allclose(values, expected, atol=0.03 * np.abs(expected).max())
+
+
 def test_values_of_tokens_add_up_to_the_response(table):
     attribution = xai.shap.values(game(), key=KEY)
     _, values = table

@@ -61,7 +61,7 @@ class Cached:
         rows = jax.ShapeDtypeStruct((1, count), jnp.int32)
         mask = jax.ShapeDtypeStruct((1, count, length), bool)
         cache = jax.eval_shape(lambda: self.cache(1, length))
-        outputs = jax.eval_shape(self.step, (rows, rows, mask, cache))
+        outputs = jax.eval_shape(lambda step, given: step(given), self.step, (rows, rows, mask, cache))
         if not isinstance(outputs, tuple | list) or len(outputs) != 2:
             raise TypeError(
                 f"`step` must return (logits, cache), got {check.shown(outputs)}: return the new cache too."

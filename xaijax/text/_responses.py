@@ -182,7 +182,8 @@ def log_probabilities(
 
 def shapes_of(model: Model, length: int, *, with_positions: bool = False) -> Any:
     """Returns the shapes of the model's outputs for one row of token ids."""
-    return jax.eval_shape(model, _rows_of(length, with_positions=with_positions))
+    # The model is an argument, as its parameters may be arrays of NumPy, which traced ids cannot index.
+    return jax.eval_shape(lambda model, row: model(row), model, _rows_of(length, with_positions=with_positions))
 
 
 def _rows_of(length: int, *, with_positions: bool) -> Any:
