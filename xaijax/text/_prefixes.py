@@ -61,7 +61,7 @@ class Cached:
         rows = jax.ShapeDtypeStruct((1, count), jnp.int32)
         mask = jax.ShapeDtypeStruct((1, count, length), bool)
         cache = jax.eval_shape(lambda: self.cache(1, length))
-        outputs = jax.eval_shape(lambda step, given: step(given), self.step, (rows, rows, mask, cache))
+        outputs = jax.eval_shape(call, self.step, (rows, rows, mask, cache))
         if not isinstance(outputs, tuple | list) or len(outputs) != 2:
             raise TypeError(
                 f"`step` must return (logits, cache), got {check.shown(outputs)}: return the new cache too."
@@ -119,6 +119,11 @@ def cached(step: Callable[..., Any], empty_cache: Callable[[int, int], Any]) -> 
         if not callable(value) or isinstance(value, type):
             raise TypeError(f"`{name}` must be callable, got {check.shown(value)}.")
     return Cached(function(_apply, step), empty_cache)
+
+
+def call(model: Model, x: Any) -> Any:
+    """Calls a model as an argument, as its parameters may be arrays of NumPy, which traced ids cannot index."""
+    return model(x)
 
 
 def _apply(step: Callable[..., Any], x: Any) -> Any:

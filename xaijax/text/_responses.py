@@ -19,7 +19,7 @@ from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float, Int
 from xaijax._model import Model
 from xaijax.text._lengths import padded_length, pieces, power_below
-from xaijax.text._prefixes import Cached, Trie, count_tokens
+from xaijax.text._prefixes import Cached, Trie, call, count_tokens
 from xaijax.text._prompt import Prompt
 
 # A trie is used where it costs at most this share of the tokens of packed rows: its tokens take up to 1.9 times as long,
@@ -182,8 +182,7 @@ def log_probabilities(
 
 def shapes_of(model: Model, length: int, *, with_positions: bool = False) -> Any:
     """Returns the shapes of the model's outputs for one row of token ids."""
-    # The model is an argument, as its parameters may be arrays of NumPy, which traced ids cannot index.
-    return jax.eval_shape(lambda model, row: model(row), model, _rows_of(length, with_positions=with_positions))
+    return jax.eval_shape(call, model, _rows_of(length, with_positions=with_positions))
 
 
 def _rows_of(length: int, *, with_positions: bool) -> Any:
