@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import xaijax as xai
 from experiments._known_games import all_coalitions, shapley
@@ -121,3 +122,19 @@ def test_gradients_are_finite_where_nothing_varies():
         total, slopes_ = slope(worth)
         assert jnp.isfinite(slopes_).all()
         assert jnp.abs(total - worth[-1]) < 0.05
+
+
+@pytest.mark.slow
+def test_many_outputs_have_the_values_that_each_has_alone():
+    """More than are fitted at once."""
+    worth = np.stack([perceptron(6, seed=seed) for seed in range(18)], axis=1).astype(np.float32)
+
+    def explain(worth):
+        return xai.shap.gaussian_process(table(worth), key=jax.random.key(0), num_evaluations=30, scales="adapted")
+
+    together = explain(worth)
+    for number in (0, 16, 17):
+        alone = explain(worth[:, number])
+        largest = np.abs(alone.values).max()
+        np.testing.assert_allclose(together.values[:, number], alone.values, atol=1e-5 * largest)
+        np.testing.assert_allclose(together.std_errors[:, number], alone.std_errors, rtol=1e-3)

@@ -24,6 +24,7 @@ from xaijax.shap._process import Posterior, Process, mixed, rate
 _STEPS = 2  # the third gains little, and narrows the errors
 _EXPECTED = 1.0  # is added to both sides: where either is less, rows say little about the player
 _MOST_ROWS = 128  # for the steps, of those that rate the models; and for residuals
+_MOST_OUTPUTS = 16  # whose scales are fitted at once
 _LARGEST_RATIO = 100.0
 _RANGE = (1e-4, 0.9)  # of the scales, the least over the number of players
 
@@ -44,8 +45,15 @@ def adapted(
     logarithms = dot(rating.weights.T, models.parameters.astype(part.dtype))  # [K, 3]
     every = -(-len(models.rated) // _MOST_ROWS)
     rows = models.rated[::-every][::-1]
-    of_outputs = jax.vmap(_fitted, in_axes=(0, None, None, 1, None), out_axes=1)
-    values, errors, residuals = of_outputs(logarithms, rows, spins, rating.part, active)
+
+    def of_output(output: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+        return _fitted(output[0], rows, spins, output[1], active)
+
+    # Each output has a factor [n, n] of its own: of a thousand outputs, they are not in memory at once.
+    outputs, at_once = (logarithms, rating.part.T), jax.vmap(of_output)
+    few = len(logarithms) <= _MOST_OUTPUTS
+    fitted = at_once(outputs) if few else jax.lax.map(of_output, outputs, batch_size=_MOST_OUTPUTS)
+    values, errors, residuals = (field.T for field in fitted)
     variances = ((rating.size * errors) ** 2 + isotropic.errors**2) / 2
     wider = jnp.maximum(residuals.mean(axis=0), 1)
     return Posterior(rating.size * values, safe_sqrt(variances * wider[None]), residuals[-1])
