@@ -10,7 +10,7 @@ import xaijax as xai
 from experiments._known_games import all_coalitions, shapley, shapley_matrix
 from tests.games import coverage, interactions, numbers, over_keys, perceptron, table
 from xaijax._core.numerics import ranks
-from xaijax.shap import _gaussian_process
+from xaijax.shap import _gaussian_process, _player_scales
 from xaijax.shap._choice import rounded
 from xaijax.shap._player_scales import Scales, _loss_and_slope, posterior, wider
 
@@ -189,8 +189,8 @@ def counted(worth, calls):
     return xai.Game(on_device, len(worth).bit_length() - 1)
 
 
-def test_three_calls_of_the_game_evaluate_every_coalition_once(key):
-    """A linear game is exact, and the pairs of size 1 come first."""
+def test_three_calls_of_the_game_evaluate_every_coalition_once(key, monkeypatch):
+    """A linear game is exact, and the pairs of size 1 come first. Another game of this size needs no new fit compiled."""
     calls = []
     weights = np.arange(1.0, 8)
     game = counted(all_coalitions(7) @ weights, calls)
@@ -201,6 +201,11 @@ def test_three_calls_of_the_game_evaluate_every_coalition_once(key):
     assert len({row.tobytes() for row in np.concatenate(calls)}) == result.num_evaluations == 40
     np.testing.assert_allclose(result.values, weights, rtol=1e-5)
     assert result.std_errors.max() < 0.05
+
+    for module in (_gaussian_process, _player_scales):
+        monkeypatch.setattr(module, "fit", None)  # not traced again
+    other = explain(40)(counted(all_coalitions(7) @ weights[::-1], []), key)
+    np.testing.assert_allclose(other.values, weights[::-1], rtol=1e-5)
 
 
 def test_later_stages_choose_more_pairs_up_to_all_of_them(key):
