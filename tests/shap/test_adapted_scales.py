@@ -133,8 +133,10 @@ def test_many_outputs_have_the_values_that_each_has_alone():
         return xai.shap.gaussian_process(table(worth), key=jax.random.key(0), num_evaluations=30, scales="adapted")
 
     together = explain(worth)
+    assert together.std_errors is not None
     for number in (0, 16, 17):
         alone = explain(worth[:, number])
+        assert alone.std_errors is not None
         largest = np.abs(alone.values).max()
         np.testing.assert_allclose(together.values[:, number], alone.values, atol=1e-5 * largest)
         np.testing.assert_allclose(together.std_errors[:, number], alone.std_errors, rtol=1e-3)

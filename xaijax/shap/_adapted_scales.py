@@ -118,11 +118,9 @@ def _posterior(
 ) -> tuple[Float[Array, " M"], Float[Array, " M"], Float[Array, " q"]]:
     """Returns posterior means and standard deviations of the Shapley values, and residuals of the last q parts.
 
-    The residuals are those of each part given all others, squared, over their variances.
-
-    The linear part is solved for on its own, as in `_player_scales.py`.
-
-    Only as many right-hand sides as needed are solved for: an inverse takes three times as long.
+    The residuals are those of each part given all others, squared, over their variances. The linear part is solved for on
+    its own, as in `_player_scales.py`. Only as many right-hand sides as needed are solved for: an inverse takes three times
+    as long.
     """
     num_players, deviations = spins.shape[1], jnp.sqrt(process.linear)
     root = jnp.linalg.cholesky(process.observed(spins, jnp.ones(len(spins), bool)))
