@@ -46,15 +46,15 @@ def ours() -> list[Estimator]:
     """Returns the estimators of this library."""
 
     def of(name: str, explain: Callable[..., xai.Attribution], most: float = float("inf")) -> Estimator:
-        return Estimator(name, "xaijax", functools.partial(_estimate, explain), most)
+        return Estimator(name, "xaijax", functools.partial(estimate, explain), most)
 
     return [
         of("default", _values),
         of("high precision", functools.partial(_values, precision="high"), most=20),
         of("Gaussian process", lambda game, key, m: xai.shap.gaussian_process(game, key=key, num_evaluations=m)),
         of("kernel", lambda game, key, m: xai.shap.kernel(game, key=key, num_evaluations=m)),
-        of("permutations", _permutations),
-        of("orthogonal permutations", functools.partial(_permutations, orders="orthogonal")),
+        of("permutations", permutations),
+        of("orthogonal permutations", functools.partial(permutations, orders="orthogonal")),
     ]
 
 
@@ -66,14 +66,15 @@ def _values(game: xai.Game, key: jax.Array, num_evaluations: int, **options: Any
     return xai.shap.values(model, row, masker, num_evaluations=num_evaluations, key=key, **options)[0]
 
 
-def _permutations(game: xai.Game, key: jax.Array, num_evaluations: int, **options: Any) -> xai.Attribution:
+def permutations(game: xai.Game, key: jax.Array, num_evaluations: int, **options: Any) -> xai.Attribution:
     count = max(1, (num_evaluations - 2) // (2 * (game.num_players - 1)))
     return xai.shap.permutation(game, key=key, num_permutations=count, **options)
 
 
-def _estimate(
+def estimate(
     explain: Callable[..., xai.Attribution], known: KnownGame, num_evaluations: int, seeds: Sequence[int]
 ) -> Estimates:
+    """Explains a game once for each seed, by explain(game, key, num_evaluations)."""
     game = known.game
     keys = jax.vmap(jax.random.key)(np.asarray(seeds))
     attributions = _for_each_key(explain, num_evaluations)(game, keys)
