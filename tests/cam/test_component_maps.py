@@ -38,6 +38,14 @@ def test_it_is_the_one_of_the_largest_eigenvalue(name, scale):
     np.testing.assert_allclose(np.linalg.norm(found), 1, atol=1e-5)
 
 
+def test_every_start_leads_to_the_same_vector():
+    """The vector itself, one that is orthogonal to it, and none; the last is how all start without one."""
+    matrix, vectors = symmetric(SPECTRA["large, well apart"])
+    starts = jnp.asarray(np.stack([vectors[:, 0], vectors[:, 5], np.zeros(len(matrix))]), jnp.float32)
+    reached = leading_eigenvector(jnp.broadcast_to(jnp.asarray(matrix, jnp.float32), (3, *matrix.shape)), starts)
+    np.testing.assert_allclose(np.abs(reached @ vectors[:, 0]), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [6, pytest.param(90, marks=pytest.mark.slow)])
 def test_its_derivative_is_that_of_perturbation_theory(size, float64):
     matrix, _ = symmetric(np.concatenate([[3.0, 1.5], np.linspace(0, 1, size - 2)]))
