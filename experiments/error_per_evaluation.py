@@ -38,6 +38,7 @@ Entries = Sequence[dict[str, Any]]  # as `measure` returns them
 Cell = dict[str, dict[str, Any]]  # the entries of one game and budget, by estimator
 BUDGETS = (2, 3, 5, 10, 20, 50)  # evaluations per player
 REFERENCE = "shap: PermutationExplainer"
+LEAST_ERROR = 1e-10  # squared errors below are rounding errors in float32
 
 
 def measure(
@@ -129,7 +130,7 @@ def cells_of(entries: Entries) -> dict[tuple[str, int], Cell]:
 
 def ratio(entry: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     """Returns the ratio of the mean errors of two entries, and its standard error by the jackknife over the repeats."""
-    mine, theirs = np.asarray(entry["errors"]), np.asarray(other["errors"])
+    mine, theirs = (np.maximum(each["errors"], LEAST_ERROR) for each in (entry, other))
     whole = mine.mean() / theirs.mean()
     left_out = ((mine.sum() - mine) / (theirs.sum() - theirs)) if len(mine) > 1 else np.array([whole])
     count = len(left_out)

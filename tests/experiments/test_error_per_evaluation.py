@@ -32,6 +32,9 @@ def test_a_ratio_has_the_standard_error_of_the_delta_method():
     assert ratio == pytest.approx(mine.mean() / theirs.mean())
     expected = ratio * np.sqrt((mine.var() / mine.mean() ** 2 + theirs.var() / theirs.mean() ** 2) / 4000)
     assert error == pytest.approx(expected, rel=0.05)
+    assert error_per_evaluation.ratio({"errors": [3e-10]}, {"errors": [1e-16]})[0] == pytest.approx(
+        3
+    )  # both are rounding
 
 
 def test_means_over_games_are_geometric_and_against_the_best_of_a_package():
