@@ -1,13 +1,13 @@
 """Class activation maps: the positions of an input where a network has evidence for a class.
 
-One pass: one forward pass, and the gradient of the layers after the tap.
-  cam, grad_cam, grad_cam_plus_plus, hires_cam, xgrad_cam, layer_cam, elementwise_grad_cam, shapley_cam, eigen_cam,
-  eigen_grad_cam, kpca_cam, fem; `several` of them share the pass. Finer-CAM is any of them with xai.target.finer().
-Evaluated: forward passes of changed inputs, or of the tail alone with changed activations.
-  score_cam, ss_cam, is_cam, group_cam, opti_cam, ablation_cam; smooth_grad_cam_plus_plus (one pass for each sample).
-At the size of the input: full_grad (and full_gradients, its terms), guided_grad_cam.
-Channels as players of a game, for the estimators of xai.shap: channel_game, and channel_map for their values.
-Several layers: fuse. Transformers: attention_rollout, attention_gradient.
+- One pass: one forward pass, and the gradient of the layers after the tap: `cam`, `grad_cam`, `grad_cam_plus_plus`, `hires_cam`,
+  `xgrad_cam`, `layer_cam`, `elementwise_grad_cam`, `shapley_cam`, `eigen_cam`, `eigen_grad_cam`, `kpca_cam`, `fem`; `several` of
+  them share the pass. Finer-CAM is any of them with `xai.target.finer()`.
+- Evaluated: forward passes of changed inputs, or of the tail alone with changed activations: `score_cam`, `ss_cam`, `is_cam`,
+  `group_cam`, `opti_cam`, `ablation_cam`; `smooth_grad_cam_plus_plus` (one pass for each sample).
+- At the size of the input: `full_grad` (and `full_gradients`, its terms), `guided_grad_cam`.
+- Channels as players of a game, for the estimators of `xai.shap`: `channel_game`, and `channel_map` for their values.
+- Several layers: `fuse`. Transformers: `attention_rollout`, `attention_gradient`.
 """
 
 from xaijax.cam._attention import attention_gradient, attention_rollout

@@ -138,11 +138,13 @@ def strings(
       output_names: K names of the model's outputs. Default: none.
 
     The definitions of lime are:
+
       - 5000 samples, whose number of absent words is uniform between 1 and all (sampling "sizes"). They hold more nearly
         whole and nearly empty texts than the paper's fair coins.
       - pi = sqrt(exp(-d²/25²)), with d 100 times the cosine distance: kernel_width 0.25, in units of the distance itself.
       - the 10 words that "auto" selects, fitted alone.
       - ridge 1, added to the weighted sums of squares, which shrinks coefficients, the more the fewer the samples.
+
     Other options replace these: num_samples, kernel_width, num_features, feature_selection="none" for all words.
     Under either definitions, lime ranks words by a fit of ridge 0.01, explains the probability of class 1 (pass a model of
     probabilities and target=1), and writes UNKWORDZ for absent words where bag_of_words=False (pass a mask_id).

@@ -1,0 +1,125 @@
+"""Builds the documentation: `sphinx-build -W docs out/docs`."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from sphinx.application import Sphinx  # noqa: E402
+
+import xaijax  # noqa: E402
+
+project = "xaijax"
+author = "the xaijax authors"
+copyright = "the xaijax authors, Apache-2.0"
+release = version = xaijax.__version__
+html_title = f"xaijax {release}"
+
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+
+# Pages with `{code-cell}` are notebooks: they run when the site is built, and an error stops the build.
+nb_execution_mode = "cache"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = True
+napoleon_use_rtype = False
+default_role = "literal"
+
+html_theme = "sphinx_book_theme"
+html_theme_options = {"show_navbar_depth": 1, "show_toc_level": 2, "home_page_in_toc": True}
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+exclude_patterns = ["**.ipynb_checkpoints", "jupyter_execute"]
+
+
+def docstring(app, what, name, obj, options, lines):
+    """Translates a docstring, which is written in plain Markdown, into what Sphinx reads."""
+    lines[:] = _results(_tables(_fields(_marks(lines)) if what == "class" else _marks(lines)))
+
+
+def _marks(lines):
+    """Makes `code` literal, and keeps |, * and _ from being read as marks."""
+    result, odd = [], False
+    for line in re.sub(r"(?m)^( +[a-z]\w*(?:, [a-z]\w*)*,)\n +(?=[a-z]\w*(?:, [a-z]\w*)*: )", r"\1 ", "\n".join(lines)).split("\n"):
+        if not line.strip():
+            odd = False
+        if line.lstrip().startswith((">>>", "...")) or re.match(r"\s*\|.*\|\s*$", line):
+            result.append(line)
+            continue
+        parts = line.split("`")
+        inside = [(odd + number) % 2 == 1 for number in range(len(parts))]
+        odd = inside[-1]
+        text = ""
+        for number, (part, code) in enumerate(zip(parts, inside, strict=True)):
+            if number:
+                before = "" if code and not re.search(r"\w$", parts[number - 1]) else "\\ " if code else ""
+                after = "\\ " if not code and re.match(r"\w", part) else ""
+                text += before + "``" + after
+            text += part if code else re.sub(r"([|*]|_(?!\w))", r"\\\1", part)
+        result.append(text)
+    return result
+
+
+def _fields(lines):
+    """Makes a list of the fields of a class, "name: text" with its other lines indented."""
+    result = []
+    for line in lines:
+        field = re.match(r"([a-z]\w*(?:, [a-z]\w*)*): ", line)
+        if field:
+            result += ["", f"- **{field.group(1)}**: {line[field.end() :]}"]
+        else:
+            result.append(line)
+    return result
+
+
+def _results(lines):
+    """Puts an empty type before the text under "Returns:", which napoleon would read as "type: text"."""
+    result = list(lines)
+    for number, line in enumerate(result[:-1]):
+        if line.strip() in ("Returns:", "Yields:"):
+            text = result[number + 1]
+            result[number + 1] = text[: len(text) - len(text.lstrip())] + ": " + text.lstrip()
+    return result
+
+
+def _tables(lines):
+    """Turns tables in Markdown into those that Sphinx reads."""
+    result, table = [], []
+    for line in [*lines, ""]:
+        if re.match(r"\s*\|.*\|\s*$", line):
+            table.append(line)
+            continue
+        if table:
+            result += _list_table(table)
+            table = []
+        result.append(line)
+    return result[:-1]
+
+
+def _list_table(table):
+    indent = re.match(r"\s*", table[0]).group()
+    rows = [[cell.strip() for cell in re.split(r"(?<!\\)\|", row.strip()[1:-1])] for row in table]
+    heads, body = rows[0], rows[2:]
+    text = [f"{indent}.. list-table::", f"{indent}   :header-rows: 1", ""]
+    for row in (heads, *body):
+        text += [f"{indent}   {'* -' if number == 0 else '  -'} {cell}" for number, cell in enumerate(row)]
+    return ["", *text, ""]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
+    return {"parallel_read_safe": True}
