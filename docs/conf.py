@@ -54,7 +54,9 @@ def docstring(app, what, name, obj, options, lines):
 def _marks(lines):
     """Makes `code` literal, and keeps |, * and _ from being read as marks."""
     result, odd = [], False
-    for line in re.sub(r"(?m)^( +[a-z]\w*(?:, [a-z]\w*)*,)\n +(?=[a-z]\w*(?:, [a-z]\w*)*: )", r"\1 ", "\n".join(lines)).split("\n"):
+    for line in re.sub(
+        r"(?m)^( +[a-z]\w*(?:, [a-z]\w*)*,)\n +(?=[a-z]\w*(?:, [a-z]\w*)*: )", r"\1 ", "\n".join(lines)
+    ).split("\n"):
         if not line.strip():
             odd = False
         if line.lstrip().startswith((">>>", "...")) or re.match(r"\s*\|.*\|\s*$", line):

@@ -15,6 +15,7 @@ NAMESPACES = [name for name in xaijax.__all__ if (ROOT / name / "__init__.py").e
 # The folders that each folder may import. "xaijax" itself, with all names, is imported by none.
 ARROWS = {
     "_version": set(),
+    "__main__": {"_core", "_io", "_report", "_version", "scale"},
     "_core": {"_model"},
     "_model": {"_core"},
     "_io": {"_core", "_model", "_version"},
