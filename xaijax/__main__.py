@@ -48,7 +48,8 @@ def environment() -> list[str]:
             continue
     devices = jax.devices()
     lines.append(f"devices {len(devices)} {devices[0].platform} ({devices[0].device_kind})")
-    lines.append(f"x64 {jax.config.jax_enable_x64}, dtype promotion {jax.config.jax_numpy_dtype_promotion}")
+    config = jax.config.values
+    lines.append(f"x64 {config['jax_enable_x64']}, dtype promotion {config['jax_numpy_dtype_promotion']}")
     return lines
 
 
