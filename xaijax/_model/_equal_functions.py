@@ -6,15 +6,18 @@ value that it reads from outside are the same. The earlier function is then used
 
 Values count as the same only where nothing can change them unseen: numbers, strings, arrays of JAX, functions of known
 packages, modules of Linen, and containers, functions and classes made of these, which are compared by what they hold now. Other
-functions are compiled anew. Nothing here keeps a function alive.
+functions are compiled anew, as are those that read files, clocks, random numbers or names that the code does not show, and
+those that call back to Python. Nothing here keeps a function alive, nor an array of JAX.
 """
 
 from __future__ import annotations
 
+import abc
 import dis
+import enum
 import functools
-import inspect
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -24,33 +27,41 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-# Packages whose functions and modules stay as they are.
-_KNOWN_PACKAGES = {
-    "jax",
-    "jaxlib",
-    "numpy",
-    "flax",
-    "haiku",
-    "optax",
-    "einops",
-    "math",
-    "operator",
-    "functools",
-    "xaijax",
-}
-_READ_ANYTHING = {"globals", "locals", "vars", "eval", "exec", "__import__", "open", "input", "compile", "breakpoint"}
+# Packages whose functions and modules stay as they are. Not Haiku: its transformed functions are never the same.
+_KNOWN_PACKAGES = {"jax", "jaxlib", "numpy", "flax", "optax", "einops", "math", "operator", "functools", "xaijax"}
+_UNKNOWN_MODULES = ("numpy.random", "flax.io", "flax.serialization", "flax.training", "jax.experimental.io_callback")
+_OF_PYTHON = {"builtins", "abc", "typing"}  # modules whose classes stay as they are
+# Names of functions whose results depend on more than their arguments, or that call functions of Python later.
+_READ_ANYTHING = {
+    "globals", "locals", "vars", "eval", "exec", "__import__", "open", "input", "compile", "breakpoint", "getattr", "dir",
+    "attrgetter", "methodcaller", "__dict__", "__globals__", "__builtins__", "__getattribute__", "__subclasses__",
+    "load", "loadtxt", "genfromtxt", "fromfile", "fromregex", "memmap", "DataSource",
+    "callback", "debug_callback", "pure_callback", "io_callback",
+}  # fmt: skip
 _WRITE = {"STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_NAME"}
-_LARGEST_ARRAY = 2**16  # bytes of a NumPy array, which is compared by its content
+_MOST_BYTES = 2**16  # of the NumPy arrays and texts of a function, which are compared by their content
+_MOST_PARTS = 8192  # values that a function reads, those within others included
 _DEEPEST = 12  # containers and functions within each other
 
+# What `dataclasses` and Python itself write into classes, and Linen into its own.
+_WRITTEN = {
+    "__init__", "__repr__", "__eq__", "__hash__", "__lt__", "__le__", "__gt__", "__ge__", "__setattr__", "__delattr__",
+    "__replace__", "__getstate__", "__setstate__",
+}  # fmt: skip
+_OF_ALL_CLASSES = {
+    "__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__", "__match_args__",
+    "__dataclass_params__", "__dataclass_fields__", "__abstractmethods__", "_abc_impl", "__orig_bases__", "__parameters__",
+    "__static_attributes__", "__firstlineno__", "__annotate__", "__annotate_func__", "__annotations_cache__",
+}  # fmt: skip
+_OF_LINEN = {"parent", "scope", "_state", "_parent_ref", "_id"}
+
 _JITTED = type(jax.jit(lambda: None))
-_DEFINITIONS = (
-    type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, np.ufunc, jax.custom_jvp, jax.custom_vjp,
-)  # fmt: skip
+_CUSTOM = (jax.custom_jvp, jax.custom_vjp)
 
 _first_of: weakref.WeakValueDictionary[Any, Callable[..., Any]] = weakref.WeakValueDictionary()
 _firsts: weakref.WeakSet[Callable[..., Any]] = weakref.WeakSet()  # the values of `_first_of`
-_state_of: weakref.WeakKeyDictionary[Callable[..., Any], Any] = weakref.WeakKeyDictionary()
+_state_of: weakref.WeakKeyDictionary[Callable[..., Any], Any] = weakref.WeakKeyDictionary()  # None: never shared
+_lock = threading.RLock()
 
 
 class _Unknown(Exception):
@@ -58,16 +69,25 @@ class _Unknown(Exception):
 
 
 class _Same:
-    """Compares an object by identity."""
+    """Compares an object by identity. Refers to it weakly, but for the few types of known packages that do not allow it."""
+
+    __slots__ = ("_id", "_reference")
 
     def __init__(self, value: Any):
-        self.value = value
+        self._id = id(value)
+        try:
+            self._reference = weakref.ref(value)
+        except TypeError:
+            self._reference = lambda: value
 
     def __hash__(self) -> int:
-        return id(self.value)
+        return self._id
 
     def __eq__(self, other: Any) -> bool:
-        return isinstance(other, _Same) and self.value is other.value
+        if not isinstance(other, _Same) or self._id != other._id:
+            return False
+        value = self._reference()
+        return value is not None and value is other._reference()
 
 
 def earlier_function(function: Any) -> Any:
@@ -76,30 +96,40 @@ def earlier_function(function: Any) -> Any:
         return function
     if function.__closure__ is None and "<" not in function.__qualname__:
         return function  # of a module: there is one of it
-    if function in _firsts:
+    if function in _firsts or (function in _state_of and _state_of.get(function) is None):
         return function
     state = _state(function)
-    if state is None or _state_of.setdefault(function, state) != state:
-        return function  # it changed since it was first passed, as did what programs of it were compiled for
-    earlier = _first_of.setdefault(state, function)
-    if earlier is function:
-        _firsts.add(function)
-    return earlier if earlier is function or _state(earlier) == state else function
+    with _lock:
+        # Where it changed since it was first passed, so did what programs of it were compiled for.
+        if _state_of.setdefault(function, state) != state or state is None:
+            return function
+        earlier = _first_of.setdefault(state, function)
+        if earlier is function:
+            _firsts.add(function)
+            return function
+    return earlier if _state(earlier) == state else function
 
 
 def note_call(function: Any) -> None:
     """Notes that a function is being traced. One that has changed since it was first passed stands for no other from now on."""
-    if isinstance(function, types.FunctionType) and function in _firsts and _state(function) != _state_of[function]:
-        _firsts.discard(function)
-        _first_of.pop(_state_of[function], None)
-        _state_of[function] = None
+    if not isinstance(function, types.FunctionType) or function not in _firsts:
+        return
+    state = _state(function)
+    with _lock:
+        noted = _state_of.get(function)
+        if state is None or state != noted:
+            _firsts.discard(function)
+            if _first_of.get(noted) is function:
+                del _first_of[noted]
+            _state_of[function] = None
 
 
 def _forget() -> None:
     """Frees the values that functions had when they were first passed."""
-    _firsts.clear()
-    _first_of.clear()
-    _state_of.clear()
+    with _lock:
+        _firsts.clear()
+        _first_of.clear()
+        _state_of.clear()
 
 
 earlier_function.cache_clear = _forget  # pyright: ignore[reportFunctionMemberAccess]  # for `xai.clear_caches`
@@ -108,87 +138,180 @@ earlier_function.cache_clear = _forget  # pyright: ignore[reportFunctionMemberAc
 def _state(function: types.FunctionType) -> Any:
     """Returns all that a function's result depends on apart from its arguments, as a hashable value; None if unknown."""
     try:
-        return _described_function(function, 0, ())
-    except _Unknown:
+        linen = sys.modules.get("flax.linen.module")
+        if linen is not None and linen._global_interceptor_stack:
+            return None  # `nn.intercept_methods` changes what modules compute
+        return _Reader().function(function, 0)
+    except Exception:  # objects of users may raise anything when they are looked at
         return None
 
 
-def _described(value: Any, depth: int, within: tuple[Any, ...]) -> Any:
-    of = type(value)
-    if value is None or of in (bool, int, str, bytes, float, complex):
-        return of, repr(value)  # which tells 0.0 from -0.0
-    if isinstance(value, Tracer) or depth > _DEEPEST:
-        raise _Unknown
-    if isinstance(value, jax.Array):
-        return _Same(value)
-    if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.hasobject or value.nbytes > _LARGEST_ARRAY:
+class _Reader:
+    """Describes the values that one function reads."""
+
+    def __init__(self) -> None:
+        self.parts = self.bytes = 0
+        self.within: list[Any] = []  # functions and classes that are being described
+
+    def value(self, value: Any, depth: int) -> Any:
+        of = type(value)
+        self.parts += 1
+        if self.parts > _MOST_PARTS or depth > _DEEPEST:
             raise _Unknown
-        return of, value.dtype, value.shape, value.tobytes()
-    if of in (tuple, list):
-        return of, *(_described(item, depth + 1, within) for item in value)
-    if of is dict:
-        items = (
-            (_described(key, depth + 1, within), _described(item, depth + 1, within)) for key, item in value.items()
-        )
-        return of, *items
-    if of is _JITTED:
-        return _Same(value)  # keeps what it read when it was traced first
-    module = _module_of(value)
-    if module.partition(".")[0] in _KNOWN_PACKAGES and isinstance(value, _DEFINITIONS):
-        return _Same(value)
-    if of is types.FunctionType and not value.__dict__:
-        return _described_function(value, depth, within)
-    if isinstance(value, type):
-        return _described_class(value, depth, within)
-    linen = sys.modules.get("flax.linen")
-    if linen is not None and isinstance(value, linen.Module) and value.scope is None:  # refuses to be changed
-        return _Same(value), _described_class(of, depth, within)
-    raise _Unknown
+        if value is None or of is bool or of is int:
+            return of, value
+        if of is float or of is complex:
+            return of, repr(value)  # which tells 0.0 from -0.0
+        if of is str or of is bytes:
+            self.count(len(value))
+            return of, value
+        if of is tuple or of is list:
+            return of, *[self.value(item, depth + 1) for item in value]
+        if of is dict:
+            return of, *[(self.value(key, depth + 1), self.value(item, depth + 1)) for key, item in value.items()]
+        if isinstance(value, Tracer):
+            raise _Unknown
+        if isinstance(value, jax.Array):
+            if value.is_deleted():
+                raise _Unknown  # calls raise an error
+            return _Same(value)
+        if of is np.ndarray or (isinstance(value, np.generic) and of.__module__.startswith(("numpy", "ml_dtypes"))):
+            self.count(value.nbytes)
+            if value.dtype.hasobject:
+                raise _Unknown
+            return of, value.dtype, value.shape, value.tobytes()
+        return self.definition(value, depth)
+
+    def count(self, number: int) -> None:
+        self.bytes += number
+        if self.bytes > _MOST_BYTES:
+            raise _Unknown
+
+    def definition(self, value: Any, depth: int) -> Any:
+        """Describes functions, classes and modules of Linen."""
+        of: Any = type(value)
+        if of is _JITTED:
+            return _Same(value)  # keeps what it read when it was traced first
+        if of is types.FunctionType:
+            return self.function(value, depth)
+        if isinstance(value, type):
+            return self.cls(value, depth)
+        if issubclass(of, np.dtype) or (issubclass(of, enum.Enum) and _is_known(of.__module__)):
+            return of, value
+        if (
+            of is types.BuiltinFunctionType
+            and isinstance(value.__self__, types.ModuleType)
+            and _is_known(value.__module__)
+        ):
+            return self.known(value)
+        if issubclass(of, (*_CUSTOM, np.ufunc)) and _is_of_its_package(value):
+            return self.known(value)
+        linen = sys.modules.get("flax.linen")
+        if linen is not None and isinstance(value, linen.Module) and value.scope is None:
+            fields = {name: field for name, field in vars(value).items() if name not in _OF_LINEN}
+            return _Same(value), self.cls(of, depth), self.value(fields, depth + 1)
+        raise _Unknown
+
+    def known(self, value: Any) -> Any:
+        """Describes what a known package defines: the object, and the rules of derivatives that it holds."""
+        if getattr(value, "__name__", "") in _READ_ANYTHING or _module_of(value).startswith(_UNKNOWN_MODULES):
+            raise _Unknown
+        rules = ("jvp", "fwd", "bwd") if isinstance(value, _CUSTOM) else ()
+        return _Same(value), *[_Same(rule) for name in rules if (rule := getattr(value, name, None)) is not None]
+
+    def function(self, function: types.FunctionType, depth: int) -> Any:
+        if function in self.within:
+            return "itself", self.within.index(function)
+        is_known = _is_known(_module_of(function))
+        if is_known and (function.__closure__ is None or _is_of_its_package(function)):
+            return self.known(function)
+        names = () if is_known else _names_read(function.__code__)
+        if names is None:
+            raise _Unknown
+        self.within.append(function)
+        scope = function.__globals__
+        cells = [
+            cell.cell_contents for cell in function.__closure__ or ()
+        ]  # ValueError: a variable without a value yet
+        outside = [(name, scope[name]) for name in names if name in scope]
+        parts = [
+            self.module(part, names, ()) if isinstance(part, types.ModuleType) else self.value(part, depth + 1)
+            for part in (*cells, *[part for _, part in outside], function.__defaults__, function.__kwdefaults__)
+        ]
+        attributes = self.value(function.__dict__, depth + 1)
+        self.within.pop()
+        read = tuple(name for name, _ in outside)
+        return function.__code__, function.__qualname__, id(scope), read, attributes, *parts
+
+    def module(self, module: types.ModuleType, names: tuple[str, ...], within: tuple[Any, ...]) -> Any:
+        """Describes a module of a known package, with those of its values that a code with these names may read."""
+        if not _is_known(module.__name__) or module.__name__.startswith(_UNKNOWN_MODULES):
+            raise _Unknown
+        parts = []
+        for name in names:
+            part = vars(module).get(name)
+            if isinstance(part, types.ModuleType):
+                if part is not module and part not in within:
+                    parts.append((name, self.module(part, names, (*within, module))))
+            elif isinstance(part, types.FunctionType) and not _is_known(_module_of(part)):
+                parts.append((name, self.function(part, 0)))  # put there by the user
+            elif part is jax.config:
+                raise _Unknown
+            elif part is not None:
+                parts.append((name, self.cls(part, 0) if isinstance(part, type) else self.known(part)))
+        return _Same(module), *parts
+
+    def cls(self, cls: type, depth: int) -> Any:
+        """Describes the methods and constants of a class of the user, and of those that it derives from."""
+        if cls in self.within:
+            return "itself", self.within.index(cls)
+        if _is_of_its_package(cls):
+            return _Same(cls), *[_Same(vars(base)["__call__"]) for base in cls.__mro__ if "__call__" in vars(base)]
+        if type(cls) not in (type, abc.ABCMeta):
+            raise _Unknown  # may read anything
+        self.within.append(cls)
+        linen = sys.modules.get("flax.linen")
+        left_out = _OF_ALL_CLASSES | (_OF_LINEN if linen is not None and issubclass(cls, linen.Module) else set())
+        parts = []
+        for base in cls.__mro__:
+            if _is_of_its_package(base):
+                parts.append((_Same(base), _Same(vars(base).get("__call__", base))))
+                continue
+            for name, part in vars(base).items():
+                if name not in left_out:
+                    parts.append((name, self.member(name, part, depth)))
+        self.within.pop()
+        return _Same(cls), *parts
+
+    def member(self, name: str, part: Any, depth: int) -> Any:
+        if isinstance(part, staticmethod | classmethod):
+            return type(part), self.member(name, part.__func__, depth)
+        if type(part) is property:
+            return property, self.member(name, part.fget, depth)
+        while isinstance(part, types.FunctionType) and _is_known(_module_of(part)) and "__wrapped__" in vars(part):
+            part = vars(part)["__wrapped__"]  # as Linen wraps methods
+        is_function = isinstance(part, types.FunctionType)
+        if is_function and name in _WRITTEN and part.__code__.co_filename == "<string>":
+            return _Same(part), _Same(part.__code__)
+        return self.value(part, depth + 1)
+
+
+def _is_known(module: Any) -> bool:
+    return str(module).partition(".")[0].lstrip("_") in _KNOWN_PACKAGES
 
 
 def _module_of(value: Any) -> str:
     """Returns the name of the module that defines a value; for functions the true one, which decorators may hide."""
     if isinstance(value, types.FunctionType):
         return str(value.__globals__.get("__name__", ""))
-    return str((value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", "")) or "")
+    return str(getattr(value, "__module__", "") or "")
 
 
-def _described_function(function: types.FunctionType, depth: int, within: tuple[Any, ...]) -> Any:
-    if function in within:
-        return "itself", within.index(function)
-    names = _names_read(function.__code__)
-    if names is None:
-        raise _Unknown
-    within = (*within, function)
-    scope = function.__globals__
-    outside = [(name, scope[name]) for name in names if name in scope]
-    try:
-        cells = [cell.cell_contents for cell in function.__closure__ or () if cell.cell_contents is not function]
-    except ValueError:  # a variable without a value yet
-        raise _Unknown from None
-    read = (cells, function.__defaults__, function.__kwdefaults__, outside)
-    parts = (_described(part, depth + 1, within) for part in read)
-    return function.__code__, function.__qualname__, _Same(scope), *parts
-
-
-def _described_class(cls: type, depth: int, within: tuple[Any, ...]) -> Any:
-    """Describes the methods and constants of a class of the user, and of those that it derives from."""
-    if cls in within or cls is object:
-        return _Same(cls)
-    within = (*within, cls)
-    parts = []
-    for base in cls.__mro__[:-1]:
-        if base.__module__.partition(".")[0] in _KNOWN_PACKAGES:
-            continue
-        for name, part in vars(base).items():
-            part = inspect.unwrap(part) if callable(part) else part
-            if isinstance(part, types.FunctionType):
-                if part.__code__.co_filename != "<string>":  # written by `dataclasses`
-                    parts.append((name, _described_function(part, depth + 1, within)))
-            elif not name.startswith("_") and name not in ("name", "parent"):
-                parts.append((name, _described(part, depth + 1, within)))
-    return _Same(cls), *parts
+def _is_of_its_package(value: Any) -> bool:
+    """Returns whether a known package holds a value under its name. Others are made of functions of the user."""
+    module = getattr(value, "__module__", None) or "numpy"
+    name = getattr(value, "__qualname__", None) or value.__name__
+    return (_is_known(module) or module in _OF_PYTHON) and getattr(sys.modules.get(module), name, None) is value
 
 
 @functools.lru_cache(maxsize=256)

@@ -30,9 +30,11 @@ class FunctionModel(Model):
         super().__init__((earlier_function(function), parameters, options))
 
     def _call(self, x: Any) -> Any:
+        note_call(self.static.leaves[0])
         return self._outputs(x, tagged=False)
 
     def _call_tagged(self, x: Any) -> Any:
+        note_call(self.static.leaves[0])
         with contextlib.ExitStack() as stack:
             for framework, adapter in _APPLIED.items():
                 if framework in sys.modules:
@@ -51,7 +53,6 @@ class FunctionModel(Model):
 
     def _outputs(self, x: Any, *, tagged: bool) -> Any:
         function, parameters, options = self.content
-        note_call(function)
         for framework, adapter in _BOUND.items():
             if framework in sys.modules:
                 parameters, options = _prepared(_adapter(adapter), (parameters, options), tagged=tagged)
