@@ -344,7 +344,8 @@ def draw_errors(numbers: dict[str, Any], names: Sequence[str]) -> Figure:
         for line, (explainer, shares) in zip(above.get_lines(), recovered.items(), strict=False):
             below.plot(list(shares), list(shares.values()), marker="o", ms=4, color=line.get_color(), label=explainer)
         below.set(xscale="log", ylim=(-0.05, 1.05), xlabel="evaluations")
-        below.set_xticks(*2 * [sorted({at for shares in recovered.values() for at in shares})])
+        ticks = [1, *sorted({entry["budget"] for entry in entries if entry["explainer"] == LASSO})]
+        below.set_xticks(ticks, list(map(str, ticks)), fontsize=9)
         below.minorticks_off()
         below.spines[["top", "right"]].set_visible(False)
         below.set_ylabel("planted spans have the largest values" if not column else "", fontsize=9)
@@ -356,12 +357,13 @@ def draw_control_variates(numbers: dict[str, Any], names: Sequence[str]) -> Figu
     figure, axes = plt.subplots(1, len(names), figsize=(4.4 * len(names), 3.8), layout="constrained", squeeze=False)
     for column, (name, ax) in enumerate(zip(names, axes[0], strict=True)):
         errors: dict[str, dict[int, list[float]]] = {}
+        least = 2 * round(numbers[f"{name}: the task"]["spans"])  # evaluations that these estimators need
         for entry in numbers[f"{name}: control variates"]:
             if entry["explainer"] == "permutations":
                 continue
             for suffix, part in (("", "errors"), (", with the frozen game", "errors_with")):
                 own = errors.setdefault(entry["explainer"] + suffix, {})
-                own[entry["budget"]] = np.maximum(entry[part], _LEAST_DRAWN).tolist()
+                own[max(entry["budget"], least)] = np.maximum(entry[part], _LEAST_DRAWN).tolist()
         xai.plot.error_curves(errors, ax=ax, title=name, legend=column == len(names) - 1)
         ax.set_ylabel("relative squared error" if not column else "", fontsize=9)
     return figure
