@@ -2,8 +2,11 @@
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -99,3 +102,37 @@ def test_the_examples_of_the_page_on_language_models_run(tmp_path, monkeypatch, 
     np.testing.assert_allclose(*numbers, atol=0.011)
     assert len(numbers[0]) == 10
     assert "rgb(" in namespace["page"]
+
+
+DOCS = README.parent / "docs"
+
+
+def test_every_public_name_is_on_a_page_of_the_reference():
+    pages = {page.stem: page.read_text() for page in (DOCS / "reference").glob("*.md")}
+    namespaces = {name for name in xaijax.__all__ if inspect.ismodule(getattr(xaijax, name))}
+    assert namespaces | {"xaijax", "index"} == set(pages)
+    for name in namespaces:
+        assert f".. automodule:: xaijax.{name}\n   :members:\n   :imported-members:" in pages[name]
+        assert f"({name}.md)" in pages["index"]
+    listed = re.search(r":members: (.*)", pages["xaijax"]).group(1).split(", ")
+    assert sorted(listed) == sorted(set(xaijax.__all__) - namespaces)
+
+
+def test_links_and_pictures_of_pages_exist():
+    for page in [README, README.parent / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        for target in re.findall(r"\[[^\]]*\]\(([^)\s]+)\)", text):
+            if not target.startswith(("http", "#")):
+                assert (page.parent / target.partition("#")[0]).exists(), (page.name, target)
+        assert "![](" not in text, page.name  # no picture without an alternative text
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """With the code of its pages, which takes some minutes; without Sphinx it is skipped."""
+    pytest.importorskip("sphinx_book_theme")
+    pytest.importorskip("myst_nb")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", DOCS, tmp_path / "site"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=README.parent)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "site" / "reference" / "shap.html").exists()

@@ -41,7 +41,9 @@ class _ReplayedGame(Game):
 class ResponseGame(_ReplayedGame):
     """A game whose players are the spans of a prompt, and whose outputs are the tokens of a response.
 
-    prompt: the `Prompt`. response: its token ids [T].
+    prompt: the `Prompt`.
+    response: its token ids [T].
+
     It can be pickled, with the answers that it knows, where the model can.
     """
 
