@@ -96,6 +96,18 @@ def test_linear_models_have_no_error(sampling, key):
     assert attribution.std_errors.max() < 2e-6
 
 
+@pytest.mark.parametrize("most_numbers", [2**25, 0])
+def test_errors_are_unknown_where_chance_has_no_part(most_numbers, monkeypatch, key):
+    """All pairs of one player and the others, and no more: the values of a team of three are far from its thirds."""
+    monkeypatch.setattr("xaijax.shap._kernel._MOST_NUMBERS", most_numbers)
+    team = xai.Game(lambda z: 1.0 * (z[:, 0] & z[:, 1] & z[:, 2]), 7)
+    attribution = xai.shap.kernel(team, key=key, num_evaluations=16)
+    assert np.abs(attribution.values[0] - 1 / 3) > 0.03
+    np.testing.assert_array_equal(attribution.std_errors, np.inf)
+    assert np.isfinite(xai.shap.kernel(team, key=key, num_evaluations=18).std_errors).all()
+    np.testing.assert_array_equal(xai.shap.kernel(team, key=key, num_evaluations=128).std_errors, 0)
+
+
 @pytest.mark.parametrize("num_players", [9, 70])
 def test_games_of_pairs_have_no_error(num_players, key):
     """Seventy players have more coalitions of a size than floats have digits, and than integers have room."""
@@ -176,7 +188,7 @@ def test_the_published_sampling_converges_with_errors_that_are_true():
 
 @pytest.mark.parametrize(("num_evaluations", "known"), [(16, False), (18, True)])
 def test_with_as_many_pairs_as_coefficients_the_error_is_unknown(num_evaluations, known, key):
-    attribution = xai.shap.kernel(table(ROUGH), key=key, num_evaluations=num_evaluations)
+    attribution = xai.shap.kernel(table(ROUGH), key=key, num_evaluations=num_evaluations, sizes="uniform")
     assert jnp.isfinite(attribution.values).all()
     assert (jnp.isfinite(attribution.std_errors) == known).all()
 

@@ -60,7 +60,8 @@ def kernel(
 
     Returns:
       values [N, M] (one hand-written game: [M]; all outputs: [N, M, K]) that sum to output minus base_value, with
-      std_errors (infinite where there are fewer pairs than players), num_evaluations, and converged.
+      std_errors (infinite where there are fewer pairs than players, or none but all of size 1, so that nothing tells the
+      error), num_evaluations, and converged.
 
     Raises:
       TypeError, ValueError: if an argument is of the wrong type or not among the choices above, or there are too few

@@ -21,7 +21,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from xaijax._core.numerics import dot, ratio, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float
-from xaijax.shap._design import Design
+from xaijax.shap._design import Design, num_pairs
 
 _CONJUGATE_STEPS, _FEW_PAIRS_STEPS = 40, 200  # of conjugate gradients: to 1e-7 from 4 M pairs on, and from 2 M on
 _LEAST_SPARED = 1e-3  # of 1 - leverage: residuals are divided by it
@@ -35,14 +35,12 @@ class Regression(NamedTuple):
     spins: [n, M].
     spared: [n] 1 - leverage.
     left: [n] the share of the pairs of this size that was not drawn.
-    enough: whether the residuals have degrees of freedom.
     """
 
     operator: Float[Array, "M n"]
     spins: Float[Array, "n M"]
     spared: Float[Array, " n"]
     left: Float[Array, " n"]
-    enough: Bool[Array, ""]
 
 
 class Large(NamedTuple):
@@ -77,8 +75,7 @@ def regression(design: Design, stage: int) -> Regression:
     spins = design.coalitions[:count] - np.float32(0.5)
     numbers = (operator, spins, np.maximum(1 - leverage, _LEAST_SPARED), 1 - design.chance[stage, :count])
     with jax.ensure_compile_time_eval():
-        tables = (jnp.asarray(part, jnp.float32) for part in numbers)
-        return Regression(*tables, enough=jnp.asarray(count > num_players - 1))
+        return Regression(*(jnp.asarray(part, jnp.float32) for part in numbers))
 
 
 @functools.lru_cache(maxsize=4)
@@ -125,13 +122,23 @@ def solve(problem: Regression, odd: Float[Array, "n K"]) -> tuple[Float[Array, "
 
     Var phi = sum_s (1 - pi_s) (H_s r_s / (1 - h_s))², with r the residuals, h the leverages, H the operator.
     """
-    operator, spins, spared, left = (table.astype(odd.dtype) for table in problem[:4])
+    operator, spins, spared, left = (table.astype(odd.dtype) for table in problem)
     values = dot(operator, odd)
     residuals = odd[:-1] - dot(spins, values)
     scores = left[:, None] * (residuals / spared[:, None]) ** 2
     errors = safe_sqrt(dot(operator[:, :-1] ** 2, scores))
-    # Where all pairs are drawn the values are exact; with as many pairs as coefficients, residuals have no spread.
-    return values, jnp.where((left == 0).all(), 0, jnp.where(problem.enough, errors, jnp.inf))
+    return values, _where_known(errors, left, len(left))
+
+
+def _where_known(errors: Float[Array, "M K"], left: Float[Array, "..."], num_drawn: int) -> Float[Array, "M K"]:
+    """Returns the errors: 0 where all pairs are drawn, and infinite where nothing tells them.
+
+    Of as many pairs as coefficients, residuals have no spread. Where all pairs of some sizes are drawn, and none of the
+    others, chance has no part in the values, which are not exact for all that.
+    """
+    if num_drawn == num_pairs(len(errors)):
+        return jnp.zeros_like(errors)
+    return jnp.where((num_drawn >= len(errors)) & (left > 0).any(), errors, jnp.inf)
 
 
 def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, "M K"], Float[Array, "M K"]]:
@@ -197,4 +204,4 @@ def solve_large(problem: Large, odd: Float[Array, "n K"]) -> tuple[Float[Array, 
         return ((1 / 4 + mean**2) * scores).sum(axis=0)[None] - 2 * dot(spins.T, mean * scores)
 
     errors = safe_sqrt(summed(of_residuals, weights, left, observed))
-    return values, errors if count > num_players - 1 else jnp.full_like(errors, jnp.inf)
+    return values, _where_known(errors, left, count)
