@@ -267,3 +267,27 @@ def test_two_threads_get_the_function_of_their_own_values():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_a_variable_that_changes_between_a_model_and_its_call_is_read_at_the_call():
+    """Models may be made long before they are explained: the program of an equal function then no longer fits."""
+
+    def make(number):
+        def change(to):
+            nonlocal number
+            number = to
+
+        return lambda x: x[:, 0] * number, change
+
+    first, change_first = make(2.0)
+    second, change_second = make(2.0)
+    third, _ = make(2.0)
+    models = [as_model(function) for function in (first, second, third)]
+    assert models[0].static == models[1].static == models[2].static
+    np.testing.assert_allclose(apply(models[0], X), 2.0)
+    change_second(3.0)
+    np.testing.assert_allclose(models[1](X), 3.0)
+    np.testing.assert_allclose(apply(models[1], X), 3.0)
+    change_first(5.0)
+    np.testing.assert_allclose(apply(models[2], X), 2.0)
+    np.testing.assert_allclose(apply(models[2], X[:1]), 2.0)  # compiled for another shape

@@ -18,7 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 
 from xaijax._core import calls, check, progress, settings
 from xaijax._core.convolutions import fast_models
-from xaijax._model import Model, run_watched, unflatten
+from xaijax._model import Model, compute_the_same, run_watched, unflatten
 
 Title = str | Callable[[dict[str, Any]], str]  # of a call, or computed from its keyword arguments
 
@@ -192,9 +192,13 @@ class _Programs:
         nodes = [_Slot(next(indices), node.arrays) if isinstance(node, Model) else node for node in nodes]
         is_throwaway = any(model.static.throwaway for model in models)
         program = (self._recent if is_throwaway else self._lasting)(statics)
+        functions = tuple(function for model in models for function in model.static.throwaway)
+        if not all(map(compute_the_same, program.made_for, functions)):
+            program = self._recent(statics, functions)  # a variable has changed since the model was made
         return program, jax.tree.unflatten(structure, nodes)
 
-    def _program(self, statics: tuple[Any, ...]) -> _Program:
+    def _program(self, statics: tuple[Any, ...], own: tuple[Any, ...] = ()) -> _Program:
+        """Makes a program. own: the functions that it is for, where it is for no others that compute the same."""
         function = self._function
 
         @functools.wraps(function)
@@ -213,7 +217,7 @@ class _Programs:
         functions = [function for _, static in statics for function in static.throwaway]
         on_host = tuple(function for function in functions if getattr(function, "is_on_host", False))
         others = tuple(function for function in functions if function not in on_host)
-        return _Program(jax.jit(with_models, **self._options), others, on_host)
+        return _Program(jax.jit(with_models, **self._options), others, on_host, tuple(functions))
 
     def count_compilation(self, program: _Program) -> None:
         """Warns when a line of the user compiles for the fifth time, each time for another function."""
@@ -269,6 +273,7 @@ class _Program:
     jitted: Any
     functions: tuple[Any, ...] = ()
     on_host: tuple[Any, ...] = ()
+    made_for: tuple[Any, ...] = ()  # both, in the order of the models
     is_counted: bool = False
     shapes: dict[Any, Any] = dataclasses.field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xaijax._core import check
 from xaijax._core.typing import ModelLike
 from xaijax._model._callback import CallbackModel, callback, of_estimator, run_watched
+from xaijax._model._equal_functions import compute_the_same
 from xaijax._model._errors import is_estimator, is_method_of_library, module_in_closure, refuse_outside_jax
 from xaijax._model._function import FunctionModel, function, function_of_several
 from xaijax._model._model import Model, OutputModel, WrappedModel, unflatten
@@ -37,6 +38,7 @@ __all__ = [
     "WrappedModel",
     "as_model",
     "callback",
+    "compute_the_same",
     "equinox",
     "function",
     "function_of_several",

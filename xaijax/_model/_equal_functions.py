@@ -36,7 +36,7 @@ _READ_ANYTHING = {
     "globals", "locals", "vars", "eval", "exec", "__import__", "open", "input", "compile", "breakpoint", "getattr", "dir",
     "attrgetter", "methodcaller", "__dict__", "__globals__", "__builtins__", "__getattribute__", "__subclasses__",
     "load", "loadtxt", "genfromtxt", "fromfile", "fromregex", "memmap", "DataSource",
-    "callback", "debug_callback", "pure_callback", "io_callback",
+    "callback", "debug_callback", "pure_callback", "io_callback", "buffer_callback",
 }  # fmt: skip
 _WRITE = {"STORE_GLOBAL", "DELETE_GLOBAL", "IMPORT_NAME"}
 _MOST_BYTES = 2**16  # of the NumPy arrays and texts of a function, which are compared by their content
@@ -111,8 +111,8 @@ def earlier_function(function: Any) -> Any:
 
 
 def note_call(function: Any) -> None:
-    """Notes that a function is being traced. One that has changed since it was first passed stands for no other from now on."""
-    if not isinstance(function, types.FunctionType) or function not in _firsts:
+    """Notes that a function is called. One that has changed since it was first passed stands for no other from now on."""
+    if not isinstance(function, types.FunctionType) or _state_of.get(function) is None:
         return
     state = _state(function)
     with _lock:
@@ -122,6 +122,14 @@ def note_call(function: Any) -> None:
             if _first_of.get(noted) is function:
                 del _first_of[noted]
             _state_of[function] = None
+
+
+def compute_the_same(function: Any, other: Any) -> bool:
+    """Returns whether a program that was compiled for a function also computes another one that was passed in its stead."""
+    if function is other or not isinstance(function, types.FunctionType) or not isinstance(other, types.FunctionType):
+        return True  # compared by the user's own equality
+    state = _state(other)
+    return state is not None and state == _state_of.get(function) and state == _state(function)
 
 
 def _forget() -> None:
@@ -158,6 +166,10 @@ class _Reader:
         self.parts += 1
         if self.parts > _MOST_PARTS or depth > _DEEPEST:
             raise _Unknown
+        if _is_array(of):
+            if value.is_deleted():
+                raise _Unknown  # calls raise an error
+            return _Same(value)
         if value is None or of is bool or of is int:
             return of, value
         if of is float or of is complex:
@@ -168,13 +180,8 @@ class _Reader:
         if of is tuple or of is list:
             return of, *[self.value(item, depth + 1) for item in value]
         if of is dict:
-            return of, *[(self.value(key, depth + 1), self.value(item, depth + 1)) for key, item in value.items()]
-        if isinstance(value, Tracer):
-            raise _Unknown
-        if isinstance(value, jax.Array):
-            if value.is_deleted():
-                raise _Unknown  # calls raise an error
-            return _Same(value)
+            keys = [key if type(key) is str else self.value(key, depth + 1) for key in value]
+            return of, *keys, *[self.value(item, depth + 1) for item in value.values()]
         if of is np.ndarray or (isinstance(value, np.generic) and of.__module__.startswith(("numpy", "ml_dtypes"))):
             self.count(value.nbytes)
             if value.dtype.hasobject:
@@ -294,6 +301,11 @@ class _Reader:
         if is_function and name in _WRITTEN and part.__code__.co_filename == "<string>":
             return _Same(part), _Same(part.__code__)
         return self.value(part, depth + 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_array(cls: type) -> bool:
+    return issubclass(cls, jax.Array) and not issubclass(cls, Tracer)
 
 
 def _is_known(module: Any) -> bool:

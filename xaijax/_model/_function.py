@@ -27,14 +27,18 @@ class FunctionModel(Model):
     """A function, or any callable PyTree (Equinox modules, `jax.tree_util.Partial`), with leading arguments bound."""
 
     def __init__(self, function: Callable[..., Any], *parameters: Any, **options: Any):
-        super().__init__((earlier_function(function), parameters, options))
+        earlier = earlier_function(function)
+        super().__init__((earlier, parameters, options))
+        if earlier is not function:  # variables that the function reads may change before it is called
+            throwaway = (function, *self.static.throwaway[1:])
+            self.static = dataclasses.replace(self.static, throwaway=throwaway, function=function)
 
     def _call(self, x: Any) -> Any:
-        note_call(self.static.leaves[0])
+        note_call(self.static.function or self.static.leaves[0])
         return self._outputs(x, tagged=False)
 
     def _call_tagged(self, x: Any) -> Any:
-        note_call(self.static.leaves[0])
+        note_call(self.static.function or self.static.leaves[0])
         with contextlib.ExitStack() as stack:
             for framework, adapter in _APPLIED.items():
                 if framework in sys.modules:
@@ -56,7 +60,7 @@ class FunctionModel(Model):
         for framework, adapter in _BOUND.items():
             if framework in sys.modules:
                 parameters, options = _prepared(_adapter(adapter), (parameters, options), tagged=tagged)
-        return function(*parameters, x, **options)
+        return (self.static.function or function)(*parameters, x, **options)
 
 
 def _adapter(name: str) -> Any:

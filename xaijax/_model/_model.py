@@ -26,6 +26,7 @@ class _Static:
     throwaway: the functions and objects that code may make anew at every call, see `_is_throwaway`, and functions on the
       host.
     role: the name of the argument that the model was passed as, for error messages.
+    function: the function that was passed, where an earlier one that computes the same is among the leaves.
     """
 
     treedef: Any
@@ -33,6 +34,7 @@ class _Static:
     options: tuple[Hashable, ...]
     throwaway: tuple[Hashable, ...] = dataclasses.field(default=(), compare=False)
     role: str = "model"
+    function: Any = dataclasses.field(default=None, compare=False)
 
 
 class Model:
