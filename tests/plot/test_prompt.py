@@ -155,6 +155,11 @@ def test_letters_stay_legible_in_light_and_dark_pages(background, letters):
         assert contrast(mixed, channels(letters)) >= 4.5
 
 
+def test_line_breaks_of_windows_are_line_breaks():
+    prompt = xai.text.prompt([[5], [6], [7], [8]], prefix=[1], names=["It rains.\r\nAll day.", " b", " c", " d"])
+    assert "It rains.\nAll day." in xai.plot.prompt_html(OF_TOKENS, prompt)
+
+
 def boxes(ax):
     return [patch for patch in ax.patches if isinstance(patch, Rectangle)]
 

@@ -85,7 +85,8 @@ def examples(chosen: np.ndarray) -> str:
 def printable(text: str) -> str:
     """Replaces control characters and halves of surrogate pairs, which no font, page or terminal can show."""
     shown = (
-        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs") else "\ufffd" for letter in text
+        letter if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cs") else "\ufffd"
+        for letter in text.replace("\r\n", "\n")
     )
     return "".join(shown)
 
