@@ -19,6 +19,7 @@ from tests.text.models import (
     model_of_positions,
     parameters,
     step,
+    transformer,
 )
 from xaijax.text import _prefixes, _responses
 
@@ -63,6 +64,34 @@ def test_with_gaps_the_tokens_after_an_absent_span_keep_their_positions(with_cac
     deleted = np.stack([log_probabilities(prompt, row, RESPONSE) for row in coalitions])
     assert (np.abs(expected - deleted).max(axis=1) > 1e-2)[:-1].all()  # another question than that of the deleted text
     assert game.counts.by_prefixes == (15 if with_cache else 0)
+
+
+NUM_POSITIONS = 11
+
+
+def with_few_positions(parameters, x):
+    """Tokens at positions that the model does not have are NaN, as in tables that are read by `jnp.take`."""
+    ids, positions = x if isinstance(x, tuple) else (x, jnp.broadcast_to(jnp.arange(x.shape[1]), x.shape))
+    return transformer(parameters, ids, positions=jnp.where(positions < NUM_POSITIONS, positions, jnp.nan))
+
+
+def step_with_few_positions(parameters, ids, positions, mask, cache):
+    parameters = parameters | {"embed": jnp.where(positions.max() < NUM_POSITIONS, parameters["embed"], jnp.nan)}
+    return step(parameters, ids, positions, mask, cache)
+
+
+@pytest.mark.parametrize("options", [{}, {"gaps": True}, {"extend": True}], ids=["plain", "gaps", "cache"])
+def test_a_prompt_may_need_all_positions_of_the_model(options, monkeypatch):
+    """Padding, at positions beyond those of the whole prompt, would make NaN of everything."""
+    monkeypatch.setattr(_responses, "_WORTH", 2.0)
+    prompt = xai.text.prompt([[5, 6, 7], [8], [2, 3]], prefix=[0, 1], suffix=[4])
+    of_steps = xai.text.cached(jax.tree_util.Partial(step_with_few_positions, parameters()), empty_cache)
+    options = {"extend": of_steps} if "extend" in options else options
+    game = xai.text.response_game(xai.function(with_few_positions, parameters()), prompt, [7, 8], **options)
+    gaps, coalitions = options.get("gaps", False), all_coalitions(3)
+    expected = [log_probabilities(prompt, row, [7, 8], gaps=gaps) for row in coalitions]
+    np.testing.assert_allclose(game(coalitions), expected, atol=1e-5)
+    assert game.counts.by_prefixes == (7 if "extend" in options else 0)
 
 
 def test_a_small_cache_is_filled_several_times_and_keeps_its_size(monkeypatch):
@@ -161,6 +190,8 @@ def logits_of(ids, positions, mask, cache):
         (lambda: xai.text.cached(lambda *given: (logits_of(*given), {}), empty_cache), "`step` must return a cache like that of `empty_cache`"),
         (lambda: xai.text.cached(lambda *given: (logits_of(*given), {"key": given[-1]["key"][:, :2], "value": given[-1]["value"]}), empty_cache), "write the new keys and values into the given cache"),
         (lambda: xai.text.cached(None, empty_cache), "`step` must be callable"),
+        (lambda: xai.text.cached(lambda ids: ids, empty_cache), "(?s)takes 1 positional argument but 4 .*called `step`"),
+        (lambda: xai.text.cached(step, lambda rows: rows), "(?s)takes 1 positional argument but 2 .*called `empty_cache`"),
         (lambda: step, "`extend` must come from xai.text.cached"),
     ],
 )  # fmt: skip

@@ -44,7 +44,7 @@ class Cached:
     def cache(self, rows: int, length: int) -> Any:
         """Returns an empty cache, checked, of arrays that nothing else holds: they are written in place."""
         empty = jax.jit(self.empty, static_argnums=(0, 1))
-        cache = call_noted("empty_cache", empty, rows, length)
+        cache = empty(rows, length)
         leaves = jax.tree.leaves(cache)
         wrong = [np.shape(leaf) for leaf in leaves if np.shape(leaf)[:2] != (rows, length)]
         if wrong or not leaves:
@@ -60,6 +60,7 @@ class Cached:
         count = padded_length(1)
         rows = jax.ShapeDtypeStruct((1, count), jnp.int32)
         mask = jax.ShapeDtypeStruct((1, count, length), bool)
+        jax.eval_shape(lambda: call_noted("empty_cache", self.empty, 1, length))
         cache = jax.eval_shape(lambda: self.cache(1, length))
         outputs = jax.eval_shape(call, self.step, (rows, rows, mask, cache))
         if not isinstance(outputs, tuple | list) or len(outputs) != 2:
@@ -127,7 +128,7 @@ def call(model: Model, x: Any) -> Any:
 
 
 def _apply(step: Callable[..., Any], x: Any) -> Any:
-    return step(*x)
+    return call_noted("step", step, *x)
 
 
 def count_tokens(
@@ -179,6 +180,7 @@ class Trie:
         self._cached, self._prompt, self._response = cached, prompt, response
         self._dtype, self._gaps, self._batch_size = dtype, gaps, batch_size
         self._tail = np.concatenate([prompt.suffix, response])
+        self._last = np.int32(len(prompt.ids()) + len(response) - 1)
         parts = [prompt.prefix, *prompt.spans]
         self._offsets = np.cumsum([0, *map(len, parts)])  # of the spans, and of the suffix, after the prefix
         # The padding of a piece is written behind its end, and overwritten by the next piece.
@@ -187,9 +189,9 @@ class Trie:
         count = min(_LENGTHS, 1 + most // _CUT_FROM)
         ends = [len(prompt.prefix) + (most - len(prompt.prefix)) * (part + 1) / count for part in range(count)]
         self._lengths = sorted({padded_length(math.ceil(end), 4 if count == 1 else 8) for end in ends})
+        cached.check(self._lengths[-1])
         row = jax.eval_shape(lambda: cached.cache(1, self._lengths[-1]))
         size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(row))
-        cached.check(self._lengths[-1])
         self.most_rows = power_below(max(1, _CACHE_BYTES // max(1, size)))
         self._prefix: tuple[Any, np.ndarray] | None = (
             None  # its cache [1, l, ...], and log p(first token of the response)
@@ -240,7 +242,7 @@ class Trie:
                 extended, after = _extended(
                     self._cached.step, _take(held.cache, _filled(own, rows, 0), length=length),
                     _filled(held.filled[own, :length], rows, False), _filled(start, rows, 0), ids, np.int32(count),
-                    self._response[0],
+                    self._response[0], self._last,
                 )  # fmt: skip
                 held.cache = _put(held.cache, extended, _filled(new, rows, len(held.ends)))
                 held.filled[new] = held.filled[own]
@@ -257,7 +259,7 @@ class Trie:
             values = _scored(
                 self._cached.step, _take(held.cache, _filled(at, rows, 0), length=length),
                 _filled(held.filled[at, :length], rows, False), _filled(starts[block], rows, 0), ids,
-                np.int32(len(self._prompt.suffix)), self._response,
+                np.int32(len(self._prompt.suffix)), self._response, self._last,
             )  # fmt: skip
             scores[block] = np.asarray(values)[: len(at)]
         if not len(self._prompt.suffix):
@@ -303,10 +305,10 @@ def _put(cache: Any, new: Any, rows: Int[Array, " B"]) -> Any:
 @compiled(donate_argnames=("cache",), title="text.response_game")
 def _extended(
     step: Model, cache: Any, filled: Bool[Array, "B L"], starts: Int[Array, " B"], ids: Int[Array, " n"],
-    num_ids: Int[Array, ""], token: Int[Array, ""],
+    num_ids: Int[Array, ""], token: Int[Array, ""], last: Int[Array, ""],
 ) -> tuple[Any, Float[Array, " B"]]:  # fmt: skip
     """Returns the extended rows, and the log-probability of a token after them."""
-    logits, rows = _step(step, cache, filled, starts, ids)
+    logits, rows = _step(step, cache, filled, starts, ids, last)
     after = jax.nn.log_softmax(at_least_float32(jnp.take(logits, num_ids - 1, axis=1)))
     rows = jax.tree.map(lambda leaf, row: row.astype(leaf.dtype), cache, rows)
     return rows, jnp.take(after, token, axis=1)
@@ -315,18 +317,23 @@ def _extended(
 @compiled(title="text.response_game")
 def _scored(
     step: Model, cache: Any, filled: Bool[Array, "B L"], starts: Int[Array, " B"], ids: Int[Array, " n"],
-    start: Int[Array, ""], response: Int[Array, " T"],
+    start: Int[Array, ""], response: Int[Array, " T"], last: Int[Array, ""],
 ) -> Float[Array, "B T"]:  # fmt: skip
     """Returns the log-probabilities of the response, which begins at `start` of ids; of a token at 0 the value is void."""
-    logits, _ = _step(step, cache, filled, starts, ids)
+    logits, _ = _step(step, cache, filled, starts, ids, last)
     before = jnp.maximum(start - 1 + jnp.arange(len(response)), 0)
     chosen = jax.nn.log_softmax(at_least_float32(jnp.take(logits, before, axis=1)))
     tokens = jnp.broadcast_to(response[None, :, None], (*chosen.shape[:2], 1))
     return jnp.take_along_axis(chosen, tokens, axis=2)[:, :, 0]
 
 
-def _step(step: Model, cache: Any, filled: Array, starts: Array, ids: Array) -> tuple[Array, Any]:
-    positions = starts[:, None] + jnp.arange(len(ids), dtype=jnp.int32)
+def _step(step: Model, cache: Any, filled: Array, starts: Array, ids: Array, last: Array) -> tuple[Array, Any]:
+    """Returns the logits of the next tokens and the new cache.
+
+    last: the last position of the whole prompt with its response. Padding does not go beyond it, as the model may have no
+      more positions. No token whose logits are needed sees it, so that padding may share it.
+    """
+    positions = jnp.minimum(starts[:, None] + jnp.arange(len(ids), dtype=jnp.int32), last)
     slots = jnp.arange(filled.shape[1])
     seen = (filled | (slots >= starts[:, None]))[:, None] & (slots <= positions[:, :, None])
     return step((jnp.broadcast_to(ids, positions.shape), positions, seen, cache))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,12 +56,12 @@ class Prompt:
         Args:
           present: [M] booleans, which spans are present. Default: all.
         """
-        present = np.ones(self.num_spans, bool) if present is None else np.asarray(present, bool)
-        if present.shape != (self.num_spans,):
+        is_kept = np.ones(self.num_spans, bool) if present is None else np.asarray(present)
+        if is_kept.shape != (self.num_spans,) or is_kept.dtype != bool:
             raise ValueError(
-                f"`present` must be booleans [{self.num_spans}], one for each span, got shape {list(present.shape)}."
+                f"`present` must be booleans [{self.num_spans}], one for each span, got {check.shown(present)}."
             )
-        kept = [span for span, is_present in zip(self.spans, present, strict=True) if is_present]
+        kept = [span for span, is_present in zip(self.spans, is_kept, strict=True) if is_present]
         return np.concatenate([self.prefix, *kept, self.suffix])
 
 
@@ -129,15 +130,16 @@ def prompt(
         if len(names) != len(parts):
             raise ValueError(f"`names` must hold one text for each of the {len(parts)} spans, got {len(names)}.")
     if groups is not None:
-        members = sorted(_members(groups))
-        if members != list(range(len(parts))):
+        members = _members(groups)
+        are_numbers = all(isinstance(member, numbers.Integral) and not isinstance(member, bool) for member in members)
+        if not are_numbers or sorted(members) != list(range(len(parts))):
             raise ValueError(
                 f"`groups` must hold each of the spans 0 to {len(parts) - 1} once, as nested lists, got {check.shown(groups)}."
             )
     return Prompt(parts, before, after, names, groups, decode)
 
 
-def _members(groups: Any) -> list[int]:
+def _members(groups: Any) -> list[Any]:
     if check.is_list(groups):
         return [member for part in groups for member in _members(part)]
-    return [check.positive_int("groups", groups, least=0)]
+    return [groups]

@@ -188,7 +188,7 @@ def response_game(
 
     Raises:
       TypeError, ValueError: if the response is empty, an id is outside of the vocabulary, or the model returns no logits
-        [N, L, V] or is not causal: a later token changes earlier logits; if `extend` does not compute what `model` does.
+        [N, L, V], or NaN for the whole prompt, or is not causal: a later token changes earlier logits; if `extend` does not compute what `model` does.
 
     References:
       Cohen-Wang et al. (2024), ContextCite: attributing model generation to context, arXiv:2409.00729, section 2: the
@@ -232,10 +232,11 @@ def response_game(
     with_positions = gaps and extend is None
     whole = np.concatenate([prompt.ids(), response])
     _check_vocabulary(model, prompt, response, mask_id, len(whole), with_positions)
-    _check_causal(model, whole, with_positions)
+    longest = _check_logits(model, whole, with_positions)
     responses = Responses(
-        model, prompt, response, mask_id=mask_id, gaps=gaps, batch_size=check.batch_size(batch_size), cached=extend
-    )
+        model, prompt, response, mask_id=mask_id, gaps=gaps, batch_size=check.batch_size(batch_size), cached=extend,
+        longest=longest,
+    )  # fmt: skip
     if responses.trie is not None:
         _check_same(responses, responses.trie)
     return ResponseGame(responses, token_names)
@@ -276,6 +277,10 @@ def _check_vocabulary(
             f"`model` must map {takes} to logits [N, L, V], got {got} for ids [1, {length}]: choose the logits "
             "by xai.model(model, output=...)."
         )
+    if not (jnp.issubdtype(logits.dtype, jnp.floating) or jnp.issubdtype(logits.dtype, jnp.integer)):
+        raise TypeError(
+            f"`model` must map {takes} to logits, real numbers, got {logits.dtype}: return its last layer's sums."
+        )
     size = shape[2]
     parts = {f"spans[{number}]": span for number, span in enumerate(prompt.spans)}
     parts |= {"prefix": prompt.prefix, "suffix": prompt.suffix, "response_ids": response}
@@ -288,25 +293,46 @@ def _check_vocabulary(
             )
 
 
-def _check_causal(model: Any, ids: np.ndarray, with_positions: bool) -> None:
-    """Raises if another last token changes the logits of earlier tokens."""
-    pair = np.zeros((2, padded_length(len(ids))), np.int32)
-    pair[:, : len(ids)] = ids
-    pair[1, len(ids) - 1] = ids[0] if ids[0] != ids[-1] else (ids[-1] + 1) % 2
-    positions = np.broadcast_to(np.arange(pair.shape[1], dtype=np.int32), pair.shape)
-    change, size = _change_before(model, (pair, positions) if with_positions else pair, len(ids) - 1)
+def _check_logits(model: Any, ids: np.ndarray, with_positions: bool) -> int:
+    """Returns the longest row that the model takes: with padding, or without, as it may have no more positions.
+
+    Raises if the logits of the whole prompt are NaN, or if another last token changes those of earlier tokens.
+    """
+    for length in (padded_length(len(ids)), len(ids)):
+        pair = np.zeros((2, length), np.int32)
+        pair[:, : len(ids)] = ids
+        pair[1, len(ids) - 1] = ids[0] if ids[0] != ids[-1] else (ids[-1] + 1) % 2
+        positions = np.broadcast_to(np.minimum(np.arange(length, dtype=np.int32), len(ids) - 1), pair.shape)
+        change, size, is_nan = _change_before(model, (pair, positions) if with_positions else pair, len(ids) - 1)
+        if not is_nan:
+            break
+    else:
+        raise ValueError(
+            f"`model` must return logits that are numbers, got NaN for the whole prompt and its response, {len(ids)} tokens: "
+            "shorten the prompt if the model has fewer positions, or look for NaN in its parameters."
+        )
     if not change <= _EQUAL * size:
         raise ValueError(
             f"`model` must be causal, got one whose logits change by {float(change):.3g} when a later token changes: a "
             "response is explained by next-token predictions, so pass a language model with its causal mask."
         )
+    return length
 
 
 @compiled(title="text.response_game")
-def _change_before(model: Model, pair: Any, last: Int[Array, ""]) -> tuple[Array, Array]:
-    """Returns the largest difference between the logits of two rows before a position, and the largest finite logit."""
-    one, other = at_least_float32(model(pair))
+def _change_before(model: Model, pair: Any, last: Int[Array, ""]) -> tuple[Array, Array, Array]:
+    """Returns the largest difference between the logits of two rows before a position, and the largest finite logit.
+
+    Also whether the logits that predict the token at this position are NaN.
+    """
+    logits = model(pair)
+    if len(logits) != 2:
+        raise ValueError(
+            f"`model` must map token ids [N, L] to logits [N, L, V], got shape {list(logits.shape)} for N = 2: return logits "
+            "for each row."
+        )
+    one, other = at_least_float32(logits)
     before = (jnp.arange(one.shape[0]) < last)[:, None]
     is_same = (one == other) | (jnp.isnan(one) & jnp.isnan(other))  # logits of forbidden tokens are -inf
     change = jnp.where(before & ~is_same, jnp.abs(one - other), 0).max()
-    return change, jnp.where(before & jnp.isfinite(one), jnp.abs(one), 0).max()
+    return change, jnp.where(before & jnp.isfinite(one), jnp.abs(one), 0).max(), jnp.isnan(one[last - 1]).any()

@@ -42,6 +42,7 @@ class Responses:
     mask_id: the token that replaces those of absent spans; None where they are deleted.
     gaps: whether the tokens after a deleted span keep their positions. The model then takes (ids, positions), unless it is
       `cached`, whose steps take positions.
+    longest: the tokens of the longest rows, padding included. Default: padded as others are.
     """
 
     def __init__(
@@ -54,10 +55,13 @@ class Responses:
         gaps: bool = False,
         batch_size: int | None = None,
         cached: Cached | None = None,
+        longest: int | None = None,
     ):
         self.model, self.prompt, self.response, self.cached = model, prompt, response, cached
         self.mask_id, self.gaps, self.batch_size = mask_id, gaps, batch_size
         self.takes_positions = gaps and cached is None
+        self._num_whole = len(prompt.ids()) + len(response)
+        self._longest = padded_length(self._num_whole) if longest is None else longest
         logits = shapes_of(model, len(response), with_positions=self.takes_positions)
         self.dtype = np.dtype(jnp.promote_types(logits.dtype, jnp.float32))
         self.trie = None
@@ -102,7 +106,7 @@ class Responses:
         """Evaluates rows of their own lengths, the shortest first."""
         by_length: dict[int, list[bytes]] = {}
         for key, row in coalitions.items():
-            by_length.setdefault(padded_length(self._num_tokens(row)), []).append(key)
+            by_length.setdefault(min(padded_length(self._num_tokens(row)), self._longest), []).append(key)
         for length, keys in sorted(by_length.items()):
             for count, size in pieces(len(keys), most=self._rows_at_once(length)):
                 block, keys = keys[:count], keys[count:]
@@ -139,9 +143,8 @@ class Responses:
         if self.batch_size is not None:
             return self.batch_size
         if self._bytes_per_token is None:  # of the longest rows, whose attention takes the most
-            longest = padded_length(len(self.prompt.ids()) + len(self.response))
-            row = _rows_of(longest, with_positions=self.takes_positions)
-            self._bytes_per_token = -(-bytes_per_row(self.model, row) // longest)
+            row = _rows_of(self._longest, with_positions=self.takes_positions)
+            self._bytes_per_token = -(-bytes_per_row(self.model, row) // self._longest)
         return power_below(rows_at_once(None, self._bytes_per_token * length))
 
     def _score(self, rows: list[np.ndarray], length: int, size: int) -> np.ndarray:
@@ -151,10 +154,11 @@ class Responses:
         for number, row in enumerate(rows):
             text = np.concatenate([self._ids(row), self.response])
             ids[number, : len(text)], starts[number] = text, len(text) - len(self.response)
-            if self.gaps:  # the padding goes on after the last position
+            if self.gaps:  # the padding goes on after the last position, but not beyond those of the whole prompt
                 own = self._positions(row)
                 positions[number] += own[-1] + 1 - len(own)
                 positions[number, : len(own)] = own
+                positions[number] = np.minimum(positions[number], self._num_whole - 1)
         inputs = (ids, positions) if self.takes_positions else ids
         return np.asarray(log_probabilities(self.model, inputs, starts, self.response), self.dtype)[: len(rows)]
 

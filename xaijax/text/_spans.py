@@ -142,7 +142,7 @@ def read_ids(name: str, ids: Any) -> np.ndarray:
 
 
 def _fix_of_ids(name: str, array: np.ndarray) -> str:
-    if array.dtype.kind in "UO":
+    if array.dtype.kind == "U":
         return "turn texts into ids by the model's tokenizer"
     if array.dtype.kind not in "iu":
         return "ids are integers, as a tokenizer returns them"
