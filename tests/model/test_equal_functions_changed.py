@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import xaijax as xai
 from xaijax._core.target import apply
 from xaijax._model import as_model
 from xaijax._model._equal_functions import earlier_function
@@ -291,3 +292,15 @@ def test_a_variable_that_changes_between_a_model_and_its_call_is_read_at_the_cal
     change_first(5.0)
     np.testing.assert_allclose(apply(models[2], X), 2.0)
     np.testing.assert_allclose(apply(models[2], X[:1]), 2.0)  # compiled for another shape
+
+
+def test_a_function_that_was_called_without_a_record_stands_for_no_other(monkeypatch):
+    """Clearing the caches forgets what functions have read, while models of them may live on."""
+    make = lambda: lambda x: x[:, 0] * scale  # noqa: E731
+    first = make()
+    model = as_model(first)
+    xai.clear_caches()
+    np.testing.assert_allclose(apply(model, X), 2.0)
+    change_scale(monkeypatch)
+    as_model(first)
+    np.testing.assert_allclose(apply(as_model(make()), X), 3.0)

@@ -112,8 +112,8 @@ def earlier_function(function: Any) -> Any:
 
 def note_call(function: Any) -> None:
     """Notes that a function is called. One that has changed since it was first passed stands for no other from now on."""
-    if not isinstance(function, types.FunctionType) or _state_of.get(function) is None:
-        return
+    if not isinstance(function, types.FunctionType) or _state_of.setdefault(function, None) is None:
+        return  # never shared, or passed before `xai.clear_caches`
     state = _state(function)
     with _lock:
         noted = _state_of.get(function)
