@@ -28,6 +28,23 @@ def test_spans_keep_every_letter(by, expected):
     assert cut.groups is None
 
 
+@pytest.mark.parametrize("by", ["sentences", "paragraphs", "words"])
+def test_the_last_span_keeps_the_spaces_after_it(by):
+    cut = xai.text.spans(["One.\n", " Two. \r\n\n "], letters, by=by)
+    assert cut.names == ("One.\n", " Two. \r\n\n ")
+    assert [ids.tolist() for ids in cut.ids] == [letters(part) for part in cut.names]
+
+
+def test_sentences_may_end_without_a_space_and_lines_by_windows():
+    assert xai.text.spans("你好。\u300c好吗\uff1f\u300d 3.5。再见", letters).names == (
+        "你好。",
+        "\u300c好吗\uff1f\u300d",
+        " 3.5。",
+        "再见",
+    )
+    assert xai.text.spans("a\r\n\r\nb", letters).names == ("a", "\r\n\r\nb")
+
+
 def test_tokens_are_named_by_decode():
     cut = xai.text.spans("ab", letters, by="tokens", decode=lambda ids: chr(ids[0]))
     assert (cut.names, [ids.tolist() for ids in cut.ids]) == (("a", "b"), [[97], [98]])

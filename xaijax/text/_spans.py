@@ -12,11 +12,15 @@ import numpy as np
 from xaijax._core import check
 
 Tokenize = Callable[[str], Any]  # text -> token ids
-# Each piece keeps the spaces before it, so that the pieces of a text join to the text.
+_CLOSING, _EMPTY_LINE = r"[\"'”’)\]\u300d\u300f\uff09]", r"(?=\r?\n\s*\n)"
+# Each piece keeps the spaces before it, and the last one those after it, so that the pieces join to the text. Sentences of
+# Chinese and Japanese end without a space.
 _PATTERNS = {
     "words": re.compile(r"\s*\S+"),
-    "sentences": re.compile(r"\s*\S.*?(?:[.!?…。!?]+[\"'”’)\]]*(?=\s|$)|(?=\n\s*\n)|\Z)", re.DOTALL),
-    "paragraphs": re.compile(r"\s*\S.*?(?=\n\s*\n|\Z)", re.DOTALL),
+    "sentences": re.compile(
+        rf"\s*\S.*?(?:[.!?…]+{_CLOSING}*(?=\s|\Z)|[\u3002\uff01\uff1f]+{_CLOSING}*|{_EMPTY_LINE}|\Z)", re.DOTALL
+    ),
+    "paragraphs": re.compile(rf"\s*\S.*?(?:{_EMPTY_LINE}|\Z)", re.DOTALL),
 }
 BY = ["tokens", *_PATTERNS]
 
@@ -58,7 +62,7 @@ def spans(
         `lambda text: tokenizer.encode(text, add_special_tokens=False)`. It is called for each span alone, so that no token
         reaches over two spans; the ids of the whole text may differ at the borders.
       by: "tokens", "words", "sentences" (the default), "paragraphs", or "texts": each text is one span. A span keeps the
-        spaces before it.
+        spaces before it, and the last one of a text those after it.
       decode: maps token ids to their text, such as `tokenizer.decode`, for the names of tokens, and for the other parts of
         the prompt. Default: the ids are the names.
 
@@ -89,7 +93,7 @@ def spans(
             tokens = read_ids("tokenize(text)", tokenize(one)).tolist()
             pieces = [(text_of([token], decode), [token]) for token in tokens]
         else:
-            parts = [one] if by == "texts" else [match.group() for match in _PATTERNS[by].finditer(one)]
+            parts = [one] if by == "texts" else _cut(one, _PATTERNS[by])
             pieces = [(part, tokenize(part)) for part in parts]
         read = [(name, read_ids("tokenize(text)", tokens)) for name, tokens in pieces]
         read = [(name, tokens) for name, tokens in read if tokens.size]
@@ -100,6 +104,13 @@ def spans(
         raise ValueError(f"`text` must hold something to tokenize, got {check.shown(text)}.")
     nested = [group for group in groups if group]
     return Spans(tuple(ids), tuple(names), nested if not isinstance(text, str) and len(nested) > 1 else None, decode)
+
+
+def _cut(text: str, pattern: re.Pattern[str]) -> list[str]:
+    parts = [match.group() for match in pattern.finditer(text)]
+    if parts:
+        parts[-1] += text[sum(map(len, parts)) :]
+    return parts
 
 
 def check_decode(decode: Any) -> None:
