@@ -182,6 +182,16 @@ def test_figures_show_words_values_and_marks():
     assert marked.get_window_extent().contains(*token.get_window_extent().get_points().mean(axis=0))
 
 
+def test_figures_begin_a_line_after_the_line_breaks_of_a_span():
+    names = ["It rains.\n", "Take a coat.", " Go!\n\n", "Bye."]
+    ax = xai.plot.prompt(OF_TOKENS, xai.text.prompt([[5], [6], [7], [8]], prefix=[1], names=names), output=0)
+    height = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    heights = [height[word] for word in ("rains.", "Take", "Go!", "Bye.")]
+    line = heights[0] - heights[1]
+    np.testing.assert_allclose(np.diff(heights), [-line, 0, -2 * line], atol=1e-6)
+    assert line > 0
+
+
 def test_figures_of_the_whole_response_mark_all_of_it():
     ax = xai.plot.prompt(OF_TOKENS, whole=WHOLE)
     assert [text.get_text() for text in ax.texts if "±" in text.get_text()][1:] == [

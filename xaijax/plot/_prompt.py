@@ -151,19 +151,25 @@ class _Piece(NamedTuple):
 def _pieces(shown: Shown) -> Iterator[_Piece]:
     labels = shown.views[shown.chosen].labels()
     yield from _words(shown.before, None)
+    previous = shown.before
     for number, (text, label) in enumerate(zip(shown.spans, labels, strict=True)):
-        yield from _words(text, number)
+        yield from _words(text, number, _breaks_after(previous))
         yield _Piece(label, _SPACE, span=number, is_label=True)
-    yield from _words(shown.after, None)
+        previous = text
+    yield from _words(shown.after, None, _breaks_after(previous))
     if shown.tokens:
         yield _Piece("Response", GAP, breaks=2, is_label=True)
     for number, token in enumerate(shown.tokens):
         yield _Piece(visible(token).strip(), 2 * GAP, breaks=int(number == 0), token=number)
 
 
-def _words(text: str, span: int | None) -> Iterator[_Piece]:
-    """Yields the words of a text; a span of spaces alone is a mark that shows it."""
-    breaks, is_first = 0, True
+def _breaks_after(text: str) -> int:
+    return text[len(text.rstrip()) :].count("\n")
+
+
+def _words(text: str, span: int | None, breaks: int = 0) -> Iterator[_Piece]:
+    """Yields the words of a text after line breaks; a span of spaces alone is a mark that shows it."""
+    before, is_first = min(breaks, 2), True
     for match in _WORDS.finditer(text):
         if match["word"] == "\n":
             breaks += 1
@@ -172,7 +178,7 @@ def _words(text: str, span: int | None) -> Iterator[_Piece]:
         yield _Piece(match["word"], 2 * GAP if is_first else space, min(breaks, 2), span)
         breaks, is_first = 0, False
     if is_first and span is not None:
-        yield _Piece(visible(text).strip(), 2 * GAP, span=span)
+        yield _Piece(visible(text).strip(), 2 * GAP, before, span)
 
 
 def _fainter(color: np.ndarray) -> np.ndarray:
