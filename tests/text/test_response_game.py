@@ -189,6 +189,11 @@ def test_a_game_is_shown_in_one_line_and_pickled_with_its_answers():
     assert (copied.names, copied.output_names, copied.prompt.groups) == (made.names, made.output_names, PROMPT.groups)
     shown = "ResponseGame(Prompt(5 spans of 1 to 5 tokens, prefix of 1, suffix of 2), 3 tokens in the response, 3 coalitions and"
     assert repr(made).startswith(shown)
+    one = xai.text.response_game(model(), xai.text.prompt([[5, 6]], prefix=[0]), [2])
+    shown = (
+        "ResponseGame(Prompt(1 span of 2 tokens, prefix of 1, suffix of 0), 1 token in the response, 0 coalitions and"
+    )
+    assert repr(one).startswith(shown)
     local = lambda ids: jnp.cumsum(jax.nn.one_hot(ids, 9), axis=1)  # noqa: E731
     with pytest.raises(TypeError, match="`model` must be a function that can be pickled with the game"):
         pickle.dumps(xai.text.response_game(local, xai.text.prompt([[5]], prefix=[0]), [5]))

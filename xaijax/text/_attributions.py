@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
 from xaijax._core import check
 from xaijax._core.attribution import OUTPUTS, Attribution, Interactions
-from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, ModelLike
 from xaijax._model import Model, as_model
 from xaijax._model import model as model_of
+from xaijax.text._log_probabilities import of_tokens
 from xaijax.text._prompt import Prompt
 from xaijax.text._spans import read_ids
 
@@ -114,9 +113,7 @@ def _log_probabilities(response: Int[Array, " T"], logits: Float[Array, "N L V"]
             f"`x` must be token ids [N, L] that end with the {count} tokens of the response, L above {count}, for logits "
             f"[N, L, V], got logits of shape {list(shape)}: append response_ids to the ids of the prompt."
         )
-    scores = jax.nn.log_softmax(at_least_float32(logits[:, -count - 1 : -1]))
-    tokens = jnp.broadcast_to(response[None, :, None], (shape[0], count, 1))
-    return jnp.take_along_axis(scores, tokens, axis=2)[:, :, 0]
+    return of_tokens(logits[:, -count - 1 : -1], response)
 
 
 def by_span(attribution: Attribution, prompt: Prompt) -> tuple[Attribution, Attribution]:

@@ -19,10 +19,10 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.calls import call_noted
 from xaijax._core.compile import compiled
-from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Bool, Float, Int
 from xaijax._model import Model, function
 from xaijax.text._lengths import padded_length, pieces, power_above, power_below
+from xaijax.text._log_probabilities import of_tokens
 from xaijax.text._prompt import Prompt
 
 _CACHE_BYTES = 2**28  # of all rows of one descent; a block of them, a quarter at most, exists twice more
@@ -309,9 +309,9 @@ def _extended(
 ) -> tuple[Any, Float[Array, " B"]]:  # fmt: skip
     """Returns the extended rows, and the log-probability of a token after them."""
     logits, rows = _step(step, cache, filled, starts, ids, last)
-    after = jax.nn.log_softmax(at_least_float32(jnp.take(logits, num_ids - 1, axis=1)))
     rows = jax.tree.map(lambda leaf, row: row.astype(leaf.dtype), cache, rows)
-    return rows, jnp.take(after, token, axis=1)
+    after = jnp.take(logits, num_ids[None] - 1, axis=1)
+    return rows, of_tokens(after, token[None])[:, 0]
 
 
 @compiled(title="text.response_game")
@@ -322,9 +322,7 @@ def _scored(
     """Returns the log-probabilities of the response, which begins at `start` of ids; of a token at 0 the value is void."""
     logits, _ = _step(step, cache, filled, starts, ids, last)
     before = jnp.maximum(start - 1 + jnp.arange(len(response)), 0)
-    chosen = jax.nn.log_softmax(at_least_float32(jnp.take(logits, before, axis=1)))
-    tokens = jnp.broadcast_to(response[None, :, None], (*chosen.shape[:2], 1))
-    return jnp.take_along_axis(chosen, tokens, axis=2)[:, :, 0]
+    return of_tokens(jnp.take(logits, before, axis=1), response)
 
 
 def _step(step: Model, cache: Any, filled: Array, starts: Array, ids: Array, last: Array) -> tuple[Array, Any]:

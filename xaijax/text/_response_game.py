@@ -21,6 +21,7 @@ from xaijax._core.compile import compiled, is_eager
 from xaijax._core.game import Game
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, ArrayOrSequence, Int, ModelLike
+from xaijax._core.words import counted
 from xaijax._model import Model, ReplayedModel, as_model
 from xaijax.text._lengths import padded_length
 from xaijax.text._prefixes import Cached, Trie
@@ -86,8 +87,8 @@ class ResponseGame(_ReplayedGame):
     def __repr__(self) -> str:
         counts = self.counts
         return (
-            f"ResponseGame({self.prompt!r}, {len(self.response)} tokens in the response, {counts.coalitions} coalitions "
-            f"and {counts.tokens:,} tokens evaluated)"
+            f"ResponseGame({self.prompt!r}, {counted(len(self.response), 'token')} in the response, "
+            f"{counted(counts.coalitions, 'coalition')} and {counted(counts.tokens, 'token')} evaluated)"
         )
 
     def __reduce__(self) -> Any:

@@ -15,10 +15,10 @@ import numpy as np
 
 from xaijax._core.blocks import bytes_per_row, rows_at_once
 from xaijax._core.compile import compiled
-from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float, Int
 from xaijax._model import Model
 from xaijax.text._lengths import padded_length, pieces, power_below
+from xaijax.text._log_probabilities import of_tokens
 from xaijax.text._prefixes import Cached, Trie, call, count_tokens
 from xaijax.text._prompt import Prompt
 
@@ -179,9 +179,7 @@ def log_probabilities(
     """
     logits = model(inputs)
     before = starts[:, None] - 1 + jnp.arange(len(response))
-    chosen = at_least_float32(jnp.take_along_axis(logits, before[:, :, None], axis=1))
-    tokens = jnp.broadcast_to(response[None, :, None], (*before.shape, 1))
-    return jnp.take_along_axis(jax.nn.log_softmax(chosen), tokens, axis=2)[:, :, 0]
+    return of_tokens(jnp.take_along_axis(logits, before[:, :, None], axis=1), response)
 
 
 def shapes_of(model: Model, length: int, *, with_positions: bool = False) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.words import counted
 
 Tokenize = Callable[[str], Any]  # text -> token ids
 _CLOSING, _EMPTY_LINE = r"[\"'”’)\]\u300d\u300f\uff09]", r"(?=\r?\n\s*\n)"
@@ -131,9 +132,10 @@ def text_of(ids: Any, decode: Callable[[list[int]], str] | None) -> str:
 
 
 def shown_spans(spans: Sequence[np.ndarray]) -> str:
-    """Returns how many spans there are, and of how many tokens."""
-    sizes = [len(span) for span in spans]
-    return f"{len(sizes)} spans of {min(sizes)} to {max(sizes)} tokens"
+    """Returns how many spans there are, and of how many tokens: '5 spans of 1 to 9 tokens'."""
+    least, most = min(map(len, spans)), max(map(len, spans))
+    sizes = counted(most, "token") if least == most else f"{least} to {counted(most, 'token')}"
+    return f"{counted(len(spans), 'span')} of {sizes}"
 
 
 def read_ids(name: str, ids: Any) -> np.ndarray:
