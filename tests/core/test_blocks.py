@@ -7,7 +7,7 @@ import pytest
 
 import xaijax as xai
 from tests import models
-from xaijax._core.blocks import block_size, bytes_per_row, example_keys, in_blocks, rows_at_once
+from xaijax._core.blocks import block_size, bytes_per_row, example_keys, in_blocks, one_by_one, rows_at_once
 from xaijax._model import as_model
 
 
@@ -81,3 +81,19 @@ def test_memory_is_bounded_under_differentiation_too():
     small = temporary_bytes(100, 10)
     assert temporary_bytes(100, 200) < small + 2e6
     assert temporary_bytes(5000, 10) < small + 6e6  # the background's rows and their cotangents count too
+
+
+def test_loops_over_a_batch_may_choose_between_branches_that_are_computed_one_by_one():
+    """Examples end at different steps: JAX then batches all that the branches read, their constants included."""
+    double = one_by_one(lambda row: row * jnp.asarray(np.full(2, 2.0, np.float32)))
+
+    def at_least_ten(row):
+        def step(state):
+            number, row = state
+            return number + 1, jax.lax.switch(number % 2, [double, lambda row: row], row)
+
+        return jax.lax.while_loop(lambda state: state[1].sum() < 10, step, (0, row))
+
+    steps, rows = jax.jit(jax.vmap(at_least_ten))(np.array([[1, 2], [1, 0]], np.float32))
+    np.testing.assert_array_equal(steps, [3, 7])
+    np.testing.assert_array_equal(rows, [[4, 8], [16, 0]])

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import max_dim
+from jax.core import eval_jaxpr, max_dim
 
 from xaijax._core.convolutions import with_fast_convolutions
 from xaijax._core.jaxpr import make_jaxpr, operations
@@ -136,6 +136,17 @@ def one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     For functions that decide: an example's numbers are then computed by the same instructions in every batch, so that
     rounding errors do not decide differently. Accelerators, which small matrices leave idle, compute all at once.
     """
+
+    def call(*arguments: Any) -> Any:
+        # Constants become arguments: a loop over a batch may batch them too, and `custom_vmap` refuses that of its own.
+        program, shapes = make_jaxpr(function, *arguments)
+        alone = _one_by_one(lambda constants, leaves: eval_jaxpr(program.jaxpr, constants, *leaves))
+        return jax.tree.unflatten(jax.tree.structure(shapes), alone(program.consts, jax.tree.leaves(arguments)))
+
+    return call
+
+
+def _one_by_one(function: Callable[..., Any]) -> Callable[..., Any]:
     alone = jax.custom_batching.custom_vmap(function)
 
     @alone.def_vmap
