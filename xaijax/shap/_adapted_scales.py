@@ -88,7 +88,8 @@ def _process(rho: Float[Array, " M"], boost: Array, noise: Array) -> OddProcess:
 def _next(process: OddProcess, spins: Float[Array, "r M"], odd: Float[Array, " r"]) -> Float[Array, " M"]:
     """Returns the next scales.
 
-    K_i is that of the linear part, lambda_i x_i x_i', and rho_i / (1 - rho_i²) cosh(X diag(a) X') x_i x_i', with the factor of A.
+    K_i is that of the linear part, lambda_i x_i x_i', and that of g, with the factor of A in `_player_scales.py`:
+    rho_i / (1 - rho_i²) cosh(X diag(a) X') x_i x_i'.
     """
     reach = jnp.arctanh(process.rho)
     products, top = dot(spins * reach[None], spins.T), reach.sum()

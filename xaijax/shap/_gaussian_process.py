@@ -68,7 +68,7 @@ def gaussian_process(
       scales: "isotropic": interactions are equally likely for all players, and the values are a mixture of constant
         matrices times the game. "adapted": a scale for each player, in two steps from one that all share, by how much its
         interactions explain. It is what `shap.values` chooses: more accurate from 5 evaluations for each player on. It
-        takes a Cholesky factor and an inverse [m/2, m/2] for each output of each example, and two of at most 256 rows.
+        takes a Cholesky factor and an inverse [m/2, m/2] for each output of each example, and two of at most 128 rows.
         "per_player": each player's own scale, for games whose evaluations are expensive. It is more accurate, and takes
         seconds to compile. All pairs of size 1 are evaluated first. Two rounds follow, three calls of the model in all:
         scales are fitted to the values so far, and half of the other pairs are chosen, each example's own, by how much they

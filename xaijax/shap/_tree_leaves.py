@@ -6,8 +6,9 @@ other players do. So the sum over all patterns b of `_tree_tables.py` is a produ
     phi_i = integral of v P_t (1 - z_i) / (t + (1 - t) z_i) dm(t)  where the input satisfies the splits of player i,
     phi_i = -integral of v P_t / (1 - t) dm(t)                     where it does not.
 
-Interactions of pairs have two such factors, (1 - z) / (t + (1 - t) z) or -1 / (1 - t), times P_t. The integrands are polynomials of degree below d, the number of players on the path, so that ceil(d / 2) Gauss-Legendre nodes
-are exact. A leaf costs an input O(d^2), where the table of its subtree has 2^d patterns.
+Interactions of pairs have two such factors, (1 - z) / (t + (1 - t) z) or -1 / (1 - t), times P_t. The integrands are
+polynomials of degree below d, the number of players on the path, so that ceil(d / 2) Gauss-Legendre nodes are exact. A
+leaf costs an input O(d^2), where the table of its subtree has 2^d patterns.
 
 References: Yu et al. (2022), Linear TreeSHAP, arXiv:2209.08192, for polynomials in place of subsets. Quadrature-TreeSHAP (2026),
 arXiv:2605.04497, for quadrature in place of polynomial arithmetic.
@@ -46,10 +47,10 @@ _UNROLLED = 4  # factors of a product that are multiplied before it is stored
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LeafGroup:
-    """Leaves of up to B players on their paths, S at a time, in parts whose values are added before they are added to the sums.
+    """Leaves of up to B players on their paths, S at a time, in parts, each of which is summed before it is added.
 
     column, low, high, missing: [parts, steps, S, B, R] the conditions of the players, as in `Conditions`.
-    row: int32 [parts, steps, S, E] the row of the result of each player, and pair, as in `Group`.
+    row: int32 [parts, steps, S, E] the rows of the results of the B players and of their pairs, as in `Group`.
     ratio: [parts, steps, S, B] the share z of the training weight that satisfies a player's splits.
     value: [parts, steps, S, K] what the leaf adds to the outputs.
     nodes, weights: [T] of the quadrature. pair_weights: [T] those of pairs, or None.
@@ -59,7 +60,7 @@ class LeafGroup:
     low: Int[Array, "parts steps S B R"]
     high: Int[Array, "parts steps S B R"]
     missing: Bool[Array, "parts steps S B R"]
-    row: Int[Array, "parts steps S B"]
+    row: Int[Array, "parts steps S E"]
     ratio: Float[Array, "parts steps S B"]
     value: Float[Array, "parts steps S K"]
     nodes: Float[Array, " T"]

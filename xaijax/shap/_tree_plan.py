@@ -90,8 +90,8 @@ class Plan:
         self.num_bytes += sum(num_bytes(part, index, self.code_type, self.dtype) for part in self.leaves)
         if self.leaves and self.num_bytes > MOST_BYTES:
             raise ValueError(
-                f"`forest` must have paths of at most {shown_bytes(MOST_BYTES)}, got {shown_bytes(self.num_bytes)}: limit the depth or the number of "
-                "trees, or sample, by xai.shap.values with a masker and num_evaluations."
+                f"`forest` must have paths of at most {shown_bytes(MOST_BYTES)}, got {shown_bytes(self.num_bytes)}: limit the "
+                "depth or the number of trees, or sample, by xai.shap.values with a masker and num_evaluations."
             )
 
     def _fits(self, cut: Cut, outputs: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def values(
       num_evaluations: m coalitions for each input, each of which costs as many model rows as the masker has background
         rows. Default: all for up to 12 players, else 20 for each player.
       precision: "high" for a Gaussian process with a scale for each player: more accurate, for models whose evaluations
-        take longer than its fit (some 15 Cholesky factors and their gradients [m/2, m/2]). Default "normal".
+        take longer than its three fits (each some 15 Cholesky factors and inverses [m/2, m/2]). Default "normal".
       until: a precision to reach: the largest standard error over the largest value. Evaluations are added until then.
         Default: none, and m.
       max_evaluations: the cap of `until`, in coalitions. `converged` says whether the precision was reached. Default:
