@@ -309,6 +309,7 @@ def forbids_and_looks_ahead(ids):
         (lambda: xai.text.prompt([[5], [6]], prefix=[0], groups="ab"), "`groups` must hold each of the spans 0 to 1 once, as nested lists, got 'ab'"),
         (lambda: xai.text.prompt([[5]], prefix=None), "`prefix` must be token ids, .* got None: ids are integers"),
         (lambda: PROMPT.ids([2, 0, 0, 0, 1]), r"`present` must be booleans \[5\], one for each span, got \[2, 0, 0, 0, 1\]"),
+        (lambda: xai.text.response_game(lambda ids: jax.nn.one_hot(ids, 13), PROMPT, [1], gaps=True), "`model` must map .token ids, positions., .*: pass a model that takes both"),
         (lambda: game(token_names=["a"]), "`token_names` must hold one text for each of the 3 tokens"),
         (lambda: game(mask_id=13), "`mask_id` must be token ids below 13"),
     ],

@@ -274,10 +274,10 @@ def _check_vocabulary(
     shape = getattr(logits, "shape", None)
     if shape is None or len(shape) != 3 or shape[:2] != (1, length):
         got = "several arrays" if shape is None else f"shape {list(shape)}"
-        raise ValueError(
-            f"`model` must map {takes} to logits [N, L, V], got {got} for ids [1, {length}]: choose the logits "
-            "by xai.model(model, output=...)."
-        )
+        fix = "choose the logits by xai.model(model, output=...)"
+        if with_positions:
+            fix = "pass a model that takes both, such as xai.function(lambda net, x: net(*x), net), and returns its logits"
+        raise ValueError(f"`model` must map {takes} to logits [N, L, V], got {got} for ids [1, {length}]: {fix}.")
     if not (jnp.issubdtype(logits.dtype, jnp.floating) or jnp.issubdtype(logits.dtype, jnp.integer)):
         raise TypeError(
             f"`model` must map {takes} to logits, real numbers, got {logits.dtype}: return its last layer's sums."
