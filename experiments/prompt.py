@@ -328,27 +328,28 @@ def report_frozen(report: Report, subject: Subject, truths: list[Truth], budgets
 
 
 def draw_errors(numbers: dict[str, Any], names: Sequence[str]) -> Figure:
-    """Draws for each task the errors after the best scaling, and how often the planted spans come first."""
+    """Draws for each task the errors after the best scaling, and how often the planted spans come first at one budget."""
     figure, axes = plt.subplots(2, len(names), figsize=(4.4 * len(names), 7.2), layout="constrained", squeeze=False)
     for column, name in enumerate(names):
         entries = numbers[f"{name}: explainers"]
         errors: dict[str, dict[int, list[float]]] = {}
-        recovered: dict[str, dict[int, float]] = {}
         for entry in entries:
             at = round(entry["evaluations"])
             errors.setdefault(entry["explainer"], {})[at] = np.maximum(entry["scaled_errors"], _LEAST_DRAWN).tolist()
-            recovered.setdefault(entry["explainer"], {})[at] = entry["recovered"]
         above, below = axes[:, column]
         xai.plot.error_curves(errors, ax=above, title=name, legend=column == len(names) - 1)
         above.set_ylabel("squared error after the best scaling" if not column else "", fontsize=9)
-        for line, (explainer, shares) in zip(above.get_lines(), recovered.items(), strict=False):
-            below.plot(list(shares), list(shares.values()), marker="o", ms=4, color=line.get_color(), label=explainer)
-        below.set(xscale="log", ylim=(-0.05, 1.05), xlabel="evaluations")
-        ticks = [1, *sorted({entry["budget"] for entry in entries if entry["explainer"] == LASSO})]
-        below.set_xticks(ticks, list(map(str, ticks)), fontsize=9)
-        below.minorticks_off()
-        below.spines[["top", "right"]].set_visible(False)
-        below.set_ylabel("planted spans have the largest values" if not column else "", fontsize=9)
+        budgets = sorted({entry["budget"] for entry in entries if entry["explainer"] == LASSO})
+        middle = budgets[len(budgets) // 2]
+        shown = [e for e in entries if e["budget"] == middle or e["explainer"] in (LEAVE_ONE_OUT, GRADIENT)]
+        xai.plot.intervals(
+            [entry["recovered"] for entry in shown],
+            names=[f"{entry['explainer']} ({entry['evaluations']:.0f})" for entry in shown],
+            percent=True,
+            ax=below,
+            title="planted spans have the largest values",
+        )
+        below.set_xlim(-0.03, 1.03)
     return figure
 
 
