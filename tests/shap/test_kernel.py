@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from math import comb
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -131,13 +132,19 @@ def test_hundreds_of_players_are_solved_in_blocks_of_rows(most_numbers, monkeypa
 @pytest.mark.slow
 @pytest.mark.parametrize("num_players", [1000, 2000])
 def test_the_default_for_thousands_of_players_stays_within_two_gigabytes(num_players):
-    """The peak of a fresh process, with JAX itself, in kilobytes; twenty evaluations for each player."""
+    """The peak of a fresh process, with JAX itself, in kilobytes; twenty evaluations for each player.
+
+    Of Linux alone: the peak that getrusage tells begins with that of the process which started this one.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("only Linux tells the peak of a process that another one started")
     program = f"""
-import resource, jax, jax.numpy as jnp, xaijax as xai
+import jax, jax.numpy as jnp, xaijax as xai
 rows = jax.random.normal(jax.random.key(0), (2, {num_players}))
 model = lambda x: jnp.tanh(x * rows[1]).sum(axis=1)
 xai.shap.values(model, rows[:1], xai.mask.baseline(jnp.zeros({num_players})), key=jax.random.key(1))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(next(line for line in open({str(status)!r}) if line.startswith("VmHWM")).split()[1])
 """
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert int(result.stdout) < 2_000_000
