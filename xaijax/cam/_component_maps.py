@@ -105,6 +105,7 @@ def kpca_cam(
         gram = jnp.exp(-scale * (squares[:, :, None] + squares[:, None, :] - 2 * products))
     else:
         gram = products
+    gram = gram - gram[:, :1, :1]  # any constant; of equal rows exactly 0 is left, and not a rounded mean
     means = gram.mean(axis=1, keepdims=True)
     gram = gram - means - (means - means.mean(axis=2, keepdims=True)).swapaxes(1, 2)
     # The first component of the linear kernel is near that of the others; a few products with its covariance suffice.
