@@ -92,6 +92,7 @@ LEGAL = {
     "signed": {"True"},
     "cam.several.relu": {"True"},
     "column": {"a negative int"},
+    "target.unit.index": {"a negative int"},
     "enabled": {"True"},
     "labels": {"a mixed list", "strings", "a list of None"},
     "categorical": {"an empty list", "a set", "no rows"},

@@ -356,3 +356,9 @@ MISTAKES = {
 def test_mistakes_are_explained_in_one_sentence(call, message):
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize("number", [True, -3, 0.5, np.float32(1)])
+def test_one_number_is_no_background(number):
+    with pytest.raises(TypeError, match=r"`background` must be rows \[B, \.\.\.\] like x, got"):
+        xai.gradient.deep_shap(lambda x: x.sum(axis=1), np.ones((2, 3), np.float32), number)

@@ -9,6 +9,7 @@ to f(x) - f(r). DeepSHAP averages over references from a background.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -162,6 +163,11 @@ def deep_shap(
       Lundberg & Lee (2017), A unified approach to interpreting model predictions, arXiv:1705.07874, section 4.2.
       Chen, Lundberg & Lee (2022), Explaining a series of models by propagating Shapley values, Nature Communications 13:4512.
     """
+    if isinstance(background, numbers.Number) or getattr(background, "shape", None) == ():
+        raise TypeError(
+            f"`background` must be rows [B, ...] like x, got {check.shown(background)}: pass training rows, or one baseline to "
+            "`xai.gradient.deep_lift`."
+        )
     return _explain(
         model, x, background, weights, target, rule, rules, unknown, layer, channels, channel_axis, batch_size,
         name="background", method="DeepSHAP",

@@ -341,7 +341,7 @@ def _for_each_side(name: str, value: int | tuple[int, ...], sides: tuple[int, ..
     if isinstance(value, int):
         return (value,) * len(sides)
     if len(value) != len(sides):
-        raise ValueError(f"`{name}` must be one number or one for each of the sides {list(sides)}, got {value}.")
+        raise ValueError(f"`{name}` must be one number or one for each of the sides {list(sides)} of `x`, got {value}.")
     return value
 
 

@@ -50,6 +50,7 @@ def unit(layer: str, index: int | Sequence[int]) -> UnitScore:
       layer: the path of the layer, from `xai.layers(model, x)`.
       index: the position in the activations [N, ...] without the first axis: one int for each axis, such as (3, 4, 17) for
         row 3, column 4 and channel 17. One int alone is a channel on the last axis, summed over all positions of the layer.
+        Negative ints count from the end.
 
     Returns:
       A target.
