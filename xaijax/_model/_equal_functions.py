@@ -7,7 +7,7 @@ value that it reads from outside are the same. The earlier function is then used
 Values count as the same only where nothing can change them unseen: numbers, strings, arrays of JAX, functions of known
 packages, modules of Linen, and containers, functions and classes made of these, which are compared by what they hold now. Other
 functions are compiled anew, as are those that read files, clocks, random numbers or names that the code does not show, and
-those that call back to Python. Nothing here keeps a function alive, nor an array of JAX.
+those that call back to Python. Nothing here keeps a function from being freed, nor an array of JAX.
 """
 
 from __future__ import annotations

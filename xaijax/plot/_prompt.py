@@ -33,11 +33,8 @@ from xaijax.plot._parts.paragraph import (
 from xaijax.plot._parts.prompts import Shown, read_prompt, sentences_of, visible
 from xaijax.text import Prompt
 
-_QUIET, _MARKED, _HATCH = (
-    "0.45",
-    "0.85",
-    "0.8",
-)  # grays of letters that are no span, of chosen tokens, of uncertain spans
+# Grays of letters that are no span, of chosen tokens, and of uncertain spans.
+_QUIET, _MARKED, _HATCH = "0.45", "0.85", "0.8"
 _FAINT = 0.45  # of the color of an uncertain span
 _NOTE = 7  # points of the letters below the text
 _SMALL = 0.75  # the letters of numbers in those of words

@@ -31,7 +31,8 @@ class Conditions:
     missing: np.ndarray
 
     def __getitem__(self, rows: object) -> Self:
-        return type(self)(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
+        names = [field.name for field in dataclasses.fields(self)]  # pyright: ignore[reportArgumentType]
+        return type(self)(*(getattr(self, name)[rows] for name in names))
 
     def patterns(self, codes: np.ndarray) -> np.ndarray:
         """Returns uint32 [S, N]: the bits of each input, from codes [columns, N] of 16 or 32 bits."""
@@ -51,8 +52,23 @@ class Conditions:
         return patterns
 
 
+class _Rows:
+    """What subtrees and leaves share: all their fields have S rows."""
+
+    player: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray) -> Self:
+        names = [field.name for field in dataclasses.fields(self)]  # pyright: ignore[reportArgumentType]
+        return type(self)(*(getattr(self, name)[rows] for name in names))
+
+    @property
+    def num_players(self) -> np.ndarray:
+        """[S]."""
+        return (self.player >= 0).sum(axis=1)
+
+
 @dataclasses.dataclass(frozen=True)
-class Subtrees:
+class Subtrees(_Rows):
     """S subtrees of at most L leaves, B bits and J players.
 
     conditions: of the bits; conditions that are not used always hold.
@@ -71,17 +87,9 @@ class Subtrees:
     ratio: np.ndarray
     value: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray) -> Self:
-        return type(self)(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
-
-    @property
-    def num_players(self) -> np.ndarray:
-        """[S]."""
-        return (self.player >= 0).sum(axis=1)
-
 
 @dataclasses.dataclass(frozen=True)
-class Leaves:
+class Leaves(_Rows):
     """S leaves whose paths have at most B players, each with one bit; a bit that is not used always holds.
 
     conditions: of the bits.
@@ -94,14 +102,6 @@ class Leaves:
     player: np.ndarray
     ratio: np.ndarray
     value: np.ndarray
-
-    def __getitem__(self, rows: np.ndarray) -> Self:
-        return type(self)(*(getattr(self, field.name)[rows] for field in dataclasses.fields(self)))
-
-    @property
-    def num_players(self) -> np.ndarray:
-        """[S]."""
-        return (self.player >= 0).sum(axis=1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Path-dependent values and interactions of deep trees, leaf by leaf, without tables.
 
-An absent player satisfies a leaf's splits with probability z_j, the share of the training weight that does, whatever the
+An absent player satisfies a leaf's splits with probability z_j, the share of the training weight that does, no matter what the
 other players do. So the sum over all patterns b of `_tree_tables.py` is a product, and with P_t = prod_j (t o_j + (1 - t) z_j)
 
     phi_i = integral of v P_t (1 - z_i) / (t + (1 - t) z_i) dm(t)  where the input satisfies the splits of player i,
