@@ -10,6 +10,8 @@ import numpy as np
 from rich.table import Table
 from scipy import stats
 
+from experiments._error_tables import LEAST_ERROR
+
 DOUBT = 0.05  # the probability that any equal figure is called different because of the noise of repeats
 # Smaller differences are ignored: the layout of memory differs between processes, which repeats in one process do not show.
 LEAST_TIME, LEAST_EXACT = 0.05, 0.01
@@ -167,9 +169,6 @@ def _only_in_one(first: dict[Any, Figure], second: dict[Any, Figure]) -> list[st
 
 def _shortened(names: list[str]) -> str:
     return "; ".join(names[:5]) + (f"; and {len(names) - 5} more" if len(names) > 5 else "")
-
-
-LEAST_ERROR = 1e-10  # squared errors below are rounding errors
 
 
 class Figure(NamedTuple):

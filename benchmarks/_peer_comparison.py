@@ -14,9 +14,7 @@ import jax
 import numpy as np
 from rich.table import Table
 
-LEAST_ERROR = (
-    1e-10  # relative squared errors below are rounding errors of float32, which more evaluations do not reduce
-)
+from experiments._error_tables import LEAST_ERROR
 
 
 class Side(NamedTuple):
@@ -169,7 +167,7 @@ def _at_equal_error(ratios: np.ndarray, errors: tuple[float, float], peer: str, 
     if not all(map(math.isfinite, errors)):  # the exact values are 0
         return {}
     row: dict[str, Any] = {"error": ours, "peer_error": theirs}
-    if min(errors) < LEAST_ERROR:
+    if min(errors) < LEAST_ERROR:  # rounding errors, which more evaluations do not reduce
         exact = [side for side, error in (("xaijax", ours), (peer, theirs)) if error < LEAST_ERROR]
         return row | {"wins_at_equal_error": exact[0] if len(exact) == 1 else None}
     low, ratio, high = ratios / evaluations * theirs / ours

@@ -33,7 +33,7 @@ from benchmarks._overhead import Case, Size, overhead
 from benchmarks._peer_comparison import table as peer_table
 from benchmarks._shap_cases import shap_cases, shap_parts, solvers
 from benchmarks._timing import without_stored_programs
-from experiments import error_per_evaluation
+from experiments import _error_tables, error_per_evaluation
 from experiments._estimators import ours
 from experiments._peers import Peers
 
@@ -179,7 +179,7 @@ SECTIONS = {
     "growth": Section(_growth_of, lambda rows: [_growth.table(rows)]),
     "devices": Section(_devices_of, lambda rows: [_devices.table(rows)]),
     "accelerator": Section(_accelerator_of, _accelerator.table),
-    "errors": Section(_errors_of, error_per_evaluation.tables),
+    "errors": Section(_errors_of, _error_tables.tables),
     "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
 }
 

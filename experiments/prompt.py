@@ -40,6 +40,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import xaijax as xai
+from experiments._error_tables import ratio
 from experiments._estimators import estimate, permutations
 from experiments._frozen_game import count_frozen_tokens, frozen_values
 from experiments._known_games import KnownGame, Table, all_coalitions, shapley
@@ -55,7 +56,6 @@ from experiments._prompt_tasks import (
     recall_texts,
 )
 from experiments._report import Report
-from experiments.error_per_evaluation import ratio
 
 TASKS = ("recall", "recall, given twice", "help")
 BUDGETS = (16, 32, 64)

@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments import _estimators, error_per_evaluation
+from experiments import _error_tables, _estimators, error_per_evaluation
 from experiments._known_games import of_table
 from experiments._peers import Peers
 from tests.shap.test_exact import random_worth
@@ -28,13 +28,11 @@ def entry(game, budget, estimator, errors, package="xaijax"):
 def test_a_ratio_has_the_standard_error_of_the_delta_method():
     rng = np.random.default_rng(0)
     mine, theirs = rng.gamma(2, 1, 4000), rng.gamma(3, 2, 4000)
-    ratio, error = error_per_evaluation.ratio({"errors": mine}, {"errors": theirs})
+    ratio, error = _error_tables.ratio({"errors": mine}, {"errors": theirs})
     assert ratio == pytest.approx(mine.mean() / theirs.mean())
     expected = ratio * np.sqrt((mine.var() / mine.mean() ** 2 + theirs.var() / theirs.mean() ** 2) / 4000)
     assert error == pytest.approx(expected, rel=0.05)
-    assert error_per_evaluation.ratio({"errors": [3e-10]}, {"errors": [1e-16]})[0] == pytest.approx(
-        3
-    )  # both are rounding
+    assert _error_tables.ratio({"errors": [3e-10]}, {"errors": [1e-16]})[0] == pytest.approx(3)  # both are rounding
 
 
 def test_means_over_games_are_geometric_and_against_the_best_of_a_package():
@@ -45,8 +43,8 @@ def test_means_over_games_are_geometric_and_against_the_best_of_a_package():
         entry("second", 5, "b", [32.0, 32.0], "other"),
         entry("second", 5, "c", [8.0, 8.0], "other"),
     ]
-    rival = error_per_evaluation.best_of("other")
-    mean, worst, count = error_per_evaluation.geometric_means(entries, "a", rival)[5]
+    rival = _error_tables.best_of("other")
+    mean, worst, count = _error_tables.geometric_means(entries, "a", rival)[5]
     assert mean == pytest.approx(np.sqrt(2 / 4 * 1 / 8))
     assert worst == 0.5
     assert count == 2
@@ -114,7 +112,7 @@ def test_another_python_estimates_from_values_that_are_computed_here(tmp_path):
                 (row,) = error_per_evaluation.measure([estimator], finished=tmp_path / "finished", **options)
                 assert row["failure"].startswith("AssertionError")
                 patch.setattr(error_per_evaluation, "_measure_estimator", None)
-    assert error_per_evaluation.cells_of([row]) == {}
+    assert _error_tables.cells_of([row]) == {}
     assert error_per_evaluation.read([tmp_path / "finished"]) == [row]
     (tmp_path / "other.json").write_text(json.dumps({"errors": [row | {"seeds": 2}]}))
     with pytest.raises(ValueError, match=r"got \(instances, seeds, first seed\) \[\(1, 1, 0\), \(1, 2, 0\)\]"):
