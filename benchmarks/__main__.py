@@ -43,9 +43,12 @@ def _measure(words: list[str]) -> dict[str, Any]:
     parser.add_argument("form", nargs="?", choices=["quick", "full"], help="all sections, quickly or in full")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
     parser.add_argument("--keep", action="store_true", help="also write it to benchmarks/results, by device and date")
-    parser.add_argument("--repeats", type=_positive, help="interleaved repeats of each case: 15, or 5 for quick")
+    parser.add_argument(
+        "--repeats", type=_positive, help="interleaved repeats of each case, at most: 15, or 5 for quick"
+    )
     parser.add_argument("--only", default="", help="part of the names of the cases to run, such as CAM")
     parser.add_argument("--sections", default="", help=f"comma-separated sections, of {','.join(SECTIONS)}")
+    parser.add_argument("--without", default="", help="comma-separated sections to leave out, such as errors")
     parser.add_argument("--small", action="store_true", help="tiny sizes, to test the code")
     parser.add_argument(
         "--peers", action="store_true", help="only explanations per second, compared with other packages"
@@ -78,13 +81,13 @@ def _measure(words: list[str]) -> dict[str, Any]:
 def _chosen_sections(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
     if options.peers or options.errors:
         return [name for name in ("errors", "peers") if getattr(options, name)]
-    if not options.sections:
-        return list(SECTIONS if options.form else _USUAL)
-    chosen = options.sections.split(",")
-    for name in chosen:
-        if name not in SECTIONS:
-            parser.error(f"--sections must be sections, got {name!r}: choose among {list(SECTIONS)}")
-    return [name for name in SECTIONS if name in chosen]
+    usual = list(SECTIONS if options.form else _USUAL)
+    chosen, without = (list(filter(None, names.split(","))) for names in (options.sections, options.without))
+    for argument, names in (("--sections", chosen), ("--without", without)):
+        for name in names:
+            if name not in SECTIONS:
+                parser.error(f"{argument} must be sections, got {name!r}: choose among {list(SECTIONS)}")
+    return [name for name in SECTIONS if name in (chosen or usual) and name not in without]
 
 
 def _positive(text: str) -> int:

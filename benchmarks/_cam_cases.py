@@ -27,6 +27,7 @@ ONE_PASS = (
     xai.cam.fem,
 )
 _FEW = (xai.cam.grad_cam, xai.cam.layer_cam)
+_OF_MATRICES = (xai.cam.eigen_cam, xai.cam.kpca_cam)
 
 
 def cam_cases(size: Size) -> list[Case]:
@@ -82,7 +83,7 @@ def _evaluated(
 def _of_gradients(size: Size) -> list[Case]:
     """Returns maps that differentiate the whole network, compared with its gradient, for each image or step."""
     images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
-    steps = pick(size, tiny=2, quick=20, full=100)
+    steps = pick(size, tiny=2, quick=20, full=50)
     model, x, sizes = _batch(small_resnet, images, side)
     ways = partial(bare, model, images, (side, side, 3), (), gradients=True)
     few = x[: pick(size, tiny=1, quick=4, full=4)]
@@ -105,7 +106,7 @@ def _again(ways: Ways, times: int) -> Ways:
 
 
 def _of_other_models(size: Size) -> list[Case]:
-    maps = pick(size, tiny=_FEW[:1], quick=_FEW, full=ONE_PASS)
+    maps = pick(size, tiny=_FEW[:1], quick=_FEW, full=(*_FEW, *_OF_MATRICES, xai.cam.fem))
     cases = []
     for name, make, shape in (
         ("small ResNet at 224", small_resnet, pick(size, tiny=(1, 32), quick=(2, 224), full=(8, 224))),
@@ -117,6 +118,8 @@ def _of_other_models(size: Size) -> list[Case]:
         explainers: dict[str, Callable[[], Any]] = {
             explain.title: lambda explain=explain, model=model, x=x: explain(model, x) for explain in maps
         }
+        if size == "quick" and shape[1] == 224:
+            explainers[xai.cam.kpca_cam.title] = lambda model=model, x=x: xai.cam.kpca_cam(model, x)
         if size == "full" or (size == "quick" and shape[1] == 224):
             explainers["all eleven in one pass"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
         if make is vision_transformer:

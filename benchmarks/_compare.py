@@ -200,6 +200,17 @@ def _overhead(section: str, row: dict[str, Any]) -> Iterator[Figure]:
     yield Figure(section, name, "compiled again", sizes, "none", [row["second_compilations"]])
     if row.get("flops_ratio") is not None:
         yield Figure(section, name, "operations ÷ bare model", sizes, "none", [row["flops_ratio"]])
+    if "memory_ratio" in row:
+        yield Figure(section, name, "memory ÷ bare model", sizes, "none", [row["memory_ratio"]])
+
+
+def _first(section: str, row: dict[str, Any]) -> Iterator[Figure]:
+    if "skipped" in row:
+        return
+    if "repeats" in row:
+        yield Figure(section, row["name"], "CPU time", None, "device", row["repeats"]["cpu_seconds"])
+        yield Figure(section, row["name"], "CPU time, stored", None, "device", row["repeats"]["stored_cpu_seconds"])
+    yield Figure(section, row["name"], "programs", row.get("texts"), "none", [row["programs"]])
 
 
 def _solvers(section: str, row: dict[str, Any]) -> Iterator[Figure]:
@@ -256,6 +267,7 @@ def _errors(section: str, row: dict[str, Any]) -> Iterator[Figure]:
 
 
 _ROWS = {
+    "first": _first,
     "overhead": _overhead,
     "networks": _overhead,
     "solvers": _solvers,

@@ -72,7 +72,10 @@ def scaling(devices: Sequence[Any], *, quick: bool, small: bool) -> list[dict[st
     """
     repeats = 1 if small else 3 if quick else 7
     counts = [count for count in (1, 2, 4, 8) if count <= len(devices)]
-    counts = sorted({1, counts[-1]}) if small or quick else counts
+    if small or quick:
+        counts = sorted({1, counts[-1]})
+    elif devices[0].platform == "cpu":
+        counts = sorted({1, 2, counts[-1]})  # their values and collectives are measured, not their times
     weak = counts[:0] if small else counts[:-1]  # the largest number of devices is measured as strong scaling
     return [
         row

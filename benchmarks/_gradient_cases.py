@@ -19,7 +19,7 @@ def gradient_cases(size: Size) -> list[Case]:
 
 def _images(size: Size, few: bool = False) -> tuple[Any, jax.Array, dict[str, int]]:
     images, side = pick(size, tiny=(2, 16), quick=(16, 64), full=(32, 64))
-    images = pick(size, tiny=1, quick=2, full=4) if few else images
+    images = pick(size, tiny=1, quick=2, full=2) if few else images
     return small_resnet(side), jax.random.normal(KEY, (images, side, side, 3)), {"images": images, "side": side}
 
 

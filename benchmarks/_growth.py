@@ -20,6 +20,7 @@ from rich.table import Table
 import xaijax as xai
 from benchmarks._models import KEY, perceptron, plain_network, plain_perceptron
 from benchmarks._overhead import Size, pick
+from benchmarks._timing import interleaved
 from xaijax.shap import _gaussian_process, _kernel, _paired
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression
@@ -127,12 +128,9 @@ def _point(program: Program, repeats: int) -> dict[str, Any]:
     compiled = program.lowered.compile()
     compile_seconds = time.perf_counter() - start
     memory = compiled.memory_analysis()
-    jax.block_until_ready(compiled(*program.arguments))
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*program.arguments))
-        seconds.append(time.perf_counter() - start)
+    run = lambda: compiled(*program.arguments)  # noqa: E731
+    jax.block_until_ready(run())
+    seconds = interleaved({"": run}, repeats)[""]
     return {
         "seconds": float(np.median(seconds)),
         "seconds_each": seconds,
@@ -275,7 +273,7 @@ def _of_lime() -> list[Growth]:
         of_tables("batch", lambda n: tables(batch=n), LINEAR, FLAT, (2, 8), (), (1, 8, 64, 512, 4096)),
         of_tables("samples", lambda n: tables(samples=n), LINEAR, AT_MOST_LINEAR, (), (512, 8192), (512, 8192, 131_072)),
         of_tables("features", lambda n: tables(features=n), TO_SQUARE, TO_SQUARE, (), (), wide),
-        of_images("batch", lambda n: images(batch=n, samples=32), LINEAR, FLAT, (), (), (1, 8, 64, 512, 4096)),
+        of_images("batch", lambda n: images(batch=n, samples=32, side=16), LINEAR, FLAT, (), (), (1, 8, 64, 512, 4096)),
         of_images("samples", lambda n: images(samples=n), LINEAR, FLAT, (64, 256), (64, 512), (64, 256, 1024, 4096)),
         of_images(
             "superpixels", lambda n: images(cells=round(n**0.5)), AT_MOST_LINEAR, AT_MOST_SQUARE,

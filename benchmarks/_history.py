@@ -17,6 +17,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from benchmarks import _record
 
 COLUMNS = 4
+# The sections whose rows are compared with a bare model, and how their cases are called.
+_SECTIONS = {"overhead": "{}", "networks": "{}", "first": "first call: {}"}
 _LEAST_RANGE = (0.8, 1.25)  # of ratios, so that noise near 1 does not fill a panel
 _COLORS = ("#2166ac", "#b2432b", "#3b8f6b", "#7b2d8b", "#d98e3a", "#4d4d4d")
 
@@ -63,15 +65,17 @@ def history(records: Sequence[dict[str, Any]], only: str = "") -> History:
     points: History = {}
     for record in sorted(records, key=lambda record: record["date"]):
         date = datetime.datetime.fromisoformat(record["date"])
-        for row in record.get("overhead", []):
-            if only.lower() in row["name"].lower():
-                line = Line(row["name"], _record.device_name(record["device"]), record["form"])
-                points.setdefault(line, []).append(Point(date, row["ratio"], *row["ratio_quartiles"]))
+        for section, title in _SECTIONS.items():
+            for row in record.get(section, []):
+                name = title.format(row["name"])
+                if "ratio" in row and only.lower() in name.lower():
+                    line = Line(name, _record.device_name(record["device"]), record["form"])
+                    points.setdefault(line, []).append(Point(date, row["ratio"], *row["ratio_quartiles"]))
     if not points:
         raise ValueError(
             f"`only` must be part of the name of a case, got {only!r}: no record has such a case."
             if only
-            else "the records must have the section overhead, but none of them does."
+            else "the records must have cases of overhead, but none of them does."
         )
     return points
 

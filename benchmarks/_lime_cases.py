@@ -44,17 +44,17 @@ def _table(size: Size, bins: str | None) -> Case:
 
 
 def _images(size: Size) -> list[Case]:
-    side, samples = pick(size, tiny=(16, 20), quick=(64, 128), full=(64, 500))
-    models: list[tuple[str, Any, int, int]] = [
-        ("small ResNet", small_resnet, side, pick(size, tiny=1, quick=1, full=2)),
-        ("ViT", vision_transformer, side, pick(size, tiny=1, quick=4, full=8)),
+    side, samples = pick(size, tiny=(16, 20), quick=(64, 128), full=(64, 256))
+    models: list[tuple[str, Any, int, int, int]] = [
+        ("small ResNet", small_resnet, side, pick(size, tiny=1, quick=1, full=2), samples),
+        ("ViT", vision_transformer, side, pick(size, tiny=1, quick=4, full=8), samples),
     ]
     if size != "quick":
-        models.append(("MobileNet", mobile_net, side, pick(size, tiny=1, quick=1, full=8)))
+        models.append(("MobileNet", mobile_net, side, 1, samples))
     if size == "full":
-        models.append(("small ResNet at 224", small_resnet, 224, 1))
+        models.append(("small ResNet at 224", small_resnet, 224, 1, 64))
     cases = []
-    for name, make, side, inputs in models:
+    for name, make, side, inputs, samples in models:
         model = make(side)
         x = jax.random.normal(KEY, (inputs, side, side, 3))
         regions = xai.mask.superpixels(4 if size == "tiny" else 50)
@@ -62,7 +62,7 @@ def _images(size: Size) -> list[Case]:
             Case(
                 f"LIME on superpixels, {name}",
                 inputs * samples,
-                lambda model=model, x=x, regions=regions: xai.lime.image(
+                lambda model=model, x=x, regions=regions, samples=samples: xai.lime.image(
                     model, x, regions, key=KEY, target=0, num_samples=samples
                 ),
                 partial(bare, model, inputs * samples, (side, side, 3), blocks("images", size)),
@@ -76,7 +76,7 @@ def _texts(size: Size) -> list[Case]:
     cases = []
     for name, make, (length, samples, inputs) in (
         ("bag of embeddings", bag_of_words, pick(size, tiny=(8, 20, 2), quick=(128, 1000, 10), full=(128, 1000, 20))),
-        ("text transformer", text_transformer, pick(size, tiny=(8, 20, 2), quick=(32, 500, 2), full=(128, 500, 4))),
+        ("text transformer", text_transformer, pick(size, tiny=(8, 20, 2), quick=(32, 500, 2), full=(64, 500, 2))),
     ):
         model = make(length)
         x = jax.random.randint(KEY, (inputs, length), 1, VOCABULARY)
@@ -102,7 +102,7 @@ def lime_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
 
 def _parts_of_table(repeats: int, size: Size, bins: str | None) -> dict[str, Any]:
     """Measures the explainer's own functions for drawing and solving, for one example after another."""
-    inputs, samples, features = pick(size, tiny=(3, 50, 5), quick=(20, 5000, 30), full=(1000, 5000, 30))
+    inputs, samples, features = pick(size, tiny=(3, 50, 5), quick=(20, 5000, 30), full=(100, 5000, 30))
     model = perceptron(features)
     x = jax.random.normal(KEY, (inputs, features))
     statistics = xai.lime.statistics(x, bins=bins)
@@ -152,7 +152,7 @@ def _with_rest(times: Seconds) -> Seconds:
 
 
 def _parts_of_images(repeats: int, size: Size) -> dict[str, Any]:
-    side, samples, inputs = pick(size, tiny=(16, 20, 1), quick=(64, 128, 1), full=(64, 500, 2))
+    side, samples, inputs = pick(size, tiny=(16, 20, 1), quick=(64, 128, 1), full=(64, 256, 2))
     model, players = small_resnet(side), 4 if size == "tiny" else 50
     x = jax.random.normal(KEY, (inputs, side, side, 3))
     regions = xai.mask.superpixels(players)

@@ -52,7 +52,7 @@ def _measured(pair: _Compared, repeats: int) -> dict[str, Any]:
 def _tables(small: bool, quick: bool) -> list[_Compared]:
     from lime.lime_tabular import LimeTabularExplainer  # pyright: ignore[reportMissingImports]
 
-    features, samples, inputs, peer_inputs = (5, 50, 3, 1) if small else (30, 5000, 50 if quick else 1000, 5)
+    features, samples, inputs, peer_inputs = (5, 50, 3, 1) if small else (30, 5000, 50 if quick else 200, 5)
     model = perceptron(features)
     x = jax.random.normal(jax.random.key(0), (inputs, features))
     predict = _in_numpy(model)
@@ -82,7 +82,7 @@ def _tables(small: bool, quick: bool) -> list[_Compared]:
 def _image(small: bool, quick: bool) -> _Compared:
     from lime.lime_image import LimeImageExplainer  # pyright: ignore[reportMissingImports]
 
-    side, samples, inputs, cells = (16, 20, 1, 2) if small else (64, 300 if quick else 1000, 1 if quick else 2, 7)
+    side, samples, inputs, cells = (16, 20, 1, 2) if small else (64, 300 if quick else 500, 1, 7)
     model = small_resnet(side)
     x = np.asarray(jax.random.normal(jax.random.key(0), (inputs, side, side, 3)))
     labels = np.arange(side) * cells // side

@@ -163,6 +163,10 @@ def text_transformer(length: int) -> xai.Model:
 
 
 def _with_random_weights(module: nn.Module, x: jax.Array) -> xai.Model:
+    return xai.linen(module, _random_variables(module, x))
+
+
+def _random_variables(module: nn.Module, x: jax.Array) -> Any:
     """Draws the weights on the host: compiling Flax's initializers takes a second for each model."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), x)
     rng = np.random.default_rng(0)
@@ -174,7 +178,7 @@ def _with_random_weights(module: nn.Module, x: jax.Array) -> xai.Model:
         deviation = _DEVIATIONS.get(names[-1], _summed(names, leaf.shape) ** -0.5)
         return jnp.asarray(deviation * rng.standard_normal(leaf.shape), leaf.dtype)
 
-    return xai.linen(module, jax.tree_util.tree_map_with_path(draw, shapes))
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def _summed(names: list[str], shape: tuple[int, ...]) -> int:
@@ -238,7 +242,7 @@ class ResNet50(nn.Module):
 
 def resnet50(module: ResNet50, side: int) -> xai.Model:
     """Returns the network with random weights; convolutions and head are stored in the dtype of its computation."""
-    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    variables = _random_variables(module, jnp.zeros((1, side, side, 3)))
     # Statistics other than 0 and 1, so that a comparison with the network in torch tests them.
     statistics = jax.tree.map(lambda leaf: leaf + 0.1 * jnp.arange(len(leaf)) / len(leaf), variables["batch_stats"])
     weights = jax.tree.map(lambda leaf: leaf.astype(module.dtype), variables["params"])

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from rich.table import Table
 
+from benchmarks._timing import repeated
 from experiments._error_tables import LEAST_ERROR
 
 
@@ -41,7 +42,7 @@ def compare_with_peer(
       name: the explainer and the model.
       peer: the other package and its explainer.
       ours, theirs: the timed sides. Each runs once before the repeats.
-      repeats: number of repeats.
+      repeats: number of repeats, at most: see `_timing.repeated`.
       errors: returns the mean squared errors of ours and theirs, relative to the square of the exact values, at these
         evaluations; None where these are unknown. It is called after the first calls are timed. Errors of sampling
         fall as 1/n, so that an estimator with k times the error needs k times the evaluations for the same error:
@@ -55,9 +56,12 @@ def compare_with_peer(
     """
     firsts = [_seconds(side.run) for side in (ours, theirs)]
     seconds: tuple[list[float], list[float]] = ([], [])
-    for repeat in range(repeats):
+
+    def measure(repeat: int) -> None:
         for number in (0, 1) if repeat % 2 == 0 else (1, 0):
             seconds[number].append(_seconds((ours, theirs)[number].run))
+
+    repeated(measure, repeats)
     each = [np.array(taken) / side.inputs for taken, side in zip(seconds, (ours, theirs), strict=True)]
     low, ratio, high = np.quantile(each[1] / each[0] * ours.evaluations / theirs.evaluations, [0.25, 0.5, 0.75])
     row = {

@@ -15,6 +15,7 @@ import xaijax as xai
 from benchmarks import (
     _accelerator,
     _devices,
+    _first_calls,
     _growth,
     _lime_peers,
     _prompts,
@@ -80,6 +81,10 @@ def cases(size: Size) -> list[Case]:
 
 def chosen_cases(size: Size, only: str) -> list[Case]:
     return [case for case in cases(size) if only.lower() in case.name.lower()]
+
+
+def _first_of(settings: Settings) -> Rows:
+    return [] if settings.only else _first_calls.measure(settings.size)
 
 
 def _overhead(settings: Settings) -> Rows:
@@ -170,6 +175,7 @@ def measure_peers(
 
 
 SECTIONS = {
+    "first": Section(_first_of, lambda rows: [_first_calls.table(rows)]),
     "overhead": Section(_overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)]),
     "networks": Section(_networks, lambda rows: [_tables.overhead_table(rows)]),
     "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),

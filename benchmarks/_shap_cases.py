@@ -23,7 +23,7 @@ from benchmarks._models import (
 )
 from benchmarks._overhead import Case, Size, bare, blocks, pick
 from benchmarks._parts import parts_of_game
-from benchmarks._timing import seconds
+from benchmarks._timing import interleaved, seconds
 from xaijax.shap._design import design
 from xaijax.shap._least_squares import regression, solve
 from xaijax.shap._process import mixture, process
@@ -82,8 +82,8 @@ def _of_tables(size: Size) -> list[Case]:
     cases = []
     for name, (coalitions, explain) in _estimators(_table(size)).items():
         sizes = _table(size)
-        if name.startswith("per-player"):  # takes seconds for each input with any model
-            sizes["inputs"] = pick(size, tiny=1, quick=1, full=2)
+        if name.startswith("per-player"):  # fits scales to each input, which takes as long with any model
+            sizes["inputs"] = pick(size, tiny=1, quick=4, full=10)
         model, x, masker = _game_of_table(sizes)
         cases.append(
             _case(f"{name}, perceptron", model, xai.game(model, x, masker, target=0), explain, coalitions, sizes, size)
@@ -156,14 +156,14 @@ def _of_gradients(size: Size) -> list[Case]:
 
 
 def _of_images(size: Size) -> list[Case]:
-    side, evaluations = pick(size, tiny=(16, 10), quick=(64, 128), full=(64, 500))
+    side, evaluations = pick(size, tiny=(16, 10), quick=(64, 128), full=(64, 256))
     cells = pick(size, tiny=2, quick=7, full=7)
     models: list[tuple[str, Any, int]] = [
         ("small ResNet", small_resnet, pick(size, tiny=1, quick=1, full=2)),
         ("ViT", vision_transformer, pick(size, tiny=1, quick=4, full=8)),
     ]
     if size != "quick":
-        models.append(("MobileNet", mobile_net, pick(size, tiny=1, quick=1, full=8)))
+        models.append(("MobileNet", mobile_net, 1))
     cases = []
     for name, make, inputs in models:
         model = make(side)
@@ -182,7 +182,7 @@ def _of_images(size: Size) -> list[Case]:
 
 def _of_texts(size: Size) -> list[Case]:
     """Returns kernel SHAP and pairs chosen in rounds for words: models for which half the evaluations are worth a fit."""
-    length, evaluations, inputs = pick(size, tiny=(5, 14, 1), quick=(32, 320, 4), full=(64, 640, 8))
+    length, evaluations, inputs = pick(size, tiny=(5, 14, 1), quick=(32, 320, 4), full=(64, 640, 2))
     model = text_transformer(length)
     x = jax.random.randint(KEY, (inputs, length), 1, VOCABULARY)
     game = xai.game(model, x, xai.mask.tokens(0), target=0)
@@ -224,7 +224,7 @@ def shap_parts(repeats: int, size: Size) -> list[dict[str, Any]]:
 
 
 def _parts_on_a_grid(repeats: int, size: Size) -> dict[str, Any]:
-    side, evaluations, inputs, cells = pick(size, tiny=(16, 10, 1, 2), quick=(64, 128, 1, 7), full=(64, 500, 2, 7))
+    side, evaluations, inputs, cells = pick(size, tiny=(16, 10, 1, 2), quick=(64, 128, 1, 7), full=(64, 256, 2, 7))
     model = small_resnet(side)
     return parts_of_game(
         "Gaussian process SHAP on a grid, small ResNet",
@@ -254,7 +254,7 @@ def _solver(constants: Callable[[], Any], solver: Callable[[Any, Any], Any], pai
 def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
     """Measures milliseconds of the solvers for one input after the evaluations, and seconds of their constants."""
     rows = []
-    for players in pick(size, tiny=(5,), quick=(30,), full=(30, 64, 200)):
+    for players in pick(size, tiny=(5,), quick=(30, 64), full=(30, 64, 200)):
         inputs = 20
         pairs = design(players, (min(10 * players - 1, 2 ** (players - 1) - 2),))
         for name, constants, solver in _solvers_of(pairs):
@@ -265,7 +265,7 @@ def solvers(repeats: int, size: Size) -> list[dict[str, Any]]:
             once = time.perf_counter() - start
             run = _solver(constants, solver, pairs.stages[0], inputs)
             seconds(run)
-            times = [1e3 * seconds(run) / inputs for _ in range(repeats)]
+            times = [1e3 * taken / inputs for taken in interleaved({"": run}, repeats)[""]]
             rows.append(
                 {
                     "name": f"{name}, {players} players",

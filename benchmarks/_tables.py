@@ -15,7 +15,8 @@ def overhead_table(rows: Rows) -> Table:
     table = _table(
         "time of the explanation ÷ time of the bare jitted model on as many rows (1.0 is the limit)",
         ("explanation", "bare model"),
-        ("explanation", "rows", "ratio", "quartiles", "seconds", "rows/s", "bare model"),
+        ("explanation", "rows", "ratio", "quartiles", "seconds", "rows/s", "memory", "bare model"),
+        caption="memory: the planned peak ÷ that of the bare model, where it is measured",
     )
     for row in rows:
         low, high = row["ratio_quartiles"]
@@ -26,6 +27,7 @@ def overhead_table(rows: Rows) -> Table:
             f"{low:.2f}-{high:.2f}",
             f"{row['seconds']:.3f}",
             f"{row['rows_per_second']:,.0f}",
+            f"{row['memory_ratio']:.2f}" if "memory_ratio" in row else "",
             row["bare_best"],
         )
     return table

@@ -10,13 +10,33 @@ from typing import Any
 
 import jax
 
+LEAST, ENOUGH = 3, 3.0  # repeats of every case, and seconds of a case after which they suffice
+
+
+def repeated(measure: Callable[[int], Any], repeats: int) -> None:
+    """Calls measure(number) in at most `repeats` repeats: fewer if they have taken long, but at least three of them.
+
+    Long runs are steady: those of a second differ by a few percent, those of a millisecond by tens of percent.
+    """
+    start = time.perf_counter()
+    for number in range(repeats):
+        if number >= LEAST and time.perf_counter() - start > ENOUGH:
+            return
+        measure(number)
+
 
 def interleaved(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
-    """Returns the seconds of each function, called in turn in every repeat, so that a busy device slows all of them."""
+    """Returns the seconds of each function, called in turn in every repeat, so that a busy device slows all of them.
+
+    There are at most `repeats` repeats, see `repeated`.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(repeats):
+
+    def measure(_: int) -> None:
         for name, run in runs.items():
             times[name].append(seconds(run))
+
+    repeated(measure, repeats)
     return times
 
 

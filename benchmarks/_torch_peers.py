@@ -223,7 +223,7 @@ def _images(repeats: int, *, small: bool, quick: bool) -> list[dict[str, Any]]:
     attr: Any = importlib.import_module("captum.attr")
     linear: Any = importlib.import_module("captum._utils.models.linear_model")
 
-    side, cells, samples, perturbations = (16, 2, 12, 12) if small else (64, 7, 200 if quick else 1000, 50)
+    side, cells, samples, perturbations = (16, 2, 12, 12) if small else (64, 7, 200 if quick else 500, 50)
     model = small_resnet(side)
     x = np.asarray(jax.random.normal(KEY, (1, side, side, 3)))
     net, theirs_x = in_fastest_layout(torch_resnet(model), images(x))

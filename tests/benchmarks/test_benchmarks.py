@@ -1,5 +1,6 @@
 """The benchmark: its commands, its record, its times and its parts."""
 
+import dataclasses
 import json
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from benchmarks import _cam_cases, _lime_cases, _prompts, _run, _shap_cases, _timing
+from benchmarks import _cam_cases, _lime_cases, _overhead, _prompts, _run, _shap_cases, _timing
 from benchmarks.__main__ import main
 from benchmarks._cam_cases import ONE_PASS
 from benchmarks._network_cases import network_cases
@@ -76,6 +77,7 @@ def test_the_quick_form_has_every_section_and_is_written_after_each(tmp_path, mo
         (["--peers", "--repeats", "3"], ["peers"], "full", 3),
         (["--errors", "--small"], ["errors"], "tiny", 15),
         (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15),
+        (["full", "--without", "errors,peers"], list(_run.SECTIONS)[:-2], "full", 15),
         (["quick", "--small"], list(_run.SECTIONS), "tiny", 5),
     ],
 )
@@ -89,6 +91,7 @@ def test_commands_choose_sections_and_sizes(words, sections, size, repeats, monk
     ("words", "sentence"),
     [
         (["quick", "--sections", "speed"], "--sections must be sections, got 'speed'"),
+        (["full", "--without", "error"], "--without must be sections, got 'error'"),
         (["--repeats", "0"], "must be at least 1, got 0"),
         (["quick", "--only", "no such case"], "--only must be part of the name of a case, got 'no such case'"),
     ],
@@ -148,7 +151,7 @@ def test_rows_are_those_that_the_explanation_evaluates(tiny, name):
 
 def test_a_network_by_fast_is_compared_with_the_same_numbers_of_the_bare_network():
     network = {case.name: case for case in network_cases("tiny")}
-    assert len(network) == 6  # forward, gradient, four explanations
+    assert len(network) == 7  # forward, gradient, four explanations, a map of ResNet-50
     gradient = network["gradient by xai.fast, MobileNet, 2 images"]
     (row,) = overhead([gradient], 1, say=lambda _: None)
     assert (row["bare_best"], row["rows"], row["second_compilations"]) == ("at once", 2, 0)
@@ -157,6 +160,19 @@ def test_a_network_by_fast_is_compared_with_the_same_numbers_of_the_bare_network
     np.testing.assert_allclose(gradient.explain(), bare_gradient, atol=1e-4 * float(jnp.abs(bare_gradient).max()))
     shap = network["permutation SHAP on a grid, MobileNet"]
     assert shap.rows == int(shap.explain().num_evaluations[0])
+
+
+def test_peak_memory_is_what_both_programs_hold_at_once():
+    """Arguments, output and the temporary squares of 1,000 numbers, next to arguments and output."""
+    x = np.ones(1000, np.float32)
+    square = lambda x: x[:, None] * x  # noqa: E731
+    programs = lambda: tuple(jax.jit(run).lower(x) for run in (lambda x: jnp.sort(square(x))[:, 0], lambda x: 2 * x))  # noqa: E731
+    case = Case("sums", 1, lambda: jnp.sum(x), lambda: {"at once": lambda: jnp.sum(x)}, {}, programs)
+    row = _overhead._memory(case)
+    assert row["bare_bytes"] == 8000
+    assert 4_008_000 <= row["bytes"] < 9_000_000
+    assert row["memory_ratio"] == row["bytes"] / 8000
+    assert _overhead._memory(dataclasses.replace(case, programs=None)) == {}
 
 
 def test_a_program_that_is_compiled_again_is_recorded():
@@ -201,6 +217,14 @@ def test_the_ratio_is_taken_against_the_faster_bare_model(monkeypatch):
     assert (measured["first_seconds"], measured["second_seconds"], measured["seconds"]) == (9, 3, 4)
     assert measured["rows_per_second"] == 2
     assert measured["repeats"] == {"ratio": [2, 1, 3], "seconds": [4, 2, 6], "bare_seconds": [2, 2, 2]}
+
+
+def test_long_cases_have_fewer_repeats_and_short_ones_all(monkeypatch):
+    clock = _Clock(monkeypatch)
+    assert len(_timing.interleaved({"": clock.work(*[0.1] * 15)}, 15)[""]) == 15
+    assert len(_timing.interleaved({"a": clock.work(*[1.0] * 15), "b": clock.work(*[0.1] * 15)}, 15)["a"]) == 3
+    assert len(_timing.interleaved({"": clock.work(*[0.5] * 15)}, 15)[""]) == 7
+    assert len(_timing.interleaved({"": clock.work(9.0, 9.0)}, 2)[""]) == 2
 
 
 def test_parts_are_medians_of_differences_within_a_repeat(monkeypatch):
