@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import xaijax
+from experiments import readme_figures
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(xaijax.__path__, "xaijax."))
 README = Path(__file__).parent.parent / "README.md"
+DOCS = README.parent / "docs"
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -39,17 +41,68 @@ def examples(page=README):
     return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
-def test_the_readme_has_an_example_for_each_method():
+def test_the_readme_is_short_and_has_an_example_for_each_form_of_data():
+    assert len(README.read_bytes()) <= 9000
+    for calls in (("xai.cam.", "xai.plot.image"), ("xai.shap.", "xai.plot."), ("xai.lime.", "xai.plot.text(")):
+        (example,) = [example for example in examples() if calls[0] in example]
+        assert calls[1] in example
+        assert len(example.splitlines()) <= 14
+
+
+def test_the_pictures_of_the_readme_are_those_of_its_examples():
+    """The study that draws them reads the examples in this order, each with the picture below it."""
+    pictures = readme_figures.examples()
+    assert list(pictures.values()) == examples()
+    for name in pictures:
+        assert (README.parent / "experiments" / "figures" / f"{name}.png").exists()
+
+
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+)
+def test_the_readme_examples_run(number):
+    """Each by itself, as a reader would. That of images compiles an ImageNet network, that of texts reads two packages."""
+    namespace = {}
+    exec(compile(examples()[number], "README.md", "exec"), namespace)
+    plt.close("all")
+    attribution = namespace["attribution"]
+    assert np.isfinite(attribution.values).all()
+    if number == 1:
+        np.testing.assert_allclose(
+            attribution.output, namespace["forest"].predict(namespace["table"].data[:200]), rtol=1e-5
+        )
+        np.testing.assert_allclose(attribution.completeness_gap, 0, atol=1e-3)
+
+
+CHEAT_SHEET = DOCS / "get_started" / "cheat_sheet.md"
+
+
+def test_the_cheat_sheet_has_an_example_for_each_method():
     for call in ("xai.cam.cam(", "xai.cam.grad_cam(", "xai.lime.", "xai.shap."):
-        assert any(call in example for example in examples()), call
+        assert any(call in example for example in examples(CHEAT_SHEET)), call
 
 
-def test_the_readme_examples_run(tmp_path, monkeypatch):
+def test_the_examples_of_the_cheat_sheet_run(tmp_path, monkeypatch):
     """In order and in one namespace, as a reader would."""
     monkeypatch.chdir(tmp_path)
     namespace = {}
-    for example in examples():
-        exec(compile(example, "README.md", "exec"), namespace)
+    for example in examples(CHEAT_SHEET):
+        exec(compile(example, "cheat_sheet.md", "exec"), namespace)
+    plt.close("all")
+
+
+def test_the_front_page_leads_to_five_answers():
+    """One click from the front page, each on a page that says it."""
+    front = (DOCS / "index.md").read_text()
+    for page, answer in {
+        "guides/models.md": "## Keras",
+        "guides/one_hot.md": "std_errors",
+        "choosing.md": "How to choose and check an explanation",
+        "guides/datasets.md": "100,000 images",
+        "performance.md": "Slower than in PyTorch",
+    }.items():
+        assert f"]({page})" in front
+        assert answer in (DOCS / page).read_text()
 
 
 def test_the_examples_of_the_page_on_propagation_run():
@@ -89,9 +142,6 @@ def test_the_examples_of_the_page_on_language_models_run(tmp_path, monkeypatch, 
     np.testing.assert_allclose(*numbers, atol=0.011)
     assert len(numbers[0]) == 10
     assert "rgb(" in namespace["page"]
-
-
-DOCS = README.parent / "docs"
 
 
 def test_every_public_name_is_on_a_page_of_the_reference():
