@@ -4,6 +4,7 @@
   python -m benchmarks full                        everything in full
   python -m benchmarks compare BEFORE.json AFTER.json   what takes more time or memory, or is less accurate
   python -m benchmarks history FOLDER --out FILE   draws each case's ratio over the records in a folder
+  python -m benchmarks page FILES                  fills the tables of pages from the newest record in benchmarks/results
 
 Without a command: overhead, parts, solvers and memory in full; --peers or --errors measure only these.
 """
@@ -19,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import _compare, _history, _record
+from benchmarks import _compare, _history, _page, _record
 from benchmarks._overhead import Size
 from benchmarks._run import SECTIONS, chosen_cases, run
 
@@ -30,7 +31,7 @@ _REPEATS = {"quick": 5, "full": 15}
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Runs a command and returns its result. Comparing exits with status 1 if something is worse."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"compare": _compare_files, "history": _draw_history}
+    commands = {"compare": _compare_files, "history": _draw_history, "page": _fill_pages}
     if words and words[0] in commands:
         return commands[words[0]](words[1:])
     return _measure(words)
@@ -122,6 +123,19 @@ def _compare_files(words: list[str]) -> _compare.Comparison:
     if comparison.called(_compare.WORSE):
         raise SystemExit(1)
     return comparison
+
+
+def _fill_pages(words: list[str]) -> dict[Path, str]:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks page", description="Fills the tables of pages from the newest record."
+    )
+    parser.add_argument("files", type=Path, nargs="*", default=[_page.PAGE], help="pages with marked parts")
+    options = parser.parse_args(words)
+    record = _page.newest_record()
+    pages = {path: _page.filled(path.read_text(), record) for path in options.files}
+    for path, text in pages.items():
+        path.write_text(text)
+    return pages
 
 
 def _draw_history(words: list[str]) -> _history.History:

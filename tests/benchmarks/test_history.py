@@ -80,6 +80,17 @@ def test_the_command_draws_a_picture_of_the_cases_that_are_asked_for(folder, tmp
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+def test_networks_and_first_calls_have_panels_of_their_own():
+    record = _record(3, {"Grad-CAM": 1.1}, CPU)
+    (row,) = record["overhead"]
+    record |= {
+        "first": [row | {"ratio": 3.0}, {"name": "texts", "programs": 8}],
+        "networks": [row | {"name": "ResNet-50"}],
+    }
+    lines = {line.case: points[0].ratio for line, points in _history.history([record]).items()}
+    assert lines == {"Grad-CAM": 1.1, "ResNet-50": 1.1, "first call: Grad-CAM": 3.0}
+
+
 @pytest.mark.parametrize(
     ("name", "only", "sentence"),
     [("nowhere", "", "there is no such folder"), ("empty", "", "got no record in"), ("results", "SHAP", "got 'SHAP'")],
