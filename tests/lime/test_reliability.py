@@ -13,7 +13,7 @@ from tests import models
 from tests.lime.games import PLAYERS, best_line, interactions, perceptron, worth
 from tests.selection import usual
 from xaijax.lime._neighborhood import samples
-from xaijax.lime._reliability import effective_samples, stability
+from xaijax.lime._reliability import _are_largest, effective_samples, stability
 
 KEYS = jax.random.split(jax.random.key(7), 200)
 
@@ -103,6 +103,16 @@ def test_stability_counts_the_draws_that_keep_the_top():
         coefficients = jnp.array([[51.0], [50.0]]) * spread
         found = [stability(jax.random.key(k), coefficients, scores, 1)[0] for k in range(20)]
         np.testing.assert_allclose(np.mean(found), norm.cdf(1 / np.sqrt(2)), atol=0.03)
+
+
+def test_the_largest_are_those_of_a_stable_sorting():
+    """Of equal sizes, those of the first players are the largest, in random draws of few values."""
+    sizes = np.random.default_rng(0).integers(0, 4, (200, 4, 2)).astype(np.float32)
+    best = np.argsort(-sizes, axis=1, kind="stable")[:, :2]
+    chosen = np.stack([np.isin(np.arange(4), best[0, :, k]) for k in range(2)], axis=1)
+    expected = (np.sort(best, axis=1) == np.sort(best[:1], axis=1)).all(axis=1)
+    assert 0.05 < expected.mean() < 0.95
+    np.testing.assert_array_equal(_are_largest(jnp.asarray(sizes), jnp.asarray(chosen)), expected)
 
 
 def test_effective_samples_are_kishs():

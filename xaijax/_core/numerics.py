@@ -98,6 +98,27 @@ def _ranks_by_scan(numbers: Float[Array, "... M"]) -> Int[Array, "... M"]:
     return jax.lax.scan(count_one, start, jnp.arange(numbers.shape[-1]))[0]
 
 
+def ranks_of_distinct(numbers: Int[Array, "... M"]) -> Int[Array, "... M"]:
+    """Returns the rank of each of M integers, no two of which are equal; on CPUs several times faster than `ranks`."""
+    return jax.lax.platform_dependent(numbers, cpu=_ranks_by_groups, default=_ranks_at_once)
+
+
+def _ranks_by_groups(numbers: Int[Array, "... M"]) -> Int[Array, "... M"]:
+    """Compares all numbers with eight of them in one pass, as reading the counts takes longer than a comparison."""
+    size, rest = 8, -numbers.shape[-1] % 8
+    largest = jnp.full((*numbers.shape[:-1], rest), jnp.iinfo(numbers.dtype).max, numbers.dtype)
+    others = jnp.concatenate([numbers, largest], axis=-1) if rest else numbers  # the largest precede no number
+
+    def count_group(count: Array, start: Array) -> tuple[Array, None]:
+        group = jax.lax.dynamic_slice_in_dim(others, start, size, axis=-1)
+        for index in range(size):
+            count = count + (group[..., index : index + 1] < numbers).astype(jnp.int32)
+        return count, None
+
+    start = jnp.zeros(numbers.shape, jnp.int32)
+    return jax.lax.scan(count_group, start, jnp.arange(0, others.shape[-1], size))[0]
+
+
 def _precedes(other: Array, own: Array, earlier: Bool[Array, "..."]) -> Bool[Array, "..."]:
     """Whether another number ranks lower: it is smaller, or equal and earlier."""
     return (other < own) | ((other == own) & earlier)

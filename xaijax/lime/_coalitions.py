@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from xaijax._core import random
-from xaijax._core.numerics import ranks
+from xaijax._core.numerics import ranks, ranks_of_distinct
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 from xaijax.lime._neighborhood import (
     DISTANCES,
@@ -93,7 +93,7 @@ def _draw_weighted(
             counts = 1 + jnp.sum(levels[:, None] > cumulative, axis=1)
             ends = jnp.cumsum(counts)
             passes, starts = jnp.divmod(ends - counts, num_active)
-            own = ranks(jnp.where(active, numbers, 2.0))[passes % orders]  # random orders of the active players
+            own = _random_orders(numbers, active)[passes % orders]
             return ((own - starts[:, None]) % num_active < counts[:, None]) & active
 
         return jax.vmap(draw_block)(offsets, numbers).reshape(-1, len(active))
@@ -112,4 +112,17 @@ def _draw_sizes(key: Key[Array, ""], active: Bool[Array, " M"], drawn: int) -> B
     num_active = jnp.maximum(jnp.sum(active), 1)
     counts = jax.random.randint(size_key, (drawn,), 1, num_active + 1)
     numbers = random.uniform(order_key, (drawn, len(active)))
-    return (ranks(jnp.where(active, numbers, 2.0)) < counts[:, None]) & active
+    return (_random_orders(numbers, active) < counts[:, None]) & active
+
+
+def _random_orders(numbers: Float[Array, "... M"], active: Bool[Array, " M"]) -> Int[Array, "... M"]:
+    """Returns the ranks of uniform numbers among those of the active players, which come first.
+
+    The numbers are multiples of 2^-23. With up to 256 players, number and index fit one integer, and no two are equal.
+    """
+    players = numbers.shape[-1]
+    if players > 256:
+        return ranks(jnp.where(active, numbers, 2.0))
+    index = jnp.arange(players, dtype=jnp.int32)
+    whole = (numbers * 2**23).astype(jnp.int32) - 2**22
+    return ranks_of_distinct(jnp.where(active, whole * 256, 2**30) + index)

@@ -82,9 +82,19 @@ def stability(
     multipliers = random.normal(key, (_DRAWS, len(scores)), coefficients.dtype)
     changes = math.sqrt(2) * einsum("rb,bmk->rmk", multipliers, scores)
 
-    every = jnp.concatenate([coefficients[None], coefficients + changes])  # ranked at once: one program
-    largest = ranks(-jnp.abs(jnp.moveaxis(every, 1, -1))) < top
-    return (largest[1:] == largest[0]).all(axis=-1).mean(axis=0)
+    largest = ranks(-jnp.abs(coefficients.T)) < top
+    return _are_largest(jnp.abs(coefficients + changes), largest.T).mean(axis=0)
+
+
+def _are_largest(sizes: Float[Array, "n M K"], chosen: Bool[Array, "M K"]) -> Bool[Array, "n K"]:
+    """Returns whether the chosen players have the largest sizes; of equal sizes, those of the first players count."""
+    least = jnp.min(sizes, axis=1, where=chosen, initial=jnp.inf, keepdims=True)
+    most = jnp.max(sizes, axis=1, where=~chosen, initial=-jnp.inf, keepdims=True)
+    index = jnp.arange(len(chosen))[:, None]
+    last = jnp.max(index, axis=1, where=chosen & (sizes == least), initial=-1)
+    first = jnp.min(index, axis=1, where=~chosen & (sizes == most), initial=len(chosen))
+    least, most = least[:, 0], most[:, 0]
+    return (least > most) | ((least == most) & (last < first))
 
 
 def _factor(scores: Float[Array, "B M"]) -> Float[Array, "M M"]:
