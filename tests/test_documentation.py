@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -38,7 +40,8 @@ def test_every_public_function_says_what_it_takes_and_returns():
 
 
 def examples(page=README):
-    return re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    """Returns the code of a page: blocks of Python, or the cells of a notebook."""
+    return re.findall(r"```(?:python|\{code-cell\} ipython3)\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def test_the_readme_is_short_and_has_an_example_for_each_form_of_data():
@@ -115,10 +118,15 @@ def test_the_examples_of_the_page_on_propagation_run():
     np.testing.assert_allclose(result.completeness_gap, 0, atol=1e-4 * np.abs(result.values).sum(axis=(1, 2)).max())
 
 
+CHOOSING, MISTAKES = [], []
+for cell in examples(DOCS / "choosing.md"):
+    (MISTAKES if MISTAKES or "plt" in cell else CHOOSING).append(cell)
+
+
 def test_the_examples_of_the_page_on_choosing_run():
     """The control, which looks at no parameter, is the only one that random parameters do not change."""
     namespace = {}
-    for example in examples(README.parent / "docs" / "choosing.md"):
+    for example in CHOOSING:
         exec(compile(example, "choosing.md", "exec"), namespace)
     plt.close("all")
     comparison = namespace["comparison"]
@@ -126,6 +134,33 @@ def test_the_examples_of_the_page_on_choosing_run():
     assert [name for name, mean in means.items() if mean > 0.9] == ["control"]
     assert namespace["best"]["explainer"] == "integrated"
     assert namespace["test"]["low"] > 0  # deletion of the gradient is larger, which is worse
+
+
+def test_the_pictures_of_mistakes_show_what_the_page_says():
+    """The first, the fifth and the sixth, by hand; the others run with the site, or before a release."""
+    namespace = {"jax": jax, "jnp": jnp, "xai": xaijax}
+    for number in (0, 4, 5):
+        exec(compile(MISTAKES[number], "choosing.md", "exec"), namespace)
+    plt.close("all")
+    np.testing.assert_allclose(namespace["slopes"].values, [[0, 0, 0.1]], atol=1e-6)
+    np.testing.assert_allclose(namespace["shares"].values, [[0.5, 0.5, 0.1]], atol=1e-6)
+    white = namespace["values"].values[0]  # of the baseline 1, where the object is all that is dark
+    assert white[5:11, 5:11].min() > 0.9 > 0.1 > white[0, 0]
+    row, mean = namespace["row"], namespace["table"][:100].mean(axis=0)
+    np.testing.assert_allclose(namespace["used"].values, (row - mean) * [2, 0, 1], atol=1e-3)
+    assert namespace["told"].values[0, 1] > 2  # the twin shares the credit
+
+
+@pytest.mark.slow
+def test_all_pictures_of_mistakes_are_drawn():
+    namespace = {"jax": jax, "jnp": jnp, "xai": xaijax}
+    for cell in MISTAKES:
+        exec(compile(cell, "choosing.md", "exec"), namespace)
+    plt.close("all")
+    assert len(MISTAKES) == 7
+    order = [np.argsort(-np.abs(each.values[0])) for each in (namespace["few"], namespace["enough"])]
+    assert (order[0] != order[1]).any()
+    assert namespace["enough"].converged.all()
 
 
 def test_the_examples_of_the_page_on_language_models_run(tmp_path, monkeypatch, capsys):
