@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core.blocks import block_size
+from xaijax._core.convolutions import with_fast_convolutions
 from xaijax._core.numerics import in_own_units, power_of_two, safe_sqrt
 from xaijax._core.typing import Array, Float, Int
 
@@ -75,7 +76,8 @@ def add(running: Running | None, sample: Callable[[Array], Any], first: Any, cou
         zeros = jnp.zeros(shape.shape[1:], shape.dtype)
         running = Running(jnp.zeros((), jnp.int32), zeros, zeros, power_of_two(zeros[None]))
     # Under reverse-mode differentiation a block is evaluated again instead of keeping every block's values.
-    body = jax.checkpoint(lambda running, start: (merged(running, of_block(start)), None), prevent_cse=False)
+    new = with_fast_convolutions(of_block)
+    body = jax.checkpoint(lambda running, start: (merged(running, new(start)), None), prevent_cse=False)
     running, _ = jax.lax.scan(body, running, jnp.arange(num_blocks, dtype=jnp.int32) * at_once)
     return running
 
