@@ -222,18 +222,24 @@ def _from_bins(
     seed: Seeds, layout: Layout, tables: Conditions, dtype: Any, integers: np.ndarray, coins: Float[Array, "#n d"]
 ) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
     """Draws the points and the values of conditions."""
+
+    def draw(tables: Conditions, numbers: Float[Array, "..."]) -> tuple[Array, ...]:
+        steps, values, low, high = tables.draw(numbers)
+        return (steps, values, low, high) if integers.any() else (steps, jnp.clip(values, low, high))
+
     parts = []
     if layout.number:
         uniform = jax.lax.map(lambda column: whole_blocks(column, layout.length).ravel(), seed)
-        parts.append(jax.lax.map(lambda column: column[1].draw(column[0]), (uniform, tables)))
+        parts.append(jax.lax.map(lambda column: draw(column[1], column[0]), (uniform, tables)))
     if layout.rest:
-        parts.append(jax.lax.map(lambda column: column[1].draw(rest_numbers(column[0])), (seed, tables)))
+        parts.append(jax.lax.map(lambda column: draw(column[1], rest_numbers(column[0])), (seed, tables)))
     columns = len(seed.orders)
-    steps, values, low, high = (
+    steps, values, *ends = (
         jnp.concatenate([part.reshape(columns, -1).T for part in same]) for same in zip(*parts, strict=True)
     )
     if not integers.any():
-        return steps, jnp.clip(values, low, high)
+        return steps, values
+    low, high = ends
     lowest = low.astype(values.dtype)
     above = jnp.clip(values - lowest, 0, high.astype(values.dtype) - lowest)
     above = jnp.where(integers, jnp.floor(above + coins), above)
