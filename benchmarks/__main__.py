@@ -2,6 +2,7 @@
 
   python -m benchmarks quick                       everything in a quick form, under 10 minutes on two CPU cores
   python -m benchmarks full                        everything in full
+  python -m benchmarks accelerator                 on a GPU or TPU: what is worthwhile there, in under 10 minutes
   python -m benchmarks compare BEFORE.json AFTER.json   what takes more time or memory, or is less accurate
   python -m benchmarks history FOLDER --out FILE   draws each case's ratio over the records in a folder
   python -m benchmarks page FILES                  fills the tables of pages from the newest record in benchmarks/results
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
 from benchmarks import _compare, _history, _page, _record
@@ -25,7 +27,9 @@ from benchmarks._overhead import Size
 from benchmarks._run import SECTIONS, chosen_cases, run
 
 _USUAL = ("overhead", "parts", "solvers", "memory")
-_REPEATS = {"quick": 5, "full": 15}
+_REPEATS = {"quick": 5, "full": 15, "accelerator": 7}
+_ON_ACCELERATORS = ("accelerator", "networks", "overhead", "solvers", "first")
+_MINUTES = 8.5  # of the form accelerator: the case that has begun then still ends within 10 minutes
 
 
 def main(arguments: Sequence[str] | None = None) -> Any:
@@ -41,11 +45,13 @@ def _measure(words: list[str]) -> dict[str, Any]:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("form", nargs="?", choices=["quick", "full"], help="all sections, quickly or in full")
+    parser.add_argument("form", nargs="?", choices=list(_REPEATS), help="all sections, or those of accelerators")
     parser.add_argument("--out", type=Path, default=Path("out/benchmarks.json"), help="the JSON file")
     parser.add_argument("--keep", action="store_true", help="also write it to benchmarks/results, by device and date")
     parser.add_argument(
-        "--repeats", type=_positive, help="interleaved repeats of each case, at most: 15, or 5 for quick"
+        "--repeats",
+        type=_positive,
+        help="interleaved repeats of each case, at most: 15, or 5 for quick, 7 on accelerators",
     )
     parser.add_argument("--only", default="", help="part of the names of the cases to run, such as CAM")
     parser.add_argument("--sections", default="", help=f"comma-separated sections, of {','.join(SECTIONS)}")
@@ -61,7 +67,9 @@ def _measure(words: list[str]) -> dict[str, Any]:
     )
     options = parser.parse_args(words)
     form = options.form or "full"
-    size: Size = "tiny" if options.small else form
+    if form == "accelerator" and jax.default_backend() == "cpu" and not options.small:
+        parser.error("accelerator must run on a GPU or TPU, got JAX on CPUs: install jax[cuda12] or jax[tpu].")
+    size: Size = "tiny" if options.small else "quick" if form == "quick" else "full"
     sections = _chosen_sections(options, parser)
     if options.only and "overhead" in sections and not chosen_cases("tiny", options.only):
         names = [case.name for case in chosen_cases("tiny", "")]
@@ -76,19 +84,23 @@ def _measure(words: list[str]) -> dict[str, Any]:
         paths=[options.out],
         keep=options.keep,
         console=Console(width=150),
+        minutes=_MINUTES if form == "accelerator" else None,
     )
 
 
 def _chosen_sections(options: argparse.Namespace, parser: argparse.ArgumentParser) -> list[str]:
     if options.peers or options.errors:
         return [name for name in ("errors", "peers") if getattr(options, name)]
-    usual = list(SECTIONS if options.form else _USUAL)
+    usual = list(_ON_ACCELERATORS if options.form == "accelerator" else SECTIONS if options.form else _USUAL)
+    if options.form == "accelerator" and jax.local_device_count() > 1:
+        usual.append("devices")
     chosen, without = (list(filter(None, names.split(","))) for names in (options.sections, options.without))
     for argument, names in (("--sections", chosen), ("--without", without)):
         for name in names:
             if name not in SECTIONS:
                 parser.error(f"{argument} must be sections, got {name!r}: choose among {list(SECTIONS)}")
-    return [name for name in SECTIONS if name in (chosen or usual) and name not in without]
+    in_order = usual if options.form == "accelerator" and not chosen else SECTIONS
+    return [name for name in in_order if name in (chosen or usual) and name not in without]
 
 
 def _positive(text: str) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -57,28 +57,33 @@ FULL = Sizes((3, 4, 6, 3), 64, 1000, 224, 256, 4, 7, 1000, 250, (64, 125, 250))
 SMALL = Sizes((1, 1), 4, 5, 16, 2, 1, 2, 12, 12, (6,))
 
 
-def measure(*, quick: bool, small: bool) -> list[dict[str, Any]]:
-    """Measures overheads on the accelerator and, if torch has the same GPU, the peers.
+def measure(*, quick: bool, small: bool) -> Iterator[dict[str, Any]]:
+    """Yields overheads on the accelerator and, if torch has the same GPU, the peers.
 
     Args:
       quick: three interleaved repeats instead of nine.
       small: a tiny network of the same code, on any device, timed once, to test the code.
 
-    Returns:
+    Yields:
       Rows with dtype, device, explanations_per_second, and the fields of `_overhead.measure`, or of
       `_peer_comparison.compare_with_peer` for rows with a peer. Without an accelerator or without peers, a row states
       why they were skipped.
     """
     if jax.default_backend() == "cpu" and not small:
         sentence = "JAX has no accelerator, and ResNet-50 in batches of 256 takes too long on a CPU."
-        return [{"name": "ResNet-50 on an accelerator", "skipped": sentence}]
+        yield {"name": "ResNet-50 on an accelerator", "skipped": sentence}
+        return
     sizes, repeats = SMALL if small else FULL, 1 if small else 3 if quick else 9
     explained = [_Explained(sizes, dtype) for dtype in (jnp.float32, jnp.bfloat16)]
-    rows = [each.overhead(name, repeats) for each in explained for name in each.explainers(small)]
+    for each in explained:
+        for name in each.explainers(small):
+            yield each.overhead(name, repeats)
     sentence = _why_no_peers(small)
     if sentence is not None:
-        return [*rows, {"name": "ResNet-50 compared with captum and pytorch-grad-cam", "skipped": sentence}]
-    return rows + [row for each in explained for row in _compare_with_torch(each, repeats, small)]
+        yield {"name": "ResNet-50 compared with captum and pytorch-grad-cam", "skipped": sentence}
+        return
+    for each in explained:
+        yield from _compare_with_torch(each, repeats, small)
 
 
 def table(rows: list[dict[str, Any]]) -> list[Table]:

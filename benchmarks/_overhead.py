@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
 import jax
@@ -52,19 +52,17 @@ class Case:
 
 def overhead(
     chosen: list[Case], repeats: int, *, peak: float | None = None, say: Callable[[str], None] = print
-) -> list[dict[str, Any]]:
-    """Returns a row for each case, and announces each row when it is measured.
+) -> Iterator[dict[str, Any]]:
+    """Yields a row for each case when it is measured, and announces it.
 
     peak: operations of the device per second, to which `peak_fraction` and `bare_peak_fraction` relate.
     """
-    rows = []
     for case in chosen:
         start = time.perf_counter()
         row = measure(case, repeats)
         row |= _operations(case, row, peak) | _memory(case)
         say(f"{case.name}: {row['ratio']:.2f} ({time.perf_counter() - start:.0f} s)")
-        rows.append(row)
-    return rows
+        yield row
 
 
 def _operations(case: Case, row: dict[str, Any], peak: float | None) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""A run: its sections, measured one after another; the record is written after each, so that a failure loses nothing."""
+"""A run: its sections, measured one after another; the record is written after each row, so that a failure loses nothing."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,7 @@ class Settings(NamedTuple):
     only: part of the names to measure, or "".
     peak: operations of the device per second.
     say: prints a line during the run.
+    limited: whether the time of the run is, so that what matters most is measured first.
     """
 
     size: Size
@@ -57,6 +60,7 @@ class Settings(NamedTuple):
     only: str
     peak: float | None
     say: Callable[[str], None]
+    limited: bool = False
 
     @property
     def form(self) -> dict[str, bool]:
@@ -68,9 +72,9 @@ class Settings(NamedTuple):
 
 
 class Section(NamedTuple):
-    """measure: settings -> rows; tables: rows -> printed tables."""
+    """measure: settings -> rows, when each is measured; tables: rows -> printed tables."""
 
-    measure: Callable[[Settings], Rows]
+    measure: Callable[[Settings], Iterable[dict[str, Any]]]
     tables: Callable[[Rows], list[Table]]
 
 
@@ -83,16 +87,28 @@ def chosen_cases(size: Size, only: str) -> list[Case]:
     return [case for case in cases(size) if only.lower() in case.name.lower()]
 
 
+# Cases of large batches of rows, which a run of limited time measures before all others.
+_LARGE = (
+    "Grad-CAM, small ResNet at 224", "all eleven in one pass, small ResNet at 224", "Grad-CAM, ViT",
+    "Gaussian process SHAP, perceptron", "kernel SHAP, perceptron", "permutation SHAP, perceptron",
+    "per-player Gaussian process SHAP, perceptron", "interactions SHAP, perceptron",
+    "LIME of numbers, perceptron", "LIME of quartiles, perceptron", "LIME of words, bag of embeddings",
+    "LIME on superpixels, small ResNet", "Gaussian process SHAP on a grid, ViT", "integrated gradients, small ResNet",
+)  # fmt: skip
+
+
 def _first_of(settings: Settings) -> Rows:
     return [] if settings.only else _first_calls.measure(settings.size)
 
 
-def _overhead(settings: Settings) -> Rows:
+def _overhead(settings: Settings) -> Iterable[dict[str, Any]]:
     chosen = chosen_cases(settings.size, settings.only)
+    if settings.limited:
+        chosen.sort(key=lambda case: case.name not in _LARGE)
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
 
 
-def _networks(settings: Settings) -> Rows:
+def _networks(settings: Settings) -> Iterable[dict[str, Any]]:
     chosen = [case for case in network_cases(settings.size) if settings.only.lower() in case.name.lower()]
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
 
@@ -122,7 +138,7 @@ def _devices_of(settings: Settings) -> Rows:
     return [] if settings.only else _devices.measure(**settings.form)
 
 
-def _accelerator_of(settings: Settings) -> Rows:
+def _accelerator_of(settings: Settings) -> Iterable[dict[str, Any]]:
     return [] if settings.only else _accelerator.measure(**settings.form)
 
 
@@ -201,21 +217,31 @@ def run(
     paths: Sequence[Path],
     keep: bool,
     console: Console,
+    minutes: float | None = None,
 ) -> dict[str, Any]:
-    """Measures the sections, writes and prints the record, and returns it.
+    """Measures the sections, writes the record after every row, prints it, and returns it.
 
-    paths: the files to write. keep: whether to write to the folder of results too.
+    A section that fails is named in the record, and the next one is measured; the exit status is then 1.
+
+    paths: the files to write. keep: whether to write to the folder of results too. minutes: no case begins later.
     """
     record = _record.head(command, form, repeats)
     paths = [*paths, _record.kept_path(record)] if keep else paths
     say = lambda line: console.print(line, markup=False, highlight=False)  # noqa: E731
     with xai.progress(False), without_stored_programs():
         peak = peak_flops(side=64 if size == "tiny" else None)
-        settings = Settings(size, repeats, only, peak, say)
+        settings = Settings(size, repeats, only, peak, say, limited=minutes is not None)
         record |= {"peak_flops": peak, "section_seconds": {}} | {name: [] for name in SECTIONS}
+        record |= {"failed": {}, "not_finished": []}
+        last = math.inf if minutes is None else time.perf_counter() + 60 * minutes
         for name in sections:
             start = time.perf_counter()
-            record[name] = SECTIONS[name].measure(settings)
+            try:
+                if not _measure_section(record, name, settings, last, paths):
+                    record["not_finished"].append(name)
+            except Exception as problem:
+                record["failed"][name] = f"{type(problem).__name__}: {problem}"
+                say(f"{name} failed:\n{traceback.format_exc()}")
             record["section_seconds"][name] = time.perf_counter() - start
             for path in paths:
                 _record.write(record, path)
@@ -224,6 +250,24 @@ def run(
         for table in SECTIONS[name].tables(record[name]) if record[name] else []:
             console.print(table)
     say(", ".join(f"{name} {seconds:.0f} s" for name, seconds in record["section_seconds"].items()))
+    if record["not_finished"]:
+        say(f"the time was over before the end of {', '.join(record['not_finished'])}")
     for path in paths:
         say(f"wrote {path}")
+    if record["failed"]:
+        say(f"failed: {record['failed']}")
+        raise SystemExit(1)
     return record
+
+
+def _measure_section(record: dict[str, Any], name: str, settings: Settings, last: float, paths: Sequence[Path]) -> bool:
+    """Adds the rows of a section to the record, and returns whether the time sufficed for all of them."""
+    if time.perf_counter() > last:
+        return False
+    for row in SECTIONS[name].measure(settings):
+        record[name].append(row)
+        for path in paths:
+            _record.write(record, path)
+        if time.perf_counter() > last:
+            return False
+    return True

@@ -11,7 +11,7 @@ import pytest
 
 import xaijax as xai
 from benchmarks import _cam_cases, _lime_cases, _overhead, _prompts, _run, _shap_cases, _timing
-from benchmarks.__main__ import main
+from benchmarks.__main__ import _ON_ACCELERATORS, main
 from benchmarks._cam_cases import ONE_PASS
 from benchmarks._network_cases import network_cases
 from benchmarks._overhead import Case, bare, measure, overhead
@@ -70,6 +70,40 @@ def test_the_quick_form_has_every_section_and_is_written_after_each(tmp_path, mo
     assert all(results[name] == [{"name": name}] for name in _run.SECTIONS)
 
 
+def test_a_section_that_fails_and_a_time_that_is_over_lose_nothing(tmp_path, monkeypatch, capsys):
+    """The clock jumps to the end of the time after the second row of the second section."""
+    now = [0.0]
+    monkeypatch.setattr(_run.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(_run, "peak_flops", lambda **_: 1.0)
+
+    def rows(settings):
+        assert settings.limited
+        yield {"name": "first"}
+        yield {"name": "second"}
+        now[0] = 600.0
+        yield {"name": "third"}
+        raise AssertionError("no case begins when the time is over")
+
+    def broken(settings):
+        yield {"name": "measured before"}
+        raise RuntimeError("no memory")
+
+    sections = {"memory": broken, "overhead": rows, "solvers": lambda _: [{"name": "never"}], "devices": broken}
+    sections = {name: _run.Section(measure, lambda rows: []) for name, measure in sections.items()}
+    monkeypatch.setattr(_run, "SECTIONS", sections)
+    monkeypatch.setattr("benchmarks.__main__.SECTIONS", sections)
+    monkeypatch.setattr("benchmarks.__main__._ON_ACCELERATORS", tuple(sections))
+    with pytest.raises(SystemExit) as raised:
+        main(["accelerator", "--small", "--without", "devices", "--out", str(tmp_path / "results.json")])
+    assert raised.value.code == 1
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [row["name"] for row in results["overhead"]] == ["first", "second", "third"]
+    assert [row["name"] for row in results["memory"]] == ["measured before"]
+    assert (results["failed"], results["solvers"]) == ({"memory": "RuntimeError: no memory"}, [])
+    assert results["not_finished"] == ["overhead", "solvers"]
+    assert "the time was over before the end of overhead, solvers" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "sections", "size", "repeats"),
     [
@@ -79,6 +113,7 @@ def test_the_quick_form_has_every_section_and_is_written_after_each(tmp_path, mo
         (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15),
         (["full", "--without", "errors,peers"], list(_run.SECTIONS)[:-2], "full", 15),
         (["quick", "--small"], list(_run.SECTIONS), "tiny", 5),
+        (["accelerator", "--small", "--without", "devices"], list(_ON_ACCELERATORS), "tiny", 7),
     ],
 )
 def test_commands_choose_sections_and_sizes(words, sections, size, repeats, monkeypatch):
@@ -91,6 +126,7 @@ def test_commands_choose_sections_and_sizes(words, sections, size, repeats, monk
     ("words", "sentence"),
     [
         (["quick", "--sections", "speed"], "--sections must be sections, got 'speed'"),
+        (["accelerator"], "accelerator must run on a GPU or TPU, got JAX on CPUs"),
         (["full", "--without", "error"], "--without must be sections, got 'error'"),
         (["--repeats", "0"], "must be at least 1, got 0"),
         (["quick", "--only", "no such case"], "--only must be part of the name of a case, got 'no such case'"),

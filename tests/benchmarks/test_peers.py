@@ -174,7 +174,7 @@ def test_resnet50_has_the_parameters_of_the_paper():
 
 @pytest.mark.slow
 def test_the_accelerator_form_runs_small_anywhere():
-    rows = _accelerator.measure(quick=False, small=True)
+    rows = list(_accelerator.measure(quick=False, small=True))
     own = [row for row in rows if "ratio" in row]
     assert [row["dtype"] for row in own] == ["float32"] * 3 + ["bfloat16"]
     for row in own:
