@@ -172,6 +172,35 @@ def _memory(record: Record) -> str:
     )
 
 
+def _parts(record: Record) -> str:
+    """Returns the milliseconds of each explanation in the section of parts, and the shares of its parts."""
+    shown = list(dict.fromkeys(part for row in record["parts"] for part in row["parts"]))
+    lines = []
+    for row in record["parts"]:
+        shares = {part: f"{seconds / row['whole']:.0%}" for part, seconds in row["parts"].items()}
+        lines.append([row["name"], f"{1e3 * row['whole']:.3g}", *(shares.get(part, "") for part in shown)])
+    return _table(("explanation", "milliseconds", *shown), lines)
+
+
+_ABOVE = 1.2  # ratios above are explained
+
+
+def _roofline(record: Record) -> str:
+    """Returns operations and their share of the peak, for the explanations that take much longer than the bare model."""
+    lines = [
+        [
+            row["name"],
+            f"{row['ratio']:.2f}",
+            f"{row['flops_ratio']:.2f}",
+            f"{row['peak_fraction']:.1%}",
+            f"{row['bare_peak_fraction']:.1%}",
+        ]
+        for row in record["overhead"]
+        if row["ratio"] > _ABOVE and row["flops_ratio"] and row["peak_fraction"] and row["bare_peak_fraction"]
+    ]
+    return _table(("explanation", "time", "operations", "of the peak", "bare model, of the peak"), lines)
+
+
 class _Goal(NamedTuple):
     """title: what is compared; goal: in words; figure: record -> the measured figure, None where the record has none."""
 
@@ -274,6 +303,8 @@ _PARTS: dict[str, Callable[[Record], str]] = {
     "overhead": _overhead,
     "peers": _peers,
     "memory": _memory,
+    "parts": _parts,
+    "roofline": _roofline,
 }
 
 

@@ -64,6 +64,22 @@ def test_goals_name_the_figures_of_their_rows_and_what_a_record_lacks(record):
     assert "| interactions of all pairs | 1.3 | not in this record |" in goals
 
 
+def test_parts_are_shares_and_operations_are_shown_of_slow_explanations_only():
+    parts = [
+        {"name": "LIME", "whole": 0.05, "parts": {"model": 0.01, "drawing": 0.02, "rest": -0.0025}},
+        {"name": "Grad-CAM", "whole": 0.002, "parts": {"model": 0.001, "map": 0.001}},
+    ]
+    row = {"flops_ratio": 1.5, "peak_fraction": 0.021, "bare_peak_fraction": 0.4}
+    overhead = [row | {"name": "LIME", "ratio": 3.0}, row | {"name": "CAM", "ratio": 1.0}]
+    overhead.append(row | {"name": "unknown operations", "ratio": 3.0, "flops_ratio": None})
+    marks = "<!-- record: parts -->\n<!-- end -->\n<!-- record: roofline -->\n<!-- end -->\n"
+    lines = _page.filled(marks, {"parts": parts, "overhead": overhead}).splitlines()
+    assert "| LIME | 50 | 20% | 40% | -5% |  |" in lines
+    assert "| Grad-CAM | 2 | 50% |  |  | 50% |" in lines
+    assert "| LIME | 3.00 | 1.50 | 2.1% | 40.0% |" in lines
+    assert not any("CAM | 1.00" in line or "unknown" in line for line in lines)
+
+
 def test_unknown_parts_and_missing_records_are_named(record, tmp_path):
     with pytest.raises(ValueError, match="must name a part of the page, got 'speed'"):
         _page.filled("<!-- record: speed -->\n<!-- end -->", record)
