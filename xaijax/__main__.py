@@ -1,4 +1,4 @@
-"""The command line: `python -m xaijax version`, `env` and `report`."""
+"""The command line: `python -m xaijax version`, `env`, `explain` and `report`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from xaijax._version import __version__
 # What a bug report needs to know of the environment, where it is installed.
 _PACKAGES = ("jax", "jaxlib", "flax", "numpy", "scipy", "matplotlib", "optax", "equinox", "keras", "torch")
 
+_METHODS = (
+    "grad_cam",
+    "cam",
+    "lime",
+    "shap",
+)  # of the demonstration, listed here so that the other commands import none
+_MOST_CLASSES = 10  # as many maps are still readable next to each other
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command, and returns its exit status."""
@@ -21,6 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("version", help="the version of the package")
     commands.add_parser("env", help="versions and devices, to paste into a bug report")
+    explain = commands.add_parser("explain", help="why a real network sees what it sees in a photograph, as a picture")
+    explain.add_argument("image", type=Path, help="a photograph: a JPEG or PNG file, or any other that Pillow reads")
+    explain.add_argument("--method", choices=_METHODS, default=_METHODS[0], help=f"default: {_METHODS[0]}")
+    explain.add_argument("--class", dest="label", metavar="CLASS", help="name or index of the class to explain")
+    explain.add_argument(
+        "--top", type=int, default=3, help="how many of the likeliest classes, if no class is named. Default: 3"
+    )
+    explain.add_argument(
+        "--out", type=Path, help="the picture. Default: next to the photograph, such as cat_grad_cam.png"
+    )
     report = commands.add_parser("report", help="one HTML file about a stored run, or about a saved attribution")
     report.add_argument("path", type=Path, help="a store of xai.scale.explain_dataset, or a file of xai.save")
     report.add_argument("--out", type=Path, help="the HTML file. Default: next to the path, with its name")
@@ -31,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
     elif options.command == "env":
         print("\n".join(environment()))
+    elif options.command == "explain":
+        return _explain(options.image, options.method, options.label, options.top, options.out)
     else:
         return _report(options.path, options.out, options.rows, options.examples)
     return 0
@@ -51,6 +71,21 @@ def environment() -> list[str]:
     config = jax.config.values
     lines.append(f"x64 {config['jax_enable_x64']}, dtype promotion {config['jax_numpy_dtype_promotion']}")
     return lines
+
+
+def _explain(image: Path, method: str, label: str | None, top: int, out: Path | None) -> int:
+    from xaijax._demonstration.photograph import explain_photograph
+
+    if not 1 <= top <= _MOST_CLASSES:
+        print(f"`--top` must be 1 to {_MOST_CLASSES}, got {top}.", file=sys.stderr)
+        return 2
+    try:
+        lines = explain_photograph(image, method, label, top, out)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(lines))
+    return 0
 
 
 def _report(path: Path, out: Path | None, rows: int, examples: int) -> int:

@@ -10,7 +10,6 @@ import pytest
 from jax import lax
 
 import xaijax as xai
-from experiments import _weights
 from experiments._efficientnet import (
     class_names,
     load_efficientnet,
@@ -18,7 +17,8 @@ from experiments._efficientnet import (
     read_photographs,
     weights_of_wheel,
 )
-from experiments._weights import read_weights
+from xaijax._demonstration import weights
+from xaijax._demonstration.weights import read_weights
 
 # The classes of the photographs, by their names in ImageNet.
 CLASSES = {
@@ -116,7 +116,7 @@ class Dangerous:
 
 @pytest.mark.parametrize("position", range(5))
 def test_nothing_in_a_file_is_executed(tmp_path, position):
-    parts = [_weights._MAGIC, 1001, {}, {}, []]
+    parts = [weights._MAGIC, 1001, {}, {}, []]
     parts[position] = {"weight": Dangerous(tmp_path / "made")}
     (tmp_path / "weights.pth").write_bytes(b"".join(pickle.dumps(part, protocol=2) for part in parts))
     with pytest.raises(ValueError, match=r"^`path` must be a file of tensors alone, got weights\.pth with \w+\.mkdir"):
@@ -138,6 +138,6 @@ def test_another_file_is_refused(tmp_path):
     ("offset", "shape", "strides"), [(5, (4,), (1,)), (0, (2, 3), (6, 1)), (-1, (4,), (1,)), (7, (4,), (-1,))]
 )
 def test_tensors_that_reach_beyond_their_storage_are_refused(offset, shape, strides):
-    storage = _weights._Storage(np.dtype("<f4"), "0", 8)
+    storage = weights._Storage(np.dtype("<f4"), "0", 8)
     with pytest.raises(ValueError, match="reaches beyond its storage"):
-        _weights._array(_weights._Tensor(storage, offset, shape, strides), np.zeros(8, np.float32))
+        weights._array(weights._Tensor(storage, offset, shape, strides), np.zeros(8, np.float32))

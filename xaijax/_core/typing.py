@@ -2,7 +2,7 @@
 
 Shapes are written in the letters used throughout the package: N examples, M players, S coalitions, K outputs,
 B background rows, D features, H W space, C channels. Annotations such as `Float[Array, "N M"]` are jaxtyping's where it
-is installed (the tests check them at run time) and documentation where it is not.
+is installed (the tests check them at run time) and documentation where it is not. Type checkers read the type of the array.
 
 The named types help editors and type checkers. At run time they are `Any`: public functions check their arguments
 themselves and answer mistakes in a sentence.
@@ -16,9 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jax import Array
 
 if TYPE_CHECKING:
+    # As jaxtyping is for type checkers: a user's does not need it installed.
+    from typing import Annotated as Bool
+    from typing import Annotated as Float
+    from typing import Annotated as Int
+    from typing import Annotated as Key
+    from typing import Annotated as Num
+    from typing import Annotated as Shaped
+
     import numpy as np
     from jax.typing import ArrayLike
-    from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
 
     class ScoreOfExample(Protocol):
         """One of `xai.target`."""
@@ -49,14 +56,14 @@ if TYPE_CHECKING:
 else:
     ModelLike = ArrayOrSequence = Inputs = KeyLike = TargetLike = Ids = Selection = NamesLike = Any
     try:
-        from jaxtyping import Bool, Float, Int, Key, Num, PyTree, Shaped
+        from jaxtyping import Bool, Float, Int, Key, Num, Shaped
     except ImportError:
 
         class _Unchecked:
             def __getitem__(self, _):
                 return Any
 
-        Bool = Float = Int = Key = Num = PyTree = Shaped = _Unchecked()
+        Bool = Float = Int = Key = Num = Shaped = _Unchecked()
 
 __all__ = [
     "Array",
@@ -71,7 +78,6 @@ __all__ = [
     "ModelLike",
     "NamesLike",
     "Num",
-    "PyTree",
     "Selection",
     "Shaped",
     "TargetLike",

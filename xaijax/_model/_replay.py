@@ -13,7 +13,7 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ DROPPED = (
 )
 
 
+@runtime_checkable
 class Answers(Protocol):
     """The answers to rows, kept on the host.
 

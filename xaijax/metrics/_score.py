@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from scipy.special import ndtri, stdtrit
 
 from xaijax._core import check
 from xaijax._core.numerics import at_least_float32
@@ -64,6 +63,8 @@ class Score:
         >>> [round(float(part), 3) for part in mean]
         [2.0, 0.577, -0.484, 4.484]
         """
+        from scipy.special import ndtri, stdtrit  # imported on first use, as SciPy takes longer than this package
+
         level = check.probability("level", level, usual="0.95")
         values = at_least_float32(jnp.asarray(self.values))  # scores of one's own may be counts, or hits
         if values.size > 1:

@@ -16,7 +16,6 @@ import dataclasses
 import functools
 
 import numpy as np
-from scipy.linalg import cholesky, solve_triangular
 from threadpoolctl import ThreadpoolController
 
 from xaijax.shap._design import num_pairs
@@ -70,6 +69,8 @@ def _candidates(num_players: int, chosen: np.ndarray) -> np.ndarray:
 
 def _best(chosen: np.ndarray, candidates: np.ndarray, count: int) -> list[int]:
     """Returns the indices of the pairs to add to the chosen ones and the grand coalition's."""
+    from scipy.linalg import cholesky, solve_triangular  # imported on first use: it takes a tenth of a second
+
     num_players, known = chosen.shape[1], len(chosen)
     both = np.concatenate([chosen, candidates])
     members, moments = np.arange(num_players)[:, None], spin_weights("SII", 1, num_players)

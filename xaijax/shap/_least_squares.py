@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from xaijax._core.numerics import dot, ratio, safe_sqrt
 from xaijax._core.typing import Array, Bool, Float
@@ -57,6 +56,8 @@ class Large(NamedTuple):
 @functools.lru_cache(maxsize=16)
 def regression(design: Design, stage: int) -> Regression:
     """Returns the constants of a design, on the device."""
+    from scipy.linalg import cho_factor, cho_solve  # imported on first use: it takes a tenth of a second
+
     weights, num_players = kernel_weights(design, stage), design.num_players
     count = len(weights)
     gram = np.zeros((num_players, num_players))

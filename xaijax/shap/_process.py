@@ -31,7 +31,6 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import cho_solve, cholesky, eigh
 from threadpoolctl import ThreadpoolController
 
 from xaijax._core.numerics import einsum, ratio, safe_sqrt
@@ -230,6 +229,8 @@ def posterior(
     operator: [Q, n] of another linear estimate A o, instead of the posterior means. Its expected squared error is
     P - 2 A B' + A (K + noise) A'.
     """
+    from scipy.linalg import eigh  # imported on first use: it takes a tenth of a second
+
     operators, variances, residuals, directions, spreads = [], [], [], [], []
     rated = np.zeros(0, int)
     threads = ThreadpoolController()
@@ -261,6 +262,8 @@ def posterior(
 
 def _model(kernel: Kernel, noise: float, operator: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the operator, the variances and the residual of one noise."""
+    from scipy.linalg import cho_solve, cholesky
+
     identity = np.eye(len(kernel.between))
     root = cholesky(kernel.between + noise * identity, lower=True, check_finite=False)
     if operator is None:

@@ -52,7 +52,7 @@ def explain_dataset(
     ids: Ids = None,
     fingerprint: str | None = None,
     batch_size: int = 256,
-    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
+    devices: Sequence[Any] | None = None,  # jax.Device, which type checkers do not know
     hosts: tuple[int, int] | None = None,
     compiled: bool = True,
     readers: int = 1,
