@@ -41,7 +41,7 @@ from benchmarks import _first_calls
 imported = {"bare": [b - a for a, b in zip(start, middle)], "call": [b - a for a, b in zip(start, end)], "programs": 0}
 print(json.dumps({"import xaijax": imported} | _first_calls.measured(*sys.argv[1:])))
 """
-_LONGEST = {"tiny": 4, "quick": 1024, "full": 1024}  # words of a text
+_LONGEST = {"tiny": 4, "quick": 128, "full": 1024}  # words of a text
 
 
 class Call(NamedTuple):

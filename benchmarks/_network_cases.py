@@ -58,7 +58,7 @@ def _grad_cam(size: Size) -> Case:
 def _explanations(name: str, model: Any, size: Size, side: int) -> list[Case]:
     images = pick(size, tiny=2, quick=8, full=8)
     x = jax.random.normal(KEY, (images, side, side, 3))
-    samples, cells = pick(size, tiny=(8, 2), quick=(32, 4), full=(64, 5))
+    samples, cells = pick(size, tiny=(8, 2), quick=(16, 3), full=(64, 5))
     one_pass = functools.partial(at_once, model, x)
 
     def case(title: str, rows: int, explain: Callable[[], Any], plain: Any) -> Case:

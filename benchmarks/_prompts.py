@@ -31,7 +31,7 @@ class Prompts(NamedTuple):
 
 def measure(repeats: int, size: Size) -> list[dict[str, Any]]:
     """Returns a row for each design: the tokens and the seconds of each way, and the ratios of the seconds."""
-    width, layers, tokens = pick(size, tiny=(8, 1, 64), quick=(128, 2, 512), full=(256, 4, 512))
+    width, layers, tokens = pick(size, tiny=(8, 1, 64), quick=(128, 2, 256), full=(256, 4, 512))
     weights = parameters(width, layers)
     model = xai.function(whole_rows, weights)
     empty = functools.partial(empty_cache, layers, width)
