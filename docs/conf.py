@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from docutils import nodes  # noqa: E402
+from docutils.utils.math.latex2mathml import tex2mathml  # noqa: E402
 from sphinx.application import Sphinx  # noqa: E402
 
 import xaijax  # noqa: E402
@@ -32,7 +34,10 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
-nb_render_image_options = {"alt": "The figure that the code above draws"}
+FIGURE = (
+    "The figure that the code above draws"  # figures of xai.plot have the first line of the plot's docstring instead
+)
+nb_render_image_options = {"alt": FIGURE}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
@@ -41,6 +46,7 @@ napoleon_use_rtype = False
 default_role = "literal"
 
 html_theme = "sphinx_book_theme"
+html_math_renderer = "mathml"
 html_theme_options = {"show_navbar_depth": 1, "show_toc_level": 2, "home_page_in_toc": True}
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
@@ -123,6 +129,29 @@ def _list_table(table):
     return ["", *text, ""]
 
 
+def describe_figures(app, doctree):
+    """Gives figures of code cells an alternative text that names the plot and says what it draws."""
+    for cell in doctree.findall(
+        lambda node: isinstance(node, nodes.container) and node.get("nb_element") == "cell_code"
+    ):
+        plots = dict.fromkeys(re.findall(r"xai\.plot\.(\w+)\(", cell.astext()))
+        texts = [f"xai.plot.{plot}: {getattr(xaijax.plot, plot).__doc__.splitlines()[0]}" for plot in plots]
+        for image in cell.findall(nodes.image):
+            if texts and image.get("alt") == FIGURE:
+                image["alt"] = " ".join(texts)
+
+
+def formula(translator, node):
+    """Writes a formula in MathML, which browsers draw without scripts."""
+    text = re.sub(r"\\[bB]ig(?![a-z])", "", node.astext())  # brackets grow with their contents in MathML
+    as_block = isinstance(node, nodes.math_block)
+    written = tex2mathml(text, as_block=as_block)
+    translator.body.append(f'<div class="formula">{written}</div>' if as_block else written)
+    raise nodes.SkipNode
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
+    app.connect("doctree-read", describe_figures)
+    app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True}

@@ -13,7 +13,7 @@ import pytest
 import xaijax as xai
 
 PAGE = (Path(__file__).parent.parent / "docs" / "coming_from.md").read_text()
-PACKAGES = {"shap": "shap", "lime": "lime", "captum": "captum", "grad-cam": "pytorch_grad_cam"}
+PACKAGES = {"shap": "shap", "lime": "lime", "captum": "captum", "grad-cam": "pytorch_grad_cam", "quantus": "quantus"}
 SECTIONS = dict(zip(PACKAGES, re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:], strict=True))
 GENERATOR = np.random.default_rng(0)
 FIRST, SECOND = (GENERATOR.normal(size=shape).astype(np.float32) for shape in ((4, 8), (8, 3)))
@@ -87,12 +87,49 @@ def names_of_networks():
     }
 
 
+def names_of_metrics():
+    """A network of one hidden layer on gray images of 4 x 4 pixels, in JAX and in torch, with maps and masks."""
+    torch = pytest.importorskip("torch")
+    shapes = ((5, 4, 4, 1), (16, 6), (6, 3), (5, 4, 4))
+    images, first, second, maps = (GENERATOR.normal(size=shape).astype(np.float32) for shape in shapes)
+    layers = [torch.nn.Linear(16, 6, bias=False), torch.nn.Linear(6, 3, bias=False)]
+    for layer, weights in zip(layers, (first, second), strict=True):
+        layer.weight.data = torch.tensor(weights.T)
+    net = torch.nn.Sequential(torch.nn.Flatten(), layers[0], torch.nn.Tanh(), layers[1]).eval()
+
+    def network(weights, x):
+        return jnp.tanh(x.reshape(len(x), -1) @ weights["first"]) @ weights["second"]
+
+    masks = np.zeros((5, 4, 4), bool)
+    masks[:, 1:3, :3] = True
+    classes, pictures = np.array([0, 2, 1, 1, 0]), images.transpose(0, 3, 1, 2)
+    return {
+        "model": xai.function(network, {"first": jnp.asarray(first), "second": jnp.asarray(second)}),
+        "images": images,
+        "classes": classes,
+        "maps": maps,
+        "masks": masks,
+        "batch": {
+            "model": net,
+            "x_batch": pictures,
+            "y_batch": classes,
+            "a_batch": maps[:, None],
+            "softmax": False,
+        },
+        "options": {"normalise": False, "abs": False, "return_aggregate": False, "disable_warnings": True},
+    }
+
+
 def imported(package):
     """What a reader of the page has imported from the other package; None where it is not installed."""
     if package == "grad-cam":
         from benchmarks._torch_models import install_torchvision_stub
 
         install_torchvision_stub()
+    if package == "quantus":
+        from tests.parity._quantus import quantus
+
+        return {"quantus": quantus}
     try:
         exec_in = {}
         exec(IMPORTS[package], exec_in)
@@ -113,6 +150,7 @@ NAMES = {
     "lime": names_of_lime,
     "captum": names_of_networks,
     "grad-cam": names_of_networks,
+    "quantus": names_of_metrics,
 }
 
 
@@ -132,6 +170,7 @@ def outputs_of(classes):
         pytest.param("lime", True, marks=pytest.mark.slow),
         ("captum", True),
         ("grad-cam", True),
+        ("quantus", True),
     ],
 )
 def test_ten_calls_of_each_package_run_and_give_the_same_numbers_where_the_page_says_so(package, with_peer):
@@ -161,4 +200,14 @@ def test_ten_calls_of_each_package_run_and_give_the_same_numbers_where_the_page_
 
 def test_the_page_says_of_many_calls_that_the_numbers_are_the_same():
     """So that the comparison cannot be lost by another spelling."""
-    assert PAGE.count("Same numbers") == 17
+    assert PAGE.count("Same numbers") == 24
+
+
+def test_every_metric_of_quantus_is_in_the_table_and_every_name_of_ours_exists():
+    table = [line.split("|")[1:3] for line in SECTIONS["quantus"].splitlines() if line.startswith("| `")]
+    theirs, ours = ([name for row in table for name in re.findall(r"`(\w+)", row[column])] for column in (0, 1))
+    assert set(ours) <= set(xai.metrics.__all__), set(ours) - set(xai.metrics.__all__)
+    from tests.parity._quantus import quantus
+
+    of_package = {metric.__name__ for metrics in quantus.AVAILABLE_METRICS.values() for metric in metrics.values()}
+    assert sorted(theirs) == sorted(of_package)
