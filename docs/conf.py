@@ -34,9 +34,8 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
-FIGURE = (
-    "The figure that the code above draws"  # figures of xai.plot have the first line of the plot's docstring instead
-)
+# Figures of xai.plot have the first line of the plot's docstring instead.
+FIGURE = "The figure that the code above draws"
 nb_render_image_options = {"alt": FIGURE}
 
 autodoc_member_order = "bysource"
@@ -50,6 +49,8 @@ html_math_renderer = "mathml"
 html_theme_options = {"show_navbar_depth": 1, "show_toc_level": 2, "home_page_in_toc": True}
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_favicon = "_static/favicon.svg"
+html_context = {"default_mode": "auto"}
 exclude_patterns = ["**.ipynb_checkpoints", "jupyter_execute"]
 
 
@@ -146,7 +147,9 @@ def formula(translator, node):
     text = re.sub(r"\\[bB]ig(?![a-z])", "", node.astext())  # brackets grow with their contents in MathML
     as_block = isinstance(node, nodes.math_block)
     written = tex2mathml(text, as_block=as_block)
-    translator.body.append(f'<div class="formula">{written}</div>' if as_block else written)
+    translator.body.append(
+        f'<div class="formula">{written}</div>' if as_block else f'<span class="formula">{written}</span>'
+    )
     raise nodes.SkipNode
 
 

@@ -13,7 +13,7 @@ from jax import Array
 
 import xaijax as xai
 
-folder, key = Path(mkdtemp()), jax.random.key(0)
+folder, key, random = Path(mkdtemp()), jax.random.key(0), np.random.default_rng(0)
 
 
 class Net(nnx.Module):
@@ -33,7 +33,7 @@ def next_token(tokens: Array) -> Array:
 
 
 # Images: maps, gradients, superpixels, and where they point.
-net, images = Net(nnx.Rngs(0)), jax.random.uniform(key, (2, 16, 16, 3))
+net, images = Net(nnx.Rngs(0)), random.random((2, 16, 16, 3), np.float32)
 for layer in xai.layers(net, images):
     print(layer.path, layer.shape)
 heat: Array = xai.cam.grad_cam(net, images, layer="conv", target=1, upsample=True).values
@@ -44,7 +44,7 @@ fit: Array = surrogate.r_squared
 hit = xai.metrics.pointing_game(heat, np.ones((2, 16, 16), bool)).mean().value
 
 # Tables: Shapley values with intervals, interactions, a local surrogate, and the checks.
-rows, names = jax.random.normal(key, (20, 4)), ["rooms", "area", "age", "river"]
+rows, names = random.normal(size=(20, 4)).astype(np.float32), ["rooms", "area", "age", "river"]
 model = xai.function(price, np.arange(4, dtype=np.float32))
 masker = xai.mask.background(rows, names=names)
 attribution = xai.shap.values(model, rows[:3], masker)
@@ -54,7 +54,11 @@ pairs: Array = xai.shap.interactions(game, key=key, num_evaluations=16).pairs
 curve = xai.metrics.deletion(game, attribution)
 nearby = xai.lime.tabular(model, rows[:3], xai.lime.statistics(rows, names=names), key=key, num_samples=50)
 feature = {"flat_feature_index": 0, "nan_value_treatment": "AsIs"}
-stump = {"splits": [{"float_feature_index": 0, "border": 0.5}], "leaf_values": [1.0, 3.0], "leaf_weights": [2, 2]}
+stump = {
+    "splits": [{"split_type": "FloatFeature", "float_feature_index": 0, "border": 0.5}],
+    "leaf_values": [1.0, 3.0],
+    "leaf_weights": [2, 2],
+}
 dump = {"features_info": {"float_features": [feature]}, "scale_and_bias": [1, [0]], "oblivious_trees": [stump]}
 of_forest = xai.shap.trees(xai.trees.read(dump), rows[:3, :1], xai.mask.background(rows[:, :1]))
 for record in xai.records(attribution):
