@@ -15,7 +15,7 @@ from tests.selection import usual
 from xaijax.shap import _process
 from xaijax.shap._gaussian_process import widened
 from xaijax.shap._indices import spin_weights
-from xaijax.shap._process import ODD, Kernel, Posterior, mixture, one_order, posterior
+from xaijax.shap._process import ODD, Counts, Kernel, Posterior, mixture, one_order, posterior
 
 ROUGH = np.random.default_rng(0).normal(size=2**8)  # every interaction as likely
 SCALES = ["isotropic", "adapted", "per_player", "fixed"]
@@ -30,7 +30,7 @@ def kernel(coalitions, degree, boost):
     """The covariances of Shapley values."""
     num_players = coalitions.shape[1]
     members, moments = np.arange(num_players)[:, None], spin_weights("SII", 1, num_players)
-    return _process.kernel(coalitions, members, moments, ODD, degree, boost)
+    return _process.kernel(Counts.of(coalitions, members), moments, ODD, degree, boost)
 
 
 def closed_form(coalitions, degree, boost):

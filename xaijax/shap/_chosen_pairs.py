@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController
 
 from xaijax.shap._design import num_pairs
 from xaijax.shap._indices import spin_weights
-from xaijax.shap._process import ODD, kernel
+from xaijax.shap._process import ODD, Counts, kernel
 
 _DEGREE, _BOOST, _NOISE = 1.5, 10.0, 1e-2  # of the process, see `_process.py`
 _CANDIDATES = 512
@@ -74,7 +74,7 @@ def _best(chosen: np.ndarray, candidates: np.ndarray, count: int) -> list[int]:
     num_players, known = chosen.shape[1], len(chosen)
     both = np.concatenate([chosen, candidates])
     members, moments = np.arange(num_players)[:, None], spin_weights("SII", 1, num_players)
-    between, with_values, _ = kernel(both, members, moments, ODD, _DEGREE, _BOOST)
+    between, with_values, _ = kernel(Counts.of(both, members), moments, ODD, _DEGREE, _BOOST)
     before, new = np.append(np.arange(known), len(both)), np.arange(known, len(both))
     root = cholesky(between[np.ix_(before, before)] + _NOISE * np.eye(known + 1), lower=True)
     explained = solve_triangular(root, between[np.ix_(before, new)], lower=True)

@@ -152,7 +152,8 @@ def _of_coalitions(
     moments = spin_weights(index, t, num_players)
     models = list(itertools.product(degrees, boosts))
     simplest = len(noises) * models.index((min(degrees), max(boosts))) + int(np.argmin(noises))
-    kernels = (kernel(coalitions, members, moments, parity, *model) for model in steps("constants", models))
+    counts = Counts.of(coalitions, members)
+    kernels = (kernel(counts, moments, parity, *model) for model in steps("constants", models))
     return posterior(kernels, noises, simplest, operator)._replace(parameters=_parameters(num_players, models, noises))
 
 
@@ -166,31 +167,50 @@ def _parameters(
 ) -> Float[Array, "C 3"]:
     grid = [(scale(degree, num_players), boost, noise) for degree, boost in models for noise in noises]
     with jax.ensure_compile_time_eval():
-        return jnp.asarray(np.log(grid), jnp.float32)
+        return jnp.asarray(np.log(grid).astype(np.float32))
 
 
-def kernel(
-    coalitions: np.ndarray, members: np.ndarray, moments: np.ndarray, parity: int, degree: float, boost: float
-) -> Kernel:
-    """Returns the covariances of one model for the pairs of [n-1, M] coalitions and the pair of the grand coalition.
+class Counts(NamedTuple):
+    """The numbers of players that covariances depend on, the same for all models.
 
-    members: [Q, t] the sets T. moments: [M+1] m(u). They depend on counts of players alone, and are looked up in tables.
+    num_players, t: M, and the number of players in each T.
+    agreeing: [n, n] in how many players two coalitions agree. inside, outside: [Q, n] how many players of each T, and how
+      many others, are in each coalition.
     """
-    num_players, t = coalitions.shape[1], members.shape[1]
-    coalitions = np.concatenate([coalitions, np.ones((1, num_players), bool)])
+
+    num_players: int
+    t: int
+    agreeing: np.ndarray
+    inside: np.ndarray
+    outside: np.ndarray
+
+    @classmethod
+    def of(cls, coalitions: np.ndarray, members: np.ndarray) -> Counts:
+        """Counts for the pairs of [n-1, M] coalitions, the pair of the grand coalition, and the sets T, members [Q, t]."""
+        num_players = coalitions.shape[1]
+        coalitions = np.concatenate([coalitions, np.ones((1, num_players), bool)])
+        spins = 2.0 * coalitions - 1
+        agreeing = (num_players + np.rint(spins @ spins.T).astype(np.intp)) // 2
+        inside = coalitions[:, members].sum(axis=2).T
+        return cls(num_players, members.shape[1], agreeing, inside, coalitions.sum(axis=1) - inside)
+
+
+def kernel(counts: Counts, moments: np.ndarray, parity: int, degree: float, boost: float) -> Kernel:
+    """Returns the covariances of one model. They are looked up in tables by the counts.
+
+    moments: [M+1] m(u).
+    """
+    num_players, t = counts.num_players, counts.t
     rho = scale(degree, num_players)
     weights = _prior(num_players, rho, boost, parity)
     moments = moments[: len(weights)]
 
-    spins = 2.0 * coalitions - 1
-    between = _by_count(num_players, rho, weights)[(num_players + np.rint(spins @ spins.T).astype(int)) // 2]
-    inside = coalitions[:, members].sum(axis=2).T  # [Q, n] how many players of each T are in each coalition
-    outside = coalitions.sum(axis=1) - inside
+    between = _by_count(num_players, rho, weights)[counts.agreeing]
     others = rho**t * _by_count(num_players - t, rho, (weights * moments)[t:])
-    with_values = np.where((t - inside) % 2, -1, 1) * others[outside]
+    with_values = np.where((t - counts.inside) % 2, -1, 1) * others[counts.outside]
     prior = rho**t * _by_count(num_players - t, rho, (weights * moments**2)[t:])[-1]  # of spins all +1, e_k counts sets
     unit = between[-1, -1]
-    return Kernel(between / unit, with_values / unit, np.full(len(members), prior / unit))
+    return Kernel(between / unit, with_values / unit, np.full(len(counts.inside), prior / unit))
 
 
 def _prior(num_players: int, rho: float, boost: float, parity: int) -> np.ndarray:
@@ -238,7 +258,7 @@ def posterior(
         count = len(kernel.between)
         rated = np.sort(np.append(np.random.default_rng(0).permutation(count - 1)[: _MOST_RATED - 1], count - 1))
         with threads.limit(limits=1 if count < _FEWEST_FOR_THREADS else None, user_api="blas"):
-            spread, direction = eigh(kernel.between[np.ix_(rated, rated)])
+            spread, direction = eigh(kernel.between[np.ix_(rated, rated)], driver="evd")
             models = [_model(kernel, noise, operator) for noise in noises]
         directions.append(direction)
         spreads.append(np.maximum(spread, 0))
@@ -246,33 +266,40 @@ def posterior(
             operators.append(own)
             variances.append(variance)
             residuals.append(residual)
+    # They are converted on the host: each conversion on the device would be a program to compile.
+    process = Process(
+        operators=np.array(operators, np.float32),
+        variances=np.array(variances, np.float32),
+        residuals=np.array(residuals, np.float32),
+        rated=rated.astype(np.int32),
+        directions=np.array(directions, np.float32),
+        spreads=np.array(spreads, np.float32),
+        noises=np.array(noises, np.float32),
+        simplest=np.array(simplest, np.int32),
+        parameters=np.zeros((len(operators), 3), np.float32),
+    )
     with jax.ensure_compile_time_eval():
-        return Process(
-            operators=jnp.asarray(np.array(operators, np.float32)),
-            variances=jnp.asarray(np.array(variances, np.float32)),
-            residuals=jnp.asarray(np.array(residuals, np.float32)),
-            rated=jnp.asarray(rated, jnp.int32),
-            directions=jnp.asarray(np.array(directions, np.float32)),
-            spreads=jnp.asarray(np.array(spreads, np.float32)),
-            noises=jnp.asarray(noises, jnp.float32),
-            simplest=jnp.asarray(simplest, jnp.int32),
-            parameters=jnp.zeros((len(operators), 3), jnp.float32),
-        )
+        return jax.tree.map(jnp.asarray, process)
 
 
 def _model(kernel: Kernel, noise: float, operator: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the operator, the variances and the residual of one noise."""
     from scipy.linalg import cho_solve, cholesky
 
-    identity = np.eye(len(kernel.between))
-    root = cholesky(kernel.between + noise * identity, lower=True, check_finite=False)
+    noisy = kernel.between.T.copy(order="F")  # as LAPACK keeps matrices, which it then overwrites
+    noisy[np.diag_indices_from(noisy)] += noise
+    root = cholesky(noisy, lower=True, overwrite_a=True, check_finite=False)
+    grand = np.zeros(len(noisy))
+    grand[-1] = 1
+    sides = [grand[:, None]] if operator is not None else [kernel.with_values.T, grand[:, None]]
+    solved = cho_solve((root, True), np.concatenate(sides, axis=1), check_finite=False)
+    of_grand = solved[:, -1]
     if operator is None:
-        own = cho_solve((root, True), kernel.with_values.T, check_finite=False).T
+        own = solved[:, :-1].T
         explained = (own * kernel.with_values).sum(axis=1)
     else:
         own = operator
         explained = 2 * (own * kernel.with_values).sum(axis=1) - ((own @ root) ** 2).sum(axis=1)
-    of_grand = cho_solve((root, True), identity[-1], check_finite=False)
     return (
         own.astype(np.float32),
         np.maximum(kernel.of_values - explained, 0),
