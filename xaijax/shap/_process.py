@@ -267,19 +267,19 @@ def posterior(
             variances.append(variance)
             residuals.append(residual)
     # They are converted on the host: each conversion on the device would be a program to compile.
-    process = Process(
-        operators=np.array(operators, np.float32),
-        variances=np.array(variances, np.float32),
-        residuals=np.array(residuals, np.float32),
-        rated=rated.astype(np.int32),
-        directions=np.array(directions, np.float32),
-        spreads=np.array(spreads, np.float32),
-        noises=np.array(noises, np.float32),
-        simplest=np.array(simplest, np.int32),
-        parameters=np.zeros((len(operators), 3), np.float32),
-    )
+    arrays = {
+        "operators": np.array(operators, np.float32),
+        "variances": np.array(variances, np.float32),
+        "residuals": np.array(residuals, np.float32),
+        "rated": rated.astype(np.int32),
+        "directions": np.array(directions, np.float32),
+        "spreads": np.array(spreads, np.float32),
+        "noises": np.array(noises, np.float32),
+        "simplest": np.array(simplest, np.int32),
+        "parameters": np.zeros((len(operators), 3), np.float32),
+    }
     with jax.ensure_compile_time_eval():
-        return jax.tree.map(jnp.asarray, process)
+        return Process(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 def _model(kernel: Kernel, noise: float, operator: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
