@@ -14,10 +14,12 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # Keras reads it when it is impor
 # Two processes of tests share the cores: threads of BLAS would wait for each other, the longer the smaller the matrix.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Most of the tests' time goes into compiling: the same operations, as code that runs slower, compile five times as
-# fast. XLA_FLAGS=--xla_backend_optimization_level=3 tests what users run, as the tour does in any case. XLA refuses to
-# start with flags that it does not know, so these are for the versions that do.
-if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"] and jaxlib.__version__.startswith("0.10."):
-    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+# fast. XLA_FLAGS=--xla_backend_optimization_level=3 tests what users run, as the tour does in any case.
+if "xla_backend_optimization_level" not in os.environ["XLA_FLAGS"]:
+    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+    # XLA refuses to start with flags that it does not know, and knows this one only in these versions.
+    if jaxlib.__version__.startswith("0.10."):
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 
 # All processes of the tests, and those that they start, share what takes XLA long to compile, as long as they run.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:

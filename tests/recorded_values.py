@@ -13,8 +13,9 @@ from importlib.metadata import version
 # Before JAX starts: the flags of conftest.py, since the last digits depend on how the programs are compiled.
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
     if version("jaxlib").startswith("0.10."):
-        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+        os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("NPROC", "16")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

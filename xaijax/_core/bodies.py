@@ -24,7 +24,7 @@ from jax.core import Tracer
 from jax.extend.core import jaxprs_in_params
 
 from xaijax._core.convolutions import compute
-from xaijax._core.jaxpr import apply, body_of_derivative, evaluate, operations
+from xaijax._core.jaxpr import apply, body_of_derivative, constants_and_carry, evaluate, operations
 
 
 def opened(closed: Any, paths: Sequence[str] | None = None) -> Any:
@@ -129,10 +129,9 @@ def _steps(
     jaxpr: Any,
     length: int,
     reverse: bool,
-    num_consts: int,
-    num_carry: int,
-    **_: Any,
+    **others: Any,
 ) -> list[Any]:
+    num_consts, num_carry = constants_and_carry(others)
     constants, carry = list(inputs[:num_consts]), list(inputs[num_consts : num_consts + num_carry])
     slices = inputs[num_consts + num_carry :]
     outputs: dict[int, list[Any]] = {}

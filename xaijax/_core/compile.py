@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jaxlib.version
 import numpy as np
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -27,8 +28,9 @@ _KEPT_THROWAWAY = 8  # the same for models with functions that are defined withi
 _KEPT_SHAPES = 64  # of the outputs of one program
 _KEPT_LINES = 256  # of which compilations are counted
 _COMPILATIONS_TO_WARN = 5  # at one line
-# Of XLA, for programs that take longer to compile than to run: half the compile time, the same numbers up to rounding.
-_QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False}
+# Of XLA, for programs that take longer to compile than to run: half the compile time, the same numbers up to rounding. XLA of
+# jaxlib 0.11.2 and later does not know the option.
+_QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False} if jaxlib.version.__version_info__[:2] == (0, 10) else {}
 
 _calls_many: contextvars.ContextVar[bool] = contextvars.ContextVar("calls_many", default=False)
 

@@ -117,6 +117,14 @@ def body_of_derivative(equation: Any) -> Any:
     return None
 
 
+def constants_and_carry(scan: dict[str, Any]) -> tuple[int, int]:
+    """Returns how many constants and how many carried values a scan has, which are its first inputs, from its parameters."""
+    if "num_consts" in scan:  # of JAX 0.10
+        return scan["num_consts"], scan["num_carry"]
+    constants, carry, _ = scan["ft_in"].unpack()
+    return len(constants), len(carry)
+
+
 def _body(equation: Any) -> tuple[Any, Any]:
     """Returns the jaxpr of a call and its constants."""
     inner = next(equation.params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in equation.params)

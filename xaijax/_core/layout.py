@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from xaijax._core.jaxpr import body_of_derivative, evaluate
+from xaijax._core.jaxpr import body_of_derivative, constants_and_carry, evaluate
 
 
 class Factor(NamedTuple):
@@ -288,7 +288,7 @@ def _part(rule: LayoutRule, axis: Axis, length: Any, start: Any, limit: Any, str
 
 def _scan(rule: LayoutRule, equation: Any, layouts: list[Layout | None]) -> list[Axes]:
     """Carried values keep their axes; the values stacked by the loop have new ones."""
-    first, count = equation.params["num_consts"], equation.params["num_carry"]
+    first, count = constants_and_carry(equation.params)
     carried = [layout.axes if layout else None for layout in layouts[first : first + count]]
     return [*carried, *[None] * (len(equation.outvars) - count)]
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core.convolutions import compute
-from xaijax._core.jaxpr import body_of_derivative, evaluate, make_jaxpr, trace, within
+from xaijax._core.jaxpr import body_of_derivative, constants_and_carry, evaluate, make_jaxpr, trace, within
 from xaijax._core.parts import replaced
 from xaijax._core.rules import RuleLog
 from xaijax._core.target import Target
@@ -287,7 +287,7 @@ class Differences:
     def _scan(self, equation: Any, inputs: Sequence[Any]) -> list[Any]:
         """Computes a loop whose body is evaluated by the rules."""
         parameters = equation.params
-        body, num_consts, num_carry = parameters["jaxpr"], parameters["num_consts"], parameters["num_carry"]
+        body, (num_consts, num_carry) = parameters["jaxpr"], constants_and_carry(parameters)
         constants, carry = inputs[:num_consts], list(inputs[num_consts : num_consts + num_carry])
         slices = list(inputs[num_consts + num_carry :])
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xaijax._core.jaxpr import constants_and_carry
 from xaijax.gradient._nodes import Flow, Report
 
 Run = Callable[[Any, Sequence[Flow], Report], list[Flow]]  # of a body, at its inputs
@@ -41,7 +42,7 @@ def _shapes(flows: Sequence[Flow], jaxpr: Any, run: Run, report: Report) -> list
 
 
 def _scan(equation: Any, flows: list[Flow], run: Run, report: Report) -> Entered:
-    jaxpr, num_consts, num_carry = (equation.params[name] for name in ("jaxpr", "num_consts", "num_carry"))
+    jaxpr, (num_consts, num_carry) = equation.params["jaxpr"], constants_and_carry(equation.params)
     first, last = num_consts, num_consts + num_carry
     sliced = [dataclasses.replace(flow) for flow in flows]  # what one step gets
     seen, results = Report(), []
