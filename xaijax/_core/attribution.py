@@ -13,27 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
+from xaijax._core.axes import EXAMPLES, OUTPUTS, PLAYERS, REGIONS, default_axes
 from xaijax._core.classes import ONE_CLASS, warn_of_classes
+from xaijax._core.names import Names, as_names, differ_between_examples, is_list, read_names, read_output_names
+from xaijax._core.rows import check_rows, taken
 from xaijax._core.typing import Array, Bool, Float, Int
 
-Names = tuple[str, ...] | tuple[tuple[str, ...], ...]  # of the players; one tuple for each example where these differ
 Choice = tuple[str, str]  # an estimator, and the reason why it was chosen
-
-EXAMPLES, OUTPUTS, PLAYERS, REGIONS = "N", "K", "P", "R"
-
-
-def axes_of_players(num_axes: int) -> str:
-    """Returns the player axes of values laid out like an input: "M" for features, "H W C" for the pixels of an image."""
-    return {1: "M", 2: "T C", 3: "H W C", 4: "D H W C"}.get(num_axes) or _numbered("X", num_axes)
-
-
-def axes_of_map(num_axes: int) -> str:
-    """Returns the player axes of a map over space: "t" for signals, "h w" for images, "d h w" for volumes."""
-    return {1: "t", 2: "h w", 3: "d h w"}.get(num_axes) or _numbered("x", num_axes)
-
-
-def _numbered(letter: str, count: int) -> str:
-    return " ".join(f"{letter}{number}" for number in range(count))
 
 
 def _array(axes: str, *, optional: bool = False) -> Any:
@@ -115,14 +101,14 @@ class Attribution:
     def __post_init__(self) -> None:
         if isinstance(self.axes, str) and self.axes == "":
             ranks = (_rank("values", self.values), _rank("output", self.output))
-            object.__setattr__(self, "axes", _default_axes(*ranks))
+            object.__setattr__(self, "axes", default_axes(*ranks))
         if not isinstance(self.axes, str) or len(set(self.axes.split())) != len(self.axes.split()):
             raise TypeError(
                 f'`axes` must name the axes of `values`, such as "N M" or "N h w", got {check.shown(self.axes)}.'
             )
         for name in ("names", "output_names", "choices", "rules", "context"):
-            if isinstance(value := getattr(self, name), list | np.ndarray) and _is_list(value):
-                object.__setattr__(self, name, _as_names(value))
+            if isinstance(value := getattr(self, name), list | np.ndarray) and is_list(value):
+                object.__setattr__(self, name, as_names(value))
 
     # The axes
 
@@ -217,16 +203,16 @@ class Attribution:
         if count is None:
             raise TypeError("attribution is of one example alone: it has no other examples to select.")
         if not isinstance(rows, slice):
-            rows = _check_rows(rows, count)
+            rows = check_rows(rows, count)
         names: Any = self.names
-        if _differ_between_examples(names):
+        if differ_between_examples(names):
             if not isinstance(rows, slice) and not check.is_concrete(rows):
                 raise TypeError("attribution has names for each example: `rows` must be known, got a traced array.")
             numbers = np.arange(count)[rows]
             names = names[numbers] if np.ndim(numbers) == 0 else tuple(names[number] for number in numbers)
         alone = not isinstance(rows, slice) and np.ndim(rows) == 0
         axes = " ".join(self.axes.split()[1:]) if alone else self.axes
-        return self._map_fields(EXAMPLES, lambda leaf: _taken(leaf, rows), axes=axes, names=names)
+        return self._map_fields(EXAMPLES, lambda leaf: taken(leaf, rows), axes=axes, names=names)
 
     def of_output(self, output: int | str) -> Self:
         """Returns the attribution of one output, by its index or its name, where all outputs are explained.
@@ -324,7 +310,7 @@ class Attribution:
             example = check.positive_int("example", example, least=-count, most=count - 1)
         if self.names is None:
             return [f"player {number}" for number in range(self.num_players)]
-        if not _differ_between_examples(self.names):
+        if not differ_between_examples(self.names):
             return list(self.names)  # pyright: ignore[reportReturnType]
         if example is None:
             raise ValueError("attribution has names for each example: `example` must say whose, got None.")
@@ -436,123 +422,6 @@ class Interactions(Attribution):
         return gap
 
 
-def concatenate(attributions: Sequence[Attribution]) -> Attribution:
-    """Joins the examples of several attributions, such as those of the batches of a data set.
-
-    Args:
-      attributions: at least one, of one type and method, with the same players and outputs.
-
-    Returns:
-      An attribution of all examples, in order.
-
-    Raises:
-      TypeError, ValueError: if there are none, or they differ in more than their examples.
-    """
-    if isinstance(attributions, Attribution) or not isinstance(attributions, Sequence | Iterator):
-        raise TypeError(f"`attributions` must be a sequence of attributions, got {type(attributions).__name__}.")
-    attributions = list(attributions)
-    if not attributions:
-        raise ValueError("`attributions` must hold at least one attribution, got none.")
-    for number, attribution in enumerate(attributions):
-        if not isinstance(attribution, Attribution):
-            raise TypeError(
-                f"`attributions` must hold results of explainers, got {type(attribution).__name__} at index {number}."
-            )
-        if not attribution.has_examples:
-            raise ValueError(
-                f"`attributions` must have an axis of examples, got one example alone at index {number}: "
-                "use attribution[i:i + 1] instead of attribution[i]."
-            )
-    first, *others = attributions
-    for other in others:
-        _check_alike(first, other)
-    choices = tuple(dict.fromkeys(choice for attribution in attributions for choice in attribution.choices))
-    context = first.context if all(attribution.context == first.context for attribution in attributions) else None
-    joined = {}
-    for name in first.array_fields():
-        if getattr(first, name) is not None:
-            parts = [getattr(attribution, name) for attribution in attributions]
-            if name == "choice":
-                parts = [_renumbered(attribution, choices) for attribution in attributions]
-            joined[name] = jnp.concatenate([jnp.asarray(part) for part in parts])
-    names = first.names
-    if any(attribution.names != names for attribution in others) or _differ_between_examples(names):
-        names = tuple(names for attribution in attributions for names in _names_of_each(attribution))
-    return dataclasses.replace(first, **joined, names=names, choices=choices, context=context)
-
-
-def _check_alike(first: Attribution, other: Attribution) -> None:
-    for name in ("__class__", "method", "axes", "efficient", "output_names", "index"):
-        if getattr(first, name, None) != getattr(other, name, None):
-            label = "type" if name == "__class__" else name
-            left, right = (getattr(one, name, None) for one in (first, other))
-            left, right = (one.__name__ if isinstance(one, type) else repr(one) for one in (left, right))
-            raise ValueError(f"`attributions` must have one {label}, got {left} and {right}.")
-    for name in first.array_fields():
-        left, right = (getattr(one, name) for one in (first, other))
-        if (left is None) != (right is None):
-            raise ValueError(f"`attributions` must have the same fields, got {name} in some and none in others.")
-        if left is not None and np.shape(left)[1:] != np.shape(right)[1:]:
-            raise ValueError(
-                f"`attributions` must have the same players, got {name} of shapes {list(np.shape(left))} and "
-                f"{list(np.shape(right))}."
-            )
-    if (first.names is None) != (other.names is None):
-        raise ValueError("`attributions` must all have names or none, got some with and some without.")
-
-
-def _renumbered(attribution: Attribution, choices: tuple[Choice, ...]) -> Array:
-    """Returns the indices of the estimators within other choices."""
-    numbers = [choices.index(choice) for choice in attribution.choices]
-    return jnp.asarray(numbers, jnp.int32)[jnp.asarray(attribution.choice)]
-
-
-def _names_of_each(attribution: Attribution) -> tuple[tuple[str, ...], ...]:
-    if _differ_between_examples(attribution.names):
-        return attribution.names  # pyright: ignore[reportReturnType]
-    return (attribution.names,) * len(attribution)  # pyright: ignore[reportReturnType]
-
-
-def read_names(names: Any, num_players: int, num_examples: int | None) -> Names:
-    """Reads M names of players, or N sequences of them."""
-    if not _is_list(names):
-        raise TypeError(f"`names` must be a sequence of {num_players} names, got {check.shown(names)}.")
-    read = _as_names(names)
-    if num_examples is not None and len(read) == num_examples and _differ_between_examples(read):
-        for number, own in enumerate(read):
-            if not isinstance(own, tuple) or not all(isinstance(name, str) for name in own):
-                raise TypeError(f"`names[{number}]` must be a sequence of {num_players} names, got {check.shown(own)}.")
-            if len(own) != num_players:
-                raise ValueError(f"`names[{number}]` must hold {num_players} names, one per player, got {len(own)}.")
-        return read
-    if _differ_between_examples(read) or not all(isinstance(name, str) for name in read):
-        raise TypeError(f"`names` must be strings, got {check.shown(names)}.")
-    if len(read) != num_players:
-        raise ValueError(f"`names` must hold {num_players} names, one per player, got {len(read)}.")
-    return read
-
-
-def read_output_names(names: Any, num_outputs: int | None) -> tuple[str, ...]:
-    """Reads the names of the model's outputs."""
-    if not _is_list(names):
-        raise TypeError(f"`output_names` must be a sequence of names, got {check.shown(names)}.")
-    read = _as_names(names)
-    if not all(isinstance(name, str) for name in read):
-        raise TypeError(f"`output_names` must be strings, got {check.shown(names)}.")
-    if not read:
-        raise ValueError("`output_names` must hold at least one name, got none.")
-    if num_outputs is not None and len(read) != num_outputs:
-        raise ValueError(f"`output_names` must hold {num_outputs} names, one per output, got {len(read)}.")
-    return read
-
-
-def _default_axes(values: int, output: int) -> str:
-    """Returns the axes for values and outputs of so many axes each."""
-    players = max(1, values - output)
-    own = {1: "M", 2: "h w"}.get(players) or axes_of_players(players)
-    return " ".join([*[EXAMPLES] * (output > 0), own, *[OUTPUTS] * (output > 1)])
-
-
 def _rank(name: str, value: Any) -> int:
     try:
         return np.ndim(value)
@@ -560,62 +429,10 @@ def _rank(name: str, value: Any) -> int:
         raise TypeError(f"`{name}` must be an array, got {check.shown(value)}.") from error
 
 
-def _as_names(names: Any) -> Any:
-    """Returns nested tuples, with NumPy's strings as strings; what is no string stays as it is, to be refused."""
-    return tuple(str(name) if isinstance(name, str) else _as_names(name) if _is_list(name) else name for name in names)
-
-
-def _is_list(names: Any) -> bool:
-    return (
-        isinstance(names, Sequence | np.ndarray)
-        and not isinstance(names, str | bytes)
-        and getattr(names, "ndim", 1) > 0
-    )
-
-
-def _differ_between_examples(names: Names | None) -> bool:
-    return bool(names) and isinstance(names[0], tuple)
-
-
 def _take_players(values: Array, regions: Array) -> Array:
     """Returns the value of the player at each position, and 0 where none is, at -1."""
     belongs = (regions >= 0).reshape(regions.shape + (1,) * (values.ndim - 1))
     return jnp.where(belongs, values[regions], 0)
-
-
-def _check_rows(rows: Any, count: int) -> Any:
-    """Reads the indices or booleans that select examples; JAX itself would clamp indices out of range."""
-    if isinstance(rows, tuple):
-        raise TypeError(
-            f"`rows` must select examples, got {check.shown(rows)}: index the arrays for more axes, as in "
-            "attribution.values[0, 1], or pass a list for several examples."
-        )
-    rows = rows if not check.is_concrete(rows) else check.host_array("rows", rows)
-    if rows.dtype == bool and rows.shape == (count,):
-        if isinstance(rows, np.ndarray):
-            return np.flatnonzero(rows)
-        raise TypeError(
-            f"`rows` must be known where it holds booleans, got {check.shown(rows)}: select with jnp.where, or pass indices."
-        )
-    if not np.issubdtype(rows.dtype, np.integer) or rows.ndim > 1:
-        raise TypeError(
-            f"`rows` must be an int, a slice, ints or {count} booleans, got {rows.dtype}{list(rows.shape)}."
-        )
-    if isinstance(rows, np.ndarray):
-        missing = rows[(rows < -count) | (rows >= count)].reshape(-1)
-        if missing.size:
-            raise IndexError(
-                f"`rows` must be from {-count} to {count - 1}, as there are {count} examples, got {missing[0]}."
-            )
-    return rows
-
-
-def _taken(leaf: Any, rows: Any) -> Any:
-    """Selects along the first axis; traced indices out of range give NaN, and False for booleans."""
-    if isinstance(rows, slice) or check.is_concrete(rows):
-        return leaf[rows]
-    leaf = jnp.asarray(leaf)
-    return leaf.at[rows].get(mode="fill", fill_value=False if leaf.dtype == bool else None)
 
 
 def _described(value: Any) -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check, frames
-from xaijax._core.attribution import Attribution, Names, read_names, read_output_names
+from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
@@ -20,6 +20,7 @@ from xaijax._core.grid import ChannelAxis, check_inputs
 from xaijax._core.jaxpr import trace
 from xaijax._core.layout import read_layouts
 from xaijax._core.masker import Masker
+from xaijax._core.names import Names, read_names, read_output_names
 from xaijax._core.numerics import at_least_float32, einsum, power_of_two
 from xaijax._core.target import Target, TargetLike, apply, bind_target, output_shapes
 from xaijax._core.typing import Array, Bool, Float, Int

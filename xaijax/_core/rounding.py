@@ -8,7 +8,8 @@ from typing import TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions
+from xaijax._core.attribution import Attribution, Interactions
+from xaijax._core.axes import EXAMPLES, OUTPUTS
 
 AnyAttribution = TypeVar("AnyAttribution", bound=Attribution)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from xaijax._core.attribution import Attribution, read_names
+from xaijax._core.attribution import Attribution
+from xaijax._core.names import read_names
 from xaijax._core.words import num_present
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import EXAMPLES, OUTPUTS, Attribution, Interactions, Surrogate
+from xaijax._core.attribution import Attribution, Interactions, Surrogate
+from xaijax._core.axes import EXAMPLES, OUTPUTS
 from xaijax._core.rounding import rounding_error, without_rounding_error, zero_up_to
 from xaijax.text import whole_response
 

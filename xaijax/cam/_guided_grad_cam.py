@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import Attribution, axes_of_players
+from xaijax._core.attribution import Attribution
+from xaijax._core.axes import axes_of_players
 from xaijax._core.compile import compiled
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.relus import guided_relu, with_relus

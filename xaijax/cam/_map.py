@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import axes_of_map
+from xaijax._core.axes import axes_of_map
 from xaijax._core.grid import ChannelAxis, LayerInputs, check_inputs, find_grid
 from xaijax._core.numerics import HIGHEST, at_least_float32, ratio
 from xaijax._core.tap import tap

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check, frames
-from xaijax._core.attribution import axes_of_map, axes_of_players
+from xaijax._core.axes import axes_of_map, axes_of_players
 from xaijax._core.jaxpr import make_jaxpr
 from xaijax._core.masker import Masker
 from xaijax._core.parts import FromLayer, Inputs, check_layer, explained, replaced

@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check, frames
-from xaijax._core.attribution import Names, Surrogate, read_names, read_output_names
+from xaijax._core.attribution import Surrogate
 from xaijax._core.blocks import in_blocks
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
+from xaijax._core.names import Names, read_names, read_output_names
 from xaijax._core.numerics import at_least_float32, einsum, ratio
 from xaijax._core.target import Target, bind_target
 from xaijax._core.typing import Array, Ids, Inputs, Int, Key, KeyLike, ModelLike, NamesLike, Shaped, TargetLike

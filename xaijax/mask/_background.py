@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import read_names
 from xaijax._core.frames import Columns, read_frame, refuse_categories
 from xaijax._core.masker import Masker
+from xaijax._core.names import read_names
 from xaijax._core.numerics import at_least_float32, power_of_two
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Float, Inputs, Int, KeyLike, Shaped
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 
 from xaijax._core import check
-from xaijax._core.attribution import read_names
 from xaijax._core.frames import Columns, read_frame, refuse_categories
 from xaijax._core.masker import Masker
+from xaijax._core.names import read_names
 from xaijax._core.numerics import dot
 from xaijax._core.typing import Array, Bool, Float, Inputs
 from xaijax.mask._background import read_like

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from xaijax._core import check
-from xaijax._core.attribution import read_names
 from xaijax._core.frames import read_frame, refuse_categories
 from xaijax._core.masker import Masker
+from xaijax._core.names import read_names
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, KeyLike, Shaped
 from xaijax._model import Model, function_of_several
 from xaijax.mask._regions import Painted

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from xaijax._core import check
-from xaijax._core.attribution import read_names
 from xaijax._core.masker import Masker
+from xaijax._core.names import read_names
 from xaijax._core.typing import Array, ArrayOrSequence, Bool, Int, Shaped
 from xaijax.mask._fill import Fill, read_fill
 from xaijax.segment._slic import Settings, read_settings, segments, warn_of_few_segments

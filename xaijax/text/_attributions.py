@@ -9,7 +9,8 @@ import numpy as np
 from jax.tree_util import Partial
 
 from xaijax._core import check
-from xaijax._core.attribution import OUTPUTS, Attribution, Interactions
+from xaijax._core.attribution import Attribution, Interactions
+from xaijax._core.axes import OUTPUTS
 from xaijax._core.typing import Array, ArrayOrSequence, Float, Int, ModelLike
 from xaijax._model import Model, as_model
 from xaijax._model import model as model_of
