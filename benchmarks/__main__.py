@@ -5,6 +5,7 @@
   python -m benchmarks accelerator                 on a GPU or TPU: what is worthwhile there, in under 10 minutes
   python -m benchmarks compare BEFORE.json AFTER.json   what takes more time or memory, or is less accurate
   python -m benchmarks history FOLDER --out FILE   draws each case's ratio over the records in a folder
+  python -m benchmarks goals RECORD.json           what the library aims at, what was measured, and whether that suffices
   python -m benchmarks page FILES                  fills the tables of pages from the newest record in benchmarks/results
 
 Without a command: overhead, parts, solvers and memory in full; --peers or --errors measure only these.
@@ -22,7 +23,7 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from benchmarks import _compare, _history, _page, _record
+from benchmarks import _compare, _goals, _history, _page, _record
 from benchmarks._overhead import Size
 from benchmarks._run import SECTIONS, chosen_cases, run
 
@@ -35,7 +36,7 @@ _MINUTES = 8.5  # of the form accelerator: the case that has begun then still en
 def main(arguments: Sequence[str] | None = None) -> Any:
     """Runs a command and returns its result. Comparing exits with status 1 if something is worse."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"compare": _compare_files, "history": _draw_history, "page": _fill_pages}
+    commands = {"compare": _compare_files, "history": _draw_history, "goals": _show_goals, "page": _fill_pages}
     if words and words[0] in commands:
         return commands[words[0]](words[1:])
     return _measure(words)
@@ -135,6 +136,21 @@ def _compare_files(words: list[str]) -> _compare.Comparison:
     if comparison.called(_compare.WORSE):
         raise SystemExit(1)
     return comparison
+
+
+def _show_goals(words: list[str]) -> list[tuple[str, str, str, str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks goals", description="What the library aims at, next to what a record has measured."
+    )
+    parser.add_argument("record", type=Path, nargs="?", help="a JSON file; default: the newest in benchmarks/results")
+    options = parser.parse_args(words)
+    try:
+        record = _page.newest_record() if options.record is None else _record.read(options.record)
+    except ValueError as problem:
+        parser.error(str(problem))
+    lines = _goals.lines(record)
+    Console(width=150).print(_goals.table(lines))
+    return lines
 
 
 def _fill_pages(words: list[str]) -> dict[Path, str]:

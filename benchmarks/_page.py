@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import _record
+from benchmarks._goals import COLUMNS, NOT_MEASURED, lines, row_of
+from experiments._error_tables import LEAST_ERROR
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 _MARKED = re.compile(r"(<!-- record: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -16,12 +18,12 @@ Record = dict[str, Any]
 
 
 def newest_record(folder: Path = _record.RESULTS) -> Record:
-    """Returns the newest record of CPUs in a quick or full form: those that have the cases of the pages."""
+    """Returns the newest full record of a CPU, or the newest quick one if there is none: only these have the cases of pages."""
     records = [_record.read(path) for path in sorted(folder.rglob("*.json"))]
     usual = [record for record in records if record["form"] in ("quick", "full") and _of_cpu(record)]
     if not usual:
         raise ValueError(f"`folder` must hold a quick or full record of a CPU, got none in {folder}.")
-    return max(usual, key=lambda record: record["date"])
+    return max(usual, key=lambda record: (record["form"] == "full", record["date"]))
 
 
 def filled(text: str, record: Record) -> str:
@@ -114,6 +116,38 @@ _PEERS = {
     "kernel SHAP; shapiq": ("kernel SHAP, table, 12 features", "shapiq KernelSHAP"),
 }
 
+_OVERHEAD_IN_SHORT = (
+    _line("CAM, Grad-CAM, LayerCAM, small ResNet", *(f"{title}, small ResNet" for title in ("CAM", "Grad-CAM", "LayerCAM"))),
+    _line("Grad-CAM, LayerCAM, small ViT", "Grad-CAM, ViT", "LayerCAM, ViT"),
+    _line("KPCA-CAM of 3,136 positions", "KPCA-CAM, small ResNet at 224"),
+    _line("LIME on superpixels, small ResNet and ViT", "LIME on superpixels, small ResNet", "LIME on superpixels, ViT"),
+    _line(
+        "SHAP on a grid, small ResNet and ViT",
+        "Gaussian process SHAP on a grid, small ResNet",
+        "Gaussian process SHAP on a grid, ViT",
+    ),
+    _line(
+        "SHAP of a table, a model of 0.1 µs",
+        *(f"{title} SHAP, perceptron" for title in ("permutation", "kernel", "Gaussian process")),
+    ),
+    _line("all interactions, the same model", "interactions SHAP, perceptron"),
+    _line("a scale per player, the same model", "per-player Gaussian process SHAP, perceptron"),
+    _line(
+        "LIME of a table, the same model",
+        "LIME of numbers, perceptron",
+        "LIME of quartiles, perceptron",
+    ),
+)  # fmt: skip
+_PEERS_IN_SHORT = {
+    "SHAP; shap's PermutationExplainer": _PEERS["SHAP, 30 features, 600 evaluations; shap's PermutationExplainer"],
+    "LIME of numbers; lime": _PEERS["LIME of numbers"],
+    "Grad-CAM of a small ResNet; pytorch-grad-cam": _PEERS["Grad-CAM, small ResNet; pytorch-grad-cam"],
+    "Grad-CAM of a small ResNet; captum": _PEERS["Grad-CAM; captum"],
+    "LIME of images; captum": _PEERS["LIME of images; captum"],
+    "kernel SHAP, 12 features; shapiq": _PEERS["kernel SHAP; shapiq"],
+}
+_ON_PYTORCH = ("captum", "pytorch-grad-cam")
+
 
 def _source(record: Record) -> str:
     date, device = datetime.datetime.fromisoformat(record["date"]), record["device"]
@@ -128,43 +162,116 @@ def _source(record: Record) -> str:
 
 
 def _overhead(record: Record) -> str:
+    table_lines = []
+    for line, rows in _measured(record, _OVERHEAD):
+        counts, ratios, firsts = ([row[part] for row in rows] for part in ("rows", "ratio", "first_seconds"))
+        quartiles = "" if len(rows) > 1 else " ({:.2f}-{:.2f})".format(*rows[0]["ratio_quartiles"])
+        ratio, first = _range(ratios, "{:.2f}") + quartiles, f"{_range(firsts, '{:.1f}')} s"
+        table_lines.append([line.title, _range(counts, "{:,}"), ratio, first])
+    return _table(("explanation", "rows", "ratio (quartiles)", "first call"), table_lines)
+
+
+def _overhead_in_short(record: Record) -> str:
+    table_lines = [
+        [line.title, _range([row["ratio"] for row in rows], "{:.2f}")]
+        for line, rows in _measured(record, _OVERHEAD_IN_SHORT)
+    ]
+    return _table(("explanation", "time ÷ model's"), table_lines)
+
+
+def _measured(record: Record, chosen: Sequence[_Line]) -> list[tuple[_Line, list[dict[str, Any]]]]:
+    """Returns the lines whose rows the record has, with these rows."""
     by_name = {row["name"]: row for row in record["overhead"]}
-    lines = []
-    for line in _OVERHEAD:
-        rows = [by_name[name] for name in line.names if name in by_name]
-        if rows:
-            counts, ratios, firsts = ([row[part] for row in rows] for part in ("rows", "ratio", "first_seconds"))
-            quartiles = "" if len(rows) > 1 else " ({:.2f}-{:.2f})".format(*rows[0]["ratio_quartiles"])
-            ratio, first = _range(ratios, "{:.2f}") + quartiles, f"{_range(firsts, '{:.1f}')} s"
-            lines.append([line.title, _range(counts, "{:,}"), ratio, first])
-    return _table(("explanation", "rows", "ratio (quartiles)", "first call"), lines)
+    pairs = [(line, [by_name[name] for name in line.names if name in by_name]) for line in chosen]
+    return [(line, rows) for line, rows in pairs if rows]
 
 
 def _peers(record: Record) -> str:
-    by_name = {(row["name"], row["peer"]): row for row in record["peers"] if "skipped" not in row}
-    lines = []
-    for title, names in _PEERS.items():
-        if names in by_name:
-            row = by_name[names]
-            low, high = row["times_faster_quartiles"]
-            at_equal_error = row["times_faster_at_equal_error"]
-            lines.append(
-                [
-                    title,
-                    _short(row["explanations_per_second"]),
-                    _short(row["peer_explanations_per_second"]),
-                    f"{_short(row['times_faster'])} ({_short(low)}-{_short(high)})",
-                    "" if at_equal_error is None else _short(at_equal_error),
-                ]
-            )
-    return _table(("explanation; package", "xaijax", "package", "ratio (quartiles)", "at equal error"), lines)
+    table_lines = []
+    for title, row in _compared(record, _PEERS):
+        at_equal_error = row["times_faster_at_equal_error"]
+        table_lines.append([title, *_speeds(row), "" if at_equal_error is None else _short(at_equal_error)])
+    return _table(("explanation; package", "xaijax", "package", "ratio (quartiles)", "at equal error"), table_lines)
+
+
+def _peers_in_short(record: Record) -> str:
+    table_lines = [[title, _short(row["times_faster"])] for title, row in _compared(record, _PEERS_IN_SHORT)]
+    return _table(("explanation; package", "times faster"), table_lines)
+
+
+def _slower(record: Record) -> str:
+    """Returns every comparison that a package on PyTorch wins."""
+    ours = {names: title for title, names in _PEERS.items()}
+    table_lines = []
+    for row in record["peers"]:
+        if "skipped" not in row and row["wins"] == row["peer"] and row["peer"].startswith(_ON_PYTORCH):
+            title = ours.get((row["name"], row["peer"]), f"{row['name']}; {row['peer']}")
+            table_lines.append([title, *_speeds(row)])
+    columns = ("explanation; package", "xaijax", "package", "ratio (quartiles)")
+    return _table(columns, table_lines) if table_lines else "No comparison of this record."
+
+
+def _errors(record: Record) -> str:
+    """Returns the squared errors of ours and of the package, at the evaluations at which both were timed."""
+    table_lines = [
+        [
+            title,
+            *(f"{row[side]:,}" for side in ("evaluations", "peer_evaluations")),
+            *(f"{row[side]:.1e}" for side in ("error", "peer_error")),
+        ]
+        for title, row in _compared(record, _PEERS)
+        if row["error"] is not None and min(row["error"], row["peer_error"]) > LEAST_ERROR
+    ]
+    return _table(("explanation; package", "evaluations", "package's", "error", "package's"), table_lines)
+
+
+def _compared(record: Record, chosen: dict[str, tuple[str, str]]) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the titles of the comparisons that the record has, with their rows."""
+    rows = [(title, row_of(record, "peers", name=name, peer=peer)) for title, (name, peer) in chosen.items()]
+    return [(title, row) for title, row in rows if row is not None]
+
+
+def _speeds(row: dict[str, Any]) -> list[str]:
+    """Returns explanations per second of both, and their ratio with its quartiles."""
+    low, high = row["times_faster_quartiles"]
+    ratio = f"{_short(row['times_faster'])} ({_short(low)}-{_short(high)})"
+    return [_short(row["explanations_per_second"]), _short(row["peer_explanations_per_second"]), ratio]
+
+
+def _first(record: Record) -> str:
+    """Returns the seconds of first calls with nothing stored, of the bare model, and with all programs stored."""
+    table_lines = [
+        [
+            row["name"],
+            *(f"{row[part]:.1f} s" for part in ("seconds", "bare_seconds", "stored_seconds")),
+            f"{row['programs']}",
+        ]
+        for row in record.get("first", [])
+        if "seconds" in row
+    ]
+    columns = ("first call", "nothing stored", "bare model", "stored", "programs")
+    return _table(columns, table_lines) if table_lines else f"First calls are {NOT_MEASURED}."
+
+
+def _networks(record: Record) -> str:
+    """Returns the ratios of whole networks, and the ratio of planned peak memory where it is measured."""
+    table_lines = [
+        [
+            row["name"],
+            "{:.2f} ({:.2f}-{:.2f})".format(row["ratio"], *row["ratio_quartiles"]),
+            f"{row['memory_ratio']:.2f}" if "memory_ratio" in row else "",
+        ]
+        for row in record.get("networks", [])
+    ]
+    columns = ("explanation", "ratio (quartiles)", "memory")
+    return _table(columns, table_lines) if table_lines else f"Whole networks are {NOT_MEASURED}."
 
 
 def _memory(record: Record) -> str:
     small, large = (
         row["bytes"] / 1e6
         for counts in ("100 background rows, 10", "10000 background rows, 1000")
-        if (row := _row(record, "memory", name=f"batch_size 2048, {counts} permutations"))
+        if (row := row_of(record, "memory", name=f"batch_size 2048, {counts} permutations"))
     )
     return (
         f"Permutation SHAP with `batch_size=2048` uses {small:.1f} MB of temporary memory for 100 background rows and 10\n"
@@ -175,11 +282,11 @@ def _memory(record: Record) -> str:
 def _parts(record: Record) -> str:
     """Returns the milliseconds of each explanation in the section of parts, and the shares of its parts."""
     shown = list(dict.fromkeys(part for row in record["parts"] for part in row["parts"]))
-    lines = []
+    table_lines = []
     for row in record["parts"]:
         shares = {part: f"{seconds / row['whole']:.0%}" for part, seconds in row["parts"].items()}
-        lines.append([row["name"], f"{1e3 * row['whole']:.3g}", *(shares.get(part, "") for part in shown)])
-    return _table(("explanation", "milliseconds", *shown), lines)
+        table_lines.append([row["name"], f"{1e3 * row['whole']:.3g}", *(shares.get(part, "") for part in shown)])
+    return _table(("explanation", "milliseconds", *shown), table_lines)
 
 
 _ABOVE = 1.2  # ratios above are explained
@@ -187,7 +294,7 @@ _ABOVE = 1.2  # ratios above are explained
 
 def _roofline(record: Record) -> str:
     """Returns operations and their share of the peak, for the explanations that take much longer than the bare model."""
-    lines = [
+    table_lines = [
         [
             row["name"],
             f"{row['ratio']:.2f}",
@@ -198,110 +305,24 @@ def _roofline(record: Record) -> str:
         for row in record["overhead"]
         if row["ratio"] > _ABOVE and row["flops_ratio"] and row["peak_fraction"] and row["bare_peak_fraction"]
     ]
-    return _table(("explanation", "time", "operations", "of the peak", "bare model, of the peak"), lines)
-
-
-class _Goal(NamedTuple):
-    """title: what is compared; goal: in words; figure: record -> the measured figure, None where the record has none."""
-
-    title: str
-    goal: str
-    figure: Callable[[Record], str | None]
-
-
-def _row(record: Record, section: str, **fields: str) -> dict[str, Any] | None:
-    """Returns the measured row of a section that has these fields."""
-    for row in record.get(section, []):
-        if "skipped" not in row and fields.items() <= row.items():
-            return row
-    return None
-
-
-def _figure(section: str, shown: Callable[[dict[str, Any]], str], **fields: str) -> Callable[[Record], str | None]:
-    def figure(record: Record) -> str | None:
-        row = _row(record, section, **fields)
-        return None if row is None else shown(row)
-
-    return figure
-
-
-def _ratio(title: str, goal: str, name: str, section: str = "overhead") -> _Goal:
-    shown = lambda row: "{:.2f} ({:.2f}-{:.2f})".format(row["ratio"], *row["ratio_quartiles"])  # noqa: E731
-    return _Goal(title, goal, _figure(section, shown, name=name))
-
-
-def _first(title: str, name: str) -> _Goal:
-    shown = lambda row: (  # noqa: E731
-        f"{row['seconds']:.1f} s ({row['ratio']:.1f} times the bare model's); stored {row['stored_seconds']:.1f} s"
-    )
-    return _Goal(
-        f"first call of {title}", "2 s, or twice the bare model's; stored 0.5 s", _figure("first", shown, name=name)
-    )
-
-
-def _peer(title: str, goal: str, name: str, peer: str) -> _Goal:
-    shown = lambda row: "{:.3g} ({:.3g}-{:.3g})".format(row["times_faster"], *row["times_faster_quartiles"])  # noqa: E731
-    return _Goal(f"{title}: times faster", goal, _figure("peers", shown, name=name, peer=peer))
-
-
-_RESNET = "32 images at 224"  # of the full form
-_SHAP = "shap PermutationExplainer"
-_GOALS = (
-    _first("`lime.tabular`, numbers", "lime.tabular of numbers, perceptron"),
-    _first("`lime.tabular`, quartiles", "lime.tabular of quartiles, perceptron"),
-    _first("`lime.image`", "lime.image, small ResNet"),
-    _first("`lime.strings`", "lime.strings, a text of 24 words, bag of embeddings"),
-    _first("`lime.strings` for another length", "lime.strings, the next text, of 100 words, bag of embeddings"),
-    _first("`shap.values`, 30 players", "shap.values, 30 players, perceptron"),
-    _first("`cam.grad_cam`", "cam.grad_cam, small ResNet"),
-    _Goal(
-        "programs for texts of 1 to 1,024 words",
-        "8",
-        _figure(
-            "first",
-            lambda row: f"{row['texts_compiled']} of {row['texts']} texts compile {row['programs']} programs",
-            name="lime.strings, texts of 1 to 1,024 words",
-        ),
-    ),
-    _Goal(
-        "constants of the Gaussian process, 64 players",
-        "0.1 s",
-        _figure("solvers", lambda row: f"{row['constants_seconds']:.2f} s", name="Gaussian process, 64 players"),
-    ),
-    _ratio("LIME of numbers, perceptron", "1.5", "LIME of numbers, perceptron"),
-    _ratio("LIME of quartiles, perceptron", "2", "LIME of quartiles, perceptron"),
-    _ratio("LIME of words, bag of embeddings", "2", "LIME of words, bag of embeddings"),
-    _ratio("interactions of all pairs", "1.3", "interactions SHAP, perceptron"),
-    _ratio("a scale per player", "4", "per-player Gaussian process SHAP, perceptron"),
-    _ratio("Grad-CAM, small ViT", "1.1", "Grad-CAM, ViT"),
-    _ratio("LayerCAM, small ViT", "1.1", "LayerCAM, ViT"),
-    _ratio("KPCA-CAM at 224 x 224", "2.0", "KPCA-CAM, small ResNet at 224"),
-    _ratio("eleven maps from one pass", "1.1", "all eleven in one pass, small ResNet"),
-    _ratio(f"Grad-CAM, ResNet-50, {_RESNET}", "1.05", f"Grad-CAM, ResNet-50, {_RESNET}", "networks"),
-    _Goal(
-        "the same: peak memory",
-        "1.2",
-        _figure("networks", lambda row: f"{row['memory_ratio']:.2f}", name=f"Grad-CAM, ResNet-50, {_RESNET}"),
-    ),
-    _peer("Grad-CAM; captum", "at least 1", "Grad-CAM, small ResNet", "captum LayerGradCam"),
-    _peer("FEM; pytorch-grad-cam", "at least 1", "fem", "pytorch-grad-cam, FEM"),
-    _peer("Score-CAM; pytorch-grad-cam", "at least 1", "score_cam", "pytorch-grad-cam, ScoreCAM"),
-    _peer("LIME of images; captum", "at least 1", "LIME, small ResNet, 49 regions", "captum Lime"),
-    _peer("SHAP; shap's PermutationExplainer", "at least 5", "default SHAP, table, 30 features", _SHAP),
-    _peer("LIME of numbers; lime", "at least 10", "table, numbers", "lime"),
-)
+    return _table(("explanation", "time", "operations", "of the peak", "bare model, of the peak"), table_lines)
 
 
 def _goals(record: Record) -> str:
-    lines = [[goal.title, goal.goal, goal.figure(record) or "not in this record"] for goal in _GOALS]
-    return _table(("what", "goal", "measured"), lines)
+    return _table(COLUMNS, lines(record))
 
 
 _PARTS: dict[str, Callable[[Record], str]] = {
     "source": _source,
     "goals": _goals,
+    "first": _first,
     "overhead": _overhead,
+    "overhead_in_short": _overhead_in_short,
+    "networks": _networks,
     "peers": _peers,
+    "peers_in_short": _peers_in_short,
+    "slower": _slower,
+    "errors": _errors,
     "memory": _memory,
     "parts": _parts,
     "roofline": _roofline,
@@ -313,8 +334,8 @@ def _range(numbers: Sequence[float], form: str) -> str:
     return low if low == high else f"{low}-{high}"
 
 
-def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [columns, ["---"] * len(columns), *lines]
+def _table(columns: Sequence[str], table_lines: Iterable[Sequence[str]]) -> str:
+    rows = [columns, ["---"] * len(columns), *table_lines]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

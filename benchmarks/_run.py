@@ -113,9 +113,10 @@ def _networks(settings: Settings) -> Iterable[dict[str, Any]]:
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
 
 
-def _parts(settings: Settings) -> Rows:
-    wanted = [measure for group, measure in _PARTS.items() if settings.wants(group)]
-    return [row for measure in wanted for row in measure(settings.repeats, settings.size)]
+def _parts(settings: Settings) -> Iterable[dict[str, Any]]:
+    for group, measure in _PARTS.items():
+        if settings.wants(group):
+            yield from measure(settings.repeats, settings.size)
 
 
 def _solvers(settings: Settings) -> Rows:
@@ -142,13 +143,18 @@ def _accelerator_of(settings: Settings) -> Iterable[dict[str, Any]]:
     return [] if settings.only else _accelerator.measure(**settings.form)
 
 
-def _peers_of(settings: Settings) -> Rows:
-    """Measures each peer; the row of a package that is not installed says so."""
-    rows = []
+def _peers_of(settings: Settings) -> Iterable[dict[str, Any]]:
+    """Yields the rows of each peer; that of a package that is not installed says so. A peer that fails stops no other one."""
+    failed = {}
     for name in filter(settings.wants, PEERS):
-        rows += measure_peers(settings.repeats, only=(name,), **settings.form)
-        settings.say(f"compared with {name}")
-    return rows
+        try:
+            yield from measure_peers(settings.repeats, only=(name,), **settings.form)
+            settings.say(f"compared with {name}")
+        except Exception as problem:
+            failed[name] = f"{type(problem).__name__}: {problem}"
+            settings.say(f"{name} failed:\n{traceback.format_exc()}")
+    if failed:
+        raise RuntimeError(f"comparisons failed: {failed}")
 
 
 def _errors_of(settings: Settings) -> Rows:

@@ -196,7 +196,7 @@ def test_a_second_call_traces_nothing(case):
     assert len(traces) == first
 
 
-@pytest.mark.parametrize("name", usual(CASES, "cam, one pass", "shap.kernel", "lime.tabular"))
+@pytest.mark.parametrize("name", usual(CASES, "cam, one pass", "shap.kernel", "lime.tabular", "gradient.smooth"))
 def test_programs_are_lowered_for_accelerators_without_one(name):
     case = CASES[name]
     program = jax.jit(lambda model, x: case(model, x))

@@ -104,6 +104,20 @@ def test_a_section_that_fails_and_a_time_that_is_over_lose_nothing(tmp_path, mon
     assert "the time was over before the end of overhead, solvers" in capsys.readouterr().out
 
 
+def test_a_comparison_that_fails_stops_no_other_one(monkeypatch):
+    def broken(repeats, **form):
+        raise RuntimeError("no such layer")
+
+    whole = lambda repeats, **form: [{"name": f"{repeats} repeats", "peer": "abacus"}]  # noqa: E731
+    monkeypatch.setattr(_run, "PEERS", {"slate": broken, "abacus": whole})
+    said, measured = [], []
+    with pytest.raises(RuntimeError, match="'slate': 'RuntimeError: no such layer'"):
+        measured.extend(_run._peers_of(_run.Settings("tiny", 2, "", None, said.append)))
+    assert said[1:] == ["compared with abacus"]
+    assert "no such layer" in said[0]
+    assert measured == [{"name": "2 repeats", "peer": "abacus"}]
+
+
 @pytest.mark.parametrize(
     ("words", "sections", "size", "repeats"),
     [
