@@ -43,6 +43,7 @@ autodoc_typehints = "none"
 napoleon_google_docstring = True
 napoleon_use_rtype = False
 default_role = "literal"
+smartquotes = False  # strings of code in docstrings keep their quotes
 
 html_theme = "sphinx_book_theme"
 html_math_renderer = "mathml"
@@ -56,18 +57,42 @@ exclude_patterns = ["**.ipynb_checkpoints", "jupyter_execute"]
 
 def docstring(app, what, name, obj, options, lines):
     """Translates a docstring, which is written in plain Markdown, into what Sphinx reads."""
-    lines[:] = _results(_tables(_fields(_marks(lines)) if what == "class" else _marks(lines)))
+    marked = _marks(_equations(lines))
+    lines[:] = _results(_tables(_fields(marked) if what == "class" else marked))
+    if what == "property":
+        lines.insert(0, "")  # else napoleon takes what is before the first colon for a type
+
+
+def leave_out(app, what, name, obj, skip, options):
+    """Leaves out the fields of named tuples, which the text of the class describes."""
+    return True if str(obj.__doc__).startswith("Alias for field number") else None
+
+
+EQUATION = re.compile(r"\S+( \S+)? = ")
+
+
+def _equations(lines):
+    """Makes paragraphs of equations blocks with one equation in each line; in a docstring, two spaces or more separate them."""
+    result = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if EQUATION.match(paragraph) and not paragraph.rstrip().endswith("."):
+            equations = [equation for equation in re.split(r" {2,}|\n", paragraph) if equation]
+            result += [".. code-block:: text", "", *(f"   {equation}" for equation in equations), ""]
+        else:
+            result += [*paragraph.split("\n"), ""]
+    return result[:-1]
 
 
 def _marks(lines):
     """Makes `code` literal, and keeps |, * and _ from being read as marks."""
-    result, odd = [], False
+    result, odd, verbatim = [], False, False
     for line in re.sub(
         r"(?m)^( +[a-z]\w*(?:, [a-z]\w*)*,)\n +(?=[a-z]\w*(?:, [a-z]\w*)*: )", r"\1 ", "\n".join(lines)
     ).split("\n"):
         if not line.strip():
             odd = False
-        if line.lstrip().startswith((">>>", "...")) or re.match(r"\s*\|.*\|\s*$", line):
+        verbatim = line.startswith("..") or (verbatim and (not line or line.startswith(" ")))
+        if verbatim or line.lstrip().startswith((">>>", "...")) or re.match(r"\s*\|.*\|\s*$", line):
             result.append(line)
             continue
         parts = line.split("`")
@@ -155,6 +180,7 @@ def formula(translator, node):
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", docstring, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", leave_out)
     app.connect("doctree-read", describe_figures)
     app.add_html_math_renderer("mathml", (formula, None), (formula, None))
     return {"parallel_read_safe": True}
