@@ -76,9 +76,15 @@ def check_site(site: Path, screenshots: Path | None = None, only: str = "") -> l
 def _look(browser, address, page, findings, screenshots):
     """Opens one page, and looks at it in each width and color scheme; returns its links and anchors."""
     tab = browser.new_page(viewport={"width": WIDTHS[0], "height": 900}, color_scheme=SCHEMES[0])
-    tab.on("console", lambda message: message.type == "error" and findings.add(page, f"console: {message.text}"))
+    tab.on("console", lambda message: _is_own(message) and findings.add(page, f"console: {message.text}"))
     tab.on("pageerror", lambda error: findings.add(page, f"console: {error}"))
-    tab.on("requestfailed", lambda request: findings.add(page, f"does not load: {request.url}"))
+    tab.on("requestfailed", lambda request: findings.add(page, f"does not load: {request.url.removeprefix(address)}"))
+    tab.on(
+        "response",
+        lambda answer: (
+            answer.status >= 400 and findings.add(page, f"{answer.status}: {answer.url.removeprefix(address)}")
+        ),
+    )
     tab.goto(f"{address}/{page}", wait_until="load")
     tab.add_script_tag(content=SCRIPT)
     tab.add_style_tag(content="*, *::before, *::after { transition: none !important; animation: none !important; }")
@@ -97,6 +103,11 @@ def _look(browser, address, page, findings, screenshots):
     tab.close()
     seen["links"] = [link.removeprefix(address + "/") for link in seen["links"] if link.startswith(address + "/")]
     return seen
+
+
+def _is_own(message):
+    """Returns whether the console reports an error of a script; files that do not load are reported by their names."""
+    return message.type == "error" and not message.text.startswith("Failed to load resource")
 
 
 def _broken(link: str, site: Path, anchors: dict[str, set[str]]) -> str | None:

@@ -1,15 +1,17 @@
 """Gradients of the explained score with respect to the input, and the scores of changed inputs.
 
-One gradient: saliency, input_x_gradient; guided_backpropagation and deconvolution, with other derivatives of the ReLUs.
-By differences from a reference: deep_lift, and deep_shap over a background.
-Along paths from baselines: integrated_gradients by quadrature, expected_gradients by sampling; guided_integrated_gradients
-on a path that avoids large derivatives, blur_integrated_gradients from a blurred image; conductance and internal_influence
-of a layer; integrated_hessians for pairs of features.
-Without a derivative: occlusion (sliding windows), feature_ablation (groups of features).
-Relevance from layer to layer (LRP): propagate, with the rules of one of `composites`, made of `rules`.
-Averaged over noisy copies of the input: smooth(any explainer).
+- One gradient: `saliency`, `input_x_gradient`; `guided_backpropagation` and `deconvolution`, with other derivatives of the
+  ReLUs.
+- Differences from a reference: `deep_lift`, and `deep_shap` over a background.
+- Paths from baselines: `integrated_gradients` by quadrature, `expected_gradients` by sampling, `guided_integrated_gradients`
+  on a path that avoids large derivatives, `blur_integrated_gradients` from a blurred image, `conductance` and
+  `internal_influence` of a layer, `integrated_hessians` for pairs of features.
+- No derivative: `occlusion` (sliding windows), `feature_ablation` (groups of features).
+- Relevance from layer to layer (LRP): `propagate`, with one of the `composites`, which are made of `rules`.
+- Averages over noisy copies of the input: `smooth` of any explainer.
 
-Each takes layer=, a layer whose activations are explained instead of the input, and target=xai.target.unit(layer, index).
+Each takes `layer=`, a layer whose activations are explained instead of the input. A unit inside the network is explained by
+`target=xai.target.unit(layer, index)`.
 """
 
 from xaijax.gradient import composites, rules

@@ -1,7 +1,12 @@
 """Shapley values: the average marginal contribution of a player over all orders.
 
-Of forests from `xai.trees.read`, trees computes them exactly, from tables that tree_tables makes.
-Other summaries of the same games: banzhaf; rise, the mean output with a player; sobol, its share of the output's variance.
+- `values` chooses an estimator and says why. The estimators of any game: `exact`, `gaussian_process`, `kernel`,
+  `permutation`; `interactions` for pairs.
+- `trees` computes the values of forests from `xai.trees.read` exactly, and `linear` those of linear models. `tree_tables`
+  makes what several calls of `trees` share.
+- Differentiable models of thousands of features: `expected_gradients`, `deep_shap`.
+- Other values of the same games: `owen` for groups of players, `banzhaf`, `rise` (the mean output with a player), `sobol`
+  (its share of the output's variance).
 """
 
 from xaijax.gradient import deep_shap, expected_gradients
