@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar
 
@@ -56,13 +57,24 @@ def overhead(
     """Yields a row for each case when it is measured, and announces it.
 
     peak: operations of the device per second, to which `peak_fraction` and `bare_peak_fraction` relate.
+
+    Raises:
+      RuntimeError: after the last case, if cases failed, whose errors it names.
     """
+    failed = {}
     for case in chosen:
         start = time.perf_counter()
-        row = measure(case, repeats)
-        row |= _operations(case, row, peak) | _memory(case)
+        try:
+            row = measure(case, repeats)
+            row |= _operations(case, row, peak) | _memory(case)
+        except Exception as problem:
+            failed[case.name] = f"{type(problem).__name__}: {problem}"
+            say(f"{case.name} failed:\n{traceback.format_exc()}")
+            continue
         say(f"{case.name}: {row['ratio']:.2f} ({time.perf_counter() - start:.0f} s)")
         yield row
+    if failed:
+        raise RuntimeError(f"cases failed: {failed}")
 
 
 def _operations(case: Case, row: dict[str, Any], peak: float | None) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from benchmarks import (
 )
 from benchmarks._cam_cases import cam_cases, cam_parts
 from benchmarks._flops import peak_flops
+from benchmarks._goals import GOALS
 from benchmarks._gradient_cases import gradient_cases
 from benchmarks._lime_cases import lime_cases, lime_parts
 from benchmarks._network_cases import network_cases
@@ -87,7 +88,7 @@ def chosen_cases(size: Size, only: str) -> list[Case]:
     return [case for case in cases(size) if only.lower() in case.name.lower()]
 
 
-# Cases of large batches of rows, which a run of limited time measures before all others.
+# Cases that a run of limited time measures before all others: those of large batches of rows, and those of goals.
 _LARGE = (
     "Grad-CAM, small ResNet at 224", "all eleven in one pass, small ResNet at 224", "Grad-CAM, ViT",
     "Gaussian process SHAP, perceptron", "kernel SHAP, perceptron", "permutation SHAP, perceptron",
@@ -104,7 +105,8 @@ def _first_of(settings: Settings) -> Rows:
 def _overhead(settings: Settings) -> Iterable[dict[str, Any]]:
     chosen = chosen_cases(settings.size, settings.only)
     if settings.limited:
-        chosen.sort(key=lambda case: case.name not in _LARGE)
+        before = {*_LARGE, *(goal.fields["name"] for goal in GOALS)}
+        chosen.sort(key=lambda case: case.name not in before)
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
 
 
@@ -196,19 +198,20 @@ def measure_peers(
     return [row for name in only for row in PEERS[name](repeats, small=small, quick=quick)]
 
 
+# In this order: a run of limited time has the sections of the goals first.
 SECTIONS = {
     "first": Section(_first_of, lambda rows: [_first_calls.table(rows)]),
+    "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
     "overhead": Section(_overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)]),
     "networks": Section(_networks, lambda rows: [_tables.overhead_table(rows)]),
+    "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
     "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),
-    "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
-    "prompts": Section(_prompts_of, lambda rows: [_prompts.table(rows)]),
     "memory": Section(_memory_of, lambda rows: [_tables.memory_table(rows)]),
+    "prompts": Section(_prompts_of, lambda rows: [_prompts.table(rows)]),
     "growth": Section(_growth_of, lambda rows: [_growth.table(rows)]),
     "devices": Section(_devices_of, lambda rows: [_devices.table(rows)]),
     "accelerator": Section(_accelerator_of, _accelerator.table),
     "errors": Section(_errors_of, _error_tables.tables),
-    "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
 }
 
 

@@ -13,6 +13,7 @@ import xaijax as xai
 from benchmarks import _cam_cases, _lime_cases, _overhead, _prompts, _run, _shap_cases, _timing
 from benchmarks.__main__ import _ON_ACCELERATORS, main
 from benchmarks._cam_cases import ONE_PASS
+from benchmarks._goals import GOALS
 from benchmarks._network_cases import network_cases
 from benchmarks._overhead import Case, bare, measure, overhead
 from benchmarks._parts import measure_parts, parts_of_game
@@ -104,6 +105,19 @@ def test_a_section_that_fails_and_a_time_that_is_over_lose_nothing(tmp_path, mon
     assert "the time was over before the end of overhead, solvers" in capsys.readouterr().out
 
 
+def test_a_case_that_fails_stops_no_other_one():
+    def broken():
+        raise ValueError("no such layer")
+
+    one = lambda: {"at once": lambda: jnp.sum(np.ones(3))}  # noqa: E731
+    said, rows = [], []
+    chosen = [Case("slate", 1, broken, one, {}), Case("abacus", 1, one()["at once"], one, {})]
+    with pytest.raises(RuntimeError, match="'slate': 'ValueError: no such layer'"):
+        rows.extend(overhead(chosen, 1, say=said.append))
+    assert [row["name"] for row in rows] == ["abacus"]
+    assert "no such layer" in said[0]
+
+
 def test_a_comparison_that_fails_stops_no_other_one(monkeypatch):
     def broken(repeats, **form):
         raise RuntimeError("no such layer")
@@ -119,21 +133,23 @@ def test_a_comparison_that_fails_stops_no_other_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("words", "sections", "size", "repeats"),
+    ("words", "sections", "size", "repeats", "minutes"),
     [
-        ([], ["overhead", "parts", "solvers", "memory"], "full", 15),
-        (["--peers", "--repeats", "3"], ["peers"], "full", 3),
-        (["--errors", "--small"], ["errors"], "tiny", 15),
-        (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15),
-        (["full", "--without", "errors,peers"], list(_run.SECTIONS)[:-2], "full", 15),
-        (["quick", "--small"], list(_run.SECTIONS), "tiny", 5),
-        (["accelerator", "--small", "--without", "devices"], list(_ON_ACCELERATORS), "tiny", 7),
+        ([], ["solvers", "overhead", "parts", "memory"], "full", 15, None),
+        (["--peers", "--repeats", "3"], ["peers"], "full", 3, None),
+        (["--errors", "--small"], ["errors"], "tiny", 15, None),
+        (["full", "--sections", "memory,overhead"], ["overhead", "memory"], "full", 15, None),
+        (["full", "--without", "errors", "--minutes", "28"], list(_run.SECTIONS)[:-1], "full", 15, 28),
+        (["full", "--without", "first,errors"], list(_run.SECTIONS)[1:-1], "full", 15, None),
+        (["quick", "--small"], list(_run.SECTIONS), "tiny", 5, 9.0),
+        (["accelerator", "--small", "--without", "devices"], list(_ON_ACCELERATORS), "tiny", 7, 8.5),
     ],
 )
-def test_commands_choose_sections_and_sizes(words, sections, size, repeats, monkeypatch):
+def test_commands_choose_sections_sizes_and_minutes(words, sections, size, repeats, minutes, monkeypatch):
     monkeypatch.setattr("benchmarks.__main__.run", lambda **options: options)
     options = main(words)
-    assert (options["sections"], options["size"], options["repeats"]) == (sections, size, repeats)
+    chosen = (options["sections"], options["size"], options["repeats"], options["minutes"])
+    assert chosen == (sections, size, repeats, minutes)
 
 
 @pytest.mark.parametrize(
@@ -177,6 +193,20 @@ def test_the_other_explainers_can_be_traced(tiny):
             leaves = jax.tree.leaves(jax.eval_shape(case.explain))
             assert all(math.prod(leaf.shape) for leaf in leaves), name
     assert len(seen) > 40
+
+
+def test_a_run_of_limited_time_measures_goals_and_large_batches_first(tiny, monkeypatch):
+    order = []
+    monkeypatch.setattr(_run, "chosen_cases", lambda size, only: list(tiny.values()))
+    monkeypatch.setattr(_run, "overhead", lambda chosen, *_, **__: order.append([case.name for case in chosen]))
+    for limited in (False, True):
+        _run._overhead(_run.Settings("tiny", 1, "", None, print, limited))
+    plain, limited = order
+    assert plain == list(tiny)
+    assert sorted(limited) == sorted(plain)
+    goals = {goal.fields["name"] for goal in GOALS if goal.section == "overhead"} & set(plain)
+    assert len(goals) >= 7
+    assert max(map(limited.index, goals)) < limited.index("CAM, small ResNet")
 
 
 @pytest.mark.parametrize(
