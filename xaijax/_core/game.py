@@ -13,7 +13,7 @@ import numpy as np
 
 from xaijax._core import check, frames
 from xaijax._core.attribution import Attribution
-from xaijax._core.blocks import bytes_per_row, in_blocks, rows_at_once
+from xaijax._core.blocks import bytes_per_row, each, in_blocks, rows_at_once
 from xaijax._core.compile import compiled
 from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.grid import ChannelAxis, check_inputs
@@ -160,6 +160,7 @@ class Game:
         examples_at_once: int | None = None,
         batch_size: int | None,
         with_existing: bool = False,
+        given: Any = None,
     ) -> Result:
         """Explains every game by `solve`, as a result that carries the names of players and outputs."""
         fields = self.solve_each(
@@ -170,6 +171,7 @@ class Game:
             examples_at_once=examples_at_once,
             batch_size=batch_size,
             with_existing=with_existing,
+            given=given,
         )
         return result(
             **fields,
@@ -307,6 +309,12 @@ class ModelGame(ExampleGames):
 
     def prepare(self) -> Any:
         return self.masker.prepare(self.x)
+
+    def with_prepared(self, prepared: Any) -> Self:
+        """Returns the games with what `prepare` returned before, to be solved within a compiled function."""
+        games = copy.copy(self)
+        games.prepare = lambda: prepared
+        return games
 
     def active(self, example: Example) -> Bool[Array, " M"]:
         return self.masker.active(example.x, example.prepared)
@@ -452,6 +460,17 @@ def _values_of(game: Game, coalitions: Bool[Array, "S M"], batch_size: int | Non
         return {"values": values, "output": values[0]}
 
     return game.solve_each(solve, coalitions_at_once=len(coalitions), batch_size=batch_size)["values"]
+
+
+@compiled(title="game", quick_to_compile=True)
+def prepare_players(masker: Masker, x: Any) -> tuple[Any, Bool[Array, "N M"], Bool[Array, "N M"]]:
+    """Returns what a masker prepares, and the players of each example that are active, and that exist.
+
+    Called from Python, it is compiled apart from the model and once for all models, superpixels with it.
+    """
+    prepared = masker.prepare(x)
+    of_example = lambda pair: (masker.active(*pair), masker.exists(*pair))  # noqa: E731
+    return prepared, *each(of_example)((x, prepared))
 
 
 def _listed(given: Any) -> list[Any]:

@@ -6,19 +6,22 @@ Omega a small ridge, or a limit on the number of players.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.compile import compiled
-from xaijax._core.game import Game, Value, as_game, reviewed
+from xaijax._core.game import Game, ModelGame, Value, as_game, prepare_players, reviewed
 from xaijax._core.numerics import zero_where
-from xaijax._core.typing import Array, Bool, Ids, Key, KeyLike
+from xaijax._core.typing import Array, Bool, Float, Ids, Key, KeyLike
 from xaijax.lime._coalition_process import adjust
 from xaijax.lime._coalitions import SAMPLINGS, coalition_layout, draw_coalitions, log_size_distribution
 from xaijax.lime._explain import DEFINITIONS, Recipe, check_weights, explain, read_recipe
 from xaijax.lime._neighborhood import DISTANCES, KERNEL_WIDTHS, Samples, check_width, too_narrow
+from xaijax.lime._programs import draw_each, in_programs, solve_each, unsolved_fields
 
 
 def fit(
@@ -112,9 +115,10 @@ def fit(
     )
     batch_size = check.batch_size(batch_size)
     key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
-    attribution = _fit(
-        game, key, ids, width, recipe=recipe, sampling=sampling, distance=distance, batch_size=batch_size
-    )
+    run = _fit
+    if isinstance(game, ModelGame) and in_programs((game, key, ids), game.num_examples, game.num_players, recipe):
+        run = _fit_in_programs
+    attribution = run(game, key, ids, width, recipe=recipe, sampling=sampling, distance=distance, batch_size=batch_size)
     if sampling != "weighted":
         vanished = f"every one of the {recipe.samples(1)} samples but the input itself"
         check_weights(attribution, lambda _: too_narrow(width, distance, game.num_players, vanished))
@@ -135,28 +139,113 @@ def _fit(
     def solve(v: Value, key: Any, active: Bool[Array, " M"], exists: Bool[Array, " M"]) -> dict[str, Array]:
         def draw(key: Array) -> tuple[Samples, Array]:
             samples = draw_coalitions(sampling, key, exists, distance, width, recipe.layout)
-            return samples, samples.points > -0.5  # present players: absent ones are at -1
+            return samples, _present(samples)
 
-        def improve(samples: Samples, residuals: Array, *_: Any) -> tuple[Array, Array, Array]:
-            log_sizes = log_size_distribution(exists.sum(), len(exists), distance, width)
-            better = adjust(samples.points > -0.5, residuals, samples.weights, log_sizes, exists)
-            return better.coefficients, better.prediction, better.scores
+        return _surrogate(draw, v, key, active, exists, width, recipe, distance)
 
-        fields = explain(draw, v, key, recipe, active=exists, improve=improve)
-        fields["values"] = zero_where(~active, fields["values"])  # they equal their background
-        fields["std_errors"] = zero_where(~active, fields["std_errors"])
-        return fields | {"intercept": fields["prediction"] - fields["values"].sum(axis=0)}
+    return game.attribute(Surrogate, solve, key=key, ids=ids, with_existing=True, **_options(recipe, batch_size))
 
-    return game.attribute(
-        Surrogate,
-        solve,
-        key=key,
-        ids=ids,
-        coalitions_at_once=recipe.samples(1),
-        examples_at_once=recipe.most_examples(),
-        batch_size=batch_size,
-        method="LIME",
-        estimator="Gaussian process" if recipe.is_process else "least squares",
-        efficient=False,
-        with_existing=True,
-    )
+
+def _options(recipe: Recipe, batch_size: int | None) -> dict[str, Any]:
+    """Returns the options of `Game.attribute`."""
+    return {
+        "coalitions_at_once": recipe.samples(1),
+        "examples_at_once": recipe.most_examples(),
+        "batch_size": batch_size,
+        "method": "LIME",
+        "estimator": "Gaussian process" if recipe.is_process else "least squares",
+        "efficient": False,
+    }
+
+
+def _present(samples: Samples) -> Bool[Array, "S M"]:
+    return samples.points > -0.5  # absent players are at -1
+
+
+def _surrogate(
+    draw: Callable[[Array], tuple[Samples, Any]],
+    evaluate: Callable[[Any], Array],
+    key: Key[Array, ""],
+    active: Bool[Array, " M"],
+    exists: Bool[Array, " M"],
+    width: Any,
+    recipe: Recipe,
+    distance: str,
+) -> dict[str, Array]:
+    """Returns the fields of one example's surrogate."""
+
+    def improve(samples: Samples, residuals: Array, *_: Any) -> tuple[Array, Array, Array]:
+        log_sizes = log_size_distribution(exists.sum(), len(exists), distance, width)
+        better = adjust(_present(samples), residuals, samples.weights, log_sizes, exists)
+        return better.coefficients, better.prediction, better.scores
+
+    fields = explain(draw, evaluate, key, recipe, active=exists, improve=improve)
+    fields["values"] = zero_where(~active, fields["values"])  # they equal their background
+    fields["std_errors"] = zero_where(~active, fields["std_errors"])
+    return fields | {"intercept": fields["prediction"] - fields["values"].sum(axis=0)}
+
+
+def _fit_in_programs(
+    game: ModelGame, key: Any, ids: Any, width: Any, *, recipe: Recipe, sampling: str, distance: str, batch_size: Any
+) -> Surrogate:
+    """Does the same by several programs: those without the model are compiled once for all models."""
+    prepared, active, exists = prepare_players(game.masker, game.x)
+    samples = _draw(key, ids, exists, width, recipe=recipe, sampling=sampling, distance=distance)
+    unsolved, values = _evaluate(game, prepared, samples.points, recipe=recipe, batch_size=batch_size)
+    fields = _solve(key, ids, samples, values, active, exists, width, recipe=recipe, distance=distance)
+    return dataclasses.replace(unsolved, **fields)
+
+
+@compiled(static_argnames=("recipe", "sampling", "distance"), title="lime.fit", quick_to_compile=True)
+def _draw(
+    key: Key[Array, ""],
+    ids: Any,
+    exists: Bool[Array, "N M"],
+    width: Any,
+    recipe: Recipe,
+    sampling: str,
+    distance: str,
+) -> Samples:
+    """Draws the samples of every example."""
+
+    def draw(key: Array, exists: Bool[Array, " M"]) -> Samples:
+        return draw_coalitions(sampling, key, exists, distance, width, recipe.layout)
+
+    return draw_each(draw, recipe, key, ids, exists)
+
+
+@compiled(static_argnames=("recipe", "batch_size"), title="lime.fit")
+def _evaluate(
+    game: ModelGame, prepared: Any, points: Float[Array, "N S M"], recipe: Recipe, batch_size: int | None
+) -> tuple[Surrogate, Float[Array, "N S ..."]]:
+    """Evaluates every example's samples, and returns them with a surrogate whose fields are still unknown."""
+
+    def solve(v: Value, _key: Any, _active: Any, points: Float[Array, "S M"]) -> dict[str, Array]:
+        return unsolved_fields(v(points > -0.5))
+
+    def with_values(evaluated: Array, **fields: Any) -> Any:
+        return Surrogate(**fields), evaluated
+
+    game = game.with_prepared(prepared)
+    return game.attribute(with_values, solve, given=points, **_options(recipe, batch_size))
+
+
+@compiled(static_argnames=("recipe", "distance"), title="lime.fit", quick_to_compile=True)
+def _solve(
+    key: Key[Array, ""],
+    ids: Any,
+    samples: Samples,
+    values: Float[Array, "N S ..."],
+    active: Bool[Array, "N M"],
+    exists: Bool[Array, "N M"],
+    width: Any,
+    recipe: Recipe,
+    distance: str,
+) -> dict[str, Array]:
+    """Fits the surrogate of every example to the values of its samples."""
+
+    def solve(key: Array, own: Any) -> dict[str, Array]:
+        samples, values, active, exists = own
+        return _surrogate(lambda _: (samples, None), lambda _: values, key, active, exists, width, recipe, distance)
+
+    return solve_each(solve, recipe, key, ids, (samples, values, active, exists))

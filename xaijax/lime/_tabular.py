@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,10 +18,11 @@ from xaijax._core.examples import Example, Fields, explain_examples, model_rows
 from xaijax._core.names import Names, read_names, read_output_names
 from xaijax._core.numerics import at_least_float32, einsum, ratio
 from xaijax._core.target import Target, bind_target
-from xaijax._core.typing import Array, Ids, Inputs, Int, Key, KeyLike, ModelLike, NamesLike, Shaped, TargetLike
+from xaijax._core.typing import Array, Float, Ids, Inputs, Int, Key, KeyLike, ModelLike, NamesLike, Shaped, TargetLike
 from xaijax._model import Model, as_model
 from xaijax.lime._explain import DEFINITIONS, SURROGATES, Recipe, check_weights, explain, read_recipe
 from xaijax.lime._neighborhood import Layout, Samples
+from xaijax.lime._programs import draw_each, in_programs, solve_each, unsolved_fields
 from xaijax.lime._row_process import adjust
 from xaijax.lime._rows import SAMPLINGS, active_features, difference, draw_rows, row_layout, weighted_deviation
 from xaijax.lime._statistics import Statistics
@@ -142,7 +144,10 @@ def tabular(
     key, ids = check.random_key(key), check.example_ids(ids, num_examples)
     if jnp.issubdtype(x.dtype, jnp.floating):
         x = at_least_float32(x)
-    surrogate_of_rows = _tabular(
+    run = _tabular
+    if in_programs((model, x, training_statistics, target, key, ids), num_examples, features, recipe):
+        run = _tabular_in_programs
+    surrogate_of_rows = run(
         model, x, training_statistics, target, key, ids, width,
         recipe=recipe, sampling=sampling, around=around, as_lime=as_lime, batch_size=batch_size,
         names=training_statistics.names if names is None else read_names(names, features, num_examples),
@@ -176,32 +181,14 @@ def _tabular(
     output_names: tuple[str, ...] | None,
     keep_inputs: bool,
 ) -> Surrogate:
-    rows = model_rows(model, x, batch_size)
-    statistics, dtype = training_statistics, x.dtype
-    x = x.astype(jnp.int32) if jnp.issubdtype(dtype, jnp.bool_) else x
-    per_unit = ratio(jnp.ones_like(statistics.deviation), statistics.deviation)
-
-    def improve(samples: Samples, residuals: Array, coefficients: Array, layout: Layout) -> tuple[Array, Array, Array]:
-        return adjust(samples, residuals, coefficients, layout, weighted_deviation(width))
+    rows, dtype, x = model_rows(model, x, batch_size), x.dtype, _as_numbers(x)
 
     def explain_one(example: Example, target: Target) -> Fields:
-        row = example.x
-        # The row in the surrogate's units: 1 for conditions, which hold, and standard deviations from the mean.
-        at = -difference(statistics.mean, row, per_unit.dtype) * per_unit
-        at = jnp.where(statistics.conditional, 1.0, at)
-        fields = explain(
-            lambda key: draw_rows(sampling, key, row, statistics, width, around, recipe.layout),
+        return _surrogate(
+            lambda key: draw_rows(sampling, key, example.x, training_statistics, width, around, recipe.layout),
             lambda inputs: in_blocks(lambda block: target.select(model(block.astype(dtype))), inputs, rows),
-            example.key,
-            recipe,
-            active=active_features(row, statistics),
-            improve=improve,
-            at=at if as_lime else None,
-        )
-        fields["intercept"] = fields["prediction"] - einsum("d,d...->...", at, fields["values"])
-        if not statistics.conditional.any():
-            fields["slopes"] = einsum("d,d...->d...", per_unit, fields["values"])
-        return fields
+            example.key, example.x, training_statistics, width, recipe, as_lime,
+        )  # fmt: skip
 
     infinite = jnp.isinf(x).any(axis=1) if jnp.issubdtype(x.dtype, jnp.floating) else None
     fields, target = explain_examples(
@@ -209,18 +196,167 @@ def _tabular(
         key=key, ids=ids, rows=rows, rows_per_example=recipe.samples(1), examples_at_once=recipe.most_examples(),
         output=False, invalid=infinite,
     )  # fmt: skip
+    fields["unseen"] = training_statistics.unseen(x)
+    return _described(fields, target, x.astype(dtype) if keep_inputs else None, recipe, names, output_names, len(x))
+
+
+def _as_numbers(x: Shaped[Array, "N D"]) -> Shaped[Array, "N D"]:
+    return x.astype(jnp.int32) if jnp.issubdtype(x.dtype, jnp.bool_) else x
+
+
+def _surrogate(
+    draw: Callable[[Array], tuple[Samples, Any]],
+    evaluate: Callable[[Any], Array],
+    key: Key[Array, ""],
+    row: Shaped[Array, " D"],
+    statistics: Statistics,
+    width: Any,
+    recipe: Recipe,
+    as_lime: bool,
+) -> Fields:
+    """Returns the fields of one row's surrogate."""
+    per_unit = ratio(jnp.ones_like(statistics.deviation), statistics.deviation)
+    # The row in the surrogate's units: 1 for conditions, which hold, and standard deviations from the mean.
+    at = -difference(statistics.mean, row, per_unit.dtype) * per_unit
+    at = jnp.where(statistics.conditional, 1.0, at)
+
+    def improve(samples: Samples, residuals: Array, coefficients: Array, layout: Layout) -> tuple[Array, Array, Array]:
+        return adjust(samples, residuals, coefficients, layout, weighted_deviation(width))
+
+    fields = explain(
+        draw,
+        evaluate,
+        key,
+        recipe,
+        active=active_features(row, statistics),
+        improve=improve,
+        at=at if as_lime else None,
+    )
+    fields["intercept"] = fields["prediction"] - einsum("d,d...->...", at, fields["values"])
+    if not statistics.conditional.any():
+        fields["slopes"] = einsum("d,d...->d...", per_unit, fields["values"])
+    return fields
+
+
+def _described(
+    fields: Fields,
+    target: Target,
+    inputs: Shaped[Array, "N D"] | None,
+    recipe: Recipe,
+    names: Names | None,
+    output_names: tuple[str, ...] | None,
+    num_examples: int,
+) -> Surrogate:
     return Surrogate(
         **fields,
         target=target.index,
-        unseen=statistics.unseen(x),
-        inputs=x.astype(dtype) if keep_inputs else None,
-        choice=jnp.zeros(x.shape[0], jnp.int32),
+        inputs=inputs,
+        choice=jnp.zeros(num_examples, jnp.int32),
         axes="N M K" if target.every else "N M",
         method="LIME",
         names=names,
         output_names=output_names,
         choices=(("Gaussian process" if recipe.is_process else "least squares", ""),),
     )
+
+
+def _tabular_in_programs(
+    model: Model,
+    x: Shaped[Array, "N D"],
+    training_statistics: Statistics,
+    target: Target,
+    key: Any,
+    ids: Any,
+    width: Any,
+    *,
+    recipe: Recipe,
+    sampling: str,
+    around: str,
+    as_lime: bool,
+    batch_size: int | None,
+    names: Names | None,
+    output_names: tuple[str, ...] | None,
+    keep_inputs: bool,
+) -> Surrogate:
+    """Does the same by several programs: those without the model are compiled once for all models."""
+    # Names make no other program.
+    statistics = dataclasses.replace(training_statistics, names=None, category_names=(), columns=None)
+    samples, inputs = _draw(key, ids, x, statistics, width, recipe=recipe, sampling=sampling, around=around)
+    unsolved, values = _evaluate(
+        model, x, target, inputs, recipe=recipe, batch_size=batch_size, names=names, output_names=output_names,
+        keep_inputs=keep_inputs,
+    )  # fmt: skip
+    fields = _solve(key, ids, samples, values, x, statistics, width, recipe=recipe, as_lime=as_lime)
+    return dataclasses.replace(unsolved, **fields)
+
+
+@compiled(static_argnames=("recipe", "sampling", "around"), title="lime.tabular", quick_to_compile=True)
+def _draw(
+    key: Key[Array, ""],
+    ids: Any,
+    x: Shaped[Array, "N D"],
+    statistics: Statistics,
+    width: Any,
+    recipe: Recipe,
+    sampling: str,
+    around: str,
+) -> tuple[Samples, Shaped[Array, "N S D"]]:
+    """Draws the samples of every row, as points and as model inputs."""
+
+    def draw(key: Array, row: Shaped[Array, " D"]) -> tuple[Samples, Array]:
+        return draw_rows(sampling, key, row, statistics, width, around, recipe.layout)
+
+    return draw_each(draw, recipe, key, ids, _as_numbers(x))
+
+
+@compiled(static_argnames=("recipe", "batch_size", "names", "output_names", "keep_inputs"), title="lime.tabular")
+def _evaluate(
+    model: Model,
+    x: Shaped[Array, "N D"],
+    target: Target,
+    inputs: Shaped[Array, "N S D"],
+    recipe: Recipe,
+    batch_size: int | None,
+    names: Names | None,
+    output_names: tuple[str, ...] | None,
+    keep_inputs: bool,
+) -> tuple[Surrogate, Float[Array, "N S ..."]]:
+    """Evaluates every row's samples, and returns them with a surrogate whose fields are still unknown."""
+    rows = model_rows(model, x, batch_size)
+
+    def evaluate_one(example: Example, target: Target) -> Fields:
+        evaluate = lambda block: target.select(model(block.astype(x.dtype)))  # noqa: E731
+        return unsolved_fields(in_blocks(evaluate, example.prepared, rows))
+
+    fields, target = explain_examples(
+        evaluate_one, model, x, target,
+        key=None, ids=None, rows=rows, rows_per_example=recipe.samples(1), examples_at_once=recipe.most_examples(),
+        prepared=inputs, output=False,
+    )  # fmt: skip
+    values = fields.pop("evaluated")
+    return _described(fields, target, x if keep_inputs else None, recipe, names, output_names, len(x)), values
+
+
+@compiled(static_argnames=("recipe", "as_lime"), title="lime.tabular", quick_to_compile=True)
+def _solve(
+    key: Key[Array, ""],
+    ids: Any,
+    samples: Samples,
+    values: Float[Array, "N S ..."],
+    x: Shaped[Array, "N D"],
+    statistics: Statistics,
+    width: Any,
+    recipe: Recipe,
+    as_lime: bool,
+) -> Fields:
+    """Fits the surrogate of every row to the values of its samples."""
+    x = _as_numbers(x)
+
+    def solve(key: Array, own: Any) -> Fields:
+        samples, values, row = own
+        return _surrogate(lambda _: (samples, None), lambda _: values, key, row, statistics, width, recipe, as_lime)
+
+    return solve_each(solve, recipe, key, ids, (samples, values, x)) | {"unseen": statistics.unseen(x)}
 
 
 def _check_numbers(statistics: Statistics) -> None:
