@@ -115,10 +115,13 @@ def fit(
     )
     batch_size = check.batch_size(batch_size)
     key, ids = check.random_key(key), check.example_ids(ids, game.num_examples)
-    run = _fit
+    options: dict[str, Any] = {
+        "recipe": recipe, "sampling": sampling, "distance": distance, "batch_size": batch_size,
+    }  # fmt: skip
     if isinstance(game, ModelGame) and in_programs((game, key, ids), game.num_examples, game.num_players, recipe):
-        run = _fit_in_programs
-    attribution = run(game, key, ids, width, recipe=recipe, sampling=sampling, distance=distance, batch_size=batch_size)
+        attribution = _fit_in_programs(game, key, ids, width, **options)
+    else:
+        attribution = _fit(game, key, ids, width, **options)
     if sampling != "weighted":
         vanished = f"every one of the {recipe.samples(1)} samples but the input itself"
         check_weights(attribution, lambda _: too_narrow(width, distance, game.num_players, vanished))
