@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent / "xaijax"
 # Modules and functions that are not checked, each with the reason.
 EXCLUDED = {
     "xaijax._core.attribution": "PyTrees pass through transformations with None and other things in the place of arrays",
-    "xaijax._core.game:ModelGame.__init__": "compiled functions rebuild the game with slots in the place of models",
+    "xaijax._core.model_game:ModelGame.__init__": "compiled functions rebuild the game with slots in the place of models",
     "xaijax._core.target:Target.__init__": "compiled functions rebuild the target with slots in the place of models",
 }
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from xaijax._core.attribution import Attribution, Interactions, Surrogate
 from xaijax._core.compile import clear_caches
 from xaijax._core.fast import fast
-from xaijax._core.game import Game, game
+from xaijax._core.game import Game
 from xaijax._core.join import concatenate
+from xaijax._core.model_game import game
 from xaijax._core.progress import progress
 from xaijax._core.tap import Layer, Layers, compose, layers
 from xaijax._io.files import load, load_options, register_reader, save

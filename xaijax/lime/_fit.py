@@ -14,7 +14,8 @@ from typing import Any
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
 from xaijax._core.compile import compiled
-from xaijax._core.game import Game, ModelGame, Value, as_game, prepare_players, reviewed
+from xaijax._core.game import Game, Value, as_game
+from xaijax._core.model_game import ModelGame, prepare_players, reviewed
 from xaijax._core.numerics import zero_where
 from xaijax._core.typing import Array, Bool, Float, Ids, Key, KeyLike
 from xaijax.lime._coalition_process import adjust

@@ -9,7 +9,7 @@ from typing import Any
 from xaijax import mask
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
-from xaijax._core.game import game
+from xaijax._core.model_game import game
 from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike
 from xaijax._model import as_model
 from xaijax.lime._fit import fit

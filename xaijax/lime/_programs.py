@@ -17,9 +17,7 @@ from xaijax._core.compile import is_eager
 from xaijax._core.typing import Array, Float, Key
 from xaijax.lime._explain import Recipe
 
-_MOST_NUMBERS = (
-    2**20
-)  # of all samples, 4 MB: more leave the caches between two programs, and take longer than compiling
+_MOST_NUMBERS = 2**20  # of all samples, 4 MB: more leave the caches between programs, which takes longer than compiling
 
 
 def in_programs(given: Any, num_examples: int, num_players: int, recipe: Recipe) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from xaijax import mask
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
-from xaijax._core.game import ModelGame, game
+from xaijax._core.model_game import ModelGame, game
 from xaijax._core.progress import steps, watched
 from xaijax._core.target import bind_target
 from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike, TargetLike

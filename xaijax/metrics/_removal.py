@@ -11,7 +11,8 @@ import numpy as np
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import compiled
-from xaijax._core.game import ModelGame, Value
+from xaijax._core.game import Value
+from xaijax._core.model_game import ModelGame
 from xaijax._core.typing import Array, Bool, Float, Int, Shaped
 from xaijax.metrics._players import by_rank, player_values
 

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.compile import automatic_axes
-from xaijax._core.game import Game, as_game, game, reviewed
+from xaijax._core.game import Game, as_game
 from xaijax._core.masker import Masker
+from xaijax._core.model_game import game, reviewed
 from xaijax._core.typing import Ids, Inputs, KeyLike, ModelLike, NamesLike, TargetLike
 from xaijax.mask._background import Background, own_background
 from xaijax.shap._budget import DEFAULT_EVALUATIONS, read_budget, read_key

@@ -15,8 +15,8 @@ from xaijax._core import check
 from xaijax._core.attribution import Attribution
 from xaijax._core.calls import accepted, call_noted, free_parameters, is_required, noted, takes
 from xaijax._core.compile import many_explainers
-from xaijax._core.game import game
 from xaijax._core.masker import Masker
+from xaijax._core.model_game import game
 from xaijax._core.numerics import at_least_float32
 from xaijax._core.typing import Array, Float
 from xaijax._model import as_model
