@@ -17,12 +17,12 @@ WEIGHTS = np.array([1.0, -2.0, 0.5], np.float32)
 
 def fit(x, model):
     game = xai.game(model, x, xai.mask.baseline(np.zeros(3, np.float32)), target="all")
-    return xai.lime.fit(game, key=KEY, num_samples=90, ids=[4, 7])
+    return xai.lime.fit(game, key=KEY, num_samples=91, ids=[4, 7])
 
 
 def tabular(x, model):
     statistics = xai.lime.statistics(ROWS)
-    return xai.lime.tabular(model, x, statistics, key=KEY, num_samples=90, target="all", ids=[4, 7])
+    return xai.lime.tabular(model, x, statistics, key=KEY, num_samples=91, target="all", ids=[4, 7])
 
 
 def curved(x):
@@ -37,10 +37,12 @@ def straight(x):
 def test_the_second_model_compiles_its_evaluations_alone(explain):
     """Drawing and solving depend on shapes and options only. The results are those of one program under jit."""
     x = ROWS[:2]
-    first = explain(x, curved)
-    with compiling() as seen:
+    with compiling() as of_first:
+        first = explain(x, curved)
+    with compiling() as of_second:
         second = explain(x, straight)
-    assert seen.compiled == 1
+    assert of_first.compiled >= 3
+    assert of_second.compiled == 1
     # By hand: the model is linear, from the baseline 0, or per standard deviation of a feature.
     units = (x if explain is fit else np.broadcast_to(ROWS.std(axis=0), x.shape))[..., None]
     np.testing.assert_allclose(second.values, units * np.stack([WEIGHTS, [1, 0, 0]], axis=1), atol=1e-4)
