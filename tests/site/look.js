@@ -28,17 +28,20 @@ function* sideways() {
 }
 
 // Elements that end right of the column, or of an ancestor that hides what overflows, without a scrollbar in between.
+// What is within such an element is not reported again.
 function* cutOff() {
   const column = content();
+  let outer = null;
   for (const element of column.querySelectorAll("*")) {
     const box = element.getBoundingClientRect();
-    if (box.width < 2 || box.height < 2 || !isVisible(element)) continue;
+    if (box.width < 2 || box.height < 2 || !isVisible(element) || outer?.contains(element)) continue;
     for (let parent = element.parentElement; parent; parent = parent.parentElement) {
       const overflow = getComputedStyle(parent).overflowX;
       if (overflow === "auto" || overflow === "scroll") break;
       const edge = parent.getBoundingClientRect();
       if ((overflow !== "visible" || parent === column) && box.right > edge.right + 1.5 && edge.width > 2) {
         yield `cut off: ${describe(element)}`;
+        outer = element;
         break;
       }
       if (parent === column) break;
