@@ -14,7 +14,7 @@ import xaijax as xai  # noqa: E402
 from tests.explainers import KEY  # noqa: E402
 
 TEXT = (Path(__file__).parents[2] / "docs" / "torch.md").read_text()
-PAGE = {}
+PAGE, (WITH_TORCHAX,) = {}, re.findall(r"```python torchax\n(.*?)```", TEXT, flags=re.DOTALL)
 exec("\n".join(re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)), PAGE)
 in_jax, FEATURES, HEAD, X = (PAGE[name] for name in ("in_jax", "features", "head", "images"))
 NET = torch.nn.Sequential(FEATURES, HEAD)
@@ -41,6 +41,22 @@ def test_lime_and_shap_give_the_numbers_of_the_plain_function():
     games = [xai.game(part, X, GRID, target=1) for part in (xai.callback(predict), plain_model())]
     np.testing.assert_allclose(*(xai.shap.exact(game).values for game in games), atol=1e-5)
     np.testing.assert_allclose(*(xai.lime.fit(game, key=KEY, num_samples=8).values for game in games), atol=1e-5)
+
+
+def test_torchax_gives_the_numbers_of_the_plain_function():
+    try:
+        import torchax  # noqa: F401
+    except (ImportError, AttributeError) as error:  # AttributeError: names of operations that torch no longer has
+        pytest.skip(f"torchax cannot be imported: {error}")
+    page = dict(PAGE)
+    exec(WITH_TORCHAX, page)
+    for explain, options in ((xai.cam.grad_cam, {"layer": "features"}), (xai.gradient.saliency, {})):
+        ours, expected = (
+            explain(model, X, target=1, channel_axis=1, **options).values for model in (page["model"], plain_model())
+        )
+        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    games = [xai.game(model, X, GRID, target=1) for model in (page["model"], plain_model())]
+    np.testing.assert_allclose(*(xai.shap.exact(game).values for game in games), atol=1e-5)
 
 
 def test_maps_and_gradients_give_the_numbers_of_the_plain_function():
