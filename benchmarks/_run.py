@@ -73,10 +73,16 @@ class Settings(NamedTuple):
 
 
 class Section(NamedTuple):
-    """measure: settings -> rows, when each is measured; tables: rows -> printed tables."""
+    """A part of the benchmark.
+
+    measure: settings -> rows, when each is measured.
+    tables: rows -> printed tables.
+    rest: of a run of limited time, what is measured after the sections of goals, if anything is.
+    """
 
     measure: Callable[[Settings], Iterable[dict[str, Any]]]
     tables: Callable[[Rows], list[Table]]
+    rest: Callable[[Settings], Iterable[dict[str, Any]]] | None = None
 
 
 def cases(size: Size) -> list[Case]:
@@ -103,11 +109,20 @@ def _first_of(settings: Settings) -> Rows:
 
 
 def _overhead(settings: Settings) -> Iterable[dict[str, Any]]:
+    """Measures all cases, or in limited time those that matter most."""
     chosen = chosen_cases(settings.size, settings.only)
     if settings.limited:
-        before = {*_LARGE, *(goal.fields["name"] for goal in GOALS)}
-        chosen.sort(key=lambda case: case.name not in before)
+        chosen = [case for case in chosen if _matters(case)]
     return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
+
+
+def _other_overhead(settings: Settings) -> Iterable[dict[str, Any]]:
+    chosen = [case for case in chosen_cases(settings.size, settings.only) if not _matters(case)]
+    return overhead(chosen, settings.repeats, peak=settings.peak, say=settings.say)
+
+
+def _matters(case: Case) -> bool:
+    return case.name in _LARGE or any(case.name == goal.fields["name"] for goal in GOALS)
 
 
 def _networks(settings: Settings) -> Iterable[dict[str, Any]]:
@@ -177,8 +192,8 @@ def _errors_of(settings: Settings) -> Rows:
 PEERS: dict[str, Callable[..., Rows]] = {
     "cam": _torch_peers.measure_pytorch_grad_cam,
     "lime": _lime_peers.measure,
-    "shap": _shap_peers.measure_shap,
     "captum": _torch_peers.measure_captum,
+    "shap": _shap_peers.measure_shap,
     "shapiq": _shap_peers.measure_shapiq,
     "trees": _tree_peers.measure,
 }
@@ -202,10 +217,12 @@ def measure_peers(
 SECTIONS = {
     "first": Section(_first_of, lambda rows: [_first_calls.table(rows)]),
     "solvers": Section(_solvers, lambda rows: [_tables.solvers_table(rows)]),
-    "overhead": Section(_overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)]),
+    "overhead": Section(
+        _overhead, lambda rows: [_tables.overhead_table(rows), _tables.programs_table(rows)], _other_overhead
+    ),
     "networks": Section(_networks, lambda rows: [_tables.overhead_table(rows)]),
-    "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
     "parts": Section(_parts, lambda rows: [_tables.parts_table(rows)]),
+    "peers": Section(_peers_of, lambda rows: [peer_table(rows)]),
     "memory": Section(_memory_of, lambda rows: [_tables.memory_table(rows)]),
     "prompts": Section(_prompts_of, lambda rows: [_prompts.table(rows)]),
     "growth": Section(_growth_of, lambda rows: [_growth.table(rows)]),
@@ -213,6 +230,15 @@ SECTIONS = {
     "accelerator": Section(_accelerator_of, _accelerator.table),
     "errors": Section(_errors_of, _error_tables.tables),
 }
+_AFTER_THE_REST = ("prompts", "growth", "devices", "errors")
+
+
+def _passes(sections: Sequence[str], limited: bool) -> list[tuple[str, Callable[[Settings], Iterable[dict[str, Any]]]]]:
+    """Returns the sections with what measures them, in order; in limited time a section may be measured in two passes."""
+    passes = [(name, SECTIONS[name].measure) for name in sections]
+    position = next((number for number, name in enumerate(sections) if name in _AFTER_THE_REST), len(sections))
+    rests = [(name, rest) for name in sections if (rest := SECTIONS[name].rest) is not None] if limited else []
+    return passes[:position] + rests + passes[position:]
 
 
 def run(
@@ -243,15 +269,15 @@ def run(
         record |= {"peak_flops": peak, "section_seconds": {}} | {name: [] for name in SECTIONS}
         record |= {"failed": {}, "not_finished": []}
         last = math.inf if minutes is None else time.perf_counter() + 60 * minutes
-        for name in sections:
+        for name, measure in _passes(sections, settings.limited):
             start = time.perf_counter()
             try:
-                if not _measure_section(record, name, settings, last, paths):
+                if not _measure(record, name, measure, settings, last, paths) and name not in record["not_finished"]:
                     record["not_finished"].append(name)
             except Exception as problem:
                 record["failed"][name] = f"{type(problem).__name__}: {problem}"
                 say(f"{name} failed:\n{traceback.format_exc()}")
-            record["section_seconds"][name] = time.perf_counter() - start
+            record["section_seconds"][name] = record["section_seconds"].get(name, 0) + time.perf_counter() - start
             for path in paths:
                 _record.write(record, path)
     say(f"$ {command}")
@@ -269,11 +295,18 @@ def run(
     return record
 
 
-def _measure_section(record: dict[str, Any], name: str, settings: Settings, last: float, paths: Sequence[Path]) -> bool:
+def _measure(
+    record: dict[str, Any],
+    name: str,
+    measure: Callable[[Settings], Iterable[dict[str, Any]]],
+    settings: Settings,
+    last: float,
+    paths: Sequence[Path],
+) -> bool:
     """Adds the rows of a section to the record, and returns whether the time sufficed for all of them."""
     if time.perf_counter() > last:
         return False
-    for row in SECTIONS[name].measure(settings):
+    for row in measure(settings):
         record[name].append(row)
         for path in paths:
             _record.write(record, path)

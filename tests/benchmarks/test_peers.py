@@ -90,8 +90,8 @@ def test_missing_packages_are_skipped_with_a_sentence(monkeypatch):
     assert [row["peer"] for row in rows] == [
         "pytorch-grad-cam",
         "lime",
-        "shap",
         "captum",
+        "shap",
         "shapiq",
         "shap TreeExplainer",
     ]
