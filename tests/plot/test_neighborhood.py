@@ -63,6 +63,19 @@ def test_the_background_is_a_surface_of_the_two_features_around_the_instance():
         xai.plot.neighborhood(ROWS, OUTPUTS, instance=INSTANCE, surface=surface)
 
 
+def test_a_constant_surface_has_one_color():
+    grid = np.linspace(-1.0, 1.0, 6)
+    surface = xai.metrics.partial_dependence(
+        lambda rows: 0 * rows[:, 0] + 1, INSTANCE[None], (0, 1), grids=(grid, grid)
+    )
+    far = {"instance": INSTANCE + 9, "legend": False, "level": 0.0, "title": ""}
+    ax = xai.plot.neighborhood(ROWS[:2] + 9, OUTPUTS[:2], surface=surface, **far)
+    ax.figure.canvas.draw()
+    left, bottom, right, top = ax.get_window_extent().extents.astype(int)
+    pixels = np.asarray(ax.figure.canvas.buffer_rgba())[::-1][bottom + 9 : top - 9, left + 9 : right - 9]
+    assert len(np.unique(pixels.reshape(-1, 4), axis=0)) == 1
+
+
 @pytest.mark.parametrize(
     ("outputs", "given", "level"),
     [(np.linspace(0, 1, 30), None, 0.5), (OUTPUTS, FITS, -0.5), (OUTPUTS, None, OUTPUTS.mean())],

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import ListedColormap, Normalize
 
 from xaijax._core import check
 from xaijax._core.attribution import Surrogate
@@ -21,6 +22,7 @@ from xaijax.plot._parts.rows import check_attribution, check_example
 
 _AREA, _AREAS = 90.0, 6000.0  # square points: of the largest weight at most, and the sum over all samples
 _INSTANCE = "#ffd23f"
+_STRENGTH = 0.35  # of the surface's colors, so that samples stand out
 
 
 @draws
@@ -216,8 +218,10 @@ def _areas(weights: np.ndarray) -> np.ndarray:
 
 def _draw_surface(ax: Axes, outputs: np.ndarray, grids: list[np.ndarray], norm: Normalize, level: float) -> None:
     """Draws the model's outputs [up, across] behind the samples, with a curve where they equal the level."""
-    style: Any = {"cmap": SIGNED, "norm": norm, "alpha": 0.35, "zorder": 0, "shading": "gouraud", "rasterized": True}
-    ax.pcolormesh(*grids, outputs, **style)
+    # Opaque: translucent triangles would show the seams between them.
+    colors = 1 - _STRENGTH * (1 - colormaps[SIGNED](np.linspace(0, 1, 256))[:, :3])
+    style: Any = {"norm": norm, "zorder": 0, "shading": "gouraud", "rasterized": True}
+    ax.pcolormesh(*grids, outputs, cmap=ListedColormap(colors), **style)
     if outputs.min() < level < outputs.max():
         ax.contour(*grids, outputs, levels=[level], colors="black", linewidths=1.2, zorder=2)
         ax.plot([], [], color="black", lw=1.2, label=f"model = {level:.3g}")
