@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.selection import usual
-from xaijax.cam._component_maps import first_component, leading_eigenvector
+from xaijax.cam._eigenvectors import first_component, leading_eigenvector
 
 
 def symmetric(values, seed=0):

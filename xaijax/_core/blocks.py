@@ -17,15 +17,15 @@ from xaijax._core.jaxpr import make_jaxpr, operations
 # Bytes of the largest array that the model computes from one block. On a CPU 1.25 MB per core, so that a block stays in
 # the caches. Accelerators need larger blocks to be busy: 512 MB.
 _LARGEST_BYTES = {"cpu": 5 * 2**18 * (os.cpu_count() or 1), "accelerator": 2**29}
-_ROWS = (8, 2**15)
+_ROWS = (8, 2**15)  # at least, unless a caller needs fewer, and at most
 _TRACED_ROWS = 3360  # unlikely as a size within a model, and divisible by most numbers of devices
 
 
-def rows_at_once(batch_size: int | None, bytes_per_row: int) -> int:
-    """Returns the number of model rows in one evaluation: the caller's, or as many as suit the device."""
+def rows_at_once(batch_size: int | None, bytes_per_row: int, *, least: int = _ROWS[0]) -> int:
+    """Returns the number of model rows in one evaluation: the caller's, or as many as suit the device, but `least`."""
     if batch_size is not None:
         return batch_size
-    least, most = _ROWS
+    most = _ROWS[1]
     largest = _LARGEST_BYTES["cpu" if jax.default_backend() == "cpu" else "accelerator"]
     return min(most, max(least, largest // max(1, bytes_per_row)))
 
