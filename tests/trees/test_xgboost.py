@@ -66,6 +66,24 @@ def test_dumps_are_read_as_the_object(booster, tmp_path):
         np.testing.assert_array_equal(read.value, forest.value)
 
 
+def test_the_weights_of_trees_are_read_where_each_version_writes_them():
+    """Of the booster "dart", and since XGBoost 3.4 of its model; the margins above test the version that is installed."""
+    options, y = CASES["dart"]
+    booster = train(options, y, True)
+    content = json.loads(bytes(booster.save_raw("json")))
+    own = content["learner"]["gradient_booster"]
+    model = dict(own["gbtree"]["model"] if own["name"] == "dart" else own["model"])
+    weights = model.pop("weight_drop", own.get("weight_drop"))
+    assert min(weights) < 1
+    older = {"name": "dart", "gbtree": {"name": "gbtree", "model": model}, "weight_drop": weights}
+    newer = {"name": "gbtree", "model": model | {"weight_drop": weights}}
+    for written in (older, newer):
+        read = xai.trees.read(content | {"learner": content["learner"] | {"gradient_booster": written}})
+        np.testing.assert_allclose(
+            read.value, xai.trees.read(booster).value, rtol=1e-7
+        )  # the text has float32's digits
+
+
 def test_estimators_have_the_iterations_and_missing_values_of_their_predict():
     x = np.nan_to_num(X)
     stopped = xgb.XGBClassifier(n_estimators=30, early_stopping_rounds=2, **SMALL)
