@@ -29,9 +29,10 @@ from xaijax.shap._choice import choose, rounded
 from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
 from xaijax.shap._design import design, num_pairs
 from xaijax.shap._exact import pair_operator
-from xaijax.shap._paired import ROUNDS, Parts, explain
+from xaijax.shap._paired import ROUNDS, explain
 from xaijax.shap._player_scales import fit, with_scales
 from xaijax.shap._process import Posterior, Process, mixture, one_order, process
+from xaijax.shap._relabeled import Parts
 
 SCALES = ["isotropic", "adapted", "per_player", "fixed"]
 ESTIMATORS = {scales: f"{scales.replace('_', '-')} Gaussian process" for scales in SCALES}

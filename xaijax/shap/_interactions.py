@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Interactions
-from xaijax._core.compile import compiled
+from xaijax._core.compile import compiled, is_eager
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, power_of_two, safe_sqrt, zero_where
 from xaijax._core.progress import watched
@@ -23,8 +24,8 @@ from xaijax.shap._chosen_pairs import ChosenPairs, chosen_pairs
 from xaijax.shap._design import num_pairs
 from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
-from xaijax.shap._paired import Parts, efficient, in_units, relabel
 from xaijax.shap._process import EVEN, ODD, Process, mixture, process
+from xaijax.shap._relabeled import Parts, Relabeled, each_game, efficient, in_units, relabel
 from xaijax.shap._trees import tree_interactions
 from xaijax.trees._forest import Forest
 
@@ -116,7 +117,8 @@ def interactions(
     pairs = chosen_pairs(players, min((num_evaluations - 2) // 2, num_pairs(players)))
     with jax.ensure_compile_time_eval():
         coalitions = jnp.asarray(pairs.coalitions)
-    return _estimated(game, key, ids, coalitions, _constants(pairs, index), index=index, batch_size=batch_size)
+    run = _estimated_in_programs if is_eager(game, key, ids) else _estimated
+    return run(game, key, ids, coalitions, _constants(pairs, index), index=index, batch_size=batch_size)
 
 
 def _of_forest(
@@ -254,52 +256,105 @@ def _estimated(
     index: str,
     batch_size: int | None,
 ) -> Interactions:
-    players, evaluations = game.num_players, 2 * len(coalitions) + 2
-    singles, of_pairs = constants
-    sets = jnp.asarray(list(itertools.combinations(range(players), 2)))
-
     def solve(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Array]:
         relabeled = relabel(v, coalitions, key, active)
-        labels, ends = relabeled.labels, relabeled.ends
-        shape = ends.shape[1:]
-        parts, units = in_units(relabeled)
-        unit = jnp.maximum(units.odd, units.even)
-        total = 2 * parts.odd[-1] * (units.odd / unit)  # all sums are in the larger unit
-        absent = ~(active[:, None] & active[None, :] & ~jnp.eye(players, dtype=bool)).reshape(-1)
-        pairs, pair_errors = (
-            _symmetric(part, sets, players)[labels][:, labels].reshape(players**2, -1)
-            for part in _posterior(of_pairs, parts, units, unit)
-        )
-        pairs = zero_where(absent, pairs).reshape(players, players, -1)
-        pair_errors = jnp.where(absent[:, None], 0, pair_errors)
-        values, errors = (part[labels] for part in _posterior(singles, parts, units, unit))
-        if index == "SII":
-            values = efficient(values, total, active)
-        elif index in SUMMING:
-            values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, active)
-        else:
-            values = zero_where(~active, values)
-        return {
-            "values": (unit[None] * values).reshape(players, *shape),
-            "std_errors": (unit[None] * jnp.where(active[:, None], errors, 0)).reshape(players, *shape),
-            "pairs": (unit[None, None] * pairs).reshape(players, players, *shape),
-            "pair_errors": (unit[None] * pair_errors).reshape(players, players, *shape),
-            "base_value": ends[0],
-            "output": ends[1],
-            "num_evaluations": jnp.asarray(evaluations, jnp.int32),
-        }
+        return _of_ends(relabeled) | _solved(relabeled, constants, index)
 
-    return game.attribute(
-        functools.partial(Interactions, index=index),
-        solve,
-        key=key,
-        ids=ids,
-        coalitions_at_once=evaluations,
-        batch_size=batch_size,
-        method=index,
-        estimator="Gaussian process",
-        efficient=False,
+    result = functools.partial(Interactions, index=index)
+    return game.attribute(result, solve, key=key, ids=ids, **_options(coalitions, index, batch_size))
+
+
+def _options(coalitions: Bool[Array, "n M"], index: str, batch_size: int | None) -> dict[str, Any]:
+    """Returns the options of `Game.attribute`."""
+    return {
+        "coalitions_at_once": 2 * len(coalitions) + 2,
+        "batch_size": batch_size,
+        "method": index,
+        "estimator": "Gaussian process",
+        "efficient": False,
+    }
+
+
+def _of_ends(game: Relabeled) -> dict[str, Array]:
+    evaluations = 2 * game.pairs.own.shape[-2] + 2
+    return {
+        "base_value": game.ends[0],
+        "output": game.ends[1],
+        "num_evaluations": jnp.asarray(evaluations, jnp.int32),
+    }
+
+
+def _solved(game: Relabeled, constants: tuple[Sets, Sets], index: str) -> dict[str, Array]:
+    """Returns the interactions of one game, and their errors."""
+    singles, of_pairs = constants
+    labels, active, players, shape = game.labels, game.active, len(game.labels), game.ends.shape[1:]
+    sets = jnp.asarray(list(itertools.combinations(range(players), 2)))
+    parts, units = in_units(game)
+    unit = jnp.maximum(units.odd, units.even)
+    total = 2 * parts.odd[-1] * (units.odd / unit)  # all sums are in the larger unit
+    absent = ~(active[:, None] & active[None, :] & ~jnp.eye(players, dtype=bool)).reshape(-1)
+    pairs, pair_errors = (
+        _symmetric(part, sets, players)[labels][:, labels].reshape(players**2, -1)
+        for part in _posterior(of_pairs, parts, units, unit)
     )
+    pairs = zero_where(absent, pairs).reshape(players, players, -1)
+    pair_errors = jnp.where(absent[:, None], 0, pair_errors)
+    values, errors = (part[labels] for part in _posterior(singles, parts, units, unit))
+    if index == "SII":
+        values = efficient(values, total, active)
+    elif index in SUMMING:
+        values = efficient(values, total - pairs.sum(axis=(0, 1)) / 2, active)
+    else:
+        values = zero_where(~active, values)
+    return {
+        "values": (unit[None] * values).reshape(players, *shape),
+        "std_errors": (unit[None] * jnp.where(active[:, None], errors, 0)).reshape(players, *shape),
+        "pairs": (unit[None, None] * pairs).reshape(players, players, *shape),
+        "pair_errors": (unit[None] * pair_errors).reshape(players, players, *shape),
+    }
+
+
+def _estimated_in_programs(
+    game: Game, key: Any, ids: Any, coalitions: Array, constants: tuple[Sets, Sets], *, index: str, batch_size: Any
+) -> Interactions:
+    """Does the same by two programs: the one without the model is compiled once for all models."""
+    unsolved, state = _evaluated(game, key, ids, coalitions, index=index, batch_size=batch_size)
+    fields = _solved_alone(state, unsolved.values, constants, index=index)
+    return dataclasses.replace(unsolved, **fields)
+
+
+@compiled(static_argnames=("index", "batch_size"), title="shap.interactions")
+def _evaluated(
+    game: Game,
+    key: Key[Array, ""],
+    ids: Int[Array, " N"] | None,
+    coalitions: Bool[Array, "n M"],
+    index: str,
+    batch_size: int | None,
+) -> tuple[Interactions, Relabeled]:
+    """Returns the evaluated games, and interactions that are 0, or NaN for invalid examples, instead of arrays."""
+
+    def solve(v: Value, key: Key[Array, ""], active: Bool[Array, " M"]) -> dict[str, Any]:
+        state = relabel(v, coalitions, key, active)
+        unsolved = dict.fromkeys(["values", "std_errors", "pairs", "pair_errors"], jnp.zeros_like(state.ends[0]).sum())
+        return _of_ends(state) | unsolved | {"state": state}
+
+    def with_state(state: Relabeled, **fields: Any) -> Any:
+        return Interactions(**fields, index=index), state
+
+    return game.attribute(with_state, solve, key=key, ids=ids, **_options(coalitions, index, batch_size))
+
+
+@compiled(static_argnames=("index",), title="shap.interactions", quick_to_compile=True)
+def _solved_alone(
+    state: Relabeled, unsolved: Float[Array, "*N"], constants: tuple[Sets, Sets], index: str
+) -> dict[str, Array]:
+    """Solves every game. unsolved: 0, or NaN for invalid examples."""
+
+    def solve(own: tuple[Relabeled, Array]) -> dict[str, Array]:
+        return jax.tree.map(lambda field: field + own[1], _solved(own[0], constants, index))
+
+    return each_game(solve, (state, unsolved)) if unsolved.ndim else solve((state, unsolved))
 
 
 def _posterior(

@@ -17,7 +17,8 @@ from xaijax._core.typing import Array, Bool, Ids, Int, Key, KeyLike
 from xaijax.shap._budget import read_key, read_stages
 from xaijax.shap._design import SIZES, design, num_pairs
 from xaijax.shap._least_squares import Large, Regression, large, regression, solve, solve_large
-from xaijax.shap._paired import Parts, Solve, efficient, explain
+from xaijax.shap._paired import explain
+from xaijax.shap._relabeled import Parts, Solve, efficient
 
 SAMPLINGS = ["pairs", "published"]
 _MOST_NUMBERS = 2**25  # in an operator: 128 MB

@@ -1,50 +1,43 @@
 """Explanations from pairs of complementary coalitions, as the kernel and the Gaussian process estimators need them.
 
-The design is a constant. Each explanation relabels its players by its own key, so that no two explanations share a
-design and their errors do not add up over a data set: player i of the game is player labels[i] of the design. An
-estimator may also choose pairs in rounds, from the values of those before; then each explanation has a design of its own.
+The design is a constant, whose players each explanation relabels (`_relabeled.py`). An estimator may also choose pairs in
+rounds, from the values of those before; then each explanation has a design of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from xaijax._core import random
 from xaijax._core.attribution import Attribution
 from xaijax._core.blocks import one_by_one
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import ExampleGames, Game, Value
-from xaijax._core.numerics import in_own_units, power_of_two, ranks, zero_where
-from xaijax._core.typing import Array, Bool, Float, Int, Key
+from xaijax._core.typing import Array, Bool, Int, Key
 from xaijax._core.until import extend_until, precision, repeat_until
+from xaijax.shap._relabeled import (
+    Pairs,
+    Parts,
+    Relabeled,
+    Solve,
+    each_game,
+    evaluate,
+    in_units,
+    labels_of,
+    of_design,
+    relabel,
+    solved,
+)
 
 _MOST_AT_ONCE = 2**13  # pairs in one program: after that many, an interrupt is heard
 
 
-class Pairs(NamedTuple):
-    """The values of n coalitions, and those of their complements."""
-
-    own: Float[Array, "*N n K"]
-    complements: Float[Array, "*N n K"]
-
-
-class Parts(NamedTuple):
-    """The parts of n pairs (v(z), v(1 - z)): half their differences and half their sums."""
-
-    odd: Float[Array, "n K"]
-    even: Float[Array, "n K"]
-
-
-# (parts, the grand coalition's last; [M] the active players) -> [M, K] the values of the design's players and errors.
-# Where pairs are chosen, it takes their coalitions [n, M] as well.
-Solve = Callable[..., tuple[Float[Array, "M K"], Float[Array, "M K"]]]
 # (odd parts [n + 1, K], the grand coalition's last; coalitions [n, M], those of them that are present [n], the active
 # players [M], a count) -> [count, M] the next coalitions to evaluate.
 Choose = Callable[..., Bool[Array, "s M"]]
@@ -53,21 +46,6 @@ Choose = Callable[..., Bool[Array, "s M"]]
 Prepare = Callable[[int], tuple[np.ndarray, Solve] | tuple[np.ndarray, Solve, Choose]]
 
 ROUNDS = 2  # of choices: three evaluations of the model, one after the other
-
-
-class Relabeled(NamedTuple):
-    """One game as its design sees it.
-
-    labels: [M] the design's player of each of the game's players. active: [M] the game's players that change anything.
-    ends: [2, ...] the values of the empty and the grand coalition. pairs: the values of the pairs so far.
-    coalitions: [n, M] the coalitions of the pairs; None where the design is a constant.
-    """
-
-    labels: Int[Array, "*N M"]
-    active: Bool[Array, "*N M"]
-    ends: Float[Array, "..."]
-    pairs: Pairs
-    coalitions: Bool[Array, "*N n M"] | None = None
 
 
 def explain(
@@ -84,11 +62,11 @@ def explain(
 ) -> Attribution:
     """Explains every game from the design's pairs, stage after stage until the values are precise.
 
-    Called from Python, a stage is prepared when it is reached. Within a transformation all stages are prepared.
+    Called from Python, values are solved for by programs without the model, which are compiled once for all models, and a
+    stage is prepared when it is reached. Within a transformation all stages are prepared.
     """
     options: dict[str, Any] = {"estimator": estimator, "title": title, "batch_size": batch_size}
-    in_one_program = len(stages) == 1 and stages[0] <= _MOST_AT_ONCE and len(prepare(0)) == 2
-    if not is_eager(game, key, ids) or in_one_program:
+    if not is_eager(game, key, ids):
         with jax.ensure_compile_time_eval():
             prepared = [prepare(stage) for stage in range(len(stages))]
             coalitions, solves = jnp.asarray(prepared[-1][0]), [stage[1] for stage in prepared]
@@ -114,19 +92,21 @@ def _explain_in_programs(
     """
     title, batch_size = options["title"], options["batch_size"]
     step = min(stages[0], _MOST_AT_ONCE)
-    coalitions, solve, *choices = prepare(0)
-    at_once = not choices and step == stages[0]
-    begin = (coalitions, [solve], choices) if at_once else (coalitions[:step], [Partial(_unsolved)], [])
-    first, state = _explain(game, key, ids, *begin, stages=(len(begin[0]),), until=None, **options)
+    coalitions, _, *choices = prepare(0)
+    begin = coalitions[:step]
+    first, state = _explain(
+        game, key, ids, begin, [Partial(_unsolved)], [], stages=(len(begin),), until=None, **options
+    )
     if choices:
         state = state._replace(
             coalitions=jnp.broadcast_to(coalitions, (*state.pairs.own.shape[:-2], *coalitions.shape))
         )
-    if game.num_examples is None:
-        state = jax.tree.map(lambda leaf: leaf[None], state)
+    alone = game.num_examples is None
+    if alone:
+        state = _with_axis(state)
     known = np.arange(len(state.labels))  # the examples of the state
 
-    def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
+    def extend(number: int, rows: np.ndarray) -> tuple[Array, Array]:
         nonlocal state, known
         coalitions, solve, *choices = prepare(number)
         if not np.array_equal(rows, known):
@@ -147,16 +127,32 @@ def _explain_in_programs(
                 state = _joined(state, None, more)
                 jax.block_until_ready(state)  # so that an interrupt is heard after each block
             before = end
-        values, errors = _solve_again(state, solve, title=title)
-        return values, errors, jnp.full(len(rows), 2 * stages[number] + 2, jnp.int32)
+        return _solve_again(state, solve, title=title)
 
-    if not at_once:
-        values, std_errors, evaluations = another(0, known)
-        alone = slice(None) if game.num_examples is not None else 0
-        first = dataclasses.replace(
-            first, values=values[alone], std_errors=std_errors[alone], num_evaluations=evaluations[alone]
-        )
+    def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
+        return *extend(number, rows), _evaluations(stages[number], len(rows))
+
+    values, std_errors = extend(0, known)
+    if alone:
+        values, std_errors = _without_axis((values, std_errors))
+    first = dataclasses.replace(first, values=values, std_errors=std_errors)
+    if len(begin) < stages[0]:
+        first = dataclasses.replace(first, num_evaluations=_evaluations(stages[0], game.num_examples))
     return first if until is None else extend_until(until, len(stages), first, another)
+
+
+def _evaluations(pairs: int, num_examples: int | None) -> Int[Array, "*N"]:
+    return jnp.full(() if num_examples is None else num_examples, 2 * pairs + 2, jnp.int32)
+
+
+@compiled(title="pairs", quick_to_compile=True)
+def _with_axis(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[None], tree)
+
+
+@compiled(title="pairs", quick_to_compile=True)
+def _without_axis(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[0], tree)
 
 
 def _ends_of_rounds(first: int, last: int, rounds: int) -> list[int]:
@@ -223,26 +219,6 @@ def _explain(
     )
 
 
-def relabel(v: Value, coalitions: Bool[Array, "n M"], key: Key[Array, ""], active: Bool[Array, " M"]) -> Relabeled:
-    """Evaluates a game at the pairs of a design."""
-    num_players = coalitions.shape[1]
-    labels = _labels(key, num_players)
-    ends = jnp.stack([jnp.zeros(num_players, bool), jnp.ones(num_players, bool)])
-    own = coalitions[:, labels]
-    values = v(jnp.concatenate([ends, own, ~own]))
-    pairs = values[2:].reshape(2, len(own), -1)
-    return Relabeled(labels, active, values[:2], Pairs(pairs[0], pairs[1]))
-
-
-def _labels(key: Key[Array, ""], num_players: int) -> Int[Array, " M"]:
-    return ranks(random.uniform(key, (num_players,)))
-
-
-def _evaluate(v: Value, coalitions: Bool[Array, "n M"]) -> Pairs:
-    values = v(jnp.concatenate([coalitions, ~coalitions]))
-    return Pairs(*values.reshape(2, len(coalitions), -1))
-
-
 def _in_rounds(v: Value, game: Relabeled, choose: Choose, count: int) -> Relabeled:
     """Adds pairs to the first ones, up to `count`, in rounds of equal size."""
     first = len(game.pairs.own)
@@ -254,7 +230,7 @@ def _in_rounds(v: Value, game: Relabeled, choose: Choose, count: int) -> Relabel
     def add_round(game: Relabeled, number: Int[Array, ""]) -> tuple[Relabeled, None]:
         before = first + number * size
         new = _next_pairs(_first(game, count - size), choose, before, size)
-        values = _evaluate(v, new[:, game.labels])
+        values = evaluate(v, new[:, game.labels])
         coalitions, pairs = jax.tree.map(
             lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, before, axis=0),
             (game.coalitions, game.pairs),
@@ -279,47 +255,7 @@ def _next_pairs(game: Relabeled, choose: Choose, present: int | Int[Array, ""], 
     """Returns the next coalitions, given the first `present` pairs; values decide, and have no derivatives here."""
     parts, _ = in_units(jax.lax.stop_gradient(game))
     rows = jnp.arange(len(game.pairs.own)) < present
-    return choose(parts.odd, game.coalitions, rows, _of_design(game), count)
-
-
-def _of_design(game: Relabeled) -> Bool[Array, " M"]:
-    """Returns which of the design's players are active."""
-    return jnp.zeros(len(game.labels), bool).at[game.labels].set(game.active)
-
-
-def in_units(game: Relabeled) -> tuple[Parts, Parts]:
-    """Returns the parts with the grand coalition's last, in units [K], powers of two; and the units.
-
-    In these units squares neither overflow nor vanish, regardless of the scale of the outputs. Values are scaled before
-    anything else is done with them: differences of tiny values would be subnormal, which CPUs take for 0.
-    """
-    empty, grand = game.ends.reshape(2, 1, -1)
-    own, complements = jnp.concatenate([game.pairs.own, grand]), jnp.concatenate([game.pairs.complements, empty])
-    unit = power_of_two(jnp.concatenate([own, complements]))
-    own, complements = own / unit[None], complements / unit[None]
-    odd, odd_units = in_own_units((own - complements) / 2, unit)
-    even, even_units = in_own_units((own + complements) / 2, unit)
-    return Parts(odd, even), Parts(odd_units, even_units)
-
-
-def solved(game: Relabeled, solve: Solve) -> tuple[Array, Array]:
-    """Returns the values [M, ...] of the game's own players, which sum to its gain, and their standard errors."""
-    num_players, shape = len(game.labels), game.ends.shape[1:]
-    parts, units = in_units(game)
-    chosen = () if game.coalitions is None else (game.coalitions,)
-    values, errors = solve(parts, _of_design(game), *chosen)
-    values = units.odd[None] * efficient(values[game.labels], 2 * parts.odd[-1], game.active)
-    errors = units.odd[None] * errors[game.labels]
-    errors = jnp.where(jnp.isnan(values), jnp.nan, jnp.where(game.active[:, None], errors, 0))
-    return values.reshape(num_players, *shape), errors.reshape(num_players, *shape)
-
-
-def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], active: Bool[Array, " M"]) -> Float[Array, "M K"]:
-    """Returns the values with 0 for inactive players, and the others shifted alike until all sum to the total."""
-    values = zero_where(~active, values)
-    shared = active | ~active.any()  # where no player is active, all of them share the derivative
-    missing = (total - values.sum(axis=0)) / shared.sum().astype(values.dtype)
-    return zero_where(~active, jnp.where(shared[:, None], values + missing[None], values))
+    return choose(parts.odd, game.coalitions, rows, of_design(game), count)
 
 
 def _in_stages(
@@ -361,7 +297,7 @@ def _in_stages(
             return jax.tree.map(
                 lambda all_, part: jax.lax.dynamic_update_slice_in_dim(all_, part, index * step, axis=0),
                 pairs,
-                _evaluate(v, new[:, game.labels]),
+                evaluate(v, new[:, game.labels]),
             )
 
         pairs = jax.lax.fori_loop(ends[number - 1], ends[number], add_step, pairs)
@@ -395,7 +331,7 @@ def _evaluate_more(
     """Evaluates more pairs of some of the examples: the same coalitions of each, or its own."""
 
     def solve(v: Value, key: Key[Array, ""], _active: Any, own: Bool[Array, "s M"]) -> dict[str, Any]:
-        return {"pairs": _evaluate(v, own[:, _labels(key, game.num_players)]), "output": jnp.zeros(())}
+        return {"pairs": evaluate(v, own[:, labels_of(key, game.num_players)]), "output": jnp.zeros(())}
 
     given = jnp.broadcast_to(coalitions, (len(rows), *coalitions.shape[-2:]))
     at_once = 2 * coalitions.shape[-2]
@@ -442,4 +378,4 @@ def _choose_more(
 def _solve_again(state: Relabeled, solve: Solve, title: str) -> tuple[Array, Array]:
     if state.coalitions is not None:  # small matrices, of each game its own
         return jax.vmap(one_by_one(solved), in_axes=(0, None))(state, solve)
-    return jax.lax.map(lambda game: solved(game, solve), state, batch_size=16)
+    return each_game(lambda game: solved(game, solve), state)
