@@ -16,7 +16,7 @@ NAMESPACES = [name for name in xaijax.__all__ if (ROOT / name / "__init__.py").e
 ARROWS = {
     "_version": set(),
     "__main__": {"_core", "_demonstration", "_io", "_report", "_version", "scale"},
-    "_core": {"_model"},
+    "_core": {"_model", "_version"},
     "_model": {"_core"},
     "_io": {"_core", "_model", "_version"},
     "segment": {"_core"},

@@ -348,6 +348,7 @@ def test_the_constants_of_the_gaussian_process_are_steps(terminal, monkeypatch, 
         return kernel(*arguments)
 
     monkeypatch.setattr(_process, "kernel", shown)
+    monkeypatch.setattr(_process, "stored", lambda _name, _key, compute, _sources: compute())
     game = xai.Game(lambda z: z @ jnp.arange(13.0), num_players=13)
     attribution = xai.shap.gaussian_process(game, key=key, num_evaluations=68)
     np.testing.assert_allclose(attribution.values, np.arange(13), atol=2e-2)

@@ -43,7 +43,7 @@ def test_each_pair_is_the_best_of_all_that_are_left(num_players, counts):
 
 def test_no_pair_is_chosen_twice_where_noise_makes_it_tell_most_again(monkeypatch):
     monkeypatch.setattr(_chosen_pairs, "_NOISE", 100.0)
-    chosen = chosen_pairs.__wrapped__(20, 320).coalitions
+    chosen = _chosen_pairs._chosen(20, 320)
     assert len({row.tobytes() for row in chosen}) == 320
 
 

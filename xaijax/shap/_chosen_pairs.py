@@ -14,10 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from xaijax._core.stored import stored
+from xaijax.shap import _indices, _process
 from xaijax.shap._design import num_pairs
 from xaijax.shap._indices import spin_weights
 from xaijax.shap._process import ODD, Counts, kernel
@@ -40,13 +43,19 @@ def chosen_pairs(num_players: int, count: int) -> ChosenPairs:
 
     count: n, at most `num_pairs(M)`. Candidates are drawn anew whenever the number of pairs has doubled, or half of them are chosen.
     """
+    sources = (sys.modules[__name__], _process, _indices)
+    arrays = stored("pairs", (num_players, count), lambda: {"coalitions": _chosen(num_players, count)}, sources)
+    return ChosenPairs(arrays["coalitions"])
+
+
+def _chosen(num_players: int, count: int) -> np.ndarray:
     chosen = np.eye(num_players, dtype=bool)[: min(count, num_players, num_pairs(num_players))]
     with ThreadpoolController().limit(limits=1, user_api="blas"):  # products with vectors gain nothing from more
         while (missing := count - len(chosen)) > 0:
             candidates = _candidates(num_players, chosen)
             added = _best(chosen, candidates, min(len(chosen), missing, len(candidates) // 2 + 1))
             chosen = np.concatenate([chosen, candidates[added]])
-    return ChosenPairs(chosen)
+    return chosen
 
 
 def _candidates(num_players: int, chosen: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -35,7 +36,9 @@ from threadpoolctl import ThreadpoolController
 
 from xaijax._core.numerics import einsum, ratio, safe_sqrt
 from xaijax._core.progress import steps
+from xaijax._core.stored import stored
 from xaijax._core.typing import Array, Float, Int
+from xaijax.shap import _indices
 from xaijax.shap._indices import spin_weights
 
 EVEN, ODD = 0, 1
@@ -117,7 +120,15 @@ def process(
     The quantities are the index of all sets of t players, in the order of `itertools.combinations`. fixed: one model
     alone, so that the values are linear in the game.
     """
-    return _of_coalitions(design.coalitions[:pairs], index, t, parity, fixed)
+    coalitions = design.coalitions[:pairs]
+
+    def compute() -> dict[str, np.ndarray]:
+        models = _of_coalitions(coalitions, index, t, parity, fixed)
+        return {name: np.asarray(field) for name, field in models._asdict().items()}
+
+    arrays = stored("process", (coalitions, index, t, parity, fixed), compute, (sys.modules[__name__], _indices))
+    with jax.ensure_compile_time_eval():
+        return Process(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
 
 class Order(NamedTuple):
