@@ -13,6 +13,7 @@ import numpy as np
 
 from xaijax._core import check
 from xaijax._core.attribution import Interactions
+from xaijax._core.blocks import each, in_blocks
 from xaijax._core.compile import compiled, is_eager
 from xaijax._core.game import Game, Value, as_game
 from xaijax._core.numerics import dot, power_of_two, safe_sqrt, zero_where
@@ -25,7 +26,7 @@ from xaijax.shap._design import num_pairs
 from xaijax.shap._exact import MOST_PLAYERS, all_coalitions
 from xaijax.shap._indices import INDICES, SUMMING, coalition_weights, spin_weights
 from xaijax.shap._process import EVEN, ODD, Process, mixture, process
-from xaijax.shap._relabeled import Parts, Relabeled, each_game, efficient, in_units, relabel
+from xaijax.shap._relabeled import Parts, Relabeled, efficient, games_at_once, in_units, relabel
 from xaijax.shap._trees import tree_interactions
 from xaijax.trees._forest import Forest
 
@@ -319,7 +320,7 @@ def _estimated_in_programs(
 ) -> Interactions:
     """Does the same by two programs: the one without the model is compiled once for all models."""
     unsolved, state = _evaluated(game, key, ids, coalitions, index=index, batch_size=batch_size)
-    fields = _solved_alone(state, unsolved.values, constants, index=index)
+    fields = _solved_alone(state, unsolved.values, constants, index=index, at_once=games_at_once(state))
     return dataclasses.replace(unsolved, **fields)
 
 
@@ -345,16 +346,16 @@ def _evaluated(
     return game.attribute(with_state, solve, key=key, ids=ids, **_options(coalitions, index, batch_size))
 
 
-@compiled(static_argnames=("index",), title="shap.interactions", quick_to_compile=True)
+@compiled(static_argnames=("index", "at_once"), title="shap.interactions", quick_to_compile=True)
 def _solved_alone(
-    state: Relabeled, unsolved: Float[Array, "*N"], constants: tuple[Sets, Sets], index: str
+    state: Relabeled, unsolved: Float[Array, "*N"], constants: tuple[Sets, Sets], index: str, at_once: int
 ) -> dict[str, Array]:
     """Solves every game. unsolved: 0, or NaN for invalid examples."""
 
     def solve(own: tuple[Relabeled, Array]) -> dict[str, Array]:
         return jax.tree.map(lambda field: field + own[1], _solved(own[0], constants, index))
 
-    return each_game(solve, (state, unsolved)) if unsolved.ndim else solve((state, unsolved))
+    return in_blocks(each(solve), (state, unsolved), at_once) if unsolved.ndim else solve((state, unsolved))
 
 
 def _posterior(

@@ -7,6 +7,7 @@ rounds, from the values of those before; then each explanation has a design of i
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from xaijax._core.attribution import Attribution
-from xaijax._core.blocks import one_by_one
+from xaijax._core.blocks import each, in_blocks, one_by_one
 from xaijax._core.compile import automatic_axes, compiled, is_eager
 from xaijax._core.game import ExampleGames, Game, Value
 from xaijax._core.typing import Array, Bool, Int, Key
@@ -26,8 +27,8 @@ from xaijax.shap._relabeled import (
     Parts,
     Relabeled,
     Solve,
-    each_game,
     evaluate,
+    games_at_once,
     in_units,
     labels_of,
     of_design,
@@ -91,6 +92,7 @@ def _explain_in_programs(
     What chooses pairs and solves for values is compiled apart from the model, and once for all models.
     """
     title, batch_size = options["title"], options["batch_size"]
+    prepare = functools.cache(prepare)
     step = min(stages[0], _MOST_AT_ONCE)
     coalitions, _, *choices = prepare(0)
     begin = coalitions[:step]
@@ -127,7 +129,7 @@ def _explain_in_programs(
                 state = _joined(state, None, more)
                 jax.block_until_ready(state)  # so that an interrupt is heard after each block
             before = end
-        return _solve_again(state, solve, title=title)
+        return _solve_again(state, solve, title=title, at_once=games_at_once(state))
 
     def another(number: int, rows: np.ndarray) -> tuple[Array, Array, Array]:
         return *extend(number, rows), _evaluations(stages[number], len(rows))
@@ -374,8 +376,8 @@ def _choose_more(
     return jax.vmap(lambda game: _next_pairs(game, choose, present, count))(state)
 
 
-@compiled(static_argnames=("title",), title=lambda options: options["title"], quick_to_compile=True)
-def _solve_again(state: Relabeled, solve: Solve, title: str) -> tuple[Array, Array]:
+@compiled(static_argnames=("title", "at_once"), title=lambda options: options["title"], quick_to_compile=True)
+def _solve_again(state: Relabeled, solve: Solve, title: str, at_once: int) -> tuple[Array, Array]:
     if state.coalitions is not None:  # small matrices, of each game its own
         return jax.vmap(one_by_one(solved), in_axes=(0, None))(state, solve)
-    return each_game(lambda game: solved(game, solve), state)
+    return in_blocks(each(lambda game: solved(game, solve)), state, at_once)

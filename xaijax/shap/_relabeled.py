@@ -7,18 +7,16 @@ design and their errors do not add up over a data set: player i of the game is p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from xaijax._core import random
-from xaijax._core.blocks import each, in_blocks
 from xaijax._core.game import Value
 from xaijax._core.numerics import in_own_units, power_of_two, ranks, zero_where
 from xaijax._core.typing import Array, Bool, Float, Int, Key
 
-# Games whose values are solved for side by side. CPUs have fast triangular solvers for single matrices alone.
+# Games whose values each device solves for side by side. CPUs have fast triangular solvers for single matrices alone.
 _AT_ONCE = {"cpu": 1, "accelerator": 16}
 
 
@@ -116,6 +114,7 @@ def efficient(values: Float[Array, "M K"], total: Float[Array, " K"], active: Bo
     return zero_where(~active, jnp.where(shared[:, None], values + missing[None], values))
 
 
-def each_game(function: Callable[[Any], Any], games: Any) -> Any:
-    """Returns function(game) for every game; for programs without the model."""
-    return in_blocks(each(function), games, _AT_ONCE["cpu" if jax.default_backend() == "cpu" else "accelerator"])
+def games_at_once(games: Relabeled) -> int:
+    """Returns how many games a program without the model solves for side by side: at least one on each device."""
+    devices = games.labels.devices()
+    return len(devices) * _AT_ONCE["cpu" if {device.platform for device in devices} == {"cpu"} else "accelerator"]
