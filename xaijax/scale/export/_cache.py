@@ -16,7 +16,8 @@ def compilation_cache(folder: str | Path | None = None) -> Path:
     Why: explainers compile for seconds and then run for milliseconds. JAX keys programs by a hash of everything that they
     depend on (the program, the versions, the device, the compiler's flags), so that a stale program is never used, but by
     default it keeps none. This sets `jax_compilation_cache_dir`, and keeps programs of any size and compile time, as many
-    small ones make up most of the time here. Call it before the first explanation.
+    small ones make up most of the time here. The constants of Gaussian processes are kept in the folder as well, files of a
+    few megabytes for each number of players and of evaluations. Call it before the first explanation.
 
     To compile ahead of time within a process, use `ExportedExplainer.warm_up`, or `jax.jit(...).lower(...).compile()` around
     any explainer.
