@@ -26,6 +26,7 @@ ONE_PASS = (
     xai.cam.kpca_cam,
     xai.cam.fem,
 )
+LANDMARKS = 256  # of 3,136 positions
 _FEW = (xai.cam.grad_cam, xai.cam.layer_cam)
 _OF_MATRICES = (xai.cam.eigen_cam, xai.cam.kpca_cam)
 
@@ -120,6 +121,10 @@ def _of_other_models(size: Size) -> list[Case]:
         }
         if size == "quick" and shape[1] == 224:
             explainers[xai.cam.kpca_cam.title] = lambda model=model, x=x: xai.cam.kpca_cam(model, x)
+        if shape[1] == 224:
+            explainers[f"KPCA-CAM by {LANDMARKS} landmarks"] = lambda model=model, x=x: xai.cam.kpca_cam(
+                model, x, num_landmarks=LANDMARKS
+            )
         if size == "full" or (size == "quick" and shape[1] == 224):
             explainers["all eleven in one pass"] = lambda model=model, x=x: xai.cam.several(model, x, ONE_PASS)
         if make is vision_transformer:

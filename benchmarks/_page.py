@@ -63,6 +63,7 @@ _OVERHEAD = (
     _line("eleven maps from one pass", "all eleven in one pass, small ResNet"),
     _line("the same at 224 x 224", "all eleven in one pass, small ResNet at 224"),
     _line("KPCA-CAM at 224 x 224: a kernel of 3,136 positions", "KPCA-CAM, small ResNet at 224"),
+    _line("the same by 256 landmarks (Nyström)", "KPCA-CAM by 256 landmarks, small ResNet at 224"),
     _line("Grad-CAM of all ten classes", "Grad-CAM of all ten classes, small ResNet"),
     _line(
         "Score-CAM, Group-CAM, IS-CAM, SS-CAM",
