@@ -75,7 +75,7 @@ def causal_model(ids):
 # own checks, attributions, which as PyTrees hold what a transformation puts in the place of their arrays, and a function that
 # Flax calls.
 NOT_CALLED = {
-    "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "metrics.Curve", "metrics.RelevanceGain", "metrics.SensitivityN",
+    "Layer", "Layers", "Model", "lime.Pick", "lime.Statistics", "cam.ChannelGame", "cam.FullGradients", "cam.Tapped", "metrics.Curve", "metrics.RelevanceGain", "metrics.SensitivityN",
     "metrics.ExplainerBenchmark", "metrics.PartialDependence", "metrics.Removal", "metrics.Road", "metrics.Randomization", "metrics.Score", "metrics.Mean", "metrics.Comparison", "metrics.Agreement",
     "scale.ExportedExplainer", "scale.Failure",
     "scale.Summary", "scale.AttributionSummary", "mask.Background", "mask.Gaussian", "mask.Generative", "mask.Grid", "mask.Joint", "mask.Masker",
@@ -272,6 +272,7 @@ def _functions():
         "cam.cam": {"model": xai.compose(image_hidden, head_model), "x": IMAGES},
         "cam.several": {**image_x, "maps": [xai.cam.grad_cam, xai.cam.layer_cam]},
         "cam.fuse": {"model": image_model, "x": IMAGES, "layers": ["hidden", "later"]},
+        "cam.one_pass": {"title": "Max-CAM", "relu": True},
         "cam.full_grad": {"model": image_model, "x": IMAGES},
         "cam.full_gradients": {"model": image_model, "x": IMAGES},
         "cam.channel_map": lambda r: {"games": r.channels, "attribution": xai.shap.exact(r.channels)},

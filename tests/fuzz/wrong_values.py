@@ -91,6 +91,7 @@ LEGAL = {
     "fill": _FILLS,
     "signed": {"True"},
     "cam.several.relu": {"True"},
+    "cam.one_pass.relu": {"True"},
     "column": {"a negative int"},
     "target.unit.index": {"a negative int"},
     "enabled": {"True"},

@@ -7,6 +7,7 @@
   `group_cam`, `opti_cam`, `ablation_cam`; `smooth_grad_cam_plus_plus` (one pass for each sample).
 - At the size of the input: `full_grad` (and `full_gradients`, its terms), `guided_grad_cam`.
 - Channels as players of a game, for the estimators of `xai.shap`: `channel_game`, and `channel_map` for their values.
+- Maps of your own: `one_pass` turns a function of `Tapped` into an explainer.
 - Several layers: `fuse`. Transformers: `attention_rollout`, `attention_gradient`.
 """
 
@@ -35,11 +36,13 @@ from xaijax.cam._gradient_maps import (
     xgrad_cam,
 )
 from xaijax.cam._guided_grad_cam import guided_grad_cam
-from xaijax.cam._one_pass import several
+from xaijax.cam._map import Tapped
+from xaijax.cam._one_pass import one_pass, several
 
 __all__ = [
     "ChannelGame",
     "FullGradients",
+    "Tapped",
     "ablation_cam",
     "attention_gradient",
     "attention_rollout",
@@ -61,6 +64,7 @@ __all__ = [
     "is_cam",
     "kpca_cam",
     "layer_cam",
+    "one_pass",
     "opti_cam",
     "score_cam",
     "several",

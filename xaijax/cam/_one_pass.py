@@ -85,11 +85,41 @@ class Equation:
 
 
 def one_pass(title: str, *, relu: bool) -> Callable[[Callable[[Tapped], Array]], OnePassMap]:
-    """Turns the equation of a map, tapped -> map [N, *space], into an explainer (model, x, *, ...) -> Attribution.
+    """Turns the equation of a map into an explainer with the options that all maps share.
 
-    relu is the paper's choice.
+    Why: for a map of your own from one forward pass. All classes at once, resizing, compilation, `xai.cam.several` and
+    `xai.cam.fuse` come with it.
+
+    Args:
+      title: the name of the map, which its attributions have as `method`.
+      relu: whether the map keeps positive evidence only, unless a caller says otherwise: the paper's choice.
+
+    Returns:
+      A decorator of a function from `xai.cam.Tapped` to maps [N, *space]. The explainer is called as
+      (model, x, *, layer=..., target=..., ...), like `xai.cam.grad_cam`. Keyword-only arguments of the function after
+      the first are options of the explainer: Python numbers or strings.
+
+    Raises:
+      TypeError: if an argument, or what is decorated, is of another type.
+
+    >>> import jax.numpy as jnp, xaijax as xai
+    >>> @xai.cam.one_pass("Max-CAM", relu=True)
+    ... def max_cam(tapped):
+    ...     return tapped.weigh(tapped.gradients.max(axis=tapped.space))
+    >>> model = xai.compose(lambda x: x, lambda a: a[:, 0, 0])
+    >>> max_cam(model, jnp.ones((1, 2, 2, 3)), target=1).values.tolist()
+    [[[1.0, 1.0], [1.0, 1.0]]]
     """
-    return functools.partial(_explainer, title=title, relu=relu)
+    if not isinstance(title, str) or not title:
+        raise TypeError(f'`title` must be the name of the map, such as "Max-CAM", got {check.shown(title)}.')
+    relu = check.flag("relu", relu)
+
+    def decorate(equation: Callable[[Tapped], Array]) -> OnePassMap:
+        if not callable(equation):
+            raise TypeError(f"`equation` must be a function of `xai.cam.Tapped`, got {check.shown(equation)}.")
+        return _explainer(equation, title=title, relu=relu)
+
+    return decorate
 
 
 def one_pass_with_options(

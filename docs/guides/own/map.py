@@ -12,12 +12,10 @@ The decorator brings the options that all maps share, all classes at once, the c
 import jax.numpy as jnp
 
 import xaijax as xai
-from xaijax.cam._map import Tapped
-from xaijax.cam._one_pass import one_pass
 
 
-@one_pass("Max-CAM", relu=True)
-def max_cam(tapped: Tapped):
+@xai.cam.one_pass("Max-CAM", relu=True)
+def max_cam(tapped: xai.cam.Tapped):
     """Computes alpha_k = max_ij dy/dA_ij^k and the map ReLU(sum_k alpha_k A^k)."""
     return tapped.weigh(tapped.gradients.max(axis=tapped.space))
 
