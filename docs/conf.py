@@ -60,7 +60,7 @@ def docstring(app, what, name, obj, options, lines):
     marked = _marks(_equations(lines))
     lines[:] = _results(_tables(_fields(marked) if what == "class" else marked))
     if what == "property":
-        lines.insert(0, "")  # else napoleon takes what is before the first colon for a type
+        lines[:0] = ["..", ""]  # an empty comment: else napoleon takes what is before the first colon for a type
 
 
 def leave_out(app, what, name, obj, skip, options):
