@@ -1,5 +1,6 @@
 """LIME over strings: words are exact where the model is linear in them, and a text's answer is its own."""
 
+import itertools
 import re
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import xaijax as xai
-from xaijax.lime._words import Encoder, _read_split, _unicode_words, pieces
+from xaijax.lime._words import Encoded, Encoder, _read_split, _unicode_words, padded_sizes, pieces
 
 TEXTS = ["God, not a god: why not?", "Posting posting  Posting host", "why not"]
 WORDS = (("God", "not", "a", "god", "why"), ("Posting", "posting", "host"), ("why", "not"))
@@ -141,6 +142,56 @@ def test_the_answer_of_a_text_does_not_depend_on_the_others(key):
         np.testing.assert_allclose(batch.std_errors[row, :count], alone.std_errors[0], atol=1e-6)
         np.testing.assert_allclose(turned.values[3 - row, :count], alone.values[0], atol=1e-6)
         assert words_of(turned, 3 - row) == words_of(alone, 0)
+
+
+def test_the_line_is_the_weighted_regression_over_all_subsets_of_the_words(key):
+    """By NumPy: all 16 subsets, weighted by the kernel of the cosine distance. The 12 players of padding change nothing."""
+    words = ["why", "not", "God", "host"]
+    subsets = np.array(list(itertools.product([1, 0], repeat=4)))
+    sums = subsets @ [weight(by_words, word) for word in words]
+    roots = np.exp(-(((1 - np.sqrt(subsets.mean(axis=1))) / 0.25) ** 2) / 2)[:, None]
+    columns = np.concatenate([np.ones((16, 1)), subsets], axis=1)
+    line = np.linalg.lstsq(roots * columns, roots[:, 0] * sums**2, rcond=None)[0]
+    options = {"key": key, "pad_id": PAD, "num_samples": 2000}
+    fitted = xai.lime.strings(lambda ids: bag(ids) ** 2, [" ".join(words)], by_words, **options)
+    assert fitted.std_errors[0].max() < 0.05 * np.abs(line[1:]).max()
+    np.testing.assert_array_less(np.abs(fitted.values[0] - line[1:]), 4 * fitted.std_errors[0] + 1e-4)
+    np.testing.assert_allclose(fitted.intercept[0], line[0], atol=0.1)
+
+
+def test_texts_of_up_to_1024_tokens_are_padded_to_8_sizes():
+    sizes = set()
+    for tokens, words in itertools.chain.from_iterable([(n, n), (n, -(-n // 2)), (n, 1)] for n in range(1, 1025)):
+        encoded = Encoded(np.ones(tokens, np.int32), np.zeros(tokens, np.int32), ("word",) * words)
+        length, players = padded_sizes(encoded, None, 0, tokens_per_word=1)
+        assert length >= tokens
+        assert players >= words
+        assert length < 2 * max(tokens, 9)
+        sizes.add((length, players))
+    assert len(sizes) <= 8
+
+
+@pytest.mark.parametrize(
+    "counts", [(3, 16, 17), pytest.param((1, 2, 15, 30, 33, 70, 200, 500, 513, 1024), marks=pytest.mark.slow)]
+)
+def test_texts_of_one_padded_length_share_all_programs(counts, key, caplog):
+    model, options = (
+        xai.function(lambda weights, ids: weights[ids].sum(axis=1), WEIGHTS),
+        {"pad_id": PAD, "num_samples": 22},
+    )
+    seen = set()
+    for count in counts:
+        text = " ".join(f"w{number}" for number in range(count))
+        caplog.clear()
+        with jax.log_compiles(), caplog.at_level("WARNING"):
+            xai.lime.strings(model, [text], lambda text: [2 + len(word) for word in text.split()], key=key, **options)
+        compiled = re.findall(r"Compiling (?:jit\()?(\w+)", caplog.text)
+        size = max(16, 2 ** (count - 1).bit_length())
+        if size in seen:
+            assert compiled == []
+        elif seen:
+            assert sorted(compiled) == ["_draw", "_evaluate", "_solve", "prepare_players"]
+        seen.add(size)
 
 
 def test_all_outputs_and_scores_of_examples_keep_their_rows(key):

@@ -20,7 +20,7 @@ from xaijax._core.typing import ArrayOrSequence, Ids, Inputs, KeyLike, ModelLike
 from xaijax._model import CallbackModel, as_model
 from xaijax.lime._explain import DEFINITIONS
 from xaijax.lime._fit import fit
-from xaijax.lime._words import Encoded, Encoder, Split, Tokenizer, check_texts, one_of_few_sizes, padded_length
+from xaijax.lime._words import Encoded, Encoder, Split, Tokenizer, check_texts, padded_sizes
 from xaijax.mask import Tokens
 
 
@@ -129,8 +129,9 @@ def strings(
         marks, and where each emoji is a word (definitions "lime": r"\\W+"). They need spaces between words. Chinese,
         Japanese, Thai and Lao fall into single characters, Burmese and Khmer into parts of syllables: pass a function
         that knows their words.
-      length: L, the number of tokens that every text is padded to. Default: for each text the next power of two, or three
-        quarters of one, so that its answer does not depend on the other texts and few programs are compiled.
+      length: L, the number of tokens that every text is padded to. Default: for each text the next power of two, from 16
+        on, so that its answer does not depend on the other texts. Texts of one padded length share their programs: at
+        most 8 programs hold the model for all texts of up to 1,024 tokens.
       target: an int, ints [N], a callable, "all", or None for the top class.
       num_samples, sampling, distance, kernel_width, ridge, num_features, feature_selection, surrogate, until,
         max_samples, top, ids, batch_size: as for `xai.lime.fit`.
@@ -185,27 +186,28 @@ def strings(
     bag_of_words = check.flag("bag_of_words", bag_of_words)
     encoder = Encoder(tokenizer, split=split, bag_of_words=bag_of_words, pad_id=pad_id)
     encoded = [encoder(text, number) for number, text in enumerate(texts)]
-    shapes = [(padded_length(own, length, n), one_of_few_sizes(len(own.words))) for n, own in enumerate(encoded)]
+    per_word = _CHARACTERS_PER_WORD if tokenizer is _characters else 1
+    shapes = [padded_sizes(own, length, number, per_word) for number, own in enumerate(encoded)]
     num_texts, longest = len(texts), max(length for length, _ in shapes)
-    whole = jnp.asarray(np.stack([_resized(own.ids, [longest], pad_id) for own in encoded]))
+    whole = _on_device(np.stack([_resized(own.ids, [longest], pad_id) for own in encoded]))
     model, whole_target = bind_target(model, whole, target, num_texts, all_allowed=True)
     text_ids = check.example_ids(np.arange(num_texts) if ids is None else ids, num_texts)
 
-    order, parts = [], []
+    order, parts, filler = [], [], _on_device(np.int32(pad_id))
     for size, num_words in steps("texts", sorted(set(shapes))):
         rows = np.array([row for row, shape in enumerate(shapes) if shape == (size, num_words)])
-        x = jnp.asarray([_resized(encoded[row].ids, [size], pad_id) for row in rows])
-        groups = jnp.asarray([_resized(encoded[row].owners, [size], -1) for row in rows])
-        masker = Tokens(None if mask_id is None else jnp.asarray(mask_id), jnp.asarray(pad_id), groups, num_words)
+        x = _on_device(np.stack([_resized(encoded[row].ids, [size], pad_id) for row in rows]))
+        groups = _on_device(np.stack([_resized(encoded[row].owners, [size], -1) for row in rows]))
+        masker = Tokens(None if mask_id is None else _on_device(np.int32(mask_id)), filler, groups, num_words)
         target_of_rows = dataclasses.replace(
             whole_target,
-            index=None if whole_target.index is None else whole_target.index[rows],
-            arguments=jax.tree.map(lambda leaf, rows=rows: leaf[rows], whole_target.arguments),
+            index=None if whole_target.index is None else _rows(whole_target.index, rows),
+            arguments=jax.tree.map(lambda leaf, rows=rows: _rows(leaf, rows), whole_target.arguments),
         )
         attribution = fit(
             ModelGame(model, x, masker, target_of_rows), key=key, distance=distance, kernel_width=kernel_width, ridge=ridge,
             feature_selection=feature_selection, surrogate=surrogate, until=until, max_samples=max_samples, top=top,
-            ids=text_ids[rows], batch_size=batch_size, **options,
+            ids=_rows(text_ids, rows), batch_size=batch_size, **options,
         )  # fmt: skip
         parts.append(attribution)
         order.extend(rows)
@@ -220,6 +222,9 @@ def _checked_tokenizer(tokenizer: Tokenizer | None) -> Tokenizer:
             "xai.callback(predict) without `decode`, and then without a pad_id too."
         )
     return tokenizer
+
+
+_CHARACTERS_PER_WORD = 4  # with the separator after it; few texts have fewer
 
 
 def _characters(text: str) -> list[int]:
@@ -244,7 +249,7 @@ def _of_definitions(definitions: str, num_samples: Any, sampling: Any, num_featu
 def _join(parts: list[Surrogate], order: np.ndarray, encoded: list[Encoded], longest: int) -> Surrogate:
     """Joins texts of different lengths, in order: values are filled up with 0, the words of tokens with -1."""
     num_words = max(len(text.words) for text in encoded)
-    xp = np if check.is_concrete(parts) else jnp  # NumPy compiles no program for each length
+    xp = np if check.is_concrete(parts) else jnp
     first, joined = parts[0], {}
     for name in first.array_fields():
         if getattr(first, name) is None:
@@ -252,9 +257,18 @@ def _join(parts: list[Surrogate], order: np.ndarray, encoded: list[Encoded], lon
         sizes = {"M": num_words, "R": longest}
         wanted = [sizes.get(axis) for axis in first.axes_of(name)]
         leaves = [_resized(xp.asarray(getattr(part, name)), wanted, -1 if name == "regions" else 0) for part in parts]
-        joined[name] = jnp.asarray(xp.concatenate(leaves)[order])
+        joined[name] = _on_device(xp.concatenate(leaves)[order])
     names = tuple(text.words + ("",) * (num_words - len(text.words)) for text in encoded)
     return dataclasses.replace(first, **joined, names=names)
+
+
+# JAX compiles a program for each shape of what it converts, and of what it takes rows of; NumPy and copying compile none.
+def _on_device(values: Any) -> Any:
+    return jax.device_put(values) if isinstance(values, np.ndarray | np.generic) else values
+
+
+def _rows(values: Any, rows: np.ndarray) -> Any:
+    return _on_device(np.asarray(values)[rows]) if check.is_concrete(values) else values[rows]
 
 
 def _resized(values: Any, sizes: list[int | None], filler: int) -> Any:

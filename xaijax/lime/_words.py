@@ -18,6 +18,9 @@ Split = (
     str | Callable[[str], Iterable[str]] | None
 )  # a pattern of separators, a function from a text to its words, or None
 
+_FEWEST = 16  # tokens, and players
+_MOST_BY_LENGTH = 512  # players of a text because of its length
+
 
 class Encoded(NamedTuple):
     """ids: [L] the tokens of a text. owners: [L] the word of each, -1 for separators. words: [M] the words."""
@@ -257,20 +260,27 @@ def check_texts(texts: Any) -> list[str]:
     return texts
 
 
-def padded_length(encoded: Encoded, length: int | None, number: int) -> int:
-    """Returns L: the given length, or one of few sizes that depends only on the text, so that few programs are compiled."""
+def padded_sizes(encoded: Encoded, length: int | None, number: int, tokens_per_word: int) -> tuple[int, int]:
+    """Returns the numbers of tokens L and of players M that a text is filled up to.
+
+    They depend on this text alone, and are few, so that few programs are compiled: powers of two from 16 on. Without a
+    given length, texts of as many tokens have as many players, up to 512: more would take longer to fit than to compile.
+
+    tokens_per_word: how many tokens a text has at least for each of its words, as a rule.
+    """
+    num_tokens, num_words = len(encoded.ids), _power_of_two(len(encoded.words))
     if length is None:
-        return one_of_few_sizes(len(encoded.ids))
+        length = max(_power_of_two(num_tokens), _FEWEST * tokens_per_word)
+        return length, max(num_words, min(length // tokens_per_word, _MOST_BY_LENGTH))
     length = check.positive_int("length", length)
-    if len(encoded.ids) > length:
+    if num_tokens > length:
         raise ValueError(
             f"`length` must be at least the number of tokens of every text, got {length}, while text {number} has "
-            f"{len(encoded.ids)}: cut the text, or give a greater length."
+            f"{num_tokens}: cut the text, or give a greater length."
         )
-    return length
+    return length, num_words
 
 
-def one_of_few_sizes(least: int) -> int:
-    """Returns the smallest power of two, or three quarters of one, that is at least `least` and 16."""
-    size = max(16, 1 << (least - 1).bit_length())
-    return size * 3 // 4 if size > 16 and least <= size * 3 // 4 else size
+def _power_of_two(least: int) -> int:
+    """Returns the smallest power of two that is at least `least` and 16."""
+    return max(_FEWEST, 1 << (least - 1).bit_length())
