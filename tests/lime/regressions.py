@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from xaijax.lime._columns import Columns
 from xaijax.lime._neighborhood import Samples, independent_layout
 from xaijax.lime._reliability import effective_samples, r_squared, reliability
 from xaijax.lime._surrogate import Ridge, dot, regression, solve
@@ -21,7 +22,10 @@ def fit_line(points, values, weights, ridge, absolute=False):
     first = lambda rows: jnp.concatenate([jnp.zeros_like(rows[:1]), rows])  # noqa: E731
     drawn = first(jnp.ones(len(points), bool))
     samples = Samples(first(points), first(weights), drawn, jnp.zeros((len(drawn), 0)))
-    padded = line._replace(**{name: first(getattr(line, name)) for name in ("residuals", "whitened", "leverage")})
+    padded = line._replace(
+        columns=Columns(first(line.columns.numbers.T).T),
+        **{name: first(getattr(line, name)) for name in ("residuals", "leverage")},
+    )
     found = reliability(
         padded, samples, independent_layout(len(points)), problem.varies.sum(), effective_samples(samples)
     )

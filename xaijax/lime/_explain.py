@@ -14,9 +14,9 @@ from xaijax._core import check
 from xaijax._core.numerics import dot, power_of_two, ratio
 from xaijax._core.typing import Array, Bool, Float, Key
 from xaijax._core.until import read_until, repeat_until
-from xaijax.lime._neighborhood import Layout, Samples
+from xaijax.lime._neighborhood import Layout, Pairs, Samples
 from xaijax.lime._reliability import effective_samples, r_squared, reliability, stability
-from xaijax.lime._surrogate import SELECTIONS, Line, Regression, Ridge, regression, select, solve
+from xaijax.lime._surrogate import SELECTIONS, Line, Regression, Ridge, regression, regression_of_pairs, select, solve
 
 # (samples, the line's residuals [S, K] and coefficients [M, K], the layout) -> the changes of the coefficients [M, K] and
 # of the prediction [K], and scores [B, M, K] with scores'scores the covariance of the new coefficients
@@ -157,6 +157,8 @@ def explain(
       The fields of a Surrogate. Coefficients are per unit of the points, the prediction is at the points' 0.
     """
     draw_key, stability_key = jax.random.split(key)
+    if recipe.until is not None:
+        draw = _without_pairs(draw)  # rows that are reserved for later rounds have no weight
     samples, inputs = draw(draw_key)
     values = evaluate(inputs)
     shape, values = values.shape[1:], values.reshape(len(values), -1)
@@ -203,6 +205,14 @@ def explain(
     return check.nan_where(vanished, fields)
 
 
+def _without_pairs(draw: Callable[[Array], tuple[Samples, Any]]) -> Callable[[Array], tuple[Samples, Any]]:
+    def draw_points(key: Array) -> tuple[Samples, Any]:
+        samples, inputs = draw(key)
+        return samples._replace(pairs=None), inputs
+
+    return draw_points
+
+
 def _fit(
     samples: Samples,
     values: Float[Array, "S K"],
@@ -214,8 +224,12 @@ def _fit(
     at: Array | None,
 ) -> dict[str, Array]:
     players = samples.points.shape[1]
-    columns = jnp.concatenate([samples.points, samples.controls], axis=1).astype(values.dtype)
-    problem = regression(columns, values, samples.weights, recipe.ridge)
+    if samples.pairs is not None:
+        pairs = Pairs(*(part.astype(values.dtype) for part in samples.pairs))
+        problem = regression_of_pairs(pairs, values, samples.weights, layout, recipe.ridge)
+    else:
+        columns = jnp.concatenate([samples.points, samples.controls], axis=1).astype(values.dtype)
+        problem = regression(columns, values, samples.weights, recipe.ridge)
     effective = effective_samples(samples)
     line = solve(problem, problem.goal)
     whole = reliability(line, samples, layout, problem.varies.sum(), effective)
@@ -229,7 +243,7 @@ def _fit(
         coefficients, errors = coefficients + change, jnp.sqrt((scores**2).sum(axis=0))
         # Least squares gives the mean of the samples at their center; the process need not.
         offset = offset + dot(problem.center[:players], change)
-        moved = dot(problem.rows[:, :players], change / per_unit) + roots * offset
+        moved = problem.columns.line(change / per_unit) + roots * offset
         better = line._replace(scaled=coefficients / per_unit, residuals=line.residuals - moved)
         fidelity = r_squared(problem, better, samples.drawn, players)
     # The stability is that of the fit of all players, before any were dropped.

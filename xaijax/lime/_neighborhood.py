@@ -32,6 +32,17 @@ import numpy as np
 from xaijax._core.typing import Array, Bool, Float
 
 
+class Pairs(NamedTuple):
+    """Points of equal weight in pairs of opposites, middle ± half, whose first points follow one another.
+
+    middle: [M] the point between both.
+    halves: [M, H] of the pairs in their order, and then of the independent rows, which are middle + half.
+    """
+
+    middle: Float[Array, " M"]
+    halves: Float[Array, "M H"]
+
+
 class Samples(NamedTuple):
     """Samples around one input; the first is the input itself.
 
@@ -40,20 +51,27 @@ class Samples(NamedTuple):
     drawn: [S] False for samples without randomness: the input, and rows that are reserved for later rounds.
     controls: [S, E] control variates, whose mean is 0 at every point. Fitted together with the points, they reduce the
       noise of the points' coefficients and leave their expectation as it is.
+    pairs: the same points, where each block's second half is exactly opposite to its first; else None.
     """
 
     points: Float[Array, "S M"]
     weights: Float[Array, " S"]
     drawn: Bool[Array, " S"]
     controls: Float[Array, "S E"]
+    pairs: Pairs | None = None
 
 
-def samples(points: Float[Array, "S M"], weights: Float[Array, " S"], controls: Array | None = None) -> Samples:
+def samples(
+    points: Float[Array, "S M"],
+    weights: Float[Array, " S"],
+    controls: Array | None = None,
+    pairs: Pairs | None = None,
+) -> Samples:
     """Returns samples of which the first is the input."""
     if controls is None:
         controls = jnp.zeros((len(points), 0), points.dtype)
     drawn: Any = np.arange(len(points)) > 0  # known: sums of it need no program
-    return Samples(points, weights, drawn, controls)
+    return Samples(points, weights, drawn, controls, pairs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,12 +43,12 @@ def reliability(
     """
     kept = jnp.where(samples.drawn, 1.0, 0.0).astype(line.residuals.dtype)
     residuals = line.residuals * (kept / jnp.maximum(1 - line.leverage, 1e-3))[:, None]
-    scores = layout.block_sums(line.whitened[:, :, None] * residuals[:, None, :])
+    scores = line.columns.block_sums(residuals, layout)
     lengths = layout.block_sums(kept)
     number = jnp.sum(lengths > 0)
     share = lengths / jnp.maximum(lengths.sum(), 1)
     scores = scores - share[:, None, None] * scores.sum(axis=0)
-    scores = einsum("ij,bjk->bik", line.inverse, scores)
+    scores = einsum("ij,bjk->bik", dot(line.inverse, line.inverse.T), scores)
     scores = scores * jnp.sqrt(number / jnp.maximum(number - 1, 1))
     enough = (effective > num_used + 1) & (number > 1)
     return Reliability(scores, jnp.where(enough, safe_sqrt((scores**2).sum(axis=0)), jnp.inf))
@@ -58,8 +58,8 @@ def r_squared(
     problem: Regression, line: Line, drawn: Bool[Array, " S"] | np.ndarray, players: int
 ) -> tuple[Array, Array]:
     """Returns the weighted R² of the players' line, [K], and the same with each drawn row predicted by a fit without it."""
-    controls = line.scaled.at[:players].set(0) if problem.rows.shape[1] > players else None
-    own = line.residuals if controls is None else line.residuals + dot(problem.rows, controls)
+    controls = line.scaled.at[:players].set(0) if len(problem.scale) > players else None
+    own = line.residuals if controls is None else line.residuals + problem.columns.line(controls)
     held_out = jnp.where(drawn, jnp.minimum(line.leverage, 0.999), 0)[:, None]
     held_out = own + line.residuals * held_out / (1 - held_out)
     squares = jnp.concatenate([problem.goal, own, held_out], axis=1) ** 2  # summed at once: one program

@@ -23,7 +23,7 @@ from xaijax.lime._hypercubes import (
     seeds,
     whole_blocks,
 )
-from xaijax.lime._neighborhood import Layout, Samples, block_layout, independent_layout, kernel, samples
+from xaijax.lime._neighborhood import Layout, Pairs, Samples, block_layout, independent_layout, kernel, samples
 from xaijax.lime._statistics import Statistics
 
 SAMPLINGS = ["weighted", "independent"]
@@ -90,10 +90,14 @@ def draw_rows(
     integers = np.array(statistics.integers) | (not jnp.issubdtype(row.dtype, jnp.floating))
     coins = _coins(key, layout, len(row)) if integers.any() else jnp.zeros((1, len(row)))
     numbers, conditions = np.flatnonzero(~conditional), np.flatnonzero(conditional)
-    parts, controls = [], None
+    parts, controls, pairs = [], None, None
     if len(numbers):
-        normals = _normals(jax.tree.map(lambda leaf: leaf[numbers], seed), layout)
-        steps = jnp.where(varies[numbers], center[numbers] / precision + normals / jnp.sqrt(precision), 0)
+        halves = _half_normals(jax.tree.map(lambda leaf: leaf[numbers], seed), layout) / jnp.sqrt(precision)
+        middle = jnp.where(varies[numbers], center[numbers] / precision, 0)
+        halves = jnp.where(varies[numbers, None], halves, 0)
+        steps = middle + _both_halves(halves, layout)
+        if weighted and layout.number and not len(conditions) and not integers.any():
+            pairs = Pairs(middle, halves)
         parts.append(_move(row, statistics, numbers, steps, integers[numbers], coins[:, numbers]))
     if len(conditions):
         tables = _conditions(row, statistics, tilt)
@@ -115,7 +119,7 @@ def draw_rows(
         weights: Any = np.append(0, np.ones(len(steps))).astype(steps.dtype)  # known: sums of it need no program
     else:
         weights = jnp.concatenate([jnp.ones(1), kernel(jnp.linalg.norm(steps, axis=1), width)]).astype(steps.dtype)
-    return samples(points, weights, controls), jnp.concatenate([row[None], inputs])
+    return samples(points, weights, controls, pairs), jnp.concatenate([row[None], inputs])
 
 
 def difference(left: Shaped[Array, " D"], row: Shaped[Array, " D"], dtype: Any) -> Float[Array, " D"]:
@@ -136,18 +140,26 @@ def _coins(key: Key[Array, ""], layout: Layout, num_columns: int) -> Float[Array
     return jnp.concatenate([pairs, drawn[layout.number * half :]])
 
 
-def _normals(seed: Seeds, layout: Layout) -> Float[Array, "n D"]:
-    """Returns standard normal numbers, in each block pairs of opposite ones."""
+def _half_normals(seed: Seeds, layout: Layout) -> Float[Array, "D H"]:
+    """Returns standard normal numbers for the first half of each block, and for the independent rows after the blocks."""
     parts = []
     if layout.number:
         # Loops over the columns keep their results; otherwise the compiler repeats the drawing wherever it is used. The
         # quantile has its own loop over flat vectors: over the short rows of blocks it takes three times as long.
         uniform = jax.lax.map(lambda column: half_blocks(column, layout.length).ravel(), seed)
-        half = jax.lax.map(normal_quantile, uniform).reshape(len(uniform), layout.number, -1)
-        parts.append(jnp.concatenate([half, -half], axis=2).reshape(len(half), -1))
+        parts.append(jax.lax.map(normal_quantile, uniform))
     if layout.rest:
         parts.append(jax.lax.map(normal_quantile, rest_numbers(seed)))
-    return jnp.concatenate(parts, axis=1).T
+    return jnp.concatenate(parts, axis=1)
+
+
+def _both_halves(halves: Float[Array, "D H"], layout: Layout) -> Float[Array, "n D"]:
+    """Returns all rows: in each block, the second half is opposite to the first."""
+    half = layout.length // 2
+    paired = halves[:, : layout.number * half].T.reshape(layout.number, 1, half, -1)
+    signs = jnp.asarray([1, -1], halves.dtype)[:, None, None]
+    paired = (signs * paired).reshape(-1, len(halves))
+    return jnp.concatenate([paired, halves[:, layout.number * half :].T])
 
 
 def _move(

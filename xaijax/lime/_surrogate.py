@@ -14,6 +14,8 @@ import numpy as np
 
 from xaijax._core.numerics import dot
 from xaijax._core.typing import Array, Bool, Float, Int
+from xaijax.lime._columns import Columns, OppositeColumns
+from xaijax.lime._neighborhood import Layout, Pairs
 
 SELECTIONS = ["auto", "none", "forward_selection", "highest_weights", "lasso_path"]
 _LARGEST_INFLATION = 10.0  # of a coefficient's variance by the other columns; above it they are nearly dependent
@@ -42,7 +44,7 @@ class Factor(NamedTuple):
 class Regression(NamedTuple):
     """The problem on columns of mean 0 and variance 1 under the weights; its line has no intercept.
 
-    rows: [S, M] and goal: [S, K], each row times the root of its share of the weights.
+    columns: of [S, M] rows, and goal: [S, K], each row times the root of its share of the weights.
     shares: [S] the weights divided by their sum.
     center: [M] and mean: [K] the weighted means.
     scale: [M] the weighted standard deviations.
@@ -51,7 +53,7 @@ class Regression(NamedTuple):
     factor: of rows'rows + penalty.
     """
 
-    rows: Float[Array, "S M"]
+    columns: Columns | OppositeColumns
     goal: Float[Array, "S K"]
     shares: Float[Array, " S"]
     scale: Float[Array, " M"]
@@ -67,15 +69,15 @@ class Line(NamedTuple):
 
     scaled: [M, K] the coefficients of the scaled columns.
     residuals: [S, K], each times the root of its row's share.
-    inverse: [M, M] and whitened: [S, M] = rows R^-1. Their product is what one unit of a row's residual adds to the
-      coefficients.
+    columns: those that were fitted, and inverse: [M, M] of R. inverse inverse' row is what one unit of a row's residual
+      adds to the coefficients.
     leverage: [S] the share of a row's own value in its fit.
     """
 
     scaled: Float[Array, "M K"]
     residuals: Float[Array, "S K"]
+    columns: Columns | OppositeColumns
     inverse: Float[Array, "M M"]
-    whitened: Float[Array, "S M"]
     leverage: Float[Array, " S"]
 
 
@@ -88,22 +90,57 @@ def regression(
     the penalty the same meaning for every column. Columns without variance get the coefficient 0.
     """
     shares = weights / weights.sum()
-    center, mean = dot(shares, points), dot(shares, values)
+    center = dot(shares, points)
     centered = points - center
     variance = dot(shares, centered**2)
+    varies, scale = _scale(variance, center)
+    numbers = (jnp.sqrt(shares)[:, None] * jnp.where(varies, centered / scale, 0)).T
+    return _regression(Columns(numbers), values, weights, shares, center, varies, scale, ridge)
+
+
+def regression_of_pairs(
+    pairs: Pairs, values: Float[Array, "S K"], weights: Float[Array, " S"], layout: Layout, ridge: Ridge
+) -> Regression:
+    """Does the same for drawn rows of equal weights in pairs of opposites, from one row of each."""
+    shares = weights / weights.sum()
+    number = layout.number * layout.length // 2
+    offset = pairs.halves[:, number:].sum(axis=1) / layout.drawn  # mean of the pairs and the single rows: ±u cancel
+    counts = jnp.asarray(np.repeat([2, 1], [number, layout.rest]), offset.dtype)
+    variance = dot(pairs.halves**2, counts) / layout.drawn - offset**2
+    center = pairs.middle + offset
+    varies, scale = _scale(variance, center)
+    unit = jnp.where(varies, 1 / scale, 0)
+    numbers = pairs.halves * unit[:, None] * jnp.sqrt(counts / layout.drawn)
+    columns = OppositeColumns(numbers, offset * unit, layout)
+    return _regression(columns, values, weights, shares, center, varies, scale, ridge)
+
+
+def _scale(variance: Float[Array, " M"], center: Float[Array, " M"]) -> tuple[Bool[Array, " M"], Float[Array, " M"]]:
+    """Returns which columns vary, and their standard deviations, 1 for the others."""
     # A constant column leaves rounding errors; scaled up, they would act as a feature. A variance below this bound has
     # fewer than half of the digits of its column and cannot be told from them.
-    varies = variance > jnp.finfo(points.dtype).eps * center**2
-    scale = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 1)
-    columns = jnp.where(varies, centered / scale, 0)
-    roots = jnp.sqrt(shares)[:, None]
-    rows, goal = roots * columns, roots * (values - mean)
-    amount = jnp.asarray(ridge.amount, rows.dtype)
-    penalty = amount / (weights.sum() * scale**2) if ridge.absolute else jnp.full(points.shape[1], amount)
-    return Regression(rows, goal, shares, scale, center, mean, varies, penalty, _factor(rows, penalty))
+    varies = variance > jnp.finfo(variance.dtype).eps * center**2
+    return varies, jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1)), 1)
 
 
-def _factor(rows: Float[Array, "S M"], penalty: Float[Array, " M"]) -> Factor:
+def _regression(
+    columns: Columns | OppositeColumns,
+    values: Float[Array, "S K"],
+    weights: Float[Array, " S"],
+    shares: Float[Array, " S"],
+    center: Float[Array, " M"],
+    varies: Bool[Array, " M"],
+    scale: Float[Array, " M"],
+    ridge: Ridge,
+) -> Regression:
+    mean = dot(shares, values)
+    goal = jnp.sqrt(shares)[:, None] * (values - mean)
+    amount = jnp.asarray(ridge.amount, scale.dtype)
+    penalty = amount / (weights.sum() * scale**2) if ridge.absolute else jnp.full(len(scale), amount)
+    return Regression(columns, goal, shares, scale, center, mean, varies, penalty, _factor(columns, penalty))
+
+
+def _factor(columns: Columns | OppositeColumns, penalty: Float[Array, " M"]) -> Factor:
     """Factors the Gram matrix with an error that grows with the condition of the rows, not with its square.
 
     A Cholesky factor of the Gram matrix loses nearly equal columns in float32. In shifted CholeskyQR2 (Fukaya et al.
@@ -111,17 +148,16 @@ def _factor(rows: Float[Array, "S M"], penalty: Float[Array, " M"]) -> Factor:
     the first makes. Both are matrix products, many times faster than orthogonalizing the rows. Where no variance
     inflation factor is above 10 nothing is lost, and the second Gram matrix is computed from the first.
     """
-    identity = jnp.eye(rows.shape[1], dtype=rows.dtype)
-    shift = 10 * jnp.finfo(rows.dtype).eps
+    identity = jnp.eye(len(penalty), dtype=penalty.dtype)
+    shift = 10 * jnp.finfo(penalty.dtype).eps
 
     def inverse_of_cholesky(gram: Array) -> Array:
         return inverse_of_triangle(jnp.linalg.cholesky(gram)).T
 
     def from_orthogonal_rows(gram: Array, first: Array) -> Array:
-        orthogonal = dot(rows, first)
-        return dot(orthogonal.T, orthogonal) + dot(first.T, penalty[:, None] * first)
+        return columns.gram(first) + dot(first.T, penalty[:, None] * first)
 
-    gram = dot(rows.T, rows) + jnp.diag(penalty)
+    gram = columns.gram() + jnp.diag(penalty)
     first = inverse_of_cholesky(gram + shift * jnp.trace(gram) * identity)
     inflation = jnp.diagonal(gram) * (first**2).sum(axis=1)
     apart = inflation.max() <= _LARGEST_INFLATION
@@ -183,26 +219,22 @@ def solve(problem: Regression, goal: Float[Array, "S K"], support: Bool[Array, "
 
     The refinement computes residuals from the rows themselves (corrected semi-normal equations, Björck 1987).
     """
-    rows, factor, penalty = problem.rows, problem.factor, problem.penalty[:, None]
+    columns, factor, penalty = problem.columns, problem.factor, problem.penalty[:, None]
     if support is not None:
-        rows = rows * support
-        factor = _factor(rows, jnp.where(support, problem.penalty, 1))
+        columns = columns.restricted(support)
+        factor = _factor(columns, jnp.where(support, problem.penalty, 1))
     inverse = factor.inverse
 
     def inverse_of_gram(right: Float[Array, "M K"]) -> Float[Array, "M K"]:
         return dot(inverse, dot(inverse.T, right))  # (R'R)^-1
 
-    def onto_columns(values: Float[Array, "S K"]) -> Float[Array, "M K"]:
-        return dot(values.T, rows).T  # rows'values, in the order that reads the rows contiguously
-
     def refined(scaled: Float[Array, "M K"]) -> Float[Array, "M K"]:
-        return scaled + inverse_of_gram(onto_columns(goal - dot(rows, scaled)) - penalty * scaled)
+        return scaled + inverse_of_gram(columns.products(goal - columns.line(scaled)) - penalty * scaled)
 
-    scaled = refined(inverse_of_gram(onto_columns(goal)))
+    scaled = refined(inverse_of_gram(columns.products(goal)))
     scaled = jax.lax.cond(factor.apart, lambda scaled: scaled, refined, scaled)
-    whitened = dot(rows, inverse)
-    leverage = (whitened**2).sum(axis=1) + problem.shares
-    return Line(scaled, goal - dot(rows, scaled), inverse, whitened, leverage)
+    line, leverage = columns.line_and_leverage(scaled, inverse)
+    return Line(scaled, goal - line, columns, inverse, leverage + problem.shares)
 
 
 def select(
@@ -230,9 +262,10 @@ def select(
     if method == "highest_weights":
         _, best = jax.lax.top_k(jnp.abs(weights), num_features)
         return jnp.zeros(len(weights), bool).at[best].set(True)
-    rows, varies = problem.rows[:, : len(weights)], problem.varies[: len(weights)]
+    players = len(weights)
+    gram, products = problem.columns.gram()[:players, :players], problem.columns.products(goal[:, None])[:players, 0]
     search = _select_forward if method == "forward_selection" else _select_by_lasso
-    return search(dot(rows.T, rows), dot(rows.T, goal), varies, num_features)
+    return search(gram, products, problem.varies[:players], num_features)
 
 
 def _select_forward(
