@@ -23,7 +23,7 @@ def fit_line(points, values, weights, ridge, absolute=False):
     drawn = first(jnp.ones(len(points), bool))
     samples = Samples(first(points), first(weights), drawn, jnp.zeros((len(drawn), 0)))
     padded = line._replace(
-        columns=Columns(first(line.columns.numbers.T).T),
+        columns=Columns(first(line.columns.rows)),
         **{name: first(getattr(line, name)) for name in ("residuals", "leverage")},
     )
     found = reliability(

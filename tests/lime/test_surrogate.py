@@ -81,7 +81,7 @@ def test_both_ways_to_the_factor_give_the_inverse_gram_matrix(correlation):
     points = rng.normal(size=(4000, 6))
     points[:, 5] = correlation * points[:, 4] + np.sqrt(1 - correlation**2) * points[:, 5]
     fit = regression(jnp.asarray(points, jnp.float32), jnp.zeros((4000, 1)), jnp.ones(4000), Ridge(1e-6))
-    rows = np.asarray(fit.columns.numbers.T, np.float64)
+    rows = np.asarray(fit.columns.rows, np.float64)
     inverse = np.linalg.inv(rows.T @ rows + np.diag(np.asarray(fit.penalty, np.float64)))
     assert bool(fit.factor.apart) == (correlation < 0.949)
     np.testing.assert_allclose(fit.factor.inverse @ fit.factor.inverse.T, inverse, atol=2e-5 * np.abs(inverse).max())

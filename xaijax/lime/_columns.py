@@ -1,7 +1,6 @@
 """The centered columns of a regression, with all products that fitting a line takes.
 
-Columns are stored one after the other, [M, S], so that sums over the rows read contiguous numbers. Of rows in pairs of
-opposites u and -u, half of the numbers determine every product.
+Of rows in pairs of opposites u and -u, half of the numbers determine every product.
 """
 
 from __future__ import annotations
@@ -21,51 +20,42 @@ from xaijax.lime._neighborhood import Layout
 class Columns:
     """The columns X of S rows, each row times the root of its share of the weights.
 
-    numbers: [M, S] the columns.
+    rows: [S, M].
     """
 
-    numbers: Float[Array, "M S"]
+    rows: Float[Array, "S M"]
 
     def gram(self, factor: Float[Array, "M M"] | None = None) -> Float[Array, "M M"]:
         """Returns X'X, or that of the columns X F for a factor F."""
-        numbers = self.numbers if factor is None else dot(factor.T, self.numbers)
-        return dot(numbers, numbers.T)
+        rows = self.rows if factor is None else dot(self.rows, factor)
+        return dot(rows.T, rows)
 
     def products(self, values: Float[Array, "S K"]) -> Float[Array, "M K"]:
         """Returns X'v."""
-        return dot(self.numbers, values)
+        return dot(values.T, self.rows).T  # in the order that reads the rows contiguously
 
     def line(self, coefficients: Float[Array, "M K"]) -> Float[Array, "S K"]:
         """Returns X w."""
-        return dot(coefficients.T, self.numbers).T
+        return dot(self.rows, coefficients)
 
     def line_and_leverage(self, coefficients: Float[Array, "M K"], inverse: Float[Array, "M M"]) -> tuple[Array, Array]:
-        """Returns X w [S, K], and the sum of squares of each row of X R^-1, [S]; both in one product."""
-        return _line_and_squares(self.numbers, coefficients, inverse)
+        """Returns X w [S, K], and the sum of squares of each row of X R^-1, [S]."""
+        return self.line(coefficients), (dot(self.rows, inverse) ** 2).sum(axis=1)
 
     def block_sums(self, values: Float[Array, "S K"], layout: Layout) -> Float[Array, "B M K"]:
         """Returns X'v of each block's rows alone, without the input's row."""
-        sums = layout.block_sums(self.numbers.T[:, :, None] * values[:, None, :])
-        return sums
+        return layout.block_sums(self.rows[:, :, None] * values[:, None, :])
 
     def restricted(self, support: Bool[Array, " M"]) -> Columns:
         """Returns the same with zeros for the columns outside `support`."""
-        return Columns(self.numbers * support[:, None])
-
-
-def _line_and_squares(
-    numbers: Float[Array, "M S"], coefficients: Float[Array, "M K"], inverse: Float[Array, "M M"]
-) -> tuple[Float[Array, "S K"], Float[Array, " S"]]:
-    players = len(inverse)
-    both = dot(jnp.concatenate([inverse, coefficients], axis=1).T, numbers)
-    return both[players:].T, (both[:players] ** 2).sum(axis=0)
+        return Columns(self.rows * support)
 
 
 @dataclasses.dataclass(frozen=True)
 class OppositeColumns:
     """The same for n rows of equal weight after the input's row, which has none: pairs ±u - d and single rows u - d.
 
-    numbers: [M, H] of the pairs u sqrt(2/n), then of the single rows u sqrt(1/n).
+    numbers: [M, H] of the pairs u sqrt(2/n), then of the single rows u sqrt(1/n). Each column is contiguous, as drawn.
     offset: [M] d.
     layout: which rows are pairs: in each block, the second half is opposite to the first.
     """
@@ -101,7 +91,8 @@ class OppositeColumns:
         # |R^-1'(±u - d)|² = |R^-1'u|² ∓ 2 (R'R)^-1 d·u + |R^-1'd|²
         moved = dot(inverse.T, self.offset)
         lines = jnp.concatenate([coefficients, dot(inverse, moved)[:, None]], axis=1)
-        lines, squares = _line_and_squares(self.numbers, lines, inverse)
+        both = dot(jnp.concatenate([inverse, lines], axis=1).T, self.numbers)  # in one product
+        lines, squares = both[len(inverse) :].T, (both[: len(inverse)] ** 2).sum(axis=0)
         shift, apart = self.root * dot(self.offset, coefficients), self.root**2 * (moved**2).sum()
         line = self._each_row(lines[:, :-1], lambda odd, sign: sign * odd - shift)
         squares = jnp.stack([squares, lines[:, -1]], axis=1)

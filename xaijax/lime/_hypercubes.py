@@ -59,10 +59,10 @@ def rest_numbers(seeds: Seeds) -> Float[Array, "*D rest"]:
 def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:
     steps, starts = 1 + jnp.floor(column.orders * (size - 1)), jnp.floor(column.starts * size)
     # Integers stored as floats, small enough to be exact: integer division is many times slower.
-    ranks = points * steps[:, None] + starts[:, None]
+    ranks = points * steps[..., None] + starts[..., None]
     strata = ranks - size * jnp.floor((ranks + 0.5) * (1 / size))
     # In this order no step depends on whether the compiler fuses a product and a sum: every program gives the same bits.
-    return _bounded(2 * ((strata + column.offsets[:, None]) / size) - 1)
+    return _bounded(2 * ((strata + column.offsets[..., None]) / size) - 1)
 
 
 def _bounded(numbers: Float[Array, "..."]) -> Float[Array, "..."]:

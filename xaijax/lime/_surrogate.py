@@ -94,8 +94,8 @@ def regression(
     centered = points - center
     variance = dot(shares, centered**2)
     varies, scale = _scale(variance, center)
-    numbers = (jnp.sqrt(shares)[:, None] * jnp.where(varies, centered / scale, 0)).T
-    return _regression(Columns(numbers), values, weights, shares, center, varies, scale, ridge)
+    columns = Columns(jnp.sqrt(shares)[:, None] * jnp.where(varies, centered / scale, 0))
+    return _regression(columns, values, weights, shares, center, varies, scale, ridge)
 
 
 def regression_of_pairs(
