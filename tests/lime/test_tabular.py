@@ -88,6 +88,9 @@ def test_within_a_block_normals_are_latin_hypercubes_in_antithetic_pairs():
     points = np.asarray(found.points[1 : 1 + together.number * together.length])
     blocks = points.reshape(together.number, 2, together.length // 2, 3)
     np.testing.assert_allclose(blocks[:, 0], -blocks[:, 1], atol=1e-5)
+    halves = np.asarray(found.pairs.middle[:, None] + found.pairs.halves).T
+    rest = found.points[1 + together.number * together.length :]
+    np.testing.assert_array_equal(halves, np.concatenate([blocks[:, 0].reshape(-1, 3), rest]))
     strata = np.sort(norm.cdf(blocks[:, 0] * np.sqrt(1 + 2 / WIDTH**2)) * (together.length // 2), axis=1)
     np.testing.assert_array_equal(
         np.floor(strata + 1e-4), np.broadcast_to(np.arange(together.length // 2)[:, None], strata.shape)

@@ -33,22 +33,22 @@ def seeds(key: Array, layout: Layout, num_columns: int) -> Seeds:
     return Seeds(orders, starts, offsets, random.uniform(rest_key, (num_columns, layout.rest)))
 
 
-def half_blocks(column: Seeds, length: int) -> Float[Array, "blocks half"]:
-    """Returns one column's numbers, uniform in (-1, 1), for the first half of each block; the second half is its negative.
+def half_blocks(seeds: Seeds, length: int) -> Float[Array, "*D blocks half"]:
+    """Returns the numbers of one column or of several, uniform in (-1, 1), for the first half of each block; the second half is its negative.
 
     A half has p points for a prime p. In each column they take the p strata in an order of its own, i ↦ (g i + c) mod p
     with random g and c. Over the draws of g and c, two points of a column lie in any two strata equally often, as in a
     random order. Second moments are therefore those of a Latin hypercube (McKay, Beckman & Conover 1979), from a few
     random numbers per column instead of a sort.
     """
-    return _strata(column, jnp.arange(length // 2, dtype=column.offsets.dtype), length // 2)
+    return _strata(seeds, jnp.arange(length // 2, dtype=seeds.offsets.dtype), length // 2)
 
 
-def whole_blocks(column: Seeds, length: int) -> Float[Array, "blocks length"]:
-    """Returns one column's numbers for both halves of each block."""
+def whole_blocks(seeds: Seeds, length: int) -> Float[Array, "*D blocks length"]:
+    """Returns the numbers of one column or of several for both halves of each block."""
     size = length // 2
     points, sign = np.tile(np.arange(size), 2), np.repeat([1, -1], size)
-    return jnp.asarray(sign, column.offsets.dtype) * _strata(column, jnp.asarray(points, column.offsets.dtype), size)
+    return jnp.asarray(sign, seeds.offsets.dtype) * _strata(seeds, jnp.asarray(points, seeds.offsets.dtype), size)
 
 
 def rest_numbers(seeds: Seeds) -> Float[Array, "*D rest"]:
@@ -56,13 +56,13 @@ def rest_numbers(seeds: Seeds) -> Float[Array, "*D rest"]:
     return _bounded(2 * seeds.rest - 1)
 
 
-def _strata(column: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "blocks points"]:
-    steps, starts = 1 + jnp.floor(column.orders * (size - 1)), jnp.floor(column.starts * size)
+def _strata(seeds: Seeds, points: Float[Array, " points"], size: int) -> Float[Array, "*D blocks points"]:
+    steps, starts = 1 + jnp.floor(seeds.orders * (size - 1)), jnp.floor(seeds.starts * size)
     # Integers stored as floats, small enough to be exact: integer division is many times slower.
     ranks = points * steps[..., None] + starts[..., None]
     strata = ranks - size * jnp.floor((ranks + 0.5) * (1 / size))
     # In this order no step depends on whether the compiler fuses a product and a sum: every program gives the same bits.
-    return _bounded(2 * ((strata + column.offsets[..., None]) / size) - 1)
+    return _bounded(2 * ((strata + seeds.offsets[..., None]) / size) - 1)
 
 
 def _bounded(numbers: Float[Array, "..."]) -> Float[Array, "..."]:

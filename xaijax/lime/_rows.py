@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -142,11 +143,19 @@ def _coins(key: Key[Array, ""], layout: Layout, num_columns: int) -> Float[Array
 
 def _half_normals(seed: Seeds, layout: Layout) -> Float[Array, "D H"]:
     """Returns standard normal numbers for the first half of each block, and for the independent rows after the blocks."""
-    numbers = [rest_numbers(seed)]
-    if layout.number:
-        numbers.insert(0, half_blocks(seed, layout.length).reshape(len(seed.orders), -1))
     # A loop over the columns keeps its results; otherwise the compiler repeats the drawing wherever it is used.
-    return jax.lax.map(normal_quantile, jnp.concatenate(numbers, axis=1))
+    return jax.lax.map(normal_quantile, _numbers(seed, layout, half_blocks))
+
+
+def _numbers(
+    seed: Seeds, layout: Layout, of_blocks: Callable[[Seeds, int], Float[Array, "D blocks points"]]
+) -> Float[Array, "D n"]:
+    """Returns the numbers between -1 and 1 of the blocks and then of the independent rows, flat for loops over columns."""
+    rest = rest_numbers(seed)
+    if not layout.number:
+        return rest
+    blocks = of_blocks(seed, layout.length)
+    return jnp.concatenate([blocks.reshape(len(blocks), -1), rest], axis=1)
 
 
 def _both_halves(halves: Float[Array, "D H"], layout: Layout) -> Float[Array, "n D"]:
@@ -233,20 +242,14 @@ def _from_bins(
 ) -> tuple[Float[Array, "n d"], Shaped[Array, "n d"]]:
     """Draws the points and the values of conditions."""
 
-    def draw(tables: Conditions, numbers: Float[Array, "..."]) -> tuple[Array, ...]:
+    numbers = _numbers(seed, layout, whole_blocks)
+
+    def draw(column: tuple[Array, Conditions]) -> tuple[Array, ...]:
+        numbers, tables = column
         steps, values, low, high = tables.draw(numbers)
         return (steps, values, low, high) if integers.any() else (steps, jnp.clip(values, low, high))
 
-    parts = []
-    if layout.number:
-        uniform = jax.lax.map(lambda column: whole_blocks(column, layout.length).ravel(), seed)
-        parts.append(jax.lax.map(lambda column: draw(column[1], column[0]), (uniform, tables)))
-    if layout.rest:
-        parts.append(jax.lax.map(lambda column: draw(column[1], rest_numbers(column[0])), (seed, tables)))
-    columns = len(seed.orders)
-    steps, values, *ends = (
-        jnp.concatenate([part.reshape(columns, -1).T for part in same]) for same in zip(*parts, strict=True)
-    )
+    steps, values, *ends = (part.T for part in jax.lax.map(draw, (numbers, tables)))
     if not integers.any():
         return steps, values
     low, high = ends
