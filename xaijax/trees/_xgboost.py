@@ -59,10 +59,8 @@ def read_content(
             )
         model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
         trees, groups = with_trees(model["trees"]), np.asarray(model["tree_info"], np.int64)
-        weights = booster.get(
-            "weight_drop", model.get("weight_drop", np.ones(len(trees)))
-        )  # the latter since XGBoost 3.4
-        weights = np.asarray(weights, np.float64)
+        holder = model if "weight_drop" in model else booster  # since XGBoost 3.4, and before
+        weights = np.asarray(holder.get("weight_drop", np.ones(len(trees))), np.float64)
         if num_iterations is not None and num_iterations < len(model["iteration_indptr"]):
             trees = trees[: int(model["iteration_indptr"][num_iterations])]
         groups, weights = groups[: len(trees)], weights[: len(trees)]
