@@ -383,7 +383,7 @@ def test_strings_reach_a_function_without_their_absent_words():
     np.testing.assert_allclose(words.output, cheerful(texts))
     np.testing.assert_allclose(words.values[1, :3, 0], [1, 1, 0], atol=0.01)  # each good counts for itself
     assert words.values[0, 1, 0] < 0.5  # but not behind a "not"
-    owners = [0] * 4 + [-1] * 2 + [1] * 4 + [-1] + [2] * 4 + [-1]
+    owners = [0] * 4 + [-1] * 2 + [1] * 4 + [-1] + [2] * 4 + [-1] * 49  # of 64 characters
     np.testing.assert_array_equal(words.regions[1], owners)
 
 
