@@ -89,6 +89,8 @@ def test_landmarks_are_an_option_that_transformations_keep():
     np.testing.assert_allclose(alone, maps, atol=1e-5)
     with pytest.raises(ValueError, match="`num_landmarks` must be"):
         explain(x, num_landmarks=0)
+    with pytest.raises(ValueError, match='`num_landmarks` must be None for kernel="linear", .* got 30'):
+        explain(x, kernel="linear")
     constant = jnp.ones((1, 9, 10, 3)) * jnp.array([0.1, 0.7, 1.3])
     np.testing.assert_array_equal(explain(constant).values, 0)
     np.testing.assert_array_equal(explain(constant, num_landmarks=None).values, 0)

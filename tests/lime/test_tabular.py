@@ -82,14 +82,14 @@ def test_bins_and_categories_are_drawn_by_their_frequencies_and_values_within_bi
 
 def test_within_a_block_normals_are_latin_hypercubes_in_antithetic_pairs():
     together = _rows.row_layout("weighted", 1000)
-    found, _ = _rows.draw_rows(
+    samples, _ = _rows.draw_rows(
         "weighted", jax.random.key(0), ROW, xai.lime.statistics(TRAINING), WIDTH, "row", together
     )
-    points = np.asarray(found.points[1 : 1 + together.number * together.length])
+    points = np.asarray(samples.points[1 : 1 + together.number * together.length])
     blocks = points.reshape(together.number, 2, together.length // 2, 3)
     np.testing.assert_allclose(blocks[:, 0], -blocks[:, 1], atol=1e-5)
-    halves = np.asarray(found.pairs.middle[:, None] + found.pairs.halves).T
-    rest = found.points[1 + together.number * together.length :]
+    halves = np.asarray(samples.pairs.middle[:, None] + samples.pairs.halves).T
+    rest = samples.points[1 + together.number * together.length :]
     np.testing.assert_array_equal(halves, np.concatenate([blocks[:, 0].reshape(-1, 3), rest]))
     strata = np.sort(norm.cdf(blocks[:, 0] * np.sqrt(1 + 2 / WIDTH**2)) * (together.length // 2), axis=1)
     np.testing.assert_array_equal(

@@ -80,7 +80,7 @@ def kpca_cam(
       gamma: the kernel's scale. Default 1 / C.
       num_landmarks: the number of positions, evenly spaced, whose columns of the kernel matrix approximate the others
         (Nyström): for early layers, where the full matrix costs more than the model. Default: the full matrix, also
-        where the map has no more positions than that, and for the linear kernel, which needs no such matrix.
+        where the map has no more positions than that. Not for the linear kernel, which needs no such matrix.
 
     References:
       Karmani et al. (2024), KPCA-CAM: Visual explainability of deep computer vision models using kernel PCA,
@@ -90,6 +90,10 @@ def kpca_cam(
     check.one_of("kernel", kernel, ["sigmoid", "rbf", "linear"])
     if num_landmarks is not None:
         check.positive_int("num_landmarks", num_landmarks)
+        if kernel == "linear":
+            raise ValueError(
+                f'`num_landmarks` must be None for kernel="linear", which has no kernel matrix, got {num_landmarks}.'
+            )
     activations = tapped.activations
     num_examples, channels = len(activations), activations.shape[-1]
     scale = 1 / channels if gamma is None else check.positive_float("gamma", gamma)
